@@ -1,0 +1,83 @@
+//! The writes of one turn: applied wholly or not at all.
+
+use bytes::Bytes;
+
+use crate::Key;
+
+/// One change to one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Sets the key to the value, whether or not it had one.
+    Put(Key, Bytes),
+    /// Removes the key; removing an absent key is no error.
+    Delete(Key),
+}
+
+impl Write {
+    /// The key this write changes.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
+/// The writes of one turn, in order: a later write to the same key wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    writes: Vec<Write>,
+    frees_space: bool,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a put.
+    pub fn put(&mut self, key: Key, value: impl Into<Bytes>) {
+        self.writes.push(Write::Put(key, value.into()));
+    }
+
+    /// Adds a delete.
+    pub fn delete(&mut self, key: Key) {
+        self.writes.push(Write::Delete(key));
+    }
+
+    /// Marks the batch as one that shrinks the store in the end (a pop, an ack, a purge): on a full
+    /// disk it may draw on the engine's reserve.
+    pub fn frees_space(&mut self) {
+        self.frees_space = true;
+    }
+
+    /// Whether [`Batch::frees_space`] was called.
+    pub fn is_space_freeing(&self) -> bool {
+        self.frees_space
+    }
+
+    /// The writes in order.
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
+    /// The writes in order, taken out.
+    pub fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Appends the writes of `other`; the result frees space only if both do.
+    pub fn extend(&mut self, other: Self) {
+        if self.writes.is_empty() {
+            *self = other;
+        } else if !other.writes.is_empty() {
+            self.frees_space &= other.frees_space;
+            self.writes.extend(other.writes);
+        }
+    }
+}

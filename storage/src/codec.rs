@@ -1,0 +1,97 @@
+//! bincode, named in this file alone: every value begins with the number of its format.
+
+use bincode::{Decode, Encode, config};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::LoadError;
+
+/// Why a value could not be encoded or decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// The value was written by a version that knew a format this one does not.
+    #[error("{record}: format {found} is not known, the newest known is {newest}")]
+    UnknownFormat {
+        /// What was read.
+        record: &'static str,
+        /// The format number in front of it.
+        found: u8,
+        /// The newest format this version knows.
+        newest: u8,
+    },
+    /// The bytes are not what was written.
+    #[error("{record}: {reason}")]
+    Malformed {
+        /// What was read or written.
+        record: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl From<CodecError> for LoadError {
+    fn from(error: CodecError) -> Self {
+        Self::Corrupt(error.to_string().into())
+    }
+}
+
+/// A value of the store with a format number of its own.
+pub(crate) trait Format: Encode + Decode<()> {
+    /// The name used in errors.
+    const NAME: &'static str;
+    /// The number in front of what is written now.
+    const FORMAT: u8;
+
+    /// Decodes what an older format wrote; the default knows none.
+    fn upgrade(found: u8, _body: &[u8]) -> Result<(Self, usize), CodecError> {
+        Err(CodecError::UnknownFormat { record: Self::NAME, found, newest: Self::FORMAT })
+    }
+}
+
+const CONFIG: config::Configuration = config::standard();
+
+fn malformed(record: &'static str, reason: &impl ToString) -> CodecError {
+    CodecError::Malformed { record, reason: reason.to_string() }
+}
+
+/// Encodes `value`, followed by `tail` as it is.
+pub(crate) fn encode<T: Format>(value: &T, tail: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(48 + tail.len());
+    bytes.push(T::FORMAT);
+    bincode::encode_into_std_write(value, &mut bytes, CONFIG)
+        .expect("encoding plain records into memory cannot fail");
+    bytes.extend_from_slice(tail);
+    bytes.into()
+}
+
+/// Decodes a value and says at which byte its tail begins.
+pub(crate) fn decode<T: Format>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    let (&format, body) = bytes.split_first().ok_or_else(|| malformed(T::NAME, &"no bytes"))?;
+    let (value, length) = if format == T::FORMAT {
+        bincode::decode_from_slice(body, CONFIG).map_err(|error| malformed(T::NAME, &error))?
+    } else {
+        T::upgrade(format, body)?
+    };
+    Ok((value, 1 + length))
+}
+
+/// Encodes the state of a user's actor.
+///
+/// # Errors
+/// [`CodecError::Malformed`] if its `Serialize` refuses.
+pub fn encode_state<T: Serialize>(state: &T) -> Result<Vec<u8>, CodecError> {
+    bincode::serde::encode_to_vec(state, CONFIG).map_err(|error| malformed("actor state", &error))
+}
+
+/// Decodes the state of a user's actor as [`encode_state`] wrote it.
+///
+/// # Errors
+/// [`CodecError::Malformed`] if the bytes are not a `T`, or more than one.
+pub fn decode_state<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (state, length) = bincode::serde::decode_from_slice(bytes, CONFIG)
+        .map_err(|error| malformed("actor state", &error))?;
+    if length != bytes.len() {
+        return Err(malformed("actor state", &format!("{} bytes too many", bytes.len() - length)));
+    }
+    Ok(state)
+}

@@ -1,0 +1,24 @@
+//! What survives a crash: the engine seam, and the engines behind it.
+//!
+//! The runtime asks little of what is below it: *load* ([`Engine::get`], [`Engine::scan`]),
+//! *commit* ([`Engine::commit`], [`Engine::poll_committed`]) and *ownership* ([`Engine::claim`]).
+//! Keys are made in [`key`], values in [`record`]; nothing else knows a byte of either.
+//!
+//! Nothing here knows actors, tasks or sockets.
+
+mod batch;
+mod codec;
+mod engine;
+mod error;
+pub mod key;
+mod memory;
+pub mod record;
+
+pub use batch::{Batch, Write};
+pub use codec::{CodecError, decode_state, encode_state};
+pub use engine::{
+    CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+};
+pub use error::{CommitError, LoadError, OpenError};
+pub use key::{Key, KeyRange};
+pub use memory::MemoryEngine;

@@ -1,0 +1,118 @@
+//! The memory engine: for tests and throw-away use. Nothing survives it.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::{
+    Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
+    LoadError, ScanLimit, ShardNo, Upkeep, Write,
+};
+
+const EPOCH: Epoch = Epoch(1);
+
+/// An engine that keeps everything in one ordered map. A commit is committed when it is applied,
+/// whatever durability it asks for.
+#[derive(Debug, Default)]
+pub struct MemoryEngine {
+    values: RwLock<BTreeMap<Key, Bytes>>,
+    commits: AtomicU64,
+    is_closed: AtomicBool,
+}
+
+impl MemoryEngine {
+    /// An empty engine.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn check_open(&self) -> Result<(), CommitError> {
+        if self.is_closed.load(Ordering::Acquire) { Err(CommitError::Closed) } else { Ok(()) }
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        Ok(self.values.read().get(key).cloned())
+    }
+
+    fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        if range.start >= range.end {
+            return Ok(Vec::new());
+        }
+        let values = self.values.read();
+        let mut found: Vec<(Key, Bytes)> = Vec::new();
+        let mut bytes = 0;
+        for (key, value) in values.range(range.start.clone()..range.end.clone()) {
+            bytes += value.len();
+            if found.len() == limit.count_max || (!found.is_empty() && bytes > limit.bytes_max) {
+                break;
+            }
+            found.push((key.clone(), value.clone()));
+        }
+        Ok(found)
+    }
+
+    fn commit(
+        &self,
+        fence: Fence,
+        batch: Batch,
+        _durability: Durability,
+    ) -> Result<CommitSeq, CommitError> {
+        self.check_open()?;
+        self.renew(fence)?;
+        let mut values = self.values.write();
+        for write in batch.into_writes() {
+            match write {
+                Write::Put(key, value) => drop(values.insert(key, value)),
+                Write::Delete(key) => drop(values.remove(&key)),
+            }
+        }
+        Ok(CommitSeq(self.commits.fetch_add(1, Ordering::AcqRel) + 1))
+    }
+
+    fn poll_committed(
+        &self,
+        _seq: CommitSeq,
+        _durability: Durability,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CommitError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn handed_over(&self) -> CommitSeq {
+        CommitSeq(self.commits.load(Ordering::Acquire))
+    }
+
+    fn claim(&self, _shard: ShardNo) -> Result<Epoch, CommitError> {
+        self.check_open().map(|()| EPOCH)
+    }
+
+    fn renew(&self, fence: Fence) -> Result<(), CommitError> {
+        if fence.epoch == EPOCH { Ok(()) } else { Err(CommitError::Fenced) }
+    }
+
+    fn release(&self, _fence: Fence) {}
+
+    fn poll_upkeep(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn upkeep(&self) -> Result<Upkeep, LoadError> {
+        Ok(Upkeep::default())
+    }
+
+    fn status(&self) -> EngineStatus {
+        EngineStatus { commits: self.commits.load(Ordering::Acquire), ..EngineStatus::default() }
+    }
+
+    fn close(&self) -> Result<(), CommitError> {
+        self.is_closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
