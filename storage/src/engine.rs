@@ -42,6 +42,13 @@ pub trait Engine: Send + Sync + 'static {
     /// [`LoadError`] if the disk fails or what it delivers is damaged.
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError>;
 
+    /// As [`Engine::scan`], but from the end of the range backwards: the last key comes first.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the disk fails or what it delivers is damaged.
+    fn scan_back(&self, range: &KeyRange, limit: ScanLimit)
+    -> Result<Vec<(Key, Bytes)>, LoadError>;
+
     /// Hands a batch over and returns its place in the order of commits. Does not wait for the disk:
     /// [`Engine::poll_committed`] tells when the batch is as durable as `durability` promises.
     ///
@@ -190,6 +197,20 @@ impl ScanLimit {
     /// A bound on entries alone.
     pub fn count(count_max: usize) -> Self {
         Self { count_max, bytes_max: usize::MAX }
+    }
+
+    /// Takes entries up to the bounds.
+    pub(crate) fn take(self, entries: impl Iterator<Item = (Key, Bytes)>) -> Vec<(Key, Bytes)> {
+        let mut taken = Vec::new();
+        let mut bytes = 0_usize;
+        for (key, value) in entries.take(self.count_max) {
+            bytes = bytes.saturating_add(value.len());
+            if bytes > self.bytes_max && !taken.is_empty() {
+                break;
+            }
+            taken.push((key, value));
+        }
+        taken
     }
 }
 

@@ -36,26 +36,31 @@ impl MemoryEngine {
     }
 }
 
+fn range_of<'a>(
+    values: &'a BTreeMap<Key, Bytes>,
+    range: &KeyRange,
+) -> impl DoubleEndedIterator<Item = (Key, Bytes)> + use<'a> {
+    let end = range.end.clone().max(range.start.clone());
+    values.range(range.start.clone()..end).map(|(key, value)| (key.clone(), value.clone()))
+}
+
 impl Engine for MemoryEngine {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
         Ok(self.values.read().get(key).cloned())
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        if range.start >= range.end {
-            return Ok(Vec::new());
-        }
         let values = self.values.read();
-        let mut found: Vec<(Key, Bytes)> = Vec::new();
-        let mut bytes = 0;
-        for (key, value) in values.range(range.start.clone()..range.end.clone()) {
-            bytes += value.len();
-            if found.len() == limit.count_max || (!found.is_empty() && bytes > limit.bytes_max) {
-                break;
-            }
-            found.push((key.clone(), value.clone()));
-        }
-        Ok(found)
+        Ok(limit.take(range_of(&values, range)))
+    }
+
+    fn scan_back(
+        &self,
+        range: &KeyRange,
+        limit: ScanLimit,
+    ) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        let values = self.values.read();
+        Ok(limit.take(range_of(&values, range).rev()))
     }
 
     fn commit(
