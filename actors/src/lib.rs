@@ -1,1 +1,8 @@
-//! What is alive now.
+//! What is alive now: the virtual-actor runtime, and the built-in actors on it.
+
+mod error;
+mod id;
+pub mod queue;
+
+pub use error::{ActivateError, AskError, NotExecuted, Unknown};
+pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};

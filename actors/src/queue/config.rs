@@ -1,0 +1,51 @@
+//! What a queue can be told about itself.
+
+use std::time::Duration;
+
+use lanekeeper_storage::Durability;
+pub use lanekeeper_storage::record::OnFull;
+
+/// The settings of a queue; they survive a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Messages the queue holds at most (1 or more); unbounded if `None`.
+    pub capacity: Option<u64>,
+    /// What a push into a full queue does.
+    pub on_full: OnFull,
+    /// The durability of this queue, if not the node's. Leaving or entering
+    /// [`Durability::Memory`] is possible only while the queue is empty.
+    pub durability: Option<Durability>,
+}
+
+/// Which verbs a queue refuses for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paused {
+    /// Pushes are refused.
+    pub push: bool,
+    /// Pops are refused.
+    pub pop: bool,
+}
+
+/// The bounds of every queue of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Size of one payload.
+    pub item_bytes_max: usize,
+    /// Messages in one push.
+    pub items_max: usize,
+    /// Messages in one pop or page.
+    pub depth_max: usize,
+    /// The longest wait of a pop.
+    pub wait_max: Duration,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self {
+            item_bytes_max: 1 << 20,
+            items_max: 1000,
+            depth_max: 100,
+            wait_max: Duration::from_secs(60),
+        }
+    }
+}
