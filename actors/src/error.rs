@@ -4,7 +4,7 @@ use std::fmt;
 
 use lanekeeper_storage::{CommitError, LoadError};
 
-use crate::ActorId;
+use crate::{ActorId, InvalidId};
 
 /// Why a request has no reply.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,6 +16,9 @@ pub enum AskError {
     /// is as it was before.
     #[error("refused: {0}")]
     Refused(CommitError),
+    /// The request was executed, but the actor's state could not be written: nothing of it remains.
+    #[error("the actor's state was not saved: {0}")]
+    NotSaved(String),
     /// The handler panicked: nothing of the request remains in the store.
     #[error("the handler panicked; nothing of the request was kept")]
     Panicked,
@@ -46,6 +49,17 @@ pub enum NotExecuted {
     CallCycle {
         /// Who asked whom, the actor asked last at the end.
         chain: Vec<ActorId>,
+    },
+    /// The key of the actor breaks the rules of ids.
+    #[error("actor key: {0}")]
+    InvalidId(InvalidId),
+    /// The actor's kind is no id, or another type of this node has it.
+    #[error("kind {kind:?} cannot be used by {by}: it is no id or belongs to another type")]
+    KindTaken {
+        /// The kind.
+        kind: &'static str,
+        /// The type that cannot have it.
+        by: &'static str,
     },
     /// The actor's state could not be loaded or its `on_activate` refused.
     #[error("the actor could not be activated: {0}")]

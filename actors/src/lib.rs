@@ -1,8 +1,41 @@
 //! What is alive now: the virtual-actor runtime, and the built-in actors on it.
+//!
+//! An ask, end to end: [`ActorRef::ask`] → `registry` (which shard, which slot) → `activation`
+//! (loaded, if it was not there) → `turn` (handled by the caller's own thread) → `store` (its writes
+//! handed to the engine, the reply behind the output gate).
 
+mod activation;
+mod actor;
+mod actor_ref;
+mod chain;
+mod clock;
+mod deferred;
 mod error;
+mod event;
 mod id;
+mod kind;
+mod node;
+mod passivation;
 pub mod queue;
+mod registry;
+mod reminder;
+mod request;
+mod runtime;
+mod service;
+mod store;
+mod timer;
+mod turn;
 
+pub use actor::{Actor, Handler, Origin, Request, VirtualActor};
+pub use actor_ref::{ActorRef, Ask, Asking};
+pub use clock::{Clock, ManualSleep, Sleep};
+pub use deferred::{Deferred, Promise};
 pub use error::{ActivateError, AskError, NotExecuted, Unknown};
+pub use event::{Event, EventError, EventReceiver};
 pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
+pub use lanekeeper_storage::{CommitError, Durability, EngineStatus, LoadError, OpenError};
+pub use node::{Node, NodeBuilder, NodeStatus, ShutdownError};
+pub use reminder::{Reminder, ReminderError};
+pub use store::Store;
+pub use timer::ArmedTimer;
+pub use turn::Turn;

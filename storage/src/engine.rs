@@ -105,6 +105,12 @@ pub trait Engine: Send + Sync + 'static {
     /// [`LoadError`] with what failed; the engine goes on, and the work stays due.
     fn upkeep(&self) -> Result<Upkeep, LoadError>;
 
+    /// Whether reads may wait for a disk, so that an asynchronous caller had better scan on a thread
+    /// where blocking harms nobody.
+    fn may_block(&self) -> bool {
+        true
+    }
+
     /// The state of the engine, for statistics and health.
     fn status(&self) -> EngineStatus;
 

@@ -112,6 +112,10 @@ impl Engine for MemoryEngine {
         Ok(Upkeep::default())
     }
 
+    fn may_block(&self) -> bool {
+        false
+    }
+
     fn status(&self) -> EngineStatus {
         EngineStatus { commits: self.commits.load(Ordering::Acquire), ..EngineStatus::default() }
     }

@@ -1,0 +1,366 @@
+//! The node: a runtime, its engine and its duties, from opening to the ordered end.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use lanekeeper_storage::{CommitError, Durability, Engine, EngineStatus, MemoryEngine, OpenError};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::{
+    Actor, ActorRef, Clock,
+    event::{Event, EventReceiver},
+    queue::QueueLimits,
+    runtime::{Runtime, RuntimeOptions},
+    service::Services,
+    timer::ArmedTimer,
+};
+
+/// A node: the actors of one store, in this process. Cheap to clone; dropping the last clone stops
+/// it at once, without the grace of [`Node::shutdown`]; nothing acknowledged is lost by either.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    runtime: Arc<Runtime>,
+    services: Mutex<Option<Services>>,
+    queue_limits: QueueLimits,
+}
+
+impl Node {
+    /// Opens a data directory, made if it is not there, with every setting at its default. Call it
+    /// inside a tokio runtime: turns that wait run there.
+    ///
+    /// # Errors
+    /// [`OpenError`]: another process holds the directory, its format is unknown, a file is damaged,
+    /// or the operating system refused.
+    pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().data(dir).open().await
+    }
+
+    /// A node that keeps everything in memory and loses it with the process: for tests and
+    /// throw-away use.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn in_memory() -> Self {
+        let builder = Self::builder().durability(Durability::Memory);
+        builder.start(Arc::new(MemoryEngine::new())).expect("a memory engine refuses no claim")
+    }
+
+    /// A node with settings.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// The address of an actor: no I/O, valid across passivation and restart.
+    pub fn actor<A: Actor>(&self, key: &str) -> ActorRef<A> {
+        self.0.runtime.actor(key)
+    }
+
+    /// Makes the node know a kind of actor, so that its reminders wake it after a restart before
+    /// anybody has asked for it. A second call does nothing.
+    ///
+    /// # Errors
+    /// [`NotExecuted::KindTaken`](crate::NotExecuted::KindTaken).
+    pub fn register<A: Actor>(&self) -> Result<(), crate::NotExecuted> {
+        self.0.runtime.kind::<A>().map(drop)
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> EventReceiver {
+        self.0.runtime.events.subscribe()
+    }
+
+    /// The clock everything in the node goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.runtime.clock
+    }
+
+    /// The timers that wait, the next first.
+    pub fn armed_timers(&self) -> Vec<ArmedTimer> {
+        self.0.runtime.timers.list()
+    }
+
+    /// Whether the node admits no more, because it is stopping or has stopped.
+    pub fn is_draining(&self) -> bool {
+        self.0.runtime.is_draining()
+    }
+
+    /// Figures of the node.
+    pub fn status(&self) -> NodeStatus {
+        let runtime = &self.0.runtime;
+        let kinds = runtime.kinds();
+        let (activated_total, passivated_total, panics_total) = runtime.totals();
+        NodeStatus {
+            engine: runtime.store.engine().status(),
+            activations: runtime.activation_count(),
+            busy: kinds.iter().map(|kind| kind.occupied_count() as u64).sum(),
+            activated_total,
+            passivated_total,
+            turns_total: kinds.iter().map(|kind| kind.turns()).sum(),
+            panics_total,
+            durability: runtime.options.durability,
+            is_draining: runtime.is_draining(),
+        }
+    }
+
+    /// Stops admission at once; turns under way go on. [`Node::shutdown`] does the rest.
+    pub fn stop_admission(&self) {
+        self.0.runtime.drain();
+    }
+
+    /// Ends the node in order: stops admission, finishes turns, passivates every actor, flushes
+    /// and closes the store. Waits for turns until `deadline`; the store is closed in any case.
+    /// Dropping the future stops admission and leaves the rest to the drop of the node.
+    ///
+    /// # Errors
+    /// [`ShutdownError`]. Nothing acknowledged is lost in either case.
+    pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
+        let runtime = &self.0.runtime;
+        let began = runtime.clock.elapsed();
+        runtime.drain();
+        let finished = self.finish_turns(deadline).await;
+        let services = self.0.services.lock().take();
+        let engine = Arc::clone(runtime.store.engine());
+        runtime.release_ownership();
+        let closing = runtime.executor.spawn_blocking(move || {
+            if let Some(services) = services {
+                services.stop();
+            }
+            engine.close()
+        });
+        let closed = closing.await.unwrap_or(Err(CommitError::Closed));
+        runtime.clear();
+        let took = runtime.clock.elapsed().saturating_sub(began);
+        runtime.events.emit(|| Event::Stopped { took });
+        closed?;
+        finished
+    }
+
+    async fn finish_turns(&self, deadline: Duration) -> Result<(), ShutdownError> {
+        let runtime = &self.0.runtime;
+        let sleep = runtime.clock.sleep(deadline);
+        let mut sleep = std::pin::pin!(sleep);
+        loop {
+            let freed = runtime.freed.notified();
+            let kinds = runtime.kinds();
+            kinds.iter().for_each(|kind| kind.passivate_all());
+            let running: usize = kinds.iter().map(|kind| kind.len()).sum();
+            if running == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                () = freed => {}
+                () = &mut sleep => return Err(ShutdownError::TurnsRunning(running)),
+            }
+        }
+    }
+
+    /// The bounds of every queue of this node.
+    pub fn queue_limits(&self) -> QueueLimits {
+        self.0.queue_limits
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.0.runtime
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.runtime.drain();
+        // Not joined: this may be one of the threads that would have to end first.
+        drop(self.services.lock().take());
+        self.runtime.clear();
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} activations)", self.0.runtime.activation_count())
+    }
+}
+
+/// Why a shutdown was not as orderly as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ShutdownError {
+    /// Turns were cut off at the deadline; whoever waits for them is told that the outcome is
+    /// unknown.
+    #[error("{0} actors were still busy at the deadline")]
+    TurnsRunning(usize),
+    /// The last commits could not be made durable.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Figures of a node; totals count from its opening.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatus {
+    /// The engine's own figures.
+    pub engine: EngineStatus,
+    /// Actors in memory.
+    pub activations: u64,
+    /// Those of them with a turn, an activation or a passivation under way.
+    pub busy: u64,
+    /// Activations begun.
+    pub activated_total: u64,
+    /// Activations ended.
+    pub passivated_total: u64,
+    /// Turns run.
+    pub turns_total: u64,
+    /// Handlers that panicked.
+    pub panics_total: u64,
+    /// The node's durability.
+    pub durability: Durability,
+    /// Whether the node admits no more.
+    pub is_draining: bool,
+}
+
+/// The settings of a node. Every method changes one and returns the builder.
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    data: Option<PathBuf>,
+    flush_interval: Option<Duration>,
+    clock: Clock,
+    options: RuntimeOptions,
+    queue_limits: QueueLimits,
+}
+
+impl Default for NodeBuilder {
+    fn default() -> Self {
+        let options = RuntimeOptions {
+            durability: Durability::Durable,
+            idle_timeout: Duration::from_secs(300),
+            activations_max: 1_000_000,
+            memory_max_bytes: usize::MAX,
+            mailbox_max: 10_000,
+        };
+        Self {
+            data: None,
+            flush_interval: None,
+            clock: Clock::system(),
+            options,
+            queue_limits: QueueLimits::default(),
+        }
+    }
+}
+
+impl NodeBuilder {
+    /// The data directory. Without one, everything is kept in memory.
+    #[must_use]
+    pub fn data(mut self, dir: impl AsRef<Path>) -> Self {
+        self.data = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// When a turn is acknowledged; [`Durability::Durable`] by default.
+    #[must_use]
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.options.durability = level;
+        self
+    }
+
+    /// The time between two fsyncs of relaxed commits; 50 ms by default.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = Some(interval);
+        self
+    }
+
+    /// How long an activation is kept without a request; 5 minutes by default.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.idle_timeout = timeout;
+        self
+    }
+
+    /// Activations kept at most; the longest idle go first. 1,000,000 by default.
+    #[must_use]
+    pub fn activations_max(mut self, count: usize) -> Self {
+        self.options.activations_max = count;
+        self
+    }
+
+    /// Bytes that idle activations may hold together, as their `memory_bytes` count them; unbounded
+    /// by default.
+    #[must_use]
+    pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory_max_bytes = bytes;
+        self
+    }
+
+    /// Requests that may wait for one actor; 10,000 by default.
+    #[must_use]
+    pub fn mailbox_max(mut self, count: usize) -> Self {
+        self.options.mailbox_max = count;
+        self
+    }
+
+    /// The bounds of every queue.
+    #[must_use]
+    pub fn queue_limits(mut self, limits: QueueLimits) -> Self {
+        self.queue_limits = limits;
+        self
+    }
+
+    /// The clock everything in the node goes by.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the node. Call it inside a tokio runtime: turns that wait run there.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    pub async fn open(self) -> Result<Node, OpenError> {
+        let engine: Arc<dyn Engine> = match &self.data {
+            None => Arc::new(MemoryEngine::new()),
+            Some(_) => Arc::new(MemoryEngine::new()),
+        };
+        self.start(engine)
+    }
+
+    /// Starts a node on an engine that is open already.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the engine refuses its ownership or the node's thread cannot be started.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self, engine: Arc<dyn Engine>) -> Result<Node, OpenError> {
+        let path = || self.data.clone().unwrap_or_default();
+        let executor = Handle::current();
+        let runtime = Runtime::start(engine, self.clock.clone(), executor, self.options.clone());
+        let runtime = runtime.map_err(|error| {
+            let source = std::io::Error::other(error);
+            OpenError::Io { path: path(), source }
+        })?;
+        let services = Services::start(&runtime);
+        let services = services.map_err(|source| OpenError::Io { path: path(), source })?;
+        let services = Mutex::new(Some(services));
+        Ok(Node(Arc::new(Inner { runtime, services, queue_limits: self.queue_limits })))
+    }
+}
+
+impl Node {
+    /// Does once, now, what the duties do in the background: for tests that moved a manual clock.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the store fails.
+    #[cfg(feature = "test-util")]
+    pub async fn run_duties(&self) -> Result<(), crate::LoadError> {
+        let runtime = self.runtime();
+        crate::passivation::run_once(runtime);
+        runtime.timers.run_once(runtime.clock.elapsed());
+        crate::reminder::run_once(runtime).await?;
+        let engine = Arc::clone(runtime.store.engine());
+        runtime.store.read(move |_| crate::service::keep_up_once(&*engine)).await
+    }
+}

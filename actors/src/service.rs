@@ -1,0 +1,174 @@
+//! The standing duties of a node: supervised actix actors on an arbiter of their own.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Weak, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Arbiter, AsyncContext, Context, Supervised, Supervisor,
+    System, WrapFuture,
+};
+use futures_util::FutureExt;
+use lanekeeper_storage::Engine;
+
+use crate::{event::Event, passivation, reminder, request::BoxFuture, runtime::Runtime};
+
+/// One duty: runs until its arbiter stops, and again if it panics.
+struct Duty {
+    name: &'static str,
+    runtime: Weak<Runtime>,
+    run: Run,
+}
+
+impl Actor for Duty {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let run = AssertUnwindSafe((self.run)(Weak::clone(&self.runtime))).catch_unwind();
+        let restart_on_panic = |result: Result<(), _>, duty: &mut Self, ctx: &mut Self::Context| {
+            if result.is_err() {
+                tracing::error!(duty = duty.name, "a duty of the node panicked; it starts again");
+                ctx.stop();
+            }
+        };
+        ctx.spawn(run.into_actor(self).map(restart_on_panic));
+    }
+}
+
+impl Supervised for Duty {}
+
+type Run = fn(Weak<Runtime>) -> BoxFuture<()>;
+
+const DUTIES: [(&str, Run); 4] = [
+    ("passivation", |runtime| Box::pin(passivate(runtime))),
+    ("timers", |runtime| Box::pin(fire_timers(runtime))),
+    ("reminders", |runtime| Box::pin(deliver_reminders(runtime))),
+    ("upkeep", |runtime| Box::pin(keep_up(runtime))),
+];
+
+/// The thread on which the duties' actix system lives.
+#[derive(Debug)]
+pub(crate) struct Services {
+    stop: mpsc::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Services {
+    pub(crate) fn start(runtime: &Arc<Runtime>) -> std::io::Result<Self> {
+        let runtime = Arc::downgrade(runtime);
+        let (stop, is_stopped) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("lanekeeper-duty".to_owned())
+            .spawn(move || run_system(&runtime, &is_stopped))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    /// Stops every duty and waits until none runs any more. Blocks for as long as a turn of a duty
+    /// takes.
+    pub(crate) fn stop(mut self) {
+        let _ = self.stop.send(());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the duties panicked");
+        }
+    }
+}
+
+fn run_system(runtime: &Weak<Runtime>, is_stopped: &mpsc::Receiver<()>) {
+    let system = System::new();
+    let arbiter = system.block_on(async { Arbiter::new() });
+    for (name, run) in DUTIES {
+        let duty = Duty { name, runtime: Weak::clone(runtime), run };
+        Supervisor::start_in_arbiter(&arbiter.handle(), |_| duty);
+    }
+    // Also ends when the sender is dropped.
+    let _ = is_stopped.recv();
+    arbiter.stop();
+    if arbiter.join().is_err() {
+        tracing::error!("the arbiter of the duties panicked");
+    }
+    System::current().stop();
+    let _ = system.run();
+}
+
+async fn passivate(runtime: Weak<Runtime>) {
+    while let Some(runtime) = runtime.upgrade() {
+        passivation::run_once(&runtime);
+        let interval = passivation::interval(runtime.options.idle_timeout);
+        let sleep = runtime.clock.sleep(interval);
+        tokio::select! {
+            () = sleep => {}
+            // New activations arrive faster than they can be put away one by one.
+            () = runtime.pressure.notified() => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn fire_timers(runtime: Weak<Runtime>) {
+    while let Some(runtime) = runtime.upgrade() {
+        let now = runtime.clock.elapsed();
+        runtime.timers.run_once(now);
+        let changed = runtime.timers.changed.notified();
+        match runtime.timers.first_due() {
+            None => changed.await,
+            Some(due) => {
+                let sleep = runtime.clock.sleep(due.saturating_sub(now));
+                tokio::select! { () = sleep => {}, () = changed => {} }
+            }
+        }
+    }
+}
+
+/// The longest sleep of the reminder duty: wall time may be set meanwhile.
+const REMINDER_SLEEP_MAX: Duration = Duration::from_secs(1);
+
+async fn deliver_reminders(runtime: Weak<Runtime>) {
+    while let Some(runtime) = runtime.upgrade() {
+        let changed = runtime.reminders.changed.notified();
+        let due_ms = reminder::run_once(&runtime).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "reminders could not be read");
+            Some(runtime.clock.now_ms() + 1000)
+        });
+        match due_ms {
+            None => changed.await,
+            Some(due_ms) => {
+                let wait_ms = due_ms.saturating_sub(runtime.clock.now_ms()).max(1);
+                let wait = Duration::from_millis(wait_ms).min(REMINDER_SLEEP_MAX);
+                let sleep = runtime.clock.sleep(wait);
+                tokio::select! { () = sleep => {}, () = changed => {} }
+            }
+        }
+    }
+}
+
+/// The pause after an upkeep that failed, so that a broken disk is not hammered.
+const UPKEEP_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+async fn keep_up(runtime: Weak<Runtime>) {
+    let Some(engine) = runtime.upgrade().map(|runtime| Arc::clone(runtime.store.engine())) else {
+        return;
+    };
+    loop {
+        std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
+        let at_work = Arc::clone(&engine);
+        let done = tokio::task::spawn_blocking(move || at_work.upkeep()).await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        match done {
+            Ok(Ok(upkeep)) => runtime.events.emit(|| Event::Upkeep(upkeep)),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "upkeep failed; it is tried again");
+                runtime.clock.sleep(UPKEEP_RETRY_AFTER).await;
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Does the engine's upkeep now if it is due: for tests.
+pub(crate) fn keep_up_once(engine: &dyn Engine) -> Result<(), lanekeeper_storage::LoadError> {
+    engine.upkeep().map(drop)
+}

@@ -1,0 +1,139 @@
+//! The runtime's side of the engine seam: reads from turns, and the output gate.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Batch, CommitError, CommitSeq, Durability, Engine, Fence, Key, KeyRange, LoadError, ScanLimit,
+};
+use tokio::runtime::Handle;
+
+/// Reads from the engine. Cloning shares it.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<dyn Engine>,
+    executor: Handle,
+}
+
+impl Store {
+    pub(crate) fn new(engine: Arc<dyn Engine>, executor: Handle) -> Self {
+        Self { engine, executor }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// The value of one key. Answers on the caller's thread: what is warm in a microsecond or two,
+    /// what is cold after one read of the disk.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the disk fails or what it delivers is damaged.
+    pub fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        self.engine.get(key)
+    }
+
+    /// The entries of a range in key order, read on a thread where blocking harms nobody. Dropping
+    /// the future is safe.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the disk fails or what it delivers is damaged.
+    pub async fn scan(
+        &self,
+        range: KeyRange,
+        limit: ScanLimit,
+    ) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        self.read(move |engine| engine.scan(&range, limit)).await
+    }
+
+    /// As [`Store::scan`], from the end of the range backwards.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    pub async fn scan_back(
+        &self,
+        range: KeyRange,
+        limit: ScanLimit,
+    ) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        self.read(move |engine| engine.scan_back(&range, limit)).await
+    }
+
+    /// Runs a read that may block, off the executor's threads.
+    ///
+    /// # Errors
+    /// What `read` answers; [`LoadError::Closed`] if the executor ended meanwhile.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Engine) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        if !self.engine.may_block() {
+            return read(&*self.engine);
+        }
+        let engine = Arc::clone(&self.engine);
+        let task = self.executor.spawn_blocking(move || read(&*engine));
+        task.await.map_err(|_| LoadError::Closed)?
+    }
+
+    /// Hands the writes of a turn over and moves the gate behind them.
+    pub(crate) fn commit(
+        &self,
+        fence: Fence,
+        batch: Batch,
+        level: Durability,
+        gate: &mut OutputGate,
+    ) -> Result<CommitSeq, CommitError> {
+        let seq = self.engine.commit(fence, batch, level)?;
+        gate.raise(seq, level);
+        Ok(seq)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// What must be committed before a reply may leave: everything the reply could have been derived
+/// from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutputGate {
+    durable: CommitSeq,
+    relaxed: CommitSeq,
+}
+
+impl OutputGate {
+    /// Moves the gate behind a commit.
+    pub(crate) fn raise(&mut self, seq: CommitSeq, level: Durability) {
+        match level {
+            Durability::Durable => self.durable = self.durable.max(seq),
+            Durability::Relaxed => self.relaxed = self.relaxed.max(seq),
+            Durability::Memory => {}
+        }
+    }
+
+    /// Ready when a reply behind this gate may leave.
+    pub(crate) fn poll_open(
+        self,
+        engine: &dyn Engine,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CommitError>> {
+        if self.relaxed > CommitSeq::ZERO {
+            ready!(engine.poll_committed(self.relaxed, Durability::Relaxed, cx))?;
+        }
+        if self.durable > CommitSeq::ZERO {
+            ready!(engine.poll_committed(self.durable, Durability::Durable, cx))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until a reply behind this gate may leave. Dropping the future is safe.
+    pub(crate) async fn open(self, engine: &dyn Engine) -> Result<(), CommitError> {
+        poll_fn(|cx| self.poll_open(engine, cx)).await
+    }
+}
