@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper_storage::key::Priority;
+use lanekeeper_storage::{LoadError, key::Priority};
 
 use super::{InvalidItem, InvalidMessageId};
 use crate::{AskError, InvalidId};
@@ -46,6 +46,14 @@ pub enum QueueError {
         /// How long may be.
         wait_max: Duration,
     },
+    /// Too few or too many entries of a list asked for.
+    #[error("limit must be from 1 to {limit_max}, not {limit}")]
+    InvalidLimit {
+        /// How many were asked for.
+        limit: usize,
+        /// How many may be.
+        limit_max: usize,
+    },
     /// A message id is none.
     #[error(transparent)]
     InvalidMessageId(#[from] InvalidMessageId),
@@ -85,6 +93,9 @@ pub enum QueueError {
     /// The durability cannot enter or leave `memory` while the queue holds messages.
     #[error("durability: a queue enters or leaves memory only while it is empty; it holds {0}")]
     NotEmpty(u64),
+    /// The store failed to deliver what the answer needs. Nothing was changed.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// The actor gave no answer.
     #[error(transparent)]
     Ask(#[from] AskError),
