@@ -153,7 +153,7 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Drops the memory, not the seat.
-    pub(crate) fn kill(self: Box<Self>) -> Step<A> {
+    pub(crate) fn kill(self) -> Step<A> {
         let gate = self.meta.gate;
         Step::Gone(self.into_seat(), gate)
     }

@@ -1,0 +1,4 @@
+//! What the promises are tested with.
+
+pub(crate) mod counter;
+pub(crate) mod engine;
