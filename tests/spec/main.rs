@@ -1,5 +1,7 @@
 //! The promises of Lanekeeper, black box: each module is a chapter, each test a promise.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 mod actor_passivation;
 mod actor_shutdown;
 mod actor_state;
