@@ -17,6 +17,10 @@ use std::{
 use lanekeeper_actors::{ActorRef, Handler, Node, Request, Turn, VirtualActor};
 use serde::{Deserialize, Serialize};
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Default, Serialize, Deserialize)]
 struct Counter {
     total: u64,
@@ -60,13 +64,14 @@ const SECONDS: u64 = 2;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        memory().await;
         let node = Node::in_memory();
         for count in [1_000, 100_000] {
             asks(&node, count).await;
         }
         alone(&node).await;
         cycles(&node).await;
+        drop(node);
+        memory().await;
     });
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     ActivateError, Actor, ActorId, AskError, Origin, Turn,
+    chain::Place,
     event::Event,
     registry::Kind,
     store::OutputGate,
@@ -31,6 +32,10 @@ impl<A: Actor> Seat<A> {
 
     pub(crate) fn id(&self) -> ActorId {
         ActorId { kind: A::KIND, key: Arc::clone(&self.key) }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place { kind: A::KIND, hash: self.hash }
     }
 
     /// The number of the activation in this seat: tells it from earlier and later ones.
@@ -84,7 +89,7 @@ impl<A: Actor> Activation<A> {
         let runtime = &kind.runtime;
         let id = seat.id();
         let origin = Origin { id: &id, store: &runtime.store, clock: &runtime.clock };
-        let loaded = polled(&id, None, A::load(&origin)).await;
+        let loaded = polled(seat.place(), None, A::load(&origin)).await;
         let actor = match loaded.unwrap_or(Err(ActivateError::Panicked)) {
             Ok(actor) => actor,
             Err(error) => return Err(kind.fail(seat, error)),
@@ -103,9 +108,9 @@ impl<A: Actor> Activation<A> {
     }
 
     async fn on_activate(&mut self) -> Result<(), ActivateError> {
-        let id = self.meta.seat.id();
+        let place = self.meta.seat.place();
         let mut turn = Turn::new(&mut self.meta);
-        let activated = polled(&id, None, self.actor.on_activate(&mut turn)).await;
+        let activated = polled(place, None, self.actor.on_activate(&mut turn)).await;
         let effects = turn.into_effects();
         activated
             .unwrap_or(Err("on_activate panicked".to_owned()))
@@ -115,14 +120,14 @@ impl<A: Actor> Activation<A> {
 
     /// Runs `on_passivate` and gives the memory back.
     pub(crate) async fn retire(mut self: Box<Self>) -> Step<A> {
-        let id = self.meta.seat.id();
+        let place = self.meta.seat.place();
         let mut turn = Turn::new(&mut self.meta);
-        let passivated = polled(&id, None, self.actor.on_passivate(&mut turn)).await;
+        let passivated = polled(place, None, self.actor.on_passivate(&mut turn)).await;
         let effects = turn.into_effects();
         if passivated.is_none() {
-            tracing::error!(actor = %id, "on_passivate panicked");
+            tracing::error!(actor = %self.meta.seat.id(), "on_passivate panicked");
         } else if let Err(error) = self.keep(effects) {
-            tracing::error!(actor = %id, %error, "what on_passivate wrote was not kept");
+            tracing::error!(actor = %self.meta.seat.id(), %error, "what on_passivate wrote was not kept");
         }
         self.kill()
     }

@@ -1,24 +1,15 @@
-//! The address of an actor, and asking it.
+//! The address of an actor: how requests reach it.
 
-use std::{
-    fmt,
-    future::{Future, IntoFuture},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, task::Poll};
 
 use tokio::sync::oneshot;
 
 use crate::{
-    Actor, ActorId, AskError, Handler, NotExecuted, Request, Unknown,
+    Actor, ActorId, Ask, Handler, NotExecuted, Request,
     activation::{Activation, Step},
-    chain::{self, Link},
-    clock::Sleep,
+    chain::{self, Link, Place},
     registry::{Found, Kind, Mailbox, Release},
     request::{Deadline, WaitingAsk, WaitingRequest, WaitingTell},
-    store::OutputGate,
     turn::{self, Outcome},
 };
 
@@ -27,27 +18,27 @@ const INLINE_DEPTH_MAX: usize = 16;
 
 /// The address of an actor: no I/O to make, cheap to clone, valid across passivation and restart.
 pub struct ActorRef<A: Actor> {
-    kind: Arc<Kind<A>>,
-    id: Result<ActorId, NotExecuted>,
+    pub(crate) kind: Arc<Kind<A>>,
+    key: Result<Arc<str>, Box<NotExecuted>>,
     hash: u64,
 }
 
 impl<A: Actor> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { kind: Arc::clone(&self.kind), id: self.id.clone(), hash: self.hash }
+        Self { kind: Arc::clone(&self.kind), key: self.key.clone(), hash: self.hash }
     }
 }
 
 impl<A: Actor> fmt::Debug for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ActorRef({:?})", self.id)
+        write!(f, "ActorRef({}/{:?})", A::KIND, self.key)
     }
 }
 
 impl<A: Actor> ActorRef<A> {
-    pub(crate) fn new(kind: Arc<Kind<A>>, id: Result<ActorId, NotExecuted>) -> Self {
-        let hash = id.as_ref().map_or(0, |id| kind.hash(&id.key));
-        Self { kind, id, hash }
+    pub(crate) fn new(kind: Arc<Kind<A>>, key: Result<Arc<str>, NotExecuted>) -> Self {
+        let hash = key.as_ref().map_or(0, |key| kind.hash(key));
+        Self { kind, key: key.map_err(Box::new), hash }
     }
 
     /// Who is addressed, or why nobody can be.
@@ -55,8 +46,12 @@ impl<A: Actor> ActorRef<A> {
     /// # Errors
     /// [`NotExecuted::InvalidId`] if the key breaks the rules of ids, [`NotExecuted::KindTaken`] if
     /// another type of this node has the same kind. Every ask then answers the same.
-    pub fn id(&self) -> Result<&ActorId, NotExecuted> {
-        self.id.as_ref().map_err(Clone::clone)
+    pub fn id(&self) -> Result<ActorId, NotExecuted> {
+        self.key().map(|key| ActorId { kind: A::KIND, key: Arc::clone(key) })
+    }
+
+    fn key(&self) -> Result<&Arc<str>, NotExecuted> {
+        self.key.as_ref().map_err(|error| (**error).clone())
     }
 
     /// Asks: await what this returns for the reply. Nothing happens before it is polled. The reply
@@ -71,7 +66,7 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handler<R>,
     {
-        Ask { actor: self, request, deadline: None }
+        Ask::new(self, request)
     }
 
     /// Hands a request over without waiting for a reply.
@@ -82,12 +77,12 @@ impl<A: Actor> ActorRef<A> {
     where
         A: Handler<R>,
     {
-        let id = self.admit(chain::current().as_deref())?;
+        let key = self.admit(chain::current().is_some())?;
         let mut request = Some(WaitingTell(request));
         let kind = Arc::clone(&self.kind);
         let executor = &self.kind.runtime.executor;
         let mut take = || Box::new(request.take().expect("a request is handed over once"));
-        match self.kind.occupy(id, self.hash, |mailbox| self.enqueue(mailbox, &mut take)) {
+        match self.kind.occupy(key, self.hash, |mailbox| self.enqueue(mailbox, &mut take)) {
             Found::Occupied(accepted) => accepted?,
             Found::Idle(activation) => {
                 let request: Box<dyn WaitingRequest<A>> = take();
@@ -109,10 +104,10 @@ impl<A: Actor> ActorRef<A> {
     /// Puts the activation away if there is one and it is idle, and returns once it is gone: true
     /// if there was one. The actor goes on existing. Dropping the future does not stop it.
     pub async fn passivate(&self) -> bool {
-        let Ok(id) = &self.id else { return false };
-        let taken = self.kind.take_for_passivation(self.hash, &id.key, |activation| {
-            activation.actor.is_passivatable()
-        });
+        let Ok(key) = &self.key else { return false };
+        let taken = self
+            .kind
+            .take_for_passivation(self.hash, key, |activation| activation.actor.is_passivatable());
         let Some(activation) = taken else { return false };
         let executor = &self.kind.runtime.executor;
         let kind = Arc::clone(&self.kind);
@@ -121,13 +116,19 @@ impl<A: Actor> ActorRef<A> {
             || executor.spawn(retiring).await.is_ok()
     }
 
-    fn admit(&self, caller: Option<&Link>) -> Result<&ActorId, NotExecuted> {
-        let id = self.id.as_ref().map_err(Clone::clone)?;
+    fn admit(&self, is_within_a_turn: bool) -> Result<&Arc<str>, NotExecuted> {
         // Turns under way may finish their work while the node drains.
-        if caller.is_none() && self.kind.runtime.is_draining() {
+        if !is_within_a_turn && self.kind.runtime.is_draining() {
             return Err(NotExecuted::ShuttingDown);
         }
-        Ok(id)
+        self.key()
+    }
+
+    fn check_cycle(&self, caller: &Link) -> Result<(), NotExecuted> {
+        let place = Place { kind: A::KIND, hash: self.hash };
+        let Some(chain) = caller.cycle_with(place) else { return Ok(()) };
+        let chain = chain.into_iter().map(|place| self.kind.runtime.id_of(place)).collect();
+        Err(NotExecuted::CallCycle { chain })
     }
 
     fn enqueue<W: WaitingRequest<A> + 'static>(
@@ -137,27 +138,29 @@ impl<A: Actor> ActorRef<A> {
     ) -> Result<(), NotExecuted> {
         let waiting_max = self.kind.runtime.options.mailbox_max;
         if mailbox.len() >= waiting_max {
-            let actor = self.id.clone()?;
+            let actor = self.id()?;
             return Err(NotExecuted::Overloaded { actor, waiting_max });
         }
         mailbox.push_back(request());
         Ok(())
     }
 
-    fn begin<R: Request>(&self, request: R, deadline: Option<&Deadline>) -> Begun<R::Reply>
+    pub(crate) fn begin<R: Request>(
+        &self,
+        request: R,
+        deadline: Option<&Deadline>,
+    ) -> Begun<R::Reply>
     where
         A: Handler<R>,
     {
         let caller = chain::current();
-        let id = match self.admit(caller.as_deref()) {
-            Ok(id) => id,
+        let checked = caller.as_deref().map_or(Ok(()), |caller| self.check_cycle(caller));
+        let key = match checked.and_then(|()| self.admit(caller.is_some())) {
+            Ok(key) => key,
             Err(error) => return Begun::Ended(Err(error.into())),
         };
-        if let Some(chain) = caller.as_deref().and_then(|link| link.cycle_with(id)) {
-            return Begun::Ended(Err(NotExecuted::CallCycle { chain }.into()));
-        }
         let mut parts = Some((request, caller));
-        let found = self.kind.occupy(id, self.hash, |mailbox| {
+        let found = self.kind.occupy(key, self.hash, |mailbox| {
             let (reply, receiver) = oneshot::channel();
             self.enqueue(mailbox, || {
                 let (request, caller) = parts.take().expect("a request is handed over once");
@@ -234,142 +237,8 @@ impl<A: Actor> ActorRef<A> {
     }
 }
 
-enum Begun<T> {
+/// How far an ask got on its caller's thread.
+pub(crate) enum Begun<T> {
     Ended(Outcome<T>),
     Waiting(oneshot::Receiver<Outcome<T>>),
-}
-
-/// An ask that was not sent yet: await it.
-#[must_use = "nothing is asked before it is awaited"]
-pub struct Ask<'a, A: Handler<R>, R: Request> {
-    actor: &'a ActorRef<A>,
-    request: R,
-    deadline: Option<Duration>,
-}
-
-impl<A: Handler<R>, R: Request> Ask<'_, A, R> {
-    /// Bounds the wait: a turn that has not begun by then does not begin
-    /// ([`NotExecuted::DeadlinePassed`]); one that has goes on, and its outcome is
-    /// [`AskError::Unknown`] to the asker.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-}
-
-impl<'a, A: Handler<R>, R: Request> IntoFuture for Ask<'a, A, R> {
-    type Output = Result<R::Reply, AskError>;
-    type IntoFuture = Asking<'a, A, R>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let Self { actor, request, deadline } = self;
-        let limit = deadline.map(|wait| {
-            let clock = &actor.kind.runtime.clock;
-            let start = Arc::default();
-            Box::new(Limit {
-                deadline: Deadline { at: clock.elapsed() + wait, start },
-                sleep: clock.sleep(wait),
-            })
-        });
-        Asking { actor, stage: Stage::Unasked(request), limit }
-    }
-}
-
-/// An ask under way: what awaiting an [`Ask`] polls.
-pub struct Asking<'a, A: Handler<R>, R: Request> {
-    actor: &'a ActorRef<A>,
-    stage: Stage<R>,
-    limit: Option<Box<Limit>>,
-}
-
-struct Limit {
-    deadline: Deadline,
-    sleep: Sleep,
-}
-
-enum Stage<R: Request> {
-    Unasked(R),
-    Waiting(oneshot::Receiver<Outcome<R::Reply>>),
-    Gated(R::Reply, OutputGate),
-    Over,
-}
-
-// Nothing in it is pinned: the request is moved out before it runs.
-impl<A: Handler<R>, R: Request> Unpin for Asking<'_, A, R> {}
-
-impl<A: Handler<R>, R: Request> Asking<'_, A, R> {
-    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<R::Reply, AskError>> {
-        loop {
-            let outcome = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Unasked(request) => {
-                    let deadline = self.limit.as_ref().map(|limit| &limit.deadline);
-                    match self.actor.begin(request, deadline) {
-                        Begun::Ended(outcome) => outcome,
-                        Begun::Waiting(receiver) => {
-                            self.stage = Stage::Waiting(receiver);
-                            continue;
-                        }
-                    }
-                }
-                Stage::Waiting(mut receiver) => match Pin::new(&mut receiver).poll(cx) {
-                    Poll::Ready(outcome) => {
-                        outcome.unwrap_or(Err(AskError::Unknown(Unknown::CutOff)))
-                    }
-                    Poll::Pending => {
-                        self.stage = Stage::Waiting(receiver);
-                        return Poll::Pending;
-                    }
-                },
-                Stage::Gated(reply, gate) => {
-                    let engine = self.actor.kind.runtime.store.engine();
-                    return match gate.poll_open(&**engine, cx) {
-                        Poll::Ready(Ok(())) => Poll::Ready(Ok(reply)),
-                        Poll::Ready(Err(error)) => {
-                            Poll::Ready(Err(AskError::Unknown(Unknown::Commit(error))))
-                        }
-                        Poll::Pending => {
-                            self.stage = Stage::Gated(reply, gate);
-                            Poll::Pending
-                        }
-                    };
-                }
-                Stage::Over => panic!("polled after it was ready"),
-            };
-            match outcome {
-                Ok((reply, gate)) => self.stage = Stage::Gated(reply, gate),
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl<A: Handler<R>, R: Request> Future for Asking<'_, A, R> {
-    type Output = Result<R::Reply, AskError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let Poll::Ready(result) = this.advance(cx) {
-            return Poll::Ready(result);
-        }
-        let Some(limit) = &mut this.limit else { return Poll::Pending };
-        ready!(Pin::new(&mut limit.sleep).poll(cx));
-        this.stage = Stage::Over;
-        Poll::Ready(Err(if limit.deadline.start.withdraw() {
-            NotExecuted::DeadlinePassed.into()
-        } else {
-            AskError::Unknown(Unknown::DeadlinePassed)
-        }))
-    }
-}
-
-impl<A: Handler<R>, R: Request> fmt::Debug for Ask<'_, A, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ask({:?})", self.actor)
-    }
-}
-
-impl<A: Handler<R>, R: Request> fmt::Debug for Asking<'_, A, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Asking({:?})", self.actor)
-    }
 }

@@ -10,6 +10,7 @@ use crate::{
     registry::Kind,
     reminder::Due,
     request::{BoxFuture, WaitingRequest},
+    runtime::Moment,
     turn,
 };
 
@@ -18,10 +19,10 @@ const SLICE: usize = 128;
 
 pub(crate) trait AnyKind: Send + Sync {
     /// Puts away idle activations not used since `before`, at most `count_max`; says how many.
-    fn passivate_idle(&self, before: u64, count_max: usize) -> usize;
+    fn passivate_idle(&self, before: Moment, count_max: usize) -> usize;
 
     /// When each idle activation was last used, and its bytes.
-    fn idle_activations(&self) -> Vec<(u64, usize)>;
+    fn idle_activations(&self) -> Vec<(Moment, usize)>;
 
     /// Puts away every idle activation.
     fn passivate_all(&self);
@@ -34,6 +35,9 @@ pub(crate) trait AnyKind: Send + Sync {
     fn occupied_count(&self) -> usize;
 
     fn turns(&self) -> u64;
+
+    /// The key of an active actor, from its hash.
+    fn key_of(&self, hash: u64) -> Option<Arc<str>>;
 
     /// Runs the turn of a reminder and says whose it was.
     fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>>;
@@ -49,12 +53,12 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn deliver_timer(
         self: &Arc<Self>,
         hash: u64,
-        id: &ActorId,
+        key: &Arc<str>,
         generation: u32,
         request: Box<dyn WaitingRequest<A>>,
     ) {
         let mut request = Some(request);
-        let taken = self.take_for_timer(hash, id, generation, &mut request);
+        let taken = self.take_for_timer(hash, key, generation, &mut request);
         if let (Some(activation), Some(request)) = (taken, request) {
             let kind = Arc::clone(self);
             turn::start(&self.runtime.executor, async {
@@ -65,7 +69,7 @@ impl<A: Actor> Kind<A> {
 }
 
 impl<A: Actor> AnyKind for Kind<A> {
-    fn passivate_idle(&self, before: u64, count_max: usize) -> usize {
+    fn passivate_idle(&self, before: Moment, count_max: usize) -> usize {
         let mut count = 0;
         for shard in 0..self.shard_count() {
             loop {
@@ -82,7 +86,7 @@ impl<A: Actor> AnyKind for Kind<A> {
         count
     }
 
-    fn idle_activations(&self) -> Vec<(u64, usize)> {
+    fn idle_activations(&self) -> Vec<(Moment, usize)> {
         Self::idle_activations(self)
     }
 
@@ -111,10 +115,14 @@ impl<A: Actor> AnyKind for Kind<A> {
         Self::turns(self)
     }
 
+    fn key_of(&self, hash: u64) -> Option<Arc<str>> {
+        Self::key_of(self, hash)
+    }
+
     fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>> {
         Box::pin(async move {
             let id = ActorId { kind: A::KIND, key: record.actor_key.as_str().into() };
-            let told = ActorRef::<A>::new(self, Ok(id.clone()));
+            let told = ActorRef::<A>::new(self, Ok(Arc::clone(&id.key)));
             told.ask(Due(record)).await?.map_err(|error| AskError::NotSaved(error.to_string()))?;
             Ok(id)
         })

@@ -1,21 +1,15 @@
 //! The node: a runtime, its engine and its duties, from opening to the ordered end.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
-use lanekeeper_storage::{CommitError, Durability, Engine, EngineStatus, MemoryEngine, OpenError};
+use lanekeeper_storage::{CommitError, Durability, EngineStatus, MemoryEngine, OpenError};
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 
 use crate::{
-    Actor, ActorRef, Clock,
+    Actor, ActorRef, Clock, NodeBuilder, NotExecuted,
     event::{Event, EventReceiver},
     queue::QueueLimits,
-    runtime::{Runtime, RuntimeOptions},
+    runtime::Runtime,
     service::Services,
     timer::ArmedTimer,
 };
@@ -32,6 +26,15 @@ struct Inner {
 }
 
 impl Node {
+    pub(crate) fn new(
+        runtime: Arc<Runtime>,
+        services: Services,
+        queue_limits: QueueLimits,
+    ) -> Self {
+        let services = Mutex::new(Some(services));
+        Self(Arc::new(Inner { runtime, services, queue_limits }))
+    }
+
     /// Opens a data directory, made if it is not there, with every setting at its default. Call it
     /// inside a tokio runtime: turns that wait run there.
     ///
@@ -66,8 +69,8 @@ impl Node {
     /// anybody has asked for it. A second call does nothing.
     ///
     /// # Errors
-    /// [`NotExecuted::KindTaken`](crate::NotExecuted::KindTaken).
-    pub fn register<A: Actor>(&self) -> Result<(), crate::NotExecuted> {
+    /// [`NotExecuted::KindTaken`].
+    pub fn register<A: Actor>(&self) -> Result<(), NotExecuted> {
         self.0.runtime.kind::<A>().map(drop)
     }
 
@@ -219,134 +222,6 @@ pub struct NodeStatus {
     pub durability: Durability,
     /// Whether the node admits no more.
     pub is_draining: bool,
-}
-
-/// The settings of a node. Every method changes one and returns the builder.
-#[derive(Clone, Debug)]
-pub struct NodeBuilder {
-    data: Option<PathBuf>,
-    flush_interval: Option<Duration>,
-    clock: Clock,
-    options: RuntimeOptions,
-    queue_limits: QueueLimits,
-}
-
-impl Default for NodeBuilder {
-    fn default() -> Self {
-        let options = RuntimeOptions {
-            durability: Durability::Durable,
-            idle_timeout: Duration::from_secs(300),
-            activations_max: 1_000_000,
-            memory_max_bytes: usize::MAX,
-            mailbox_max: 10_000,
-        };
-        Self {
-            data: None,
-            flush_interval: None,
-            clock: Clock::system(),
-            options,
-            queue_limits: QueueLimits::default(),
-        }
-    }
-}
-
-impl NodeBuilder {
-    /// The data directory. Without one, everything is kept in memory.
-    #[must_use]
-    pub fn data(mut self, dir: impl AsRef<Path>) -> Self {
-        self.data = Some(dir.as_ref().to_owned());
-        self
-    }
-
-    /// When a turn is acknowledged; [`Durability::Durable`] by default.
-    #[must_use]
-    pub fn durability(mut self, level: Durability) -> Self {
-        self.options.durability = level;
-        self
-    }
-
-    /// The time between two fsyncs of relaxed commits; 50 ms by default.
-    #[must_use]
-    pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.flush_interval = Some(interval);
-        self
-    }
-
-    /// How long an activation is kept without a request; 5 minutes by default.
-    #[must_use]
-    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.options.idle_timeout = timeout;
-        self
-    }
-
-    /// Activations kept at most; the longest idle go first. 1,000,000 by default.
-    #[must_use]
-    pub fn activations_max(mut self, count: usize) -> Self {
-        self.options.activations_max = count;
-        self
-    }
-
-    /// Bytes that idle activations may hold together, as their `memory_bytes` count them; unbounded
-    /// by default.
-    #[must_use]
-    pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
-        self.options.memory_max_bytes = bytes;
-        self
-    }
-
-    /// Requests that may wait for one actor; 10,000 by default.
-    #[must_use]
-    pub fn mailbox_max(mut self, count: usize) -> Self {
-        self.options.mailbox_max = count;
-        self
-    }
-
-    /// The bounds of every queue.
-    #[must_use]
-    pub fn queue_limits(mut self, limits: QueueLimits) -> Self {
-        self.queue_limits = limits;
-        self
-    }
-
-    /// The clock everything in the node goes by.
-    #[must_use]
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Opens the node. Call it inside a tokio runtime: turns that wait run there.
-    ///
-    /// # Errors
-    /// As [`Node::open`].
-    pub async fn open(self) -> Result<Node, OpenError> {
-        let engine: Arc<dyn Engine> = match &self.data {
-            None => Arc::new(MemoryEngine::new()),
-            Some(_) => Arc::new(MemoryEngine::new()),
-        };
-        self.start(engine)
-    }
-
-    /// Starts a node on an engine that is open already.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the engine refuses its ownership or the node's thread cannot be started.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn start(self, engine: Arc<dyn Engine>) -> Result<Node, OpenError> {
-        let path = || self.data.clone().unwrap_or_default();
-        let executor = Handle::current();
-        let runtime = Runtime::start(engine, self.clock.clone(), executor, self.options.clone());
-        let runtime = runtime.map_err(|error| {
-            let source = std::io::Error::other(error);
-            OpenError::Io { path: path(), source }
-        })?;
-        let services = Services::start(&runtime);
-        let services = services.map_err(|source| OpenError::Io { path: path(), source })?;
-        let services = Mutex::new(Some(services));
-        Ok(Node(Arc::new(Inner { runtime, services, queue_limits: self.queue_limits })))
-    }
 }
 
 impl Node {

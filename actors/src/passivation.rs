@@ -1,6 +1,6 @@
 //! Passivation: which idle activations are put away, and when.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
 use crate::{kind::AnyKind, runtime::Runtime};
 
@@ -16,11 +16,8 @@ pub(crate) fn run_once(runtime: &Runtime) {
     let kinds = runtime.kinds();
     // An activation may have been used up to one interval after the time it carries.
     let timeout = runtime.options.idle_timeout;
-    let patience = timeout.saturating_add(interval(timeout));
-    let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
-    if let Some(before) = now.checked_sub(patience) {
-        kinds.iter().for_each(|kind| _ = kind.passivate_idle(before, usize::MAX));
-    }
+    let before = now.before(timeout.saturating_add(interval(timeout)));
+    kinds.iter().for_each(|kind| _ = kind.passivate_idle(before, usize::MAX));
     relieve(runtime, &kinds);
 }
 
@@ -33,7 +30,8 @@ fn relieve(runtime: &Runtime, kinds: &[Arc<dyn AnyKind>]) {
         return;
     }
     let mut idle: Vec<_> = kinds.iter().flat_map(|kind| kind.idle_activations()).collect();
-    idle.sort_unstable_by_key(|(since, _)| *since);
+    let now = runtime.coarse_now();
+    idle.sort_unstable_by_key(|(since, _)| Reverse(since.age(now)));
     let by_count = count.saturating_sub(options.activations_max);
     let bytes: usize = idle.iter().map(|(_, bytes)| bytes).sum();
     let mut excess = bytes.saturating_sub(options.memory_max_bytes);

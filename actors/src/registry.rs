@@ -19,10 +19,10 @@ use hashbrown::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
-    ActivateError, Actor, ActorId, NotExecuted,
+    ActivateError, Actor, NotExecuted,
     activation::{Activation, Seat},
     request::WaitingRequest,
-    runtime::Runtime,
+    runtime::{Moment, Runtime},
 };
 
 const SHARD_COUNT: usize = 64;
@@ -48,8 +48,15 @@ struct Slot<A: Actor> {
     state: State<A>,
 }
 
+impl<A: Actor> Slot<A> {
+    fn is_of(&self, key: &Arc<str>) -> bool {
+        // Mostly the very same allocation, which then need not be looked at.
+        Arc::ptr_eq(&self.key, key) || self.key == *key
+    }
+}
+
 enum State<A: Actor> {
-    Idle { activation: Box<Activation<A>>, since: u64 },
+    Idle { since: Moment, activation: Box<Activation<A>> },
     Occupied { phase: Phase, mailbox: Mailbox<A> },
 }
 
@@ -128,23 +135,23 @@ impl<A: Actor> Kind<A> {
     /// Takes the actor if nobody has it; else lets `otherwise` do something with its mailbox.
     pub(crate) fn occupy<T>(
         self: &Arc<Self>,
-        id: &ActorId,
+        key: &Arc<str>,
         hash: u64,
         otherwise: impl FnOnce(&mut Mailbox<A>) -> T,
     ) -> Found<A, T> {
         let mut table = self.shard(hash);
         let rehash = |slot: &Slot<A>| self.hasher.hash_one(&*slot.key);
-        match table.slots.entry(hash, |slot| slot.key == id.key, rehash) {
+        match table.slots.entry(hash, |slot| slot.is_of(key), rehash) {
             TableEntry::Occupied(mut entry) => match &mut entry.get_mut().state {
                 State::Occupied { mailbox, .. } => Found::Occupied(otherwise(mailbox)),
                 state => Found::Idle(take_idle(state, Phase::Busy)),
             },
             TableEntry::Vacant(entry) => {
                 let state = State::Occupied { phase: Phase::Activating, mailbox: Mailbox::new() };
-                entry.insert(Slot { key: Arc::clone(&id.key), state });
+                entry.insert(Slot { key: Arc::clone(key), state });
                 drop(table);
                 self.runtime.note_activation();
-                Found::Vacant(Seat::new(Arc::clone(self), Arc::clone(&id.key), hash))
+                Found::Vacant(Seat::new(Arc::clone(self), Arc::clone(key), hash))
             }
         }
     }
@@ -154,11 +161,11 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn take_for_passivation(
         &self,
         hash: u64,
-        key: &str,
+        key: &Arc<str>,
         is_wanted: impl Fn(&Activation<A>) -> bool,
     ) -> Option<Box<Activation<A>>> {
         let mut table = self.shard(hash);
-        let slot = table.slots.find_mut(hash, |slot| &*slot.key == key)?;
+        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
         match &slot.state {
             State::Idle { activation, .. } if is_wanted(activation) => {
                 Some(take_idle(&mut slot.state, Phase::Draining))
@@ -171,12 +178,12 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn take_for_timer(
         &self,
         hash: u64,
-        id: &ActorId,
+        key: &Arc<str>,
         generation: u32,
         request: &mut Option<Box<dyn WaitingRequest<A>>>,
     ) -> Option<Box<Activation<A>>> {
         let mut table = self.shard(hash);
-        let slot = table.slots.find_mut(hash, |slot| slot.key == id.key)?;
+        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
         match &mut slot.state {
             State::Occupied { mailbox, .. } => {
                 request.take().into_iter().for_each(|request| mailbox.push_back(request));
@@ -204,7 +211,7 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn take_idle_since(
         &self,
         shard: usize,
-        before: u64,
+        before: Moment,
         count_max: usize,
     ) -> Vec<Box<Activation<A>>> {
         let mut taken = Vec::new();
@@ -215,7 +222,7 @@ impl<A: Actor> Kind<A> {
             }
             match &slot.state {
                 State::Idle { activation, since }
-                    if *since <= before && activation.actor.is_passivatable() =>
+                    if since.is_at_or_before(before) && activation.actor.is_passivatable() =>
                 {
                     taken.push(take_idle(&mut slot.state, Phase::Draining));
                 }
@@ -226,7 +233,7 @@ impl<A: Actor> Kind<A> {
     }
 
     /// When each idle activation was last used, and the bytes it holds.
-    pub(crate) fn idle_activations(&self) -> Vec<(u64, usize)> {
+    pub(crate) fn idle_activations(&self) -> Vec<(Moment, usize)> {
         let mut idle = Vec::new();
         for shard in &self.shards {
             for slot in &shard.0.lock().slots {
@@ -264,7 +271,7 @@ impl<A: Actor> Kind<A> {
         let mut table = self.shard(hash);
         table.turns += 1;
         let key = &activation.meta.seat.key;
-        let slot = table.slots.find_mut(hash, |slot| slot.key == *key);
+        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key));
         let slot = slot.expect("a slot stays while its seat is held");
         let State::Occupied { phase, mailbox } = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
@@ -278,7 +285,7 @@ impl<A: Actor> Kind<A> {
             return Release::Retire(activation);
         }
         activation.meta.seat.hold(false);
-        slot.state = State::Idle { activation, since: self.runtime.coarse_now() };
+        slot.state = State::Idle { since: self.runtime.coarse_now(), activation };
         Release::Idle
     }
 
@@ -294,6 +301,13 @@ impl<A: Actor> Kind<A> {
         let (Slot { state, .. }, _) = OccupiedEntry::remove(entry);
         self.runtime.note_passivation();
         Some(state)
+    }
+
+    /// The key of an active actor, from its hash.
+    pub(crate) fn key_of(&self, hash: u64) -> Option<Arc<str>> {
+        let table = self.shard(hash);
+        let slot = table.slots.find(hash, |slot| self.hash(&slot.key) == hash);
+        slot.map(|slot| Arc::clone(&slot.key))
     }
 
     pub(crate) fn shard_count(&self) -> usize {
@@ -348,7 +362,7 @@ impl<A: Actor> Seat<A> {
     pub(crate) fn vacate(mut self) -> Option<(Box<dyn WaitingRequest<A>>, Self)> {
         let kind = Arc::clone(&self.kind);
         let mut table = kind.shard(self.hash);
-        let slot = table.slots.find_mut(self.hash, |slot| slot.key == self.key);
+        let slot = table.slots.find_mut(self.hash, |slot| slot.is_of(&self.key));
         let slot = slot.expect("a slot stays while its seat is held");
         let State::Occupied { phase, mailbox } = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")

@@ -15,7 +15,9 @@ use parking_lot::RwLock;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
-    Actor, ActorId, ActorRef, Clock, NotExecuted, Store, check_id,
+    Actor, ActorId, ActorRef, Clock, NotExecuted, Store,
+    chain::Place,
+    check_id,
     event::{Event, Events},
     kind::AnyKind,
     registry::Kind,
@@ -51,7 +53,7 @@ pub(crate) struct Runtime {
     kinds: RwLock<Kinds>,
     epochs: Box<[Epoch]>,
     counters: Counters,
-    coarse_now: AtomicU64,
+    coarse_now: AtomicU32,
     is_draining: AtomicBool,
 }
 
@@ -92,7 +94,7 @@ impl Runtime {
             kinds: RwLock::default(),
             epochs,
             counters: Counters::default(),
-            coarse_now: AtomicU64::new(0),
+            coarse_now: AtomicU32::new(0),
             is_draining: AtomicBool::new(false),
         }))
     }
@@ -117,8 +119,8 @@ impl Runtime {
             Ok(kind) => kind,
             Err(error) => return ActorRef::new(Kind::new(Arc::clone(self)), Err(error)),
         };
-        let id = check_id(key).map(|()| ActorId { kind: A::KIND, key: key.into() });
-        ActorRef::new(kind, id.map_err(NotExecuted::InvalidId))
+        let key = check_id(key).map(|()| key.into());
+        ActorRef::new(kind, key.map_err(NotExecuted::InvalidId))
     }
 
     /// The registry of one kind, made on its first use.
@@ -152,6 +154,12 @@ impl Runtime {
         self.kinds.read().by_name.get(name).cloned()
     }
 
+    /// Who a place of a call chain is; its turn still runs.
+    pub(crate) fn id_of(&self, place: Place) -> ActorId {
+        let key = self.kind_named(place.kind).and_then(|kind| kind.key_of(place.hash));
+        ActorId { kind: place.kind, key: key.unwrap_or_else(|| "?".into()) }
+    }
+
     pub(crate) fn kinds(&self) -> Vec<Arc<dyn AnyKind>> {
         self.kinds.read().by_name.values().cloned().collect()
     }
@@ -166,15 +174,15 @@ impl Runtime {
         self.counters.generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
-    /// Monotonic time as of the last look at the clock, in nanoseconds: for idle times.
-    pub(crate) fn coarse_now(&self) -> u64 {
-        self.coarse_now.load(Ordering::Relaxed)
+    /// Monotonic time as of the last look at the clock: for idle times.
+    pub(crate) fn coarse_now(&self) -> Moment {
+        Moment(self.coarse_now.load(Ordering::Relaxed))
     }
 
     /// Looks at the clock.
-    pub(crate) fn update_coarse_now(&self) -> u64 {
-        let now = u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.coarse_now.store(now, Ordering::Relaxed);
+    pub(crate) fn update_coarse_now(&self) -> Moment {
+        let now = Moment(self.clock.elapsed().as_millis() as u32);
+        self.coarse_now.store(now.0, Ordering::Relaxed);
         now
     }
 
@@ -222,6 +230,31 @@ impl Runtime {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counters { activated, passivated, panics, .. } = &self.counters;
         (read(activated), read(passivated), read(panics))
+    }
+}
+
+/// A moment of monotonic time in milliseconds that begins anew every 49 days: small enough to be
+/// kept for every idle activation, ordered within half of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u32);
+
+impl Moment {
+    /// The longest time that can be told.
+    const SPAN_MAX: u32 = u32::MAX / 2;
+
+    /// The moment so long before this one, at most 24 days.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        let ms = duration.as_nanos().div_ceil(1_000_000).min(u128::from(Self::SPAN_MAX));
+        Self(self.0.wrapping_sub(ms as u32))
+    }
+
+    /// How long before `now` this was.
+    pub(crate) fn age(self, now: Self) -> u32 {
+        now.0.wrapping_sub(self.0)
+    }
+
+    pub(crate) fn is_at_or_before(self, other: Self) -> bool {
+        other.0.wrapping_sub(self.0) <= Self::SPAN_MAX
     }
 }
 

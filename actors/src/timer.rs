@@ -189,8 +189,8 @@ fn arm<A: Handler<R>, R: Request>(
     let fired = Box::new(Fired { name: name.into(), place, request, again });
     let (kind, hash, id) = (Arc::clone(&meta.seat.kind), meta.seat.hash, meta.seat.id());
     let generation = meta.seat.generation();
-    let owner = id.clone();
-    let fire = Box::new(move || kind.deliver_timer(hash, &owner, generation, fired));
+    let key = Arc::clone(&id.key);
+    let fire = Box::new(move || kind.deliver_timer(hash, &key, generation, fired));
     runtime.timers.arm(place, Waiting { id, name: name.into(), fire });
 }
 

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::{
     Actor, ActorId, ActorRef, AskError, Deferred, Handler, Promise, Request, Store,
     activation::{Activation, Meta, Step},
-    chain::{self, Link},
+    chain::{self, Link, Place},
     deferred,
     event::Event,
     registry::{Kind, Release},
@@ -66,7 +66,8 @@ impl<'a, A: Actor> Turn<'a, A> {
 
     /// The address of this actor, to be given to others.
     pub fn me(&self) -> ActorRef<A> {
-        ActorRef::new(Arc::clone(&self.meta.seat.kind), Ok(self.id()))
+        let seat = &self.meta.seat;
+        ActorRef::new(Arc::clone(&seat.kind), Ok(Arc::clone(&seat.key)))
     }
 
     /// The address of another actor of the same node. An ask that would wait for itself, directly
@@ -118,9 +119,9 @@ pub(crate) async fn run<A: Handler<R>, R: Request>(
     request: R,
     caller: Option<Arc<Link>>,
 ) -> (Step<A>, Outcome<R::Reply>) {
-    let id = activation.meta.seat.id();
+    let place = activation.meta.seat.place();
     let mut turn = Turn::new(&mut activation.meta);
-    let handled = polled(&id, caller, activation.actor.handle(request, &mut turn)).await;
+    let handled = polled(place, caller, activation.actor.handle(request, &mut turn)).await;
     let effects = turn.into_effects();
     end(activation, handled, effects)
 }
@@ -148,13 +149,13 @@ pub(crate) fn end<A: Actor, T>(
 
 /// Polls a future of an actor as a turn that `caller` waits for; `None` if it panicked.
 pub(crate) async fn polled<F: Future>(
-    id: &ActorId,
+    place: Place,
     caller: Option<Arc<Link>>,
     future: F,
 ) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        let _entered = chain::enter(Link { id: id.clone(), caller: caller.clone() });
+        let _entered = chain::enter(Link { place, caller: caller.clone() });
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),

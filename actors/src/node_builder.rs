@@ -1,0 +1,144 @@
+//! The settings of a node, and starting one with them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use lanekeeper_storage::{Durability, Engine, MemoryEngine, OpenError};
+use tokio::runtime::Handle;
+
+use crate::{
+    Clock, Node,
+    queue::QueueLimits,
+    runtime::{Runtime, RuntimeOptions},
+    service::Services,
+};
+
+/// The settings of a node. Every method changes one and returns the builder.
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    data: Option<PathBuf>,
+    flush_interval: Option<Duration>,
+    clock: Clock,
+    options: RuntimeOptions,
+    queue_limits: QueueLimits,
+}
+
+impl Default for NodeBuilder {
+    fn default() -> Self {
+        let options = RuntimeOptions {
+            durability: Durability::Durable,
+            idle_timeout: Duration::from_secs(300),
+            activations_max: 1_000_000,
+            memory_max_bytes: usize::MAX,
+            mailbox_max: 10_000,
+        };
+        Self {
+            data: None,
+            flush_interval: None,
+            clock: Clock::system(),
+            options,
+            queue_limits: QueueLimits::default(),
+        }
+    }
+}
+
+impl NodeBuilder {
+    /// The data directory. Without one, everything is kept in memory.
+    #[must_use]
+    pub fn data(mut self, dir: impl AsRef<Path>) -> Self {
+        self.data = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// When a turn is acknowledged; [`Durability::Durable`] by default.
+    #[must_use]
+    pub fn durability(mut self, level: Durability) -> Self {
+        self.options.durability = level;
+        self
+    }
+
+    /// The time between two fsyncs of relaxed commits; 50 ms by default.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = Some(interval);
+        self
+    }
+
+    /// How long an activation is kept without a request; 5 minutes by default.
+    #[must_use]
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.idle_timeout = timeout;
+        self
+    }
+
+    /// Activations kept at most; the longest idle go first. 1,000,000 by default.
+    #[must_use]
+    pub fn activations_max(mut self, count: usize) -> Self {
+        self.options.activations_max = count;
+        self
+    }
+
+    /// Bytes that idle activations may hold together, as their `memory_bytes` count them; unbounded
+    /// by default.
+    #[must_use]
+    pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
+        self.options.memory_max_bytes = bytes;
+        self
+    }
+
+    /// Requests that may wait for one actor; 10,000 by default.
+    #[must_use]
+    pub fn mailbox_max(mut self, count: usize) -> Self {
+        self.options.mailbox_max = count;
+        self
+    }
+
+    /// The bounds of every queue.
+    #[must_use]
+    pub fn queue_limits(mut self, limits: QueueLimits) -> Self {
+        self.queue_limits = limits;
+        self
+    }
+
+    /// The clock everything in the node goes by.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the node. Call it inside a tokio runtime: turns that wait run there.
+    ///
+    /// # Errors
+    /// As [`Node::open`].
+    pub async fn open(self) -> Result<Node, OpenError> {
+        let engine: Arc<dyn Engine> = match &self.data {
+            None => Arc::new(MemoryEngine::new()),
+            Some(_) => Arc::new(MemoryEngine::new()),
+        };
+        self.start(engine)
+    }
+
+    /// Starts a node on an engine that is open already.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the engine refuses its ownership or the node's thread cannot be started.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn start(self, engine: Arc<dyn Engine>) -> Result<Node, OpenError> {
+        let path = || self.data.clone().unwrap_or_default();
+        let executor = Handle::current();
+        let runtime = Runtime::start(engine, self.clock.clone(), executor, self.options.clone());
+        let runtime = runtime.map_err(|error| {
+            let source = std::io::Error::other(error);
+            OpenError::Io { path: path(), source }
+        })?;
+        let services = Services::start(&runtime);
+        let services = services.map_err(|source| OpenError::Io { path: path(), source })?;
+        Ok(Node::new(runtime, services, self.queue_limits))
+    }
+}
