@@ -124,10 +124,12 @@ impl<A: Actor> Activation<A> {
         let mut turn = Turn::new(&mut self.meta);
         let passivated = polled(place, None, self.actor.on_passivate(&mut turn)).await;
         let effects = turn.into_effects();
-        if passivated.is_none() {
-            tracing::error!(actor = %self.meta.seat.id(), "on_passivate panicked");
-        } else if let Err(error) = self.keep(effects) {
-            tracing::error!(actor = %self.meta.seat.id(), %error, "what on_passivate wrote was not kept");
+        let kept = match passivated {
+            Some(()) => self.keep(effects),
+            None => Err(AskError::Panicked),
+        };
+        if let Err(error) = kept {
+            tracing::error!(actor = %self.meta.seat.id(), %error, "on_passivate kept nothing");
         }
         self.kill()
     }

@@ -24,6 +24,7 @@ mod reminder;
 mod request;
 mod runtime;
 mod service;
+mod setting;
 mod store;
 mod timer;
 mod turn;

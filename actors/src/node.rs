@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use crate::{
     Actor, ActorRef, Clock, NodeBuilder, NotExecuted,
     event::{Event, EventReceiver},
-    queue::QueueLimits,
     runtime::Runtime,
     service::Services,
     timer::ArmedTimer,
@@ -22,17 +21,12 @@ pub struct Node(Arc<Inner>);
 struct Inner {
     runtime: Arc<Runtime>,
     services: Mutex<Option<Services>>,
-    queue_limits: QueueLimits,
 }
 
 impl Node {
-    pub(crate) fn new(
-        runtime: Arc<Runtime>,
-        services: Services,
-        queue_limits: QueueLimits,
-    ) -> Self {
+    pub(crate) fn new(runtime: Arc<Runtime>, services: Services) -> Self {
         let services = Mutex::new(Some(services));
-        Self(Arc::new(Inner { runtime, services, queue_limits }))
+        Self(Arc::new(Inner { runtime, services }))
     }
 
     /// Opens a data directory, made if it is not there, with every setting at its default. Call it
@@ -162,11 +156,6 @@ impl Node {
                 () = &mut sleep => return Err(ShutdownError::TurnsRunning(running)),
             }
         }
-    }
-
-    /// The bounds of every queue of this node.
-    pub fn queue_limits(&self) -> QueueLimits {
-        self.0.queue_limits
     }
 
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {

@@ -11,9 +11,9 @@ use tokio::runtime::Handle;
 
 use crate::{
     Clock, Node,
-    queue::QueueLimits,
     runtime::{Runtime, RuntimeOptions},
     service::Services,
+    setting::Settings,
 };
 
 /// The settings of a node. Every method changes one and returns the builder.
@@ -23,7 +23,7 @@ pub struct NodeBuilder {
     flush_interval: Option<Duration>,
     clock: Clock,
     options: RuntimeOptions,
-    queue_limits: QueueLimits,
+    settings: Settings,
 }
 
 impl Default for NodeBuilder {
@@ -40,7 +40,7 @@ impl Default for NodeBuilder {
             flush_interval: None,
             clock: Clock::system(),
             options,
-            queue_limits: QueueLimits::default(),
+            settings: Settings::default(),
         }
     }
 }
@@ -96,10 +96,10 @@ impl NodeBuilder {
         self
     }
 
-    /// The bounds of every queue.
+    /// Keeps the settings of one kind of actor, which finds them by their type.
     #[must_use]
-    pub fn queue_limits(mut self, limits: QueueLimits) -> Self {
-        self.queue_limits = limits;
+    pub(crate) fn setting<T: Send + Sync + 'static>(mut self, setting: T) -> Self {
+        self.settings.insert(setting);
         self
     }
 
@@ -130,15 +130,16 @@ impl NodeBuilder {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(self, engine: Arc<dyn Engine>) -> Result<Node, OpenError> {
-        let path = || self.data.clone().unwrap_or_default();
+        let path = self.data.unwrap_or_default();
         let executor = Handle::current();
-        let runtime = Runtime::start(engine, self.clock.clone(), executor, self.options.clone());
+        let runtime =
+            Runtime::start(engine, self.clock.clone(), executor, self.options, self.settings);
         let runtime = runtime.map_err(|error| {
             let source = std::io::Error::other(error);
-            OpenError::Io { path: path(), source }
+            OpenError::Io { path: path.clone(), source }
         })?;
         let services = Services::start(&runtime);
-        let services = services.map_err(|source| OpenError::Io { path: path(), source })?;
-        Ok(Node::new(runtime, services, self.queue_limits))
+        let services = services.map_err(|source| OpenError::Io { path, source })?;
+        Ok(Node::new(runtime, services))
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     kind::AnyKind,
     registry::Kind,
     reminder::Reminders,
+    setting::Settings,
     timer::Timers,
 };
 
@@ -40,6 +41,7 @@ pub(crate) struct RuntimeOptions {
 
 pub(crate) struct Runtime {
     pub(crate) options: RuntimeOptions,
+    pub(crate) settings: Settings,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) executor: Handle,
@@ -78,11 +80,13 @@ impl Runtime {
         clock: Clock,
         executor: Handle,
         options: RuntimeOptions,
+        settings: Settings,
     ) -> Result<Arc<Self>, CommitError> {
         let epochs = (0..OWNERSHIP_SHARDS).map(|shard| engine.claim(ShardNo(shard)));
         let epochs = epochs.collect::<Result<_, _>>()?;
         Ok(Arc::new(Self {
             options,
+            settings,
             store: Store::new(engine, executor.clone()),
             clock,
             executor,

@@ -8,3 +8,4 @@ mod actor_state;
 mod actor_time;
 mod actor_turns;
 mod support;
+mod tidy;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use lanekeeper_storage::Durability;
 pub use lanekeeper_storage::record::OnFull;
 
+use crate::{Node, NodeBuilder};
+
 /// The settings of a queue; they survive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueConfig {
@@ -47,5 +49,20 @@ impl Default for QueueLimits {
             depth_max: 100,
             wait_max: Duration::from_secs(60),
         }
+    }
+}
+
+impl NodeBuilder {
+    /// The bounds of every queue.
+    #[must_use]
+    pub fn queue_limits(self, limits: QueueLimits) -> Self {
+        self.setting(limits)
+    }
+}
+
+impl Node {
+    /// The bounds of every queue of this node.
+    pub fn queue_limits(&self) -> QueueLimits {
+        self.runtime().settings.get().copied().unwrap_or_default()
     }
 }
