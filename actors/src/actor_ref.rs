@@ -57,8 +57,8 @@ impl<A: Actor> ActorRef<A> {
     /// Asks: await what this returns for the reply. Nothing happens before it is polled. The reply
     /// arrives when the turn is as durable as promised.
     ///
-    /// Dropping the future before its first poll asks nothing; dropping it later gives up the reply,
-    /// not the request.
+    /// Dropping the future before its first poll asks nothing; dropping it later gives up the
+    /// reply, not the request.
     ///
     /// # Errors
     /// [`AskError`].
@@ -72,7 +72,8 @@ impl<A: Actor> ActorRef<A> {
     /// Hands a request over without waiting for a reply.
     ///
     /// # Errors
-    /// [`NotExecuted`] if it was not accepted; once accepted it runs once, or its failure is logged.
+    /// [`NotExecuted`] if it was not accepted; once accepted it runs once, or its failure is
+    /// logged.
     pub fn tell<R: Request>(&self, request: R) -> Result<(), NotExecuted>
     where
         A: Handler<R>,

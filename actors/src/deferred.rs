@@ -40,8 +40,8 @@ impl<T> Deferred<T> {
     /// future gives up the wait; a value that was given in that moment is lost with it.
     ///
     /// # Errors
-    /// [`NotExecuted::ShuttingDown`] if the promise was dropped, [`AskError::Unknown`] if the commit
-    /// of the turn that fulfilled it failed.
+    /// [`NotExecuted::ShuttingDown`] if the promise was dropped, [`AskError::Unknown`] if the
+    /// commit of the turn that fulfilled it failed.
     pub async fn wait(self) -> Result<T, AskError> {
         let (value, gate) = self.receiver.await.map_err(|_| NotExecuted::ShuttingDown)?;
         let opened = gate.open(&*self.engine).await;

@@ -1,8 +1,8 @@
 //! What is alive now: the virtual-actor runtime, and the built-in actors on it.
 //!
 //! An ask, end to end: [`ActorRef::ask`] → `registry` (which shard, which slot) → `activation`
-//! (loaded, if it was not there) → `turn` (handled by the caller's own thread) → `store` (its writes
-//! handed to the engine, the reply behind the output gate).
+//! (loaded, if it was not there) → `turn` (handled by the caller's own thread) → `store` (its
+//! writes handed to the engine, the reply behind the output gate).
 
 mod activation;
 mod actor;

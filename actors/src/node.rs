@@ -33,8 +33,8 @@ impl Node {
     /// inside a tokio runtime: turns that wait run there.
     ///
     /// # Errors
-    /// [`OpenError`]: another process holds the directory, its format is unknown, a file is damaged,
-    /// or the operating system refused.
+    /// [`OpenError`]: another process holds the directory, its format is unknown, a file is
+    /// damaged, or the operating system refused.
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::builder().data(dir).open().await
     }

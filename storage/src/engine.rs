@@ -35,8 +35,8 @@ pub trait Engine: Send + Sync + 'static {
     /// [`LoadError`] if the disk fails or what it delivers is damaged.
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError>;
 
-    /// The keys of `range` with their values, in key order, as far as `limit` goes. The cost is that
-    /// of what is returned, not of what the range holds.
+    /// The keys of `range` with their values, in key order, as far as `limit` goes. The cost is
+    /// that of what is returned, not of what the range holds.
     ///
     /// # Errors
     /// [`LoadError`] if the disk fails or what it delivers is damaged.
@@ -49,8 +49,9 @@ pub trait Engine: Send + Sync + 'static {
     fn scan_back(&self, range: &KeyRange, limit: ScanLimit)
     -> Result<Vec<(Key, Bytes)>, LoadError>;
 
-    /// Hands a batch over and returns its place in the order of commits. Does not wait for the disk:
-    /// [`Engine::poll_committed`] tells when the batch is as durable as `durability` promises.
+    /// Hands a batch over and returns its place in the order of commits. Does not wait for the
+    /// disk: [`Engine::poll_committed`] tells when the batch is as durable as `durability`
+    /// promises.
     ///
     /// # Errors
     /// A refusal, with nothing applied, or [`CommitError::Poisoned`].
@@ -105,8 +106,8 @@ pub trait Engine: Send + Sync + 'static {
     /// [`LoadError`] with what failed; the engine goes on, and the work stays due.
     fn upkeep(&self) -> Result<Upkeep, LoadError>;
 
-    /// Whether reads may wait for a disk, so that an asynchronous caller had better scan on a thread
-    /// where blocking harms nobody.
+    /// Whether reads may wait for a disk, so that an asynchronous caller had better scan on a
+    /// thread where blocking harms nobody.
     fn may_block(&self) -> bool {
         true
     }
@@ -127,8 +128,8 @@ pub trait Engine: Send + Sync + 'static {
 pub enum Durability {
     /// Applied; no journal, no disk. A crash of the process takes everything.
     Memory,
-    /// Written to the journal, fsynced every flush interval. `kill -9` takes nothing, a power cut at
-    /// most the interval.
+    /// Written to the journal, fsynced every flush interval. `kill -9` takes nothing, a power cut
+    /// at most the interval.
     Relaxed,
     /// Fsynced. Neither `kill -9` nor a power cut takes anything.
     #[default]
