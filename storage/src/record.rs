@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::{
+    Durability,
     codec::{self, CodecError, Format},
     key::QueueNo,
 };
@@ -94,12 +95,32 @@ pub enum OnFull {
 /// The durability a queue chose for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum QueueDurability {
-    /// As [`Durability::Memory`](crate::Durability::Memory).
+    /// As [`Durability::Memory`].
     Memory,
-    /// As [`Durability::Relaxed`](crate::Durability::Relaxed).
+    /// As [`Durability::Relaxed`].
     Relaxed,
-    /// As [`Durability::Durable`](crate::Durability::Durable).
+    /// As [`Durability::Durable`].
     Durable,
+}
+
+impl From<QueueDurability> for Durability {
+    fn from(chosen: QueueDurability) -> Self {
+        match chosen {
+            QueueDurability::Memory => Self::Memory,
+            QueueDurability::Relaxed => Self::Relaxed,
+            QueueDurability::Durable => Self::Durable,
+        }
+    }
+}
+
+impl From<Durability> for QueueDurability {
+    fn from(level: Durability) -> Self {
+        match level {
+            Durability::Memory => Self::Memory,
+            Durability::Relaxed => Self::Relaxed,
+            Durability::Durable => Self::Durable,
+        }
+    }
 }
 
 /// The settings of a queue.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use lanekeeper_storage::Durability;
 pub use lanekeeper_storage::record::OnFull;
+use lanekeeper_storage::{Durability, record::QueueSettings};
 
 use crate::{Node, NodeBuilder};
 
@@ -19,6 +19,13 @@ pub struct QueueConfig {
     pub durability: Option<Durability>,
 }
 
+impl From<QueueSettings> for QueueConfig {
+    fn from(settings: QueueSettings) -> Self {
+        let QueueSettings { capacity, on_full, durability, .. } = settings;
+        Self { capacity, on_full, durability: durability.map(Durability::from) }
+    }
+}
+
 /// Which verbs a queue refuses for now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paused {
@@ -26,6 +33,12 @@ pub struct Paused {
     pub push: bool,
     /// Pops are refused.
     pub pop: bool,
+}
+
+impl From<QueueSettings> for Paused {
+    fn from(settings: QueueSettings) -> Self {
+        Self { push: settings.is_push_paused, pop: settings.is_pop_paused }
+    }
 }
 
 /// The bounds of every queue of a node.

@@ -1,0 +1,236 @@
+//! The address of a queue.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use lanekeeper_storage::{Durability, key::Priority};
+
+use super::{
+    IntoItem, Message, MessageId, MessageState, NewMessage, Paused, Peek, Pop, Push, QueueConfig,
+    QueueError, QueueLimits, QueueStats,
+    actor::QueueActor,
+    handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
+    push::Incoming,
+    survey::{Find, ReadConfig, ReadStats},
+};
+use crate::{ActorRef, Handler, InvalidId, Node, Request, check_id, runtime::Runtime};
+
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The address of a queue: no I/O to make, cheap to clone, valid across passivation and restart.
+/// The queue always exists; its first push or setting makes a place for it in the store, reading
+/// from it or popping from it does not.
+///
+/// Messages leave in strict order: a lower priority number first, and first-in-first-out inside one
+/// priority, always by arrival. Payloads are kept byte for byte.
+///
+/// Every verb answers once what it did is as durable as promised. Dropping a verb's future before
+/// its first poll does nothing at all; dropping it later gives up the answer, not the request,
+/// unless the verb says otherwise. Common to all verbs are the errors [`QueueError::InvalidId`],
+/// [`QueueError::Load`] and [`QueueError::Ask`].
+#[derive(Clone)]
+pub struct Queue(Arc<Address>);
+
+struct Address {
+    id: Arc<str>,
+    actor: Result<ActorRef<QueueActor>, InvalidId>,
+    runtime: Arc<Runtime>,
+    limits: QueueLimits,
+}
+
+impl Queue {
+    /// The id it was asked for with, valid or not.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Accepts one message, of priority 1 unless [`Push::priority`] says otherwise: await what this
+    /// returns. If pops wait, it goes to the first of them at once.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidItem`], [`QueueError::InvalidPriority`], [`QueueError::TooLarge`],
+    /// [`QueueError::Paused`], [`QueueError::Full`].
+    pub fn push(&self, item: impl IntoItem) -> Push {
+        Push::new(self.clone(), item.into_item())
+    }
+
+    /// Accepts all messages or none, in the order given; answers their ids in that order.
+    ///
+    /// A queue that evicts lets as many of its own messages give way as it has no room for, and
+    /// only if each of those is less urgent than every message given; else it is full.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidItems`], and as [`Queue::push`].
+    pub async fn push_all(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+        let actor = self.actor()?;
+        let (count, count_max) = (messages.len(), self.limits().items_max);
+        if !(1..=count_max).contains(&count) {
+            return Err(QueueError::InvalidItems { count, count_max });
+        }
+        let incoming = messages.into_iter().map(|message| self.incoming(message));
+        actor.ask(PushAll(incoming.collect::<Result<_, _>>()?)).await?
+    }
+
+    /// Takes the first messages for good, `depth` at most: await what this returns. An empty queue
+    /// gives none, unless [`Pop::wait`] says to wait.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidDepth`], [`QueueError::InvalidWait`], [`QueueError::Paused`].
+    pub fn pop(&self, depth: usize) -> Pop {
+        Pop::new(self.clone(), depth)
+    }
+
+    /// Looks at the first messages in pop order, `depth` at most, and takes none: await what this
+    /// returns. [`Peek::priority`] and [`Peek::after`] choose which.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidDepth`], [`QueueError::InvalidPriority`].
+    pub fn peek(&self, depth: usize) -> Peek {
+        Peek::new(self.clone(), depth)
+    }
+
+    /// Looks a message up.
+    ///
+    /// # Errors
+    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way.
+    pub async fn message(&self, id: MessageId) -> Result<(Message, MessageState), QueueError> {
+        self.ask(Find(id)).await?
+    }
+
+    /// Takes a message out, whatever its place.
+    ///
+    /// # Errors
+    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way.
+    pub async fn cancel(&self, id: MessageId) -> Result<(), QueueError> {
+        self.ask(Cancel(id)).await?
+    }
+
+    /// Takes out every message (of one priority) that is there when it begins; answers how many.
+    /// What is pushed meanwhile stays.
+    ///
+    /// It goes on in slices of at most 1,000 messages, each durable by itself, so that other
+    /// requests are served in between. A message that somebody pops meanwhile is theirs and not
+    /// counted. Dropping the future, or an error, ends it after the slice under way.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidPriority`].
+    pub async fn purge(&self, priority: Option<u32>) -> Result<u64, QueueError> {
+        let priority = priority.map(checked_priority).transpose()?;
+        let mut cursor = None;
+        let mut purged = 0;
+        loop {
+            let (count, next) = self.ask(PurgeSlice { priority, cursor }).await??;
+            purged += count;
+            match next {
+                Some(_) => cursor = next,
+                None => return Ok(purged),
+            }
+        }
+    }
+
+    /// Pauses the verbs that are `true` and leaves the others as they are; answers what is paused
+    /// now. Pops that wait are told [`QueueError::Paused`]. It lasts until it is resumed, restarts
+    /// included.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn pause(&self, verbs: Paused) -> Result<Paused, QueueError> {
+        self.ask(Pause { verbs, is_resume: false, node: self.node_durability() }).await
+    }
+
+    /// Resumes the verbs that are `true` and leaves the others as they are; answers what is paused
+    /// now.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn resume(&self, verbs: Paused) -> Result<Paused, QueueError> {
+        self.ask(Pause { verbs, is_resume: true, node: self.node_durability() }).await
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn config(&self) -> Result<QueueConfig, QueueError> {
+        self.ask(ReadConfig).await
+    }
+
+    /// Replaces the configuration; answers what is in force now. It takes effect at once and
+    /// survives a restart. A capacity below what the queue holds drops nothing: it refuses until
+    /// there is room.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidConfig`]; [`QueueError::NotEmpty`] if the durability would enter or
+    /// leave [`Durability::Memory`] while there are messages.
+    pub async fn configure(&self, config: QueueConfig) -> Result<QueueConfig, QueueError> {
+        self.ask(Configure { config, node: self.node_durability() }).await?
+    }
+
+    /// The queue in numbers: zeros if it was never used.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn stats(&self) -> Result<QueueStats, QueueError> {
+        let flush_interval = self.runtime().store.engine().status().flush_interval;
+        self.ask(ReadStats { node: self.node_durability(), flush_interval }).await?
+    }
+
+    pub(super) fn actor(&self) -> Result<&ActorRef<QueueActor>, QueueError> {
+        self.0.actor.as_ref().map_err(|&error| error.into())
+    }
+
+    pub(super) fn runtime(&self) -> &Runtime {
+        &self.0.runtime
+    }
+
+    pub(super) fn limits(&self) -> &QueueLimits {
+        &self.0.limits
+    }
+
+    /// A message on its way in, if it is within the bounds.
+    pub(super) fn incoming(&self, message: NewMessage) -> Result<Incoming, QueueError> {
+        let NewMessage { item, priority } = message;
+        let priority = checked_priority(priority)?;
+        let (bytes, bytes_max) = (item.size_bytes(), self.limits().item_bytes_max);
+        if bytes > bytes_max {
+            return Err(QueueError::TooLarge { bytes, bytes_max });
+        }
+        Ok(Incoming { priority, payload: item.as_bytes().clone() })
+    }
+
+    /// A number of messages to take or to look at, if it is within the bounds.
+    pub(super) fn checked_depth(&self, depth: usize) -> Result<usize, QueueError> {
+        let depth_max = self.limits().depth_max;
+        let is_within = (1..=depth_max).contains(&depth);
+        if is_within { Ok(depth) } else { Err(QueueError::InvalidDepth { depth, depth_max }) }
+    }
+
+    async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, QueueError>
+    where
+        QueueActor: Handler<R>,
+    {
+        Ok(self.actor()?.ask(request).await?)
+    }
+
+    fn node_durability(&self) -> Durability {
+        self.runtime().options.durability
+    }
+}
+
+pub(super) fn checked_priority(number: u32) -> Result<Priority, QueueError> {
+    Priority::new(number).ok_or(QueueError::InvalidPriority { number })
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Queue({:?})", self.id())
+    }
+}
+
+impl Node {
+    /// The address of a queue. A text that is no id is reported by each of the queue's verbs.
+    pub fn queue(&self, id: &str) -> Queue {
+        let runtime = Arc::clone(self.runtime());
+        let actor = check_id(id).map(|()| runtime.actor(id));
+        Queue(Arc::new(Address { id: id.into(), actor, runtime, limits: self.queue_limits() }))
+    }
+}

@@ -1,0 +1,152 @@
+//! The pops that wait for messages: first come, first served.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+/// Pops that may wait for one queue.
+pub(super) const WAITING_MAX: usize = 10_000;
+
+/// Withdrawn places that are not worth tidying up.
+const SLACK: usize = 16;
+
+/// The line of waiting pops. `P` is how one of them is answered.
+#[derive(Debug)]
+pub(super) struct Line<P> {
+    places: VecDeque<(Arc<Ticket>, usize, P)>,
+    waiting_count: Arc<AtomicUsize>,
+    waiting_max: usize,
+}
+
+/// A place in the line, as the one who waits holds it. Dropping it leaves the line.
+#[derive(Debug)]
+pub(super) struct InLine(Arc<Ticket>);
+
+impl InLine {
+    /// Leaves the line; false if the queue was first: then the answer is on its way.
+    pub(super) fn leave(&self) -> bool {
+        self.0.take()
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// A place, shared by the queue and the one who waits. Whoever takes it first decides: the queue,
+/// which then answers with messages, or the one who waits, who then gets none.
+#[derive(Debug)]
+struct Ticket {
+    is_waiting: AtomicBool,
+    waiting_count: Arc<AtomicUsize>,
+}
+
+impl Ticket {
+    /// Takes the place; false if it was taken before.
+    fn take(&self) -> bool {
+        let is_first = self.is_waiting.swap(false, Ordering::AcqRel);
+        if is_first {
+            self.waiting_count.fetch_sub(1, Ordering::AcqRel);
+        }
+        is_first
+    }
+}
+
+impl<P> Line<P> {
+    /// An empty line in which so many may wait.
+    pub(super) fn new(waiting_max: usize) -> Self {
+        Self { places: VecDeque::new(), waiting_count: Arc::default(), waiting_max }
+    }
+
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting_count() == 0
+    }
+
+    /// Bytes of memory held.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.places.len() * size_of::<((Arc<Ticket>, usize, P), Ticket)>()
+    }
+
+    /// Adds a pop of `depth` messages at the end; `None` if too many wait already.
+    pub(super) fn join(&mut self, depth: usize, promise: P) -> Option<InLine> {
+        let waiting_count = self.waiting_count();
+        if waiting_count >= self.waiting_max {
+            return None;
+        }
+        if self.places.len() > 2 * waiting_count + SLACK {
+            self.places.retain(|(ticket, ..)| ticket.is_waiting.load(Ordering::Acquire));
+        }
+        self.waiting_count.fetch_add(1, Ordering::AcqRel);
+        let waiting_count = Arc::clone(&self.waiting_count);
+        let ticket = Arc::new(Ticket { is_waiting: AtomicBool::new(true), waiting_count });
+        self.places.push_back((Arc::clone(&ticket), depth, promise));
+        Some(InLine(ticket))
+    }
+
+    /// Takes the first who still waits: how many messages it wants, and how it is answered.
+    pub(super) fn next(&mut self) -> Option<(usize, P)> {
+        while let Some((ticket, depth, promise)) = self.places.pop_front() {
+            if ticket.take() {
+                return Some((depth, promise));
+            }
+        }
+        None
+    }
+
+    fn waiting_count(&self) -> usize {
+        self.waiting_count.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_wait_are_served_in_the_order_of_their_arrival() {
+        let mut line = Line::new(3);
+        let waiting: Vec<_> =
+            ["first", "second", "third"].map(|name| line.join(1, name).unwrap()).into();
+        let served: Vec<_> = std::iter::from_fn(|| line.next()).collect();
+        assert_eq!(served, [(1, "first"), (1, "second"), (1, "third")]);
+        assert!(line.is_empty());
+        assert!(waiting.iter().all(|place| !place.leave()), "each must take what it gets");
+    }
+
+    #[test]
+    fn one_who_left_is_passed_over() {
+        let mut line = Line::new(2);
+        let first = line.join(1, "first").unwrap();
+        let second = line.join(5, "second").unwrap();
+        assert!(first.leave());
+        assert_eq!(line.next(), Some((5, "second")));
+        assert!(!second.leave());
+    }
+
+    #[test]
+    fn the_line_is_bounded_and_who_leaves_makes_room() {
+        let mut line = Line::new(2);
+        let first = line.join(1, ()).unwrap();
+        let _second = line.join(1, ()).unwrap();
+        assert!(line.join(1, ()).is_none());
+        drop(first);
+        assert!(line.join(1, ()).is_some());
+    }
+
+    #[test]
+    fn places_of_those_who_left_do_not_pile_up() {
+        let mut line = Line::new(WAITING_MAX);
+        let _stays = line.join(1, ()).unwrap();
+        for _ in 0..1_000 {
+            drop(line.join(1, ()).unwrap());
+        }
+        assert!(line.places.len() <= 2 + SLACK + 1, "{}", line.places.len());
+    }
+}

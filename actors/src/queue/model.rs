@@ -1,0 +1,214 @@
+//! Random verbs against the rules and against the simplest queue there is.
+
+use std::collections::BTreeMap;
+
+use lanekeeper_storage::record::QueueMeta;
+
+use super::{
+    MessageId, OnFull, QueueConfig, QueueError,
+    place::Place,
+    rules::MemoryBounds,
+    trial::{TIGHT, Trial},
+};
+
+/// The simplest queue: every message, sorted when somebody asks.
+#[derive(Default)]
+struct Model {
+    messages: Vec<(Place, String)>,
+    config: QueueConfig,
+    pushed: u64,
+    popped: u64,
+    rejected: u64,
+    evicted: u64,
+    cancelled: u64,
+    purged: u64,
+}
+
+impl Model {
+    fn push(&mut self, messages: &[(u32, String)], ids: &[MessageId]) {
+        let new = messages.iter().zip(ids).map(|((_, text), &id)| (id.into(), text.clone()));
+        self.messages.extend(new);
+        self.messages.sort();
+        self.pushed += messages.len() as u64;
+    }
+
+    /// How many give way to these newcomers; `None` if they are refused.
+    fn evictions(&self, newcomers: &[(u32, String)]) -> Option<usize> {
+        let Some(capacity) = self.config.capacity else { return Some(0) };
+        let room = (capacity as usize).saturating_sub(self.messages.len());
+        let excess = newcomers.len().saturating_sub(room);
+        let kept = self.messages.len().checked_sub(excess)?;
+        let least_urgent = newcomers.iter().map(|(priority, _)| *priority).max()?;
+        let give_way = self.messages[kept..].iter();
+        let is_refused = excess > 0
+            && (self.config.on_full == OnFull::Reject
+                || give_way.clone().any(|(place, _)| place.priority.get() <= least_urgent));
+        (!is_refused).then_some(excess)
+    }
+
+    fn remove(&mut self, is_gone: impl Fn(Place) -> bool) -> u64 {
+        let before = self.messages.len();
+        self.messages.retain(|&(place, _)| !is_gone(place));
+        (before - self.messages.len()) as u64
+    }
+
+    fn lanes(&self) -> Vec<(u32, u64)> {
+        let mut lanes = BTreeMap::new();
+        for (place, _) in &self.messages {
+            *lanes.entry(place.priority.get()).or_insert(0) += 1;
+        }
+        lanes.into_iter().collect()
+    }
+}
+
+struct Run {
+    random: fastrand::Rng,
+    trial: Trial,
+    model: Model,
+    bounds: MemoryBounds,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let bounds = TIGHT;
+        let random = fastrand::Rng::with_seed(seed);
+        let mut trial = Trial::new(bounds);
+        trial.create();
+        Self { random, trial, model: Model::default(), bounds }
+    }
+
+    fn newcomers(&mut self) -> Vec<(u32, String)> {
+        let count = if self.random.bool() { 1 } else { self.random.usize(1..=9) };
+        let payload_max = if self.random.u8(..) < 16 { 2 << 10 } else { 40 };
+        let newcomer = |random: &mut fastrand::Rng| {
+            let text: String =
+                (0..random.usize(..payload_max)).map(|_| random.lowercase()).collect();
+            (random.u32(0..5), text)
+        };
+        (0..count).map(|_| newcomer(&mut self.random)).collect()
+    }
+
+    fn push(&mut self) {
+        let newcomers = self.newcomers();
+        let texts: Vec<_> = newcomers.iter().map(|(at, text)| (*at, text.as_str())).collect();
+        let outcome = self.trial.push(&texts);
+        match self.model.evictions(&newcomers) {
+            None => {
+                self.model.rejected += newcomers.len() as u64;
+                assert!(matches!(outcome, Err(QueueError::Full { .. })), "{outcome:?}");
+            }
+            Some(excess) => {
+                let ids = outcome.expect("there is room");
+                let kept = self.model.messages.len() - excess;
+                self.model.messages.truncate(kept);
+                self.model.evicted += excess as u64;
+                assert!(ids.windows(2).all(|two| two[0].arrival.0 + 1 == two[1].arrival.0));
+                self.model.push(&newcomers, &ids);
+            }
+        }
+    }
+
+    fn pop(&mut self) {
+        let depth = self.random.usize(1..=12);
+        let count = depth.min(self.model.messages.len());
+        let expected: Vec<_> = self.model.messages.drain(..count).collect();
+        let popped = self.trial.pop(depth).expect("pops are not paused");
+        let popped: Vec<_> = popped
+            .into_iter()
+            .map(|message| (Place::from(message.id), message.item.as_str().to_owned()))
+            .collect();
+        assert_eq!(popped, expected);
+        self.model.popped += count as u64;
+    }
+
+    fn cancel(&mut self) {
+        let count = self.model.messages.len();
+        if count == 0 {
+            return;
+        }
+        let (place, _) = self.model.messages.remove(self.random.usize(..count));
+        self.trial.cancel(place.into()).expect("it is there");
+        assert!(matches!(self.trial.cancel(place.into()), Err(QueueError::MessageNotFound)));
+        self.model.cancelled += 1;
+    }
+
+    fn purge(&mut self) {
+        let only = self.random.bool().then(|| self.random.u32(0..5));
+        let slice = self.random.usize(1..=5);
+        let expected = self.model.remove(|place| only.is_none_or(|at| place.priority.get() == at));
+        assert_eq!(self.trial.purge(only, slice), expected);
+        self.model.purged += expected;
+    }
+
+    fn configure(&mut self) {
+        let on_full = if self.random.bool() { OnFull::EvictLowest } else { OnFull::Reject };
+        let capacity = self.random.bool().then(|| self.random.u64(1..30));
+        self.model.config = QueueConfig { capacity, on_full, durability: None };
+        self.trial.configure(self.model.config).expect("a valid configuration");
+    }
+
+    fn reactivate(&mut self) {
+        // What was refused and not written since is forgotten with the memory.
+        self.model.rejected = self.trial.stored_meta().rejected_total;
+        self.trial.reactivate();
+    }
+
+    fn step(&mut self) {
+        match self.random.u32(..100) {
+            0..45 => self.push(),
+            45..80 => self.pop(),
+            80..88 => self.cancel(),
+            88..90 => self.purge(),
+            90..96 => self.configure(),
+            _ => self.reactivate(),
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let Self { trial, model, .. } = self;
+        let stored = trial.stored().into_iter();
+        let stored: Vec<_> = stored
+            .map(|(place, held)| (place, String::from_utf8(held.payload.to_vec()).expect("text")))
+            .collect();
+        assert_eq!(stored, model.messages);
+        assert_eq!(trial.stored_lanes(), model.lanes());
+        let meta = &trial.rules.meta;
+        let bytes: usize = model.messages.iter().map(|(_, text)| text.len()).sum();
+        let totals =
+            [meta.pushed_total, meta.popped_total, meta.rejected_total, meta.evicted_total];
+        assert_eq!(totals, [model.pushed, model.popped, model.rejected, model.evicted]);
+        assert_eq!([meta.cancelled_total, meta.purged_total], [model.cancelled, model.purged]);
+        let holds = [meta.ready_count, meta.ready_bytes];
+        assert_eq!(holds, [model.messages.len() as u64, bytes as u64]);
+        let written = trial.stored_meta();
+        assert_eq!(QueueMeta { rejected_total: written.rejected_total, ..*meta }, written);
+        self.check_memory();
+    }
+
+    fn check_memory(&self) {
+        let rules = &self.trial.rules;
+        let window = &rules.window;
+        assert!(window.len() <= self.bounds.window_count_max);
+        assert!(window.bytes() <= self.bounds.window_bytes_max || window.len() == 1);
+        assert!(rules.tail.len() <= self.bounds.tail_count_max);
+        assert!(rules.lanes.len() <= self.bounds.lane_count_max);
+        let all = || self.model.messages.iter().map(|(place, _)| *place);
+        assert!(window.places().eq(all().take(window.len())), "the window is the head");
+        let tail = rules.tail.back().map(|(place, _)| place);
+        assert!(tail.eq(all().rev().take(rules.tail.len())), "the tail is the end");
+    }
+}
+
+#[test]
+fn any_sequence_of_verbs_leaves_what_the_simplest_queue_would_hold() {
+    let first =
+        std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    for seed in (0..200).map(|run| first.wrapping_add(run)) {
+        let run = std::panic::catch_unwind(|| {
+            let mut run = Run::new(seed);
+            (0..300).for_each(|_| run.step());
+        });
+        assert!(run.is_ok(), "SEED={seed}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The least urgent messages of a queue, as far as evictions need them.
+
+use std::collections::BTreeMap;
+
+use super::place::Place;
+
+/// How far a tail is exact: it knows every ready message from there to the end of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    All,
+    From(Place),
+    Nothing,
+}
+
+/// The end of a queue that evicts: where its last messages stand and how large their payloads are,
+/// so that an eviction need not look at the disk. Bounded in count.
+#[derive(Debug)]
+pub(super) struct Tail {
+    known: BTreeMap<Place, usize>,
+    reach: Reach,
+    count_max: usize,
+}
+
+impl Tail {
+    /// A tail that knows nothing yet.
+    pub(super) fn new(count_max: usize) -> Self {
+        Self { known: BTreeMap::new(), reach: Reach::Nothing, count_max }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Where reading on must begin: before this place, or at the end if `None`.
+    pub(super) fn start(&self) -> Option<Place> {
+        match self.reach {
+            Reach::From(place) => Some(place),
+            Reach::All | Reach::Nothing => None,
+        }
+    }
+
+    /// The last messages with the bytes of their payloads, the very last first.
+    pub(super) fn back(&self) -> impl Iterator<Item = (Place, usize)> {
+        self.known.iter().rev().map(|(&place, &bytes)| (place, bytes))
+    }
+
+    /// Sees a new message.
+    pub(super) fn offer(&mut self, place: Place, payload_bytes: usize) {
+        if Reach::From(place) >= self.reach {
+            self.known.insert(place, payload_bytes);
+        }
+    }
+
+    /// Adds the messages read before [`Tail::start`], the last first.
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, usize)>) {
+        for (place, payload_bytes) in messages {
+            self.known.insert(place, payload_bytes);
+            self.reach = Reach::From(place);
+        }
+    }
+
+    /// Forgets a message that is gone from the queue.
+    pub(super) fn remove(&mut self, place: Place) {
+        self.known.remove(&place);
+    }
+
+    /// Ends a turn: the queue holds `ready_count` messages now, and what is beyond the bound gives
+    /// way, the most urgent first.
+    pub(super) fn settle(&mut self, ready_count: u64) {
+        if self.known.len() as u64 == ready_count {
+            self.reach = Reach::All;
+        }
+        while self.known.len() > self.count_max {
+            self.known.pop_first();
+            self.reach = match self.known.first_key_value() {
+                Some((&first, _)) => Reach::From(first),
+                None => Reach::Nothing,
+            };
+        }
+    }
+
+    /// Forgets everything: the queue evicts no more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.count_max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanekeeper_storage::key::{Arrival, Priority};
+
+    use super::*;
+
+    fn place(arrival: u64) -> Place {
+        Place { priority: Priority::default(), arrival: Arrival(arrival) }
+    }
+
+    fn arrivals(tail: &Tail) -> Vec<u64> {
+        tail.back().map(|(place, _)| place.arrival.0).collect()
+    }
+
+    #[test]
+    fn a_tail_at_its_bound_lets_the_most_urgent_give_way() {
+        let mut tail = Tail::new(2);
+        tail.settle(0);
+        (0..4).for_each(|arrival| tail.offer(place(arrival), 1));
+        tail.settle(4);
+        assert_eq!((arrivals(&tail), tail.start()), (vec![3, 2], Some(place(2))));
+    }
+
+    #[test]
+    fn a_tail_learns_of_messages_within_its_reach_alone() {
+        let mut tail = Tail::new(2);
+        tail.offer(place(9), 1);
+        assert_eq!(arrivals(&tail), [0_u64; 0]);
+        tail.extend([(place(7), 1), (place(5), 1)]);
+        tail.offer(place(4), 1);
+        tail.offer(place(6), 1);
+        assert_eq!(arrivals(&tail), [7, 6, 5]);
+    }
+}

@@ -1,0 +1,222 @@
+//! The rules on a memory engine, for tests: what the actor does, without a runtime.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Batch, Durability, Engine, Fence, Key, MemoryEngine, ScanLimit, ShardNo,
+    key::{self, Arrival, MessageState, Priority, QueueNo},
+    record::{LaneMeta, QueueMeta},
+};
+
+use super::{
+    Message, MessageId, OnFull, Paused, QueueConfig, QueueError,
+    place::Place,
+    push::Incoming,
+    rules::{MemoryBounds, Need, Rules, Stop},
+    window::Held,
+};
+
+const ID: &str = "trial";
+const QUEUE: QueueNo = QueueNo(7);
+
+/// Bounds that are met at once.
+pub(super) const TIGHT: MemoryBounds = MemoryBounds {
+    window_count_max: 4,
+    window_bytes_max: 1 << 10,
+    tail_count_max: 3,
+    lane_count_max: 2,
+};
+
+pub(super) struct Trial {
+    pub(super) rules: Rules,
+    pub(super) now_ms: u64,
+    /// Reads of messages that the rules asked for.
+    pub(super) scan_count: usize,
+    engine: MemoryEngine,
+    bounds: MemoryBounds,
+}
+
+impl Trial {
+    pub(super) fn new(bounds: MemoryBounds) -> Self {
+        let engine = MemoryEngine::new();
+        Self { rules: Rules::unused(bounds), now_ms: 1_000, scan_count: 0, engine, bounds }
+    }
+
+    /// A queue with a capacity.
+    pub(super) fn bounded(capacity: u64, on_full: OnFull) -> Self {
+        let mut trial = Self::new(TIGHT);
+        let config = QueueConfig { capacity: Some(capacity), on_full, durability: None };
+        trial.configure(config).expect("a valid configuration");
+        trial
+    }
+
+    /// A turn.
+    pub(super) fn turn<T>(
+        &mut self,
+        mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
+    ) -> Result<T, QueueError> {
+        let mut batch = Batch::new();
+        let outcome = loop {
+            match verb(&mut self.rules, &mut batch) {
+                Ok(value) => break Ok(value),
+                Err(Stop::Refuse(error)) => break Err(error),
+                Err(Stop::Load(need)) => {
+                    assert!(batch.is_empty(), "nothing has changed before the verb is decided");
+                    self.load(need)?;
+                }
+            }
+        };
+        self.rules.settle(&mut batch);
+        assert!(outcome.is_ok() || batch.is_empty(), "a refusal writes nothing");
+        self.commit(batch);
+        outcome
+    }
+
+    pub(super) fn push(&mut self, messages: &[(u32, &str)]) -> Result<Vec<MessageId>, QueueError> {
+        self.create();
+        let incoming = |&(number, payload): &(u32, &str)| Incoming {
+            priority: priority(number),
+            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        };
+        let messages: Vec<_> = messages.iter().map(incoming).collect();
+        let now_ms = self.now_ms;
+        let first = self.turn(|rules, batch| rules.push(&messages, now_ms, batch))?;
+        let id = |(message, offset): (&Incoming, u64)| MessageId {
+            priority: message.priority,
+            arrival: Arrival(first.0 + offset),
+        };
+        Ok(messages.iter().zip(0..).map(id).collect())
+    }
+
+    pub(super) fn pop(&mut self, depth: usize) -> Result<Vec<Message>, QueueError> {
+        self.turn(|rules, batch| rules.pop(depth, batch))
+    }
+
+    /// The payloads of what the queue holds, in pop order.
+    pub(super) fn payloads(&self) -> Vec<String> {
+        let stored = self.stored().into_iter();
+        stored.map(|(_, held)| String::from_utf8_lossy(&held.payload).into_owned()).collect()
+    }
+
+    /// Removes a message behind the back of the rules.
+    pub(super) fn damage(&self, id: MessageId) {
+        let mut batch = Batch::new();
+        batch.delete(Place::from(id).key(QUEUE));
+        self.commit(batch);
+    }
+
+    pub(super) fn cancel(&mut self, id: MessageId) -> Result<(), QueueError> {
+        let place = Place::from(id);
+        let found = self.engine.get(&place.key(QUEUE)).expect("a memory engine reads");
+        let Some(record) = found else { return Err(QueueError::MessageNotFound) };
+        let held = Held::decode(&record).expect("a message");
+        self.turn(|rules, batch| rules.cancel(place, &held, batch))
+    }
+
+    /// Purges in slices of `slice` messages.
+    pub(super) fn purge(&mut self, only: Option<u32>, slice: usize) -> u64 {
+        let range = match only {
+            Some(number) => key::messages_of(QUEUE, MessageState::Ready, priority(number)),
+            None => key::messages(QUEUE, MessageState::Ready),
+        };
+        let end = self.rules.arrival_next();
+        let mut purged = 0;
+        loop {
+            let found = self.engine.scan(&range, ScanLimit::count(slice)).expect("it reads");
+            if found.is_empty() {
+                return purged;
+            }
+            let found = self.rules.messages(found).expect("messages");
+            let count = self.turn(|rules, batch| rules.purge(&found, end, batch));
+            purged += count.expect("a purge is not refused");
+        }
+    }
+
+    pub(super) fn configure(&mut self, config: QueueConfig) -> Result<(), QueueError> {
+        self.create();
+        self.turn(|rules, _| Ok(rules.configure(config, Durability::Durable)?))?;
+        Ok(())
+    }
+
+    pub(super) fn pause(&mut self, verbs: Paused) {
+        self.create();
+        self.turn(|rules, _| Ok(rules.pause(verbs))).expect("pausing is not refused");
+    }
+
+    pub(super) fn resume(&mut self, verbs: Paused) {
+        self.turn(|rules, _| Ok(rules.resume(verbs))).expect("resuming is not refused");
+    }
+
+    /// Drops the memory and begins anew from the store.
+    pub(super) fn reactivate(&mut self) {
+        let get_count = Cell::new(0);
+        let get = |key: &Key| {
+            get_count.update(|count| count + 1);
+            self.engine.get(key)
+        };
+        self.rules = Rules::load(ID, self.bounds, get).expect("what was written loads");
+        assert!(get_count.get() <= 3, "an activation reads three records at most");
+    }
+
+    /// Gives the queue its number, as the actor does before the first write.
+    pub(super) fn create(&mut self) {
+        if self.rules.queue.is_none() {
+            let mut batch = Batch::new();
+            self.rules.create(ID, QUEUE, self.now_ms, &mut batch);
+            self.commit(batch);
+        }
+    }
+
+    /// What the store holds: messages in pop order, with their payloads.
+    pub(super) fn stored(&self) -> Vec<(Place, Held)> {
+        let range = key::messages(QUEUE, MessageState::Ready);
+        let found = self.engine.scan(&range, ScanLimit::count(usize::MAX)).expect("it reads");
+        self.rules.messages(found).expect("messages")
+    }
+
+    /// The counts of the priorities in the store.
+    pub(super) fn stored_lanes(&self) -> Vec<(u32, u64)> {
+        let all = ScanLimit::count(usize::MAX);
+        let found = self.engine.scan(&key::lanes(QUEUE), all).expect("it reads");
+        let lane = |(key, lane): &(Key, Bytes)| {
+            let lane = LaneMeta::decode(lane).expect("a lane");
+            (key::priority_of_lane(key).expect("a lane's key").get(), lane.ready_count)
+        };
+        found.iter().map(lane).collect()
+    }
+
+    /// The metadata in the store.
+    pub(super) fn stored_meta(&self) -> QueueMeta {
+        let found = self.engine.get(&key::queue_meta(QUEUE)).expect("it reads");
+        found.map_or(QueueMeta::default(), |meta| QueueMeta::decode(&meta).expect("metadata"))
+    }
+
+    fn load(&mut self, need: Need) -> Result<(), QueueError> {
+        let found = match &need {
+            Need::Lanes(priorities) => {
+                let lane = |&priority: &Priority| {
+                    let key = key::lane(QUEUE, priority);
+                    let lane = self.engine.get(&key).expect("it reads");
+                    lane.map(|lane| (key, lane))
+                };
+                priorities.iter().filter_map(lane).collect()
+            }
+            Need::Head(range, limit) => self.engine.scan(range, *limit)?,
+            Need::Tail(range, limit) => self.engine.scan_back(range, *limit)?,
+        };
+        self.scan_count += usize::from(!matches!(need, Need::Lanes(_)));
+        Ok(self.rules.supply(need, found)?)
+    }
+
+    fn commit(&self, batch: Batch) {
+        let epoch = self.engine.claim(ShardNo(0)).expect("a memory engine is claimed");
+        let fence = Fence { shard: ShardNo(0), epoch };
+        let committed = self.engine.commit(fence, batch, Durability::Memory);
+        committed.expect("a memory engine commits");
+    }
+}
+
+pub(super) fn priority(number: u32) -> Priority {
+    Priority::new(number).expect("in bounds")
+}
