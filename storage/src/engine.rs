@@ -20,14 +20,14 @@ use crate::{Batch, CommitError, Key, KeyRange, LoadError};
 /// - **Reads see handed-over batches.** Once `commit` has returned `Ok`, `get` and `scan` answer
 ///   with the batch applied, although it may not be durable yet. Whoever shows such a read to the
 ///   outside must first wait for [`Engine::handed_over`] to be committed.
-/// - **All or nothing.** After a crash a batch is there wholly or not at all, and if it is there, so
-///   is every batch before it of the same or a stronger durability.
+/// - **All or nothing.** After a crash a batch is there wholly or not at all, and if it is there,
+///   so is every batch before it of the same or a stronger durability.
 /// - **A refusal changes nothing.** If `commit` returns an error, the batch was not applied.
-/// - **Poison.** After a failed write or fsync of handed-over batches every later `commit` and every
-///   unfinished `poll_committed` answers [`CommitError::Poisoned`]. Nothing is retried.
+/// - **Poison.** After a failed write or fsync of handed-over batches every later `commit` and
+///   every unfinished `poll_committed` answers [`CommitError::Poisoned`]. Nothing is retried.
 ///
-/// `get`, `scan`, `upkeep` and `close` may block on the disk; `commit`, `poll_committed` and the rest
-/// do not.
+/// `get`, `scan`, `upkeep` and `close` may block on the disk; `commit`, `poll_committed` and the
+/// rest do not.
 pub trait Engine: Send + Sync + 'static {
     /// The value of one key.
     ///

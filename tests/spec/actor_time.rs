@@ -7,6 +7,7 @@ use std::{
 
 use lanekeeper_actors::{Clock, Event, Handler, Node, Reminder, Request, Turn, VirtualActor};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::support::engine::StubbornEngine;
 
@@ -35,6 +36,25 @@ enum Command {
     RemindEvery(&'static str, u64),
     CancelReminder(&'static str),
     Log,
+}
+
+/// Begins, waits, and cancels both timer and reminder of the name.
+struct CancelLate {
+    name: &'static str,
+    began: Arc<Notify>,
+    go: Arc<Notify>,
+}
+
+impl Request for CancelLate {
+    type Reply = (bool, bool);
+}
+
+impl Handler<CancelLate> for Sleeper {
+    async fn handle(&mut self, late: CancelLate, turn: &mut Turn<'_, Self>) -> (bool, bool) {
+        late.began.notify_one();
+        late.go.notified().await;
+        (turn.cancel_timer(late.name), turn.cancel_reminder(late.name).unwrap())
+    }
 }
 
 #[derive(Clone)]
@@ -163,6 +183,24 @@ async fn a_cancelled_or_moved_reminder_is_not_told_at_its_old_time() {
     setup.advance(100).await;
     events.until(|event| matches!(event, Event::ReminderFired { .. })).await.unwrap();
     assert_eq!(setup.command(Command::Log).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_due_during_a_turn_that_cancels_it_is_not_told() {
+    let setup = Setup::new().await;
+    setup.command(Command::Timer("n", 100)).await;
+    setup.command(Command::Remind("n", 100)).await;
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let late = CancelLate { name: "n", began: Arc::clone(&began), go: Arc::clone(&go) };
+    let sleeper = setup.node.actor::<Sleeper>("s");
+    let running = tokio::spawn(async move { sleeper.ask(late).await.unwrap() });
+    began.notified().await;
+    let mut events = setup.node.events();
+    setup.advance(100).await;
+    go.notify_one();
+    assert_eq!(running.await.unwrap(), (true, true));
+    events.until(|event| matches!(event, Event::ReminderFired { .. })).await.unwrap();
+    assert!(setup.command(Command::Log).await.is_empty());
 }
 
 #[tokio::test]
