@@ -8,14 +8,19 @@
 
 mod batch;
 mod codec;
+#[cfg(feature = "test-util")]
+pub mod conformance;
+mod embedded;
 mod engine;
 mod error;
 pub mod key;
 mod memory;
+mod ownership;
 pub mod record;
 
 pub use batch::{Batch, Write};
 pub use codec::{CodecError, decode_state, encode_state};
+pub use embedded::{EmbeddedEngine, EmbeddedOptions};
 pub use engine::{
     CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
 };

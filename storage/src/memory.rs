@@ -7,19 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
     Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
-    LoadError, ScanLimit, ShardNo, Upkeep, Write,
+    LoadError, ScanLimit, ShardNo, Upkeep, Write, ownership::Ownership,
 };
-
-const EPOCH: Epoch = Epoch(1);
 
 /// An engine that keeps everything in one ordered map. A commit is committed when it is applied,
 /// whatever durability it asks for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryEngine {
+    ownership: Mutex<Ownership>,
     values: RwLock<BTreeMap<Key, Bytes>>,
     commits: AtomicU64,
     is_closed: AtomicBool,
@@ -28,11 +27,22 @@ pub struct MemoryEngine {
 impl MemoryEngine {
     /// An empty engine.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            ownership: Mutex::new(Ownership::new(1)),
+            values: RwLock::default(),
+            commits: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+        }
     }
 
     fn check_open(&self) -> Result<(), CommitError> {
         if self.is_closed.load(Ordering::Acquire) { Err(CommitError::Closed) } else { Ok(()) }
+    }
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -94,15 +104,17 @@ impl Engine for MemoryEngine {
         CommitSeq(self.commits.load(Ordering::Acquire))
     }
 
-    fn claim(&self, _shard: ShardNo) -> Result<Epoch, CommitError> {
-        self.check_open().map(|()| EPOCH)
+    fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
+        self.check_open().map(|()| self.ownership.lock().claim(shard))
     }
 
     fn renew(&self, fence: Fence) -> Result<(), CommitError> {
-        if fence.epoch == EPOCH { Ok(()) } else { Err(CommitError::Fenced) }
+        if self.ownership.lock().holds(fence) { Ok(()) } else { Err(CommitError::Fenced) }
     }
 
-    fn release(&self, _fence: Fence) {}
+    fn release(&self, fence: Fence) {
+        self.ownership.lock().release(fence);
+    }
 
     fn poll_upkeep(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending

@@ -1,0 +1,34 @@
+//! The embedded engine: a journal in front of an ordered store.
+//!
+//! A commit goes `engine` → `store` (bounds) → `intake` (order, place in the journal) → `overlay`
+//! (reads see it) → `commit` (one write and one fsync for all) → `waiters` (who waits is told).
+//! In the background `upkeep` folds the overlay into the `base` and frees the `segments` before it.
+//! `open` is the way back: manifest, base, and the journal's `recovery` into the overlay.
+
+pub(crate) mod base;
+mod bell;
+mod commit;
+pub(crate) mod disk;
+mod engine;
+pub(crate) mod failure;
+pub(crate) mod format;
+pub(crate) mod group;
+mod intake;
+mod journal;
+pub(crate) mod manifest;
+mod open;
+mod options;
+mod overlay;
+mod pace;
+pub(crate) mod recovery;
+mod room;
+mod scan;
+pub(crate) mod segment;
+mod segments;
+pub(crate) mod sled_base;
+mod store;
+mod upkeep;
+mod waiters;
+
+pub use engine::EmbeddedEngine;
+pub use options::EmbeddedOptions;

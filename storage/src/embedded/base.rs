@@ -1,0 +1,52 @@
+//! What the engine asks of the ordered store behind the journal.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{Key, KeyRange, LoadError, OpenError};
+
+/// Changes in key order: the value a key got, or nothing where it was deleted.
+pub(crate) type Changes = BTreeMap<Key, Option<Bytes>>;
+
+/// Entries of a scan.
+pub(crate) type Entries = Box<dyn Iterator<Item = Result<(Key, Bytes), LoadError>>>;
+
+/// One ordered store. It holds every batch up to [`Base::checkpointed`], and perhaps parts of later
+/// ones: folding those in again gives the same result.
+pub(crate) trait Base: Send + Sync {
+    /// The value of one key.
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError>;
+    /// The entries of a range in key order, or from its end backwards.
+    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries;
+    /// Every entry, in key order.
+    fn all(&self) -> Entries;
+    /// The number of the last batch that is durably and wholly in the store.
+    fn checkpointed(&self) -> u64;
+    /// Folds changes in and makes them durable, then records `through` as the checkpoint. Calls
+    /// `pause` now and then. Returns how many keys changed.
+    fn fold(
+        &self,
+        changes: &Changes,
+        through: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<u64, LoadError>;
+    /// Bytes that must be free on the disk to fold in changes of so many bytes.
+    fn fold_needs_bytes(&self, bytes: u64) -> u64;
+    /// Bytes on disk.
+    fn disk_bytes(&self) -> u64;
+    /// Bytes of keys and values that are alive; an estimate after a crash.
+    fn live_bytes(&self) -> u64;
+    /// Removes the store's files once nobody uses it any more.
+    fn retire(&self);
+}
+
+/// The stores of a data directory, by number.
+pub(crate) trait Bases: Send + Sync {
+    /// Opens a store, or makes an empty one.
+    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
+    /// Copies what is alive in a store into a fresh one, durably.
+    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError>;
+    /// Removes every store but this one; they are what an interrupted rewrite left.
+    fn remove_others(&self, keep: u64) -> Result<(), OpenError>;
+}

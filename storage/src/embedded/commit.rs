@@ -1,0 +1,209 @@
+//! The commit: one group after the other is taken from the intake, written, fsynced, and those who
+//! wait for it are told.
+
+use std::{io, sync::atomic::Ordering, time::Duration};
+
+use crate::{
+    Durability,
+    embedded::{
+        intake::Gathered,
+        journal::{Journal, JournalFailure},
+        pace::Moment,
+        room::Place,
+        store::Store,
+    },
+};
+
+/// An fsync that takes longer than this is worth a word.
+const SLOW_FSYNC: Duration = Duration::from_millis(500);
+/// How often the disk is looked at while it is full.
+const FULL_RECHECK: Duration = Duration::from_millis(250);
+/// How long a group waits at a time for a checkpoint that lags behind.
+const LAG_WAIT: Duration = Duration::from_millis(10);
+
+impl Store {
+    /// Commits one group, if there is one. Fsyncs if the group asks for it or `is_flush_due`.
+    pub(crate) fn pass(&self, journal: &mut Journal, is_flush_due: bool) {
+        if let Err(failure) = self.try_pass(journal, is_flush_due) {
+            self.poison(&format!("{}: {}", failure.path.display(), failure.error));
+        }
+    }
+
+    fn try_pass(&self, journal: &mut Journal, is_flush_due: bool) -> Result<(), JournalFailure> {
+        let taken = journal.held.take().or_else(|| self.intake.lock().take());
+        let mut wants_sync = is_flush_due;
+        if let Some(mut group) = taken {
+            if group.count > 0 {
+                let prepared = match self.prepared_for(&group) {
+                    Ok(prepared) => prepared,
+                    Err(error) => {
+                        self.note_full(&error);
+                        journal.held = Some(group);
+                        return self.sync(journal);
+                    }
+                };
+                journal.append(&self.segments, &mut group, prepared)?;
+                wants_sync |= group.has_durable;
+            }
+            self.written(journal, group);
+        }
+        if wants_sync || !journal.is_unsynced() { self.sync(journal) } else { Ok(()) }
+    }
+
+    /// Tells those who wait for it that a group is written.
+    fn written(&self, journal: &mut Journal, group: Gathered) {
+        journal.through = group.through;
+        self.counters.committed.store(group.through.0, Ordering::Relaxed);
+        self.waiters.publish(group.through, Durability::Relaxed);
+        let wants_spare = {
+            let mut intake = self.intake.lock();
+            intake.give_back(group);
+            intake.room.wants_spare()
+        };
+        if wants_spare || self.is_journal_long() {
+            self.bell.ring();
+        }
+    }
+
+    /// The prepared file that a group begins, if it begins one.
+    fn prepared_for(&self, group: &Gathered) -> io::Result<Option<String>> {
+        match group.place {
+            Place::Behind => Ok(None),
+            Place::Own(bytes) => self.segments.prepare_file(bytes).map(Some),
+            Place::Next => {
+                if self.segments.spare_count() == 0 {
+                    self.segments.prepare()?;
+                    self.intake.lock().room.spare_ready();
+                }
+                Ok(self.segments.take_spare())
+            }
+        }
+    }
+
+    fn sync(&self, journal: &mut Journal) -> Result<(), JournalFailure> {
+        if journal.is_unsynced() {
+            let began = Moment::now();
+            journal.sync(&self.segments)?;
+            let took = began.elapsed();
+            if took > SLOW_FSYNC {
+                tracing::warn!(
+                    took_ms = took.as_millis() as u64,
+                    "an fsync of the journal is slow"
+                );
+            }
+            self.counters.fsyncs.fetch_add(1, Ordering::Relaxed);
+            self.counters.fsync_last_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
+        }
+        self.waiters.publish(journal.through, Durability::Durable);
+        Ok(())
+    }
+
+    /// Does the commit thread's work where there is none: everything handed over is written, and
+    /// fsynced if `is_flush_due`.
+    pub(crate) fn drive(&self, is_flush_due: bool) {
+        let mut journal = self.journal.lock();
+        loop {
+            self.pass(&mut journal, is_flush_due);
+            if journal.held.is_some() || !self.intake.lock().has_untaken() {
+                break;
+            }
+        }
+    }
+
+    /// The commit thread: runs until the engine stops, and leaves nothing unwritten.
+    pub(crate) fn run_commits(&self) {
+        let mut journal = self.journal.lock();
+        let mut rhythm = Rhythm::new();
+        while let Some(is_flush_due) = self.next_work(&journal, &mut rhythm) {
+            self.pass(&mut journal, is_flush_due);
+            rhythm.passed(&journal);
+            self.wait_for_lagging_fold();
+        }
+    }
+
+    /// Waits until there is a group to commit or an fsync to make, and says whether to fsync.
+    /// `None` once the engine stops and nothing is left.
+    fn next_work(&self, journal: &Journal, rhythm: &mut Rhythm) -> Option<bool> {
+        let mut intake = self.intake.lock();
+        loop {
+            let is_poisoned = intake.check_admission().is_err_and(|error| !error.is_refusal());
+            let is_held = journal.held.is_some();
+            let flush_in = rhythm.flush_in(self.options.flush_interval).filter(|_| !is_poisoned);
+            let is_flush_due = flush_in == Some(Duration::ZERO);
+            if !is_poisoned && (!is_held && intake.has_untaken() || intake.wants_sync) {
+                let wants_sync = std::mem::take(&mut intake.wants_sync);
+                return Some(wants_sync || is_flush_due);
+            }
+            if is_flush_due {
+                return Some(true);
+            }
+            if intake.is_stopping {
+                return (journal.is_unsynced() && !is_poisoned).then_some(true);
+            }
+            let idle_in = rhythm.idle_in(self.options.idle_after);
+            if idle_in == Some(Duration::ZERO) {
+                rhythm.is_idle = true;
+                self.is_idle.store(true, Ordering::Relaxed);
+                self.bell.ring();
+                continue;
+            }
+            let recheck = intake.wants_space || intake.wants_upkeep || is_held;
+            let recheck_in = (recheck && !is_poisoned).then_some(FULL_RECHECK);
+            intake.is_asleep = true;
+            match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
+                None => self.work.wait(&mut intake),
+                Some(timeout) => {
+                    let is_over = self.work.wait_for(&mut intake, timeout).timed_out();
+                    if is_over && recheck {
+                        self.bell.ring();
+                        if is_held {
+                            intake.is_asleep = false;
+                            return Some(false);
+                        }
+                    }
+                }
+            }
+            intake.is_asleep = false;
+        }
+    }
+
+    /// Gives a checkpoint that lags behind time to catch up, while one is at work: memory is
+    /// bounded by slowing down those who fill it. Never for long, as the checkpoint may fail.
+    fn wait_for_lagging_fold(&self) {
+        let mut is_folding = self.folding.lock();
+        let lag = self.overlay.bytes() / self.options.overlay_bytes_soft().max(1);
+        if *is_folding && lag > 0 {
+            let timeout = LAG_WAIT * lag.min(10) as u32;
+            self.folded.wait_for(&mut is_folding, timeout);
+        }
+    }
+}
+
+/// What the commit thread remembers of time.
+struct Rhythm {
+    /// When the oldest batch not fsynced was written.
+    unsynced_since: Option<Moment>,
+    busy_at: Moment,
+    is_idle: bool,
+}
+
+impl Rhythm {
+    fn new() -> Self {
+        Self { unsynced_since: None, busy_at: Moment::now(), is_idle: false }
+    }
+
+    fn passed(&mut self, journal: &Journal) {
+        self.busy_at = Moment::now();
+        self.is_idle = false;
+        self.unsynced_since =
+            journal.is_unsynced().then(|| self.unsynced_since.unwrap_or(self.busy_at));
+    }
+
+    fn flush_in(&self, interval: Duration) -> Option<Duration> {
+        self.unsynced_since.map(|since| since.until(interval))
+    }
+
+    fn idle_in(&self, after: Duration) -> Option<Duration> {
+        (!self.is_idle).then(|| self.busy_at.until(after))
+    }
+}

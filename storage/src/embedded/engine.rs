@@ -1,0 +1,192 @@
+//! The embedded engine: the store and its commit thread.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    task::{Context, Poll},
+    thread::JoinHandle,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{
+    Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
+    LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
+    embedded::{
+        disk::FsDisk, failure::io_error, intake::Admission, options::EmbeddedOptions,
+        sled_base::SledBases, store::Store,
+    },
+};
+
+/// An engine in a data directory of its own: a journal that is fsynced for all who wait at once,
+/// the changes not yet folded in, and behind both an ordered store.
+///
+/// Dropping it writes and fsyncs what was handed over; [`Engine::close`] also leaves nothing to
+/// replay at the next opening.
+pub struct EmbeddedEngine {
+    store: Arc<Store>,
+    commits: Mutex<Option<JoinHandle<()>>>,
+    /// Locked as long as it is open.
+    _lock: fs::File,
+}
+
+impl EmbeddedEngine {
+    /// Opens a data directory, and makes it if it is not there. What a crash left of the last write
+    /// is discarded if nobody was told of it.
+    ///
+    /// # Errors
+    /// [`OpenError`]: another process has it open, its format is not known, a file is damaged where
+    /// it had been durable, or the operating system refuses.
+    pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let dir = dir.as_ref();
+        let lock = lock(dir)?;
+        let bases = SledBases::new(dir, options.bounded().cache_bytes);
+        let disk = Arc::new(FsDisk::new(dir));
+        let store = Arc::new(Store::open(disk, Box::new(bases), options, false)?);
+        let commits = std::thread::Builder::new().name("lanekeeper-commit".into()).spawn({
+            let store = store.clone();
+            move || store.run_commits()
+        });
+        let commits = commits.map_err(|error| io_error(dir, error))?;
+        Ok(Self { store, commits: Mutex::new(Some(commits)), _lock: lock })
+    }
+
+    fn stop(&self) {
+        {
+            let mut intake = self.store.intake.lock();
+            intake.is_stopping = true;
+            self.store.wake_commit(&mut intake);
+        }
+        if let Some(commits) = self.commits.lock().take()
+            && commits.join().is_err()
+        {
+            self.store.poison("the commit thread panicked");
+        }
+    }
+}
+
+/// Makes the directory and takes its lock.
+pub(crate) fn lock(dir: &Path) -> Result<fs::File, OpenError> {
+    let path = dir.join("LOCK");
+    let open = || {
+        fs::create_dir_all(dir)?;
+        fs::File::options().write(true).create(true).truncate(false).open(&path)
+    };
+    let file = open().map_err(|error| io_error(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_path_buf())),
+        Err(fs::TryLockError::Error(error)) => Err(io_error(&path, error)),
+    }
+}
+
+impl Engine for EmbeddedEngine {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        self.store.overlay.get(key)
+    }
+
+    fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        self.store.overlay.scan(range, limit, false)
+    }
+
+    fn scan_back(
+        &self,
+        range: &KeyRange,
+        limit: ScanLimit,
+    ) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        self.store.overlay.scan(range, limit, true)
+    }
+
+    fn commit(
+        &self,
+        fence: Fence,
+        batch: Batch,
+        durability: Durability,
+    ) -> Result<CommitSeq, CommitError> {
+        self.store.commit(fence, batch, durability)
+    }
+
+    fn poll_committed(
+        &self,
+        seq: CommitSeq,
+        durability: Durability,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CommitError>> {
+        self.store.poll_committed(seq, durability, cx)
+    }
+
+    fn handed_over(&self) -> CommitSeq {
+        self.store.intake.lock().seq
+    }
+
+    fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
+        self.store.claim(shard)
+    }
+
+    fn renew(&self, fence: Fence) -> Result<(), CommitError> {
+        self.store.renew(fence)
+    }
+
+    fn release(&self, fence: Fence) {
+        self.store.intake.lock().ownership.release(fence);
+    }
+
+    fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.store.bell.poll(cx)
+    }
+
+    fn upkeep(&self) -> Result<Upkeep, LoadError> {
+        self.store.do_upkeep()
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.store.status()
+    }
+
+    fn close(&self) -> Result<(), CommitError> {
+        let result = self.store.close();
+        self.stop();
+        result
+    }
+}
+
+impl Drop for EmbeddedEngine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Store {
+    pub(crate) fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
+        let mut intake = self.intake.lock();
+        intake.check_admission()?;
+        Ok(intake.ownership.claim(shard))
+    }
+
+    pub(crate) fn renew(&self, fence: Fence) -> Result<(), CommitError> {
+        let holds = self.intake.lock().ownership.holds(fence);
+        if holds { Ok(()) } else { Err(CommitError::Fenced) }
+    }
+
+    /// Refuses what comes later, makes everything durable and folds it in.
+    pub(crate) fn close(&self) -> Result<(), CommitError> {
+        let seq = {
+            let mut intake = self.intake.lock();
+            match &intake.admission {
+                Admission::Closed => return Ok(()),
+                Admission::Poisoned(reason) => return Err(CommitError::Poisoned(reason.clone())),
+                Admission::Open => intake.admission = Admission::Closed,
+            }
+            intake.seq
+        };
+        self.wait_durable(seq)?;
+        let turn = self.upkeep.lock();
+        drop(turn);
+        if let Err(error) = self.do_upkeep() {
+            tracing::warn!(%error, "the last checkpoint failed: the journal is replayed instead");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The writing end of the journal: one group after the other, one fsync for all of them.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::{
+    CommitSeq,
+    embedded::{
+        disk::DiskFile,
+        format,
+        group::GroupHeader,
+        intake::Gathered,
+        segment::{HEADER_BYTES, JOURNAL, SegmentHeader, segment_name},
+        segments::{Segments, Used},
+    },
+};
+
+pub(crate) struct Journal {
+    incarnation: u64,
+    next_id: u64,
+    current: Option<Current>,
+    /// The number of the last batch written, and of the last one fsynced.
+    written_seq: u64,
+    synced_seq: u64,
+    /// The last commit that is written, batches the journal does not keep included.
+    pub(crate) through: CommitSeq,
+    /// A group for which no segment could be prepared yet.
+    pub(crate) held: Option<Gathered>,
+}
+
+struct Current {
+    file: Arc<dyn DiskFile>,
+    id: u64,
+    offset: u64,
+}
+
+/// A failed write or fsync.
+#[derive(Debug)]
+pub(crate) struct JournalFailure {
+    pub(crate) path: PathBuf,
+    pub(crate) error: io::Error,
+}
+
+impl Journal {
+    /// A journal that goes on after batch `last_seq` in a segment of its own, `next_id`.
+    pub(crate) fn new(incarnation: u64, next_id: u64, last_seq: u64) -> Self {
+        Self {
+            incarnation,
+            next_id,
+            current: None,
+            written_seq: last_seq,
+            synced_seq: last_seq,
+            through: CommitSeq::ZERO,
+            held: None,
+        }
+    }
+
+    /// Whether something written is not fsynced yet.
+    pub(crate) fn is_unsynced(&self) -> bool {
+        self.written_seq > self.synced_seq
+    }
+
+    /// Writes a group behind the last one, or as the first one into a prepared file.
+    pub(crate) fn append(
+        &mut self,
+        segments: &Segments,
+        group: &mut Gathered,
+        prepared: Option<String>,
+    ) -> Result<(), JournalFailure> {
+        if let Some(name) = prepared {
+            self.begin_segment(segments, &name, group.first_seq)?;
+        }
+        let current = self.current.as_mut().expect("the first group is given a segment");
+        let header = GroupHeader {
+            segment_id: current.id,
+            first_seq: group.first_seq,
+            synced_seq: self.synced_seq,
+            count: group.count,
+        };
+        header.seal(&mut group.bytes);
+        let written = current.file.write_at(&group.bytes, current.offset);
+        written.map_err(|error| JournalFailure {
+            path: segments.disk().path(&segment_name(current.id)),
+            error,
+        })?;
+        current.offset += group.bytes.len() as u64;
+        self.written_seq = group.last_seq();
+        Ok(())
+    }
+
+    /// Makes what was written so far durable and goes on in a prepared file.
+    fn begin_segment(
+        &mut self,
+        segments: &Segments,
+        spare: &str,
+        first_seq: u64,
+    ) -> Result<(), JournalFailure> {
+        self.sync(segments)?;
+        let disk = segments.disk();
+        let id = self.next_id;
+        let name = segment_name(id);
+        let incarnation = self.incarnation;
+        let begin = || {
+            disk.rename(spare, &name)?;
+            let file = disk.open(&name)?;
+            let header = SegmentHeader { id, incarnation, first_seq };
+            file.write_at(&header.encode(format::NEWEST), 0)?;
+            file.sync()?;
+            disk.sync_dir(JOURNAL)?;
+            let bytes = file.len()?;
+            Ok((file, bytes))
+        };
+        let (file, bytes) =
+            begin().map_err(|error| JournalFailure { path: disk.path(&name), error })?;
+        segments.used(id, Used { first_seq, bytes });
+        self.current = Some(Current { file, id, offset: HEADER_BYTES });
+        self.next_id = id + 1;
+        Ok(())
+    }
+
+    /// Makes everything written durable.
+    pub(crate) fn sync(&mut self, segments: &Segments) -> Result<(), JournalFailure> {
+        if let Some(current) = self.current.as_ref().filter(|_| self.is_unsynced()) {
+            current.file.sync().map_err(|error| JournalFailure {
+                path: segments.disk().path(&segment_name(current.id)),
+                error,
+            })?;
+        }
+        self.synced_seq = self.written_seq;
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! The manifest: the one small file that says what the data directory holds. It is text, is
+//! replaced as a whole, and names the store in use.
+
+use crate::{
+    OpenError,
+    embedded::{
+        disk::{self, Disk},
+        failure::{corrupt, io_error},
+        format,
+    },
+};
+
+/// The name of the manifest in the data directory.
+pub(crate) const MANIFEST: &str = "MANIFEST";
+const NEXT: &str = "MANIFEST.next";
+const TITLE: &str = "lanekeeper data directory";
+
+/// What the data directory says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// How often the directory was opened: each time is an incarnation of its own.
+    pub(crate) incarnation: u64,
+    /// The number of the store in use.
+    pub(crate) base: u64,
+}
+
+impl Manifest {
+    /// The manifest of a directory, or `None` if it has none yet.
+    pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Self>, OpenError> {
+        let path = disk.path(MANIFEST);
+        let file = match disk.open(MANIFEST) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(&path, error)),
+        };
+        let bytes = disk::read_all(&*file).map_err(|error| io_error(&path, error))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let body = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n'));
+        let body = body.ok_or_else(|| corrupt(&path, 0, "it is no manifest"))?;
+        let number = |name: &str| {
+            let lines = body.lines().filter_map(|line| line.split_once(' '));
+            lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<u64>().ok())
+        };
+        let found = number("format").ok_or_else(|| corrupt(&path, 0, "it names no format"))?;
+        format::check(&path, u32::try_from(found).unwrap_or(u32::MAX))?;
+        let manifest = number("incarnation").zip(number("base"));
+        let manifest = manifest.map(|(incarnation, base)| Self { incarnation, base });
+        match manifest {
+            Some(manifest) if manifest.to_text() == text => Ok(Some(manifest)),
+            _ => Err(corrupt(&path, 0, "its checksum does not match")),
+        }
+    }
+
+    /// Replaces the manifest durably: after a crash there is the old one or the new one.
+    pub(crate) fn write(self, disk: &dyn Disk) -> Result<(), OpenError> {
+        let write = || {
+            let file = disk.create(NEXT)?;
+            file.write_at(self.to_text().as_bytes(), 0)?;
+            file.sync()?;
+            disk.rename(NEXT, MANIFEST)?;
+            disk.sync_dir("")
+        };
+        write().map_err(|error| io_error(&disk.path(MANIFEST), error))
+    }
+
+    fn to_text(self) -> String {
+        let Self { incarnation, base } = self;
+        let format = format::NEWEST;
+        let body = format!("{TITLE}\nformat {format}\nincarnation {incarnation}\nbase {base}\n");
+        format!("{body}checksum {:08x}\n", crc32fast::hash(body.as_bytes()))
+    }
+}

@@ -1,0 +1,146 @@
+//! Where the next batch goes in the journal, and whether there is room for it, decided before
+//! anything is applied: preallocated files are the only room that is certain.
+
+/// Preallocated room that only batches which free space may use once the disk is full.
+const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Where a group is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Behind the group before it.
+    #[default]
+    Behind,
+    /// At the beginning of the next segment.
+    Next,
+    /// In a segment of its own, made for so many bytes.
+    Own(u64),
+}
+
+/// No room that is certain: the disk is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Bytes a segment holds.
+    capacity: u64,
+    /// Bytes left in the segment that the batch handed over last goes to.
+    left: u64,
+    /// Prepared segments that nothing goes to yet.
+    spares: u64,
+    /// Segments that something goes to although they are not prepared.
+    owed: u64,
+    /// Whether the disk has so much space that a segment can be prepared when it is needed.
+    is_ample: bool,
+}
+
+impl Room {
+    /// No segment in use, and none prepared.
+    pub(crate) fn new(capacity: u64) -> Self {
+        Self { capacity, left: 0, spares: 0, owed: 0, is_ample: false }
+    }
+
+    /// Finds a place for a batch of so many bytes, its share of a group's header included.
+    pub(crate) fn place(&mut self, bytes: u64, frees_space: bool) -> Result<Place, Full> {
+        let place = if bytes > self.capacity {
+            Place::Own(bytes)
+        } else if bytes > self.left {
+            Place::Next
+        } else {
+            Place::Behind
+        };
+        if !self.is_ample && !self.is_certain(bytes, place, frees_space) {
+            return Err(Full);
+        }
+        match place {
+            Place::Behind => self.left -= bytes,
+            Place::Own(_) => self.left = 0,
+            Place::Next => {
+                self.left = self.capacity - bytes;
+                if self.spares > 0 { self.spares -= 1 } else { self.owed += 1 }
+            }
+        }
+        Ok(place)
+    }
+
+    fn is_certain(&self, bytes: u64, place: Place, frees_space: bool) -> bool {
+        let left = match place {
+            Place::Behind => self.left - bytes + self.spares * self.capacity,
+            Place::Next if self.spares > 0 => self.spares * self.capacity - bytes,
+            Place::Next | Place::Own(_) => return false,
+        };
+        frees_space || left >= self.reserve()
+    }
+
+    fn reserve(&self) -> u64 {
+        RESERVE_BYTES.min(self.capacity / 2)
+    }
+
+    /// Gives back what was put aside and not needed, in the segment written to now.
+    pub(crate) fn give_back(&mut self, bytes: u64) {
+        self.left = (self.left + bytes).min(self.capacity);
+    }
+
+    /// A segment was prepared.
+    pub(crate) fn spare_ready(&mut self) {
+        if self.owed > 0 { self.owed -= 1 } else { self.spares += 1 }
+    }
+
+    /// Takes a prepared segment away, if there is one nothing goes to.
+    pub(crate) fn take_spare(&mut self) -> bool {
+        let has_one = self.spares > 0;
+        self.spares -= u64::from(has_one);
+        has_one
+    }
+
+    /// Whether a segment should be prepared now.
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.spares == 0
+    }
+
+    /// Says whether the disk has ample space.
+    pub(crate) fn ample(&mut self, is_ample: bool) {
+        self.is_ample = is_ample;
+    }
+
+    /// Whether a batch that does not free space would be refused.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.is_ample && self.left + self.spares * self.capacity <= self.reserve()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_ample_space_only_prepared_room_counts() {
+        let mut room = Room::new(100);
+        assert_eq!(room.place(10, true), Err(Full));
+        room.spare_ready();
+        assert_eq!(room.place(10, false), Ok(Place::Next));
+        assert_eq!(room.place(40, false), Ok(Place::Behind));
+        assert_eq!(room.place(1, false), Err(Full), "the reserve is half of the room");
+        assert_eq!(room.place(50, true), Ok(Place::Behind));
+        assert_eq!(room.place(1, true), Err(Full));
+        room.give_back(20);
+        assert_eq!(room.place(20, true), Ok(Place::Behind));
+        assert_eq!(room.place(101, true), Err(Full), "a segment of its own is not certain");
+    }
+
+    #[test]
+    fn with_ample_space_a_segment_is_owed_and_paid() {
+        let mut room = Room::new(100);
+        room.ample(true);
+        assert_eq!(room.place(90, false), Ok(Place::Next));
+        assert_eq!(room.place(11, false), Ok(Place::Next));
+        assert_eq!(room.place(101, false), Ok(Place::Own(101)));
+        assert_eq!(room.place(1, false), Ok(Place::Next));
+        for spares in [0, 0, 0, 1] {
+            room.spare_ready();
+            assert_eq!(room.spares, spares);
+        }
+        assert!(room.take_spare());
+        assert!(!room.take_spare());
+    }
+}

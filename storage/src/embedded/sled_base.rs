@@ -1,0 +1,344 @@
+//! sled, named in this file alone: the ordered store behind the journal.
+//!
+//! sled's own `flush` never calls fsync, so the files are fsynced here. A checkpoint is two steps:
+//! the changes, made durable, and then the number of the checkpoint, made durable. A crash between
+//! them leaves changes that a replay of the journal makes once more.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::{
+    Key, KeyRange, LoadError, OpenError,
+    embedded::{
+        base::{Base, Bases, Changes, Entries},
+        failure::{corrupt, io_error, load_error},
+    },
+};
+
+const META_TREE: &str = "meta";
+const CHECKPOINT: &str = "checkpoint";
+/// Changes between two calls of `pause`, and entries between two flushes of a copy.
+const STEP_COUNT: u64 = 4_096;
+
+/// What sled may write beside the changes themselves: it takes its log in segments, and rewrites
+/// pages when it splits or merges them.
+const FOLD_FREE_BYTES: u64 = 16 << 20;
+
+/// The stores of a data directory.
+pub(crate) struct SledBases {
+    dir: PathBuf,
+    cache_bytes: u64,
+}
+
+impl SledBases {
+    pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
+        Self { dir: dir.to_path_buf(), cache_bytes }
+    }
+
+    fn open_sled(&self, number: u64) -> Result<SledBase, OpenError> {
+        let dir = self.dir.join(base_name(number));
+        let config = sled::Config::new()
+            .path(&dir)
+            .cache_capacity(self.cache_bytes)
+            .flush_every_ms(None)
+            .mode(sled::Mode::HighThroughput);
+        let opened = config.open().and_then(|db| db.open_tree(META_TREE).map(|meta| (db, meta)));
+        let (db, meta) = opened.map_err(|error| open_error(&dir, error))?;
+        let recorded = meta.get(CHECKPOINT).map_err(|error| open_error(&dir, error))?;
+        let numbers = match recorded {
+            None => [0, 0],
+            Some(bytes) => decode_checkpoint(&bytes)
+                .ok_or_else(|| corrupt(&dir, 0, "its checkpoint cannot be read"))?,
+        };
+        let open = Open { db, meta };
+        let base = SledBase {
+            dir,
+            open: Some(open),
+            checkpointed: AtomicU64::new(numbers[0]),
+            live_bytes: AtomicU64::new(numbers[1]),
+            is_retired: AtomicBool::new(false),
+            synced_blobs: Mutex::default(),
+        };
+        base.sync_names().map_err(|error| io_error(&base.dir, error))?;
+        Ok(base)
+    }
+}
+
+fn base_name(number: u64) -> String {
+    format!("base-{number}")
+}
+
+/// The number of a store from the name of its directory.
+fn base_number(name: &str) -> Option<u64> {
+    name.strip_prefix("base-")?.parse().ok()
+}
+
+impl Bases for SledBases {
+    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        Ok(Arc::new(self.open_sled(number)?))
+    }
+
+    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError> {
+        let dir = self.dir.join(base_name(to));
+        if dir.exists() {
+            fs::remove_dir_all(&dir).map_err(|error| load_error(&dir, &error))?;
+        }
+        let copy = self.open_sled(to)?;
+        let mut live_bytes = 0;
+        for entry in from.all() {
+            let (key, value) = entry?;
+            live_bytes += entry_bytes(key.as_bytes().len(), value.len());
+            let inserted = copy.open().db.insert(key.as_bytes(), &*value);
+            inserted.map_err(|error| copy.failed(error))?;
+        }
+        copy.live_bytes.store(live_bytes, Ordering::Relaxed);
+        copy.make_durable()?;
+        copy.record(from.checkpointed())?;
+        Ok(Arc::new(copy))
+    }
+
+    fn remove_others(&self, keep: u64) -> Result<(), OpenError> {
+        let names = fs::read_dir(&self.dir).map_err(|error| io_error(&self.dir, error))?;
+        for entry in names {
+            let entry = entry.map_err(|error| io_error(&self.dir, error))?;
+            let number = entry.file_name().to_str().and_then(base_number);
+            if number.is_some_and(|number| number != keep) {
+                fs::remove_dir_all(entry.path()).map_err(|error| io_error(&entry.path(), error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Open {
+    db: sled::Db,
+    meta: sled::Tree,
+}
+
+struct SledBase {
+    dir: PathBuf,
+    /// `None` only while it is dropped.
+    open: Option<Open>,
+    checkpointed: AtomicU64,
+    live_bytes: AtomicU64,
+    is_retired: AtomicBool,
+    synced_blobs: Mutex<BTreeSet<std::ffi::OsString>>,
+}
+
+impl SledBase {
+    fn open(&self) -> &Open {
+        self.open.as_ref().expect("it is closed by nobody but drop")
+    }
+
+    fn failed(&self, error: sled::Error) -> LoadError {
+        failed(&self.dir, error)
+    }
+
+    /// Writes sled's buffers out and fsyncs its files: the log, large values written since, and the
+    /// names of those.
+    fn make_durable(&self) -> Result<(), LoadError> {
+        self.open().db.flush().map_err(|error| self.failed(error))?;
+        self.sync_files().map_err(|error| load_error(&self.dir, &error))
+    }
+
+    fn sync_files(&self) -> io::Result<()> {
+        let blobs = self.dir.join("blobs");
+        let mut synced = self.synced_blobs.lock();
+        let mut present = BTreeSet::new();
+        for entry in fs::read_dir(&blobs)? {
+            let name = entry?.file_name();
+            if !synced.contains(&name) {
+                match fs::File::open(blobs.join(&name)) {
+                    Ok(file) => file.sync_data()?,
+                    // sled removes blobs in the background.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+            }
+            present.insert(name);
+        }
+        if *synced != present {
+            fs::File::open(&blobs)?.sync_all()?;
+            *synced = present;
+        }
+        fs::File::open(self.dir.join("db"))?.sync_data()
+    }
+
+    /// Makes the files and names of a store just opened durable.
+    fn sync_names(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            fs::File::open(entry?.path())?.sync_all()?;
+        }
+        fs::File::open(&self.dir)?.sync_all()?;
+        self.dir.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+    }
+
+    fn record(&self, through: u64) -> Result<(), LoadError> {
+        let numbers = [through, self.live_bytes()];
+        let inserted = self.open().meta.insert(CHECKPOINT, encode_checkpoint(numbers));
+        inserted.map_err(|error| self.failed(error))?;
+        self.make_durable()?;
+        self.checkpointed.store(through, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sets or removes one key and keeps count of what is alive. Says whether it changed.
+    fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<bool, LoadError> {
+        let db = &self.open().db;
+        let old = match value {
+            Some(value) => db.insert(key.as_bytes(), &**value),
+            None => db.remove(key.as_bytes()),
+        };
+        let old = old.map_err(|error| self.failed(error))?;
+        let key_bytes = key.as_bytes().len();
+        if let Some(value) = value {
+            self.live_bytes.fetch_add(entry_bytes(key_bytes, value.len()), Ordering::Relaxed);
+        }
+        if let Some(old) = &old {
+            let freed = entry_bytes(key_bytes, old.len());
+            let less = |live: u64| Some(live.saturating_sub(freed));
+            // Always `Ok`: the closure never answers `None`.
+            let _ = self.live_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+        Ok(value.is_some() || old.is_some())
+    }
+
+    /// The first key in the store at or after this one.
+    fn next_from(&self, key: &Key) -> Result<Option<sled::IVec>, LoadError> {
+        let next = self.open().db.range(key.as_bytes()..).keys().next();
+        next.transpose().map_err(|error| self.failed(error))
+    }
+}
+
+impl Base for SledBase {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        let value = self.open().db.get(key.as_bytes()).map_err(|error| self.failed(error))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries {
+        if range.start >= range.end {
+            return Box::new(std::iter::empty());
+        }
+        let entries = self.open().db.range(range.start.as_bytes()..range.end.as_bytes());
+        let decode = decoder(&self.dir);
+        if is_back { Box::new(entries.rev().map(decode)) } else { Box::new(entries.map(decode)) }
+    }
+
+    fn all(&self) -> Entries {
+        Box::new(self.open().db.iter().map(decoder(&self.dir)))
+    }
+
+    fn checkpointed(&self) -> u64 {
+        self.checkpointed.load(Ordering::Acquire)
+    }
+
+    fn fold(
+        &self,
+        changes: &Changes,
+        through: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<u64, LoadError> {
+        let mut folded_count = 0;
+        // A deleted key the store never had costs no look-up: the run of them is skipped up to the
+        // next key the store has.
+        let mut next: Option<Option<sled::IVec>> = None;
+        for (step, (key, value)) in (1_u64..).zip(changes) {
+            if value.is_none() {
+                let known = match next.take() {
+                    Some(known) if known.as_ref().is_none_or(|at| **at >= *key.as_bytes()) => known,
+                    _ => self.next_from(key)?,
+                };
+                let is_there = known.as_ref().is_some_and(|at| **at == *key.as_bytes());
+                if !is_there {
+                    next = Some(known);
+                    continue;
+                }
+            }
+            folded_count += u64::from(self.change(key, value.as_ref())?);
+            if step % STEP_COUNT == 0 {
+                pause();
+            }
+        }
+        if folded_count > 0 {
+            self.make_durable()?;
+        }
+        self.record(through)?;
+        Ok(folded_count)
+    }
+
+    fn fold_needs_bytes(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(2).saturating_add(FOLD_FREE_BYTES)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.open().db.size_on_disk().unwrap_or(0)
+    }
+
+    fn live_bytes(&self) -> u64 {
+        self.live_bytes.load(Ordering::Relaxed)
+    }
+
+    fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for SledBase {
+    fn drop(&mut self) {
+        self.open = None;
+        if self.is_retired.load(Ordering::Acquire)
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "a replaced store was not removed");
+        }
+    }
+}
+
+/// What an entry counts for in the bytes that are alive.
+fn entry_bytes(key_bytes: usize, value_bytes: usize) -> u64 {
+    (key_bytes + value_bytes) as u64
+}
+
+fn failed(dir: &Path, error: sled::Error) -> LoadError {
+    match error {
+        sled::Error::Io(error) => load_error(dir, &error),
+        other => LoadError::Corrupt(format!("{}: {other}", dir.display()).into()),
+    }
+}
+
+type SledEntry = sled::Result<(sled::IVec, sled::IVec)>;
+
+fn decoder(dir: &Path) -> impl Fn(SledEntry) -> Result<(Key, Bytes), LoadError> + use<> {
+    let dir = dir.to_path_buf();
+    move |entry| match entry {
+        Ok((key, value)) => Ok((Key::from_bytes(&key), Bytes::copy_from_slice(&value))),
+        Err(error) => Err(failed(&dir, error)),
+    }
+}
+
+fn open_error(dir: &Path, error: sled::Error) -> OpenError {
+    match error {
+        sled::Error::Io(error) => io_error(dir, error),
+        other => corrupt(dir, 0, other.to_string()),
+    }
+}
+
+fn encode_checkpoint(numbers: [u64; 2]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
+
+fn decode_checkpoint(bytes: &[u8]) -> Option<[u64; 2]> {
+    let (first, second) = bytes.split_at_checked(8)?;
+    Some([u64::from_be_bytes(first.try_into().ok()?), u64::from_be_bytes(second.try_into().ok()?)])
+}

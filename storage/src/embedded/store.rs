@@ -1,0 +1,212 @@
+//! The embedded engine without a thread of its own: what its parts share, and the calls that touch
+//! more than one of them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::{
+    Batch, CommitError, CommitSeq, Durability, EngineStatus, Fence,
+    embedded::{
+        base::Bases,
+        bell::Bell,
+        group,
+        intake::{Admission, Intake},
+        journal::Journal,
+        manifest::Manifest,
+        options::{BATCH_BYTES_MAX, EmbeddedOptions, WAITING_BYTES_MAX},
+        overlay::Overlay,
+        segments::Segments,
+        waiters::Waiters,
+    },
+};
+
+pub(crate) struct Store {
+    pub(crate) options: EmbeddedOptions,
+    pub(crate) bases: Box<dyn Bases>,
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) segments: Segments,
+    pub(crate) overlay: Overlay,
+    pub(crate) intake: Mutex<Intake>,
+    /// Wakes the commit thread.
+    pub(crate) work: Condvar,
+    pub(crate) journal: Mutex<Journal>,
+    pub(crate) waiters: Waiters,
+    pub(crate) bell: Bell,
+    pub(crate) counters: Counters,
+    /// Held by the one who does the upkeep.
+    pub(crate) upkeep: Mutex<()>,
+    /// Whether a checkpoint folds changes in, so that waiting for it makes sense.
+    pub(crate) folding: Mutex<bool>,
+    pub(crate) folded: Condvar,
+    /// The last commit that the journal keeps.
+    pub(crate) journaled: AtomicU64,
+    /// Whether nothing was handed over for a while.
+    pub(crate) is_idle: AtomicBool,
+    pub(crate) is_disk_full: AtomicBool,
+    /// Whether there is no commit thread and who waits does its work.
+    pub(crate) is_driven: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) fsyncs: AtomicU64,
+    pub(crate) fsync_last_nanos: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) committed: AtomicU64,
+}
+
+impl Store {
+    /// Takes a batch in, or refuses it with nothing applied.
+    pub(crate) fn commit(
+        &self,
+        fence: Fence,
+        batch: Batch,
+        durability: Durability,
+    ) -> Result<CommitSeq, CommitError> {
+        let is_kept = durability != Durability::Memory && !batch.is_empty();
+        let bytes = if is_kept { group::batch_bytes(&batch) } else { 0 };
+        let mut intake = self.intake.lock();
+        intake.check_admission()?;
+        if !intake.ownership.holds(fence) {
+            return Err(CommitError::Fenced);
+        }
+        if !is_kept {
+            self.overlay.apply_volatile(batch.into_writes());
+            return Ok(intake.number());
+        }
+        self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
+        if let Err(refusal) = intake.gather(&batch, bytes, durability) {
+            self.wake_commit(&mut intake);
+            return Err(refusal);
+        }
+        let seq = intake.number();
+        self.journaled.store(seq.0, Ordering::Release);
+        self.overlay.apply(batch.into_writes());
+        self.wake_commit(&mut intake);
+        drop(intake);
+        if self.overlay.active_bytes() >= self.options.overlay_bytes {
+            self.bell.ring();
+        }
+        Ok(seq)
+    }
+
+    fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {
+        if bytes > BATCH_BYTES_MAX {
+            let batch_bytes_max = BATCH_BYTES_MAX;
+            return Err(CommitError::TooLarge { batch_bytes: bytes, batch_bytes_max });
+        }
+        let waiting_bytes = intake.waiting_bytes;
+        if waiting_bytes > 0 && waiting_bytes + bytes > WAITING_BYTES_MAX {
+            let waiting_bytes_max = WAITING_BYTES_MAX;
+            return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
+        }
+        let waiting_bytes_max = self.options.overlay_bytes_max();
+        let waiting_bytes = self.overlay.bytes();
+        if waiting_bytes > waiting_bytes_max && !frees {
+            return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
+        }
+        Ok(())
+    }
+
+    /// Wakes the commit thread if it sleeps.
+    pub(crate) fn wake_commit(&self, intake: &mut Intake) {
+        if intake.is_asleep {
+            intake.is_asleep = false;
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether the commit is as durable as promised; otherwise the waker is kept.
+    pub(crate) fn poll_committed(
+        &self,
+        seq: CommitSeq,
+        durability: Durability,
+        cx: &Context<'_>,
+    ) -> Poll<Result<(), CommitError>> {
+        if self.waiters.is_reached(seq, durability) {
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_driven {
+            self.drive(durability == Durability::Durable);
+        }
+        let answer = self.waiters.poll(seq, durability, cx);
+        if answer.is_pending() && seq.0 > self.journaled.load(Ordering::Acquire) {
+            // Nothing in the journal will ever speak for it: let the commit thread say so.
+            self.wake_commit(&mut self.intake.lock());
+        }
+        answer
+    }
+
+    /// Blocks until the commit is durable, asking for an fsync.
+    pub(crate) fn wait_durable(&self, seq: CommitSeq) -> Result<(), CommitError> {
+        let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
+        let cx = Context::from_waker(&waker);
+        {
+            let mut intake = self.intake.lock();
+            intake.wants_sync = true;
+            self.wake_commit(&mut intake);
+        }
+        loop {
+            match self.poll_committed(seq, Durability::Durable, &cx) {
+                Poll::Ready(answer) => return answer,
+                // A group is held back for want of space, and nobody else will write it.
+                Poll::Pending if self.is_driven => return Err(CommitError::DiskFull),
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    /// Ends all acknowledgements: what is on the disk is not known any more.
+    pub(crate) fn poison(&self, reason: &str) {
+        let reason: Arc<str> = reason.into();
+        tracing::error!(%reason, "the engine is poisoned: nothing is acknowledged until it reopens");
+        {
+            let mut intake = self.intake.lock();
+            intake.admission = Admission::Poisoned(reason.clone());
+            intake.discard();
+        }
+        self.waiters.poison(&reason);
+    }
+
+    pub(crate) fn status(&self) -> EngineStatus {
+        let intake = self.intake.lock();
+        let poisoned = match &intake.admission {
+            Admission::Poisoned(reason) => Some(reason.clone()),
+            Admission::Open | Admission::Closed => None,
+        };
+        let waiting_bytes = intake.waiting_bytes;
+        drop(intake);
+        let base = self.overlay.base();
+        let counters = &self.counters;
+        EngineStatus {
+            poisoned,
+            is_disk_full: self.is_disk_full.load(Ordering::Relaxed),
+            flush_interval: self.options.flush_interval,
+            commits: counters.committed.load(Ordering::Relaxed),
+            fsyncs: counters.fsyncs.load(Ordering::Relaxed),
+            fsync_last: Duration::from_nanos(counters.fsync_last_nanos.load(Ordering::Relaxed)),
+            waiting_bytes,
+            overlay_bytes: self.overlay.bytes(),
+            journal_bytes: self.segments.used_bytes(),
+            store_bytes: base.disk_bytes(),
+            live_bytes: base.live_bytes(),
+            checkpoints: counters.checkpoints.load(Ordering::Relaxed),
+        }
+    }
+}
+
+struct ThisThread(std::thread::Thread);
+
+impl Wake for ThisThread {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,6 @@
+//! What the engines promise: each one the contract, the embedded ones what a crash leaves.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod conformance;
+mod embedded;
