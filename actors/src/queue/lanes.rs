@@ -21,7 +21,8 @@ pub(super) struct Lanes {
 struct Lane {
     priority: Priority,
     ready_count: u64,
-    is_changed: bool,
+    /// What the store says.
+    written_count: u64,
 }
 
 impl Lanes {
@@ -50,26 +51,26 @@ impl Lanes {
     /// Takes in what the store says of a priority.
     pub(super) fn learn(&mut self, priority: Priority, ready_count: u64) {
         if let Err(place) = self.find(priority) {
-            self.known.insert(place, Lane { priority, ready_count, is_changed: false });
+            self.known.insert(place, Lane { priority, ready_count, written_count: ready_count });
         }
     }
 
     /// Counts one message more.
     pub(super) fn add(&mut self, priority: Priority) {
-        let lane = self.changed(priority);
-        lane.ready_count += 1;
+        self.known_mut(priority).ready_count += 1;
     }
 
     /// Counts one message less.
     pub(super) fn remove(&mut self, priority: Priority) {
-        let lane = self.changed(priority);
+        let lane = self.known_mut(priority);
         lane.ready_count = lane.ready_count.saturating_sub(1);
     }
 
     /// Ends a turn: writes what it changed, and drops what is beyond the bound.
     pub(super) fn settle(&mut self, queue: QueueNo, batch: &mut Batch) {
-        for lane in self.known.iter_mut().filter(|lane| lane.is_changed) {
-            lane.is_changed = false;
+        let is_changed = |lane: &&mut Lane| lane.ready_count != lane.written_count;
+        for lane in self.known.iter_mut().filter(is_changed) {
+            lane.written_count = lane.ready_count;
             let key = key::lane(queue, lane.priority);
             match lane.ready_count {
                 0 => batch.delete(key),
@@ -87,11 +88,9 @@ impl Lanes {
         self.known.binary_search_by_key(&priority, |lane| lane.priority)
     }
 
-    fn changed(&mut self, priority: Priority) -> &mut Lane {
+    fn known_mut(&mut self, priority: Priority) -> &mut Lane {
         let place = self.find(priority).expect("a lane is learnt before it is changed");
-        let lane = &mut self.known[place];
-        lane.is_changed = true;
-        lane
+        &mut self.known[place]
     }
 }
 

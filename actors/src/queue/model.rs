@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lanekeeper_storage::record::QueueMeta;
 
 use super::{
-    MessageId, OnFull, QueueConfig, QueueError,
+    Message, MessageId, OnFull, QueueConfig, QueueError,
     place::Place,
     rules::MemoryBounds,
     trial::{TIGHT, Trial},
@@ -110,9 +110,26 @@ impl Run {
 
     fn pop(&mut self) {
         let depth = self.random.usize(1..=12);
+        let popped = self.trial.pop(depth).expect("pops are not paused");
+        self.expect_popped(depth, popped);
+    }
+
+    /// A push into an empty queue for which some wait.
+    fn hand_on(&mut self) {
+        let newcomers = self.newcomers();
+        if !self.model.messages.is_empty() || self.model.evictions(&newcomers).is_none() {
+            return;
+        }
+        let texts: Vec<_> = newcomers.iter().map(|(at, text)| (*at, text.as_str())).collect();
+        let depths: Vec<_> = (0..3).map(|_| self.random.usize(1..=4)).collect();
+        let (ids, popped) = self.trial.push_to(&texts, &depths).expect("there is room");
+        self.model.push(&newcomers, &ids);
+        self.expect_popped(depths.iter().sum(), popped);
+    }
+
+    fn expect_popped(&mut self, depth: usize, popped: Vec<Message>) {
         let count = depth.min(self.model.messages.len());
         let expected: Vec<_> = self.model.messages.drain(..count).collect();
-        let popped = self.trial.pop(depth).expect("pops are not paused");
         let popped: Vec<_> = popped
             .into_iter()
             .map(|message| (Place::from(message.id), message.item.as_str().to_owned()))
@@ -156,7 +173,8 @@ impl Run {
     fn step(&mut self) {
         match self.random.u32(..100) {
             0..45 => self.push(),
-            45..80 => self.pop(),
+            45..75 => self.pop(),
+            75..80 => self.hand_on(),
             80..88 => self.cancel(),
             88..90 => self.purge(),
             90..96 => self.configure(),

@@ -201,7 +201,7 @@ impl Rules {
     /// Bytes of memory held.
     pub(super) fn memory_bytes(&self) -> usize {
         let tail = self.tail.len() * size_of::<(Place, usize)>();
-        let lanes = self.lanes.len() * size_of::<(Priority, u64, bool)>();
+        let lanes = self.lanes.len() * size_of::<(Priority, u64, u64)>();
         size_of::<Self>() + self.window.bytes() + tail + lanes
     }
 

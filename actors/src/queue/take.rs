@@ -120,6 +120,16 @@ mod tests {
     }
 
     #[test]
+    fn a_message_handed_on_at_once_is_never_written() {
+        let mut trial = Trial::new(TIGHT);
+        let (ids, taken) = trial.push_to(&[(2, "a"), (1, "b"), (2, "c")], &[1, 1]).unwrap();
+        assert_eq!(taken.iter().map(|message| message.id).collect::<Vec<_>>(), [ids[1], ids[0]]);
+        assert_eq!(trial.write_count, 3, "one message, its priority's count, the metadata");
+        trial.reactivate();
+        assert_eq!(payloads(trial.pop(9).unwrap()), ["c"]);
+    }
+
+    #[test]
     fn a_paused_pop_takes_nothing() {
         let mut trial = Trial::new(TIGHT);
         trial.push(&[(1, "a")]).unwrap();

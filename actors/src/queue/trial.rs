@@ -33,6 +33,8 @@ pub(super) struct Trial {
     pub(super) now_ms: u64,
     /// Reads of messages that the rules asked for.
     pub(super) scan_count: usize,
+    /// Writes of the last turn.
+    pub(super) write_count: usize,
     engine: MemoryEngine,
     bounds: MemoryBounds,
 }
@@ -40,7 +42,14 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn new(bounds: MemoryBounds) -> Self {
         let engine = MemoryEngine::new();
-        Self { rules: Rules::unused(bounds), now_ms: 1_000, scan_count: 0, engine, bounds }
+        Self {
+            rules: Rules::unused(bounds),
+            now_ms: 1_000,
+            scan_count: 0,
+            write_count: 0,
+            engine,
+            bounds,
+        }
     }
 
     /// A queue with a capacity.
@@ -69,11 +78,21 @@ impl Trial {
         };
         self.rules.settle(&mut batch);
         assert!(outcome.is_ok() || batch.is_empty(), "a refusal writes nothing");
+        self.write_count = batch.writes().len();
         self.commit(batch);
         outcome
     }
 
     pub(super) fn push(&mut self, messages: &[(u32, &str)]) -> Result<Vec<MessageId>, QueueError> {
+        Ok(self.push_to(messages, &[])?.0)
+    }
+
+    /// Pushes, and hands on to those who wait for so many messages each, in one turn.
+    pub(super) fn push_to(
+        &mut self,
+        messages: &[(u32, &str)],
+        depths: &[usize],
+    ) -> Result<(Vec<MessageId>, Vec<Message>), QueueError> {
         self.create();
         let incoming = |&(number, payload): &(u32, &str)| Incoming {
             priority: priority(number),
@@ -81,12 +100,19 @@ impl Trial {
         };
         let messages: Vec<_> = messages.iter().map(incoming).collect();
         let now_ms = self.now_ms;
-        let first = self.turn(|rules, batch| rules.push(&messages, now_ms, batch))?;
+        let (first, taken) = self.turn(|rules, batch| {
+            let first = rules.push(&messages, now_ms, batch)?;
+            let mut taken = Vec::new();
+            for &depth in depths {
+                taken.extend(rules.pop(depth, batch)?);
+            }
+            Ok((first, taken))
+        })?;
         let id = |(message, offset): (&Incoming, u64)| MessageId {
             priority: message.priority,
             arrival: Arrival(first.0 + offset),
         };
-        Ok(messages.iter().zip(0..).map(id).collect())
+        Ok((messages.iter().zip(0..).map(id).collect(), taken))
     }
 
     pub(super) fn pop(&mut self, depth: usize) -> Result<Vec<Message>, QueueError> {
