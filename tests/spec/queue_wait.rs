@@ -2,7 +2,10 @@
 
 use std::{
     future::{Future, IntoFuture},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,6 +15,7 @@ use lanekeeper_actors::{
     queue::{Message, NewMessage, Paused, Queue, QueueError},
 };
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::support::engine::StubbornEngine;
 
@@ -112,6 +116,45 @@ async fn a_timeout_at_the_moment_of_a_push_loses_no_message() {
     let late = numbers(pop.await);
     let rest = numbers(queue.pop(9).await);
     assert_eq!([late, rest].concat(), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn waits_that_end_while_messages_arrive_lose_none() {
+    const COUNT: u64 = 3_000;
+    let node = Node::in_memory();
+    let queue = node.queue("q");
+    let (taken_count, ran_out) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let poppers: Vec<_> = (1..=4_u64)
+        .map(|popper| {
+            let (queue, taken_count) = (queue.clone(), Arc::clone(&taken_count));
+            let ran_out = Arc::clone(&ran_out);
+            tokio::spawn(async move {
+                let mut taken = Vec::new();
+                while taken_count.load(Ordering::Relaxed) < COUNT {
+                    let wait = Duration::from_micros(300 * popper);
+                    let numbers = numbers(queue.pop(2).wait(wait).await);
+                    if numbers.is_empty() {
+                        ran_out.notify_one();
+                    }
+                    taken_count.fetch_add(numbers.len() as u64, Ordering::Relaxed);
+                    taken.extend(numbers);
+                }
+                taken
+            })
+        })
+        .collect();
+    for n in 0..COUNT {
+        push(&queue, n).await;
+        if n % 8 == 0 {
+            ran_out.notified().await;
+        }
+    }
+    let mut taken = Vec::new();
+    for popper in poppers {
+        taken.extend(popper.await.unwrap());
+    }
+    taken.sort_unstable();
+    assert!(taken.into_iter().eq(0..COUNT));
 }
 
 #[tokio::test]
