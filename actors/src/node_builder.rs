@@ -1,12 +1,15 @@
 //! The settings of a node, and starting one with them.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use lanekeeper_storage::{Durability, Engine, MemoryEngine, OpenError};
+use lanekeeper_storage::{
+    Durability, EmbeddedEngine, EmbeddedOptions, Engine, MemoryEngine, OpenError,
+};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct NodeBuilder {
     data: Option<PathBuf>,
-    flush_interval: Option<Duration>,
+    embedded: EmbeddedOptions,
     clock: Clock,
     options: RuntimeOptions,
     settings: Settings,
@@ -37,7 +40,7 @@ impl Default for NodeBuilder {
         };
         Self {
             data: None,
-            flush_interval: None,
+            embedded: EmbeddedOptions::default(),
             clock: Clock::system(),
             options,
             settings: Settings::default(),
@@ -46,7 +49,8 @@ impl Default for NodeBuilder {
 }
 
 impl NodeBuilder {
-    /// The data directory. Without one, everything is kept in memory.
+    /// The data directory. Without one, or with [`Durability::Memory`], everything is kept in memory
+    /// and nothing on disk.
     #[must_use]
     pub fn data(mut self, dir: impl AsRef<Path>) -> Self {
         self.data = Some(dir.as_ref().to_owned());
@@ -63,7 +67,7 @@ impl NodeBuilder {
     /// The time between two fsyncs of relaxed commits; 50 ms by default.
     #[must_use]
     pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.flush_interval = Some(interval);
+        self.embedded.flush_interval = interval;
         self
     }
 
@@ -115,10 +119,20 @@ impl NodeBuilder {
     /// # Errors
     /// As [`Node::open`].
     pub async fn open(self) -> Result<Node, OpenError> {
-        let engine: Arc<dyn Engine> = match &self.data {
-            None => Arc::new(MemoryEngine::new()),
-            Some(_) => Arc::new(MemoryEngine::new()),
-        };
+        let engine: Arc<dyn Engine> =
+            match &self.data {
+                Some(dir) if self.options.durability != Durability::Memory => {
+                    let (dir, options) = (dir.clone(), self.embedded);
+                    let opening =
+                        tokio::task::spawn_blocking(move || EmbeddedEngine::open(&dir, options));
+                    let path = self.data.clone().unwrap_or_default();
+                    Arc::new(opening.await.map_err(|error| OpenError::Io {
+                        path,
+                        source: io::Error::other(error),
+                    })??)
+                }
+                _ => Arc::new(MemoryEngine::new()),
+            };
         self.start(engine)
     }
 
@@ -135,7 +149,7 @@ impl NodeBuilder {
         let runtime =
             Runtime::start(engine, self.clock.clone(), executor, self.options, self.settings);
         let runtime = runtime.map_err(|error| {
-            let source = std::io::Error::other(error);
+            let source = io::Error::other(error);
             OpenError::Io { path: path.clone(), source }
         })?;
         let services = Services::start(&runtime);
