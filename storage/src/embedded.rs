@@ -19,14 +19,12 @@ pub(crate) mod manifest;
 mod open;
 mod options;
 mod overlay;
-mod pace;
 pub(crate) mod recovery;
 mod room;
 mod scan;
 pub(crate) mod segment;
 mod segments;
-pub(crate) mod sled_base;
-mod store;
+pub(crate) mod store;
 mod upkeep;
 mod waiters;
 

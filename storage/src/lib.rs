@@ -13,10 +13,14 @@ pub mod conformance;
 mod embedded;
 mod engine;
 mod error;
+#[cfg(feature = "test-util")]
+mod fault;
 pub mod key;
 mod memory;
 mod ownership;
+mod pace;
 pub mod record;
+mod sled_base;
 
 pub use batch::{Batch, Write};
 pub use codec::{CodecError, decode_state, encode_state};
@@ -25,5 +29,7 @@ pub use engine::{
     CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
 };
 pub use error::{CommitError, LoadError, OpenError};
+#[cfg(feature = "test-util")]
+pub use fault::{Crash, Failure, FaultDisk, FaultEngine};
 pub use key::{Key, KeyRange};
 pub use memory::MemoryEngine;

@@ -8,10 +8,10 @@ use crate::{
     embedded::{
         intake::Gathered,
         journal::{Journal, JournalFailure},
-        pace::Moment,
         room::Place,
         store::Store,
     },
+    pace::Moment,
 };
 
 /// An fsync that takes longer than this is worth a word.
@@ -24,7 +24,12 @@ const LAG_WAIT: Duration = Duration::from_millis(10);
 impl Store {
     /// Commits one group, if there is one. Fsyncs if the group asks for it or `is_flush_due`.
     pub(crate) fn pass(&self, journal: &mut Journal, is_flush_due: bool) {
+        if journal.is_failed {
+            return;
+        }
         if let Err(failure) = self.try_pass(journal, is_flush_due) {
+            journal.is_failed = true;
+            journal.held = None;
             self.poison(&format!("{}: {}", failure.path.display(), failure.error));
         }
     }

@@ -14,10 +14,8 @@ use parking_lot::Mutex;
 use crate::{
     Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
     LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
-    embedded::{
-        disk::FsDisk, failure::io_error, intake::Admission, options::EmbeddedOptions,
-        sled_base::SledBases, store::Store,
-    },
+    embedded::{disk::FsDisk, failure::io_error, options::EmbeddedOptions, store::Store},
+    sled_base::SledBases,
 };
 
 /// An engine in a data directory of its own: a journal that is fsynced for all who wait at once,
@@ -118,7 +116,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn handed_over(&self) -> CommitSeq {
-        self.store.intake.lock().seq
+        self.store.handed_over()
     }
 
     fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
@@ -130,7 +128,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn release(&self, fence: Fence) {
-        self.store.intake.lock().ownership.release(fence);
+        self.store.release(fence);
     }
 
     fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -155,38 +153,5 @@ impl Engine for EmbeddedEngine {
 impl Drop for EmbeddedEngine {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Store {
-    pub(crate) fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
-        let mut intake = self.intake.lock();
-        intake.check_admission()?;
-        Ok(intake.ownership.claim(shard))
-    }
-
-    pub(crate) fn renew(&self, fence: Fence) -> Result<(), CommitError> {
-        let holds = self.intake.lock().ownership.holds(fence);
-        if holds { Ok(()) } else { Err(CommitError::Fenced) }
-    }
-
-    /// Refuses what comes later, makes everything durable and folds it in.
-    pub(crate) fn close(&self) -> Result<(), CommitError> {
-        let seq = {
-            let mut intake = self.intake.lock();
-            match &intake.admission {
-                Admission::Closed => return Ok(()),
-                Admission::Poisoned(reason) => return Err(CommitError::Poisoned(reason.clone())),
-                Admission::Open => intake.admission = Admission::Closed,
-            }
-            intake.seq
-        };
-        self.wait_durable(seq)?;
-        let turn = self.upkeep.lock();
-        drop(turn);
-        if let Err(error) = self.do_upkeep() {
-            tracing::warn!(%error, "the last checkpoint failed: the journal is replayed instead");
-        }
-        Ok(())
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Journal {
     pub(crate) through: CommitSeq,
     /// A group for which no segment could be prepared yet.
     pub(crate) held: Option<Gathered>,
+    /// Whether a write or an fsync failed: none is ever tried again.
+    pub(crate) is_failed: bool,
 }
 
 struct Current {
@@ -51,12 +53,23 @@ impl Journal {
             synced_seq: last_seq,
             through: CommitSeq::ZERO,
             held: None,
+            is_failed: false,
         }
     }
 
     /// Whether something written is not fsynced yet.
     pub(crate) fn is_unsynced(&self) -> bool {
         self.written_seq > self.synced_seq
+    }
+
+    /// Leaves the segment in use, if every batch in it is at or before `through`. The next group
+    /// has to begin another one.
+    pub(crate) fn leave_segment(&mut self, through: u64) -> bool {
+        let is_left = self.held.is_none() && self.synced_seq <= through && !self.is_unsynced();
+        if is_left {
+            self.current = None;
+        }
+        is_left
     }
 
     /// Writes a group behind the last one, or as the first one into a prepared file.

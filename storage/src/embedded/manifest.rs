@@ -15,6 +15,9 @@ pub(crate) const MANIFEST: &str = "MANIFEST";
 const NEXT: &str = "MANIFEST.next";
 const TITLE: &str = "lanekeeper data directory";
 
+/// Bytes of a manifest: always as many, so that it can be written in place.
+const BYTES: usize = 256;
+
 /// What the data directory says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -54,19 +57,32 @@ impl Manifest {
     /// Replaces the manifest durably: after a crash there is the old one or the new one.
     pub(crate) fn write(self, disk: &dyn Disk) -> Result<(), OpenError> {
         let write = || {
-            let file = disk.create(NEXT)?;
+            let file = disk.open(NEXT).or_else(|_| disk.create(NEXT))?;
             file.write_at(self.to_text().as_bytes(), 0)?;
             file.sync()?;
             disk.rename(NEXT, MANIFEST)?;
             disk.sync_dir("")
         };
-        write().map_err(|error| io_error(&disk.path(MANIFEST), error))
+        write().map_err(|error| io_error(&disk.path(MANIFEST), error))?;
+        // The next manifest gets its space now, so that a full disk can be opened. Without it the
+        // next one is written anew.
+        let prepared = disk.create(NEXT).and_then(|file| {
+            file.write_at(&[b'\n'; BYTES], 0)?;
+            file.sync()
+        });
+        if let Err(error) = prepared {
+            tracing::debug!(%error, "no space was set aside for the next manifest");
+        }
+        Ok(())
     }
 
     fn to_text(self) -> String {
         let Self { incarnation, base } = self;
         let format = format::NEWEST;
         let body = format!("{TITLE}\nformat {format}\nincarnation {incarnation}\nbase {base}\n");
-        format!("{body}checksum {:08x}\n", crc32fast::hash(body.as_bytes()))
+        let checksum = crc32fast::hash(body.as_bytes());
+        let mut text = format!("{body}checksum {checksum:08x}\n");
+        text.extend(std::iter::repeat_n('\n', BYTES.saturating_sub(text.len())));
+        text
     }
 }

@@ -19,7 +19,6 @@ use crate::{
         manifest::{MANIFEST, Manifest},
         options::EmbeddedOptions,
         overlay::Overlay,
-        pace::Moment,
         recovery::{self, Listing, Walked},
         room::Room,
         segment::{JOURNAL, segment_id},
@@ -27,6 +26,7 @@ use crate::{
         store::{Counters, Store},
         waiters::Waiters,
     },
+    pace::Moment,
 };
 
 impl Store {
@@ -46,14 +46,16 @@ impl Store {
         let listing = recovery::list(&*disk, checkpointed)?;
         let walked = replay(&*disk, &listing, &overlay, &options)?;
         let segments = Segments::new(disk, options.segment_bytes);
-        let room = adopt_files(&segments, listing)?;
-        let (last_seq, next_id) = (walked.next_seq - 1, room.1);
+        let room = adopt_files(&segments, &listing)?;
+        let last_seq = walked.next_seq - 1;
+        // An id is never used twice, so that nothing old in a recycled file passes for new.
+        let next_id = listing.id_max.max(manifest.incarnation << 24) + 1;
         let store = Self {
             options,
             bases,
             manifest: Mutex::new(manifest),
             overlay,
-            intake: Mutex::new(Intake::new(manifest.incarnation, last_seq, room.0)),
+            intake: Mutex::new(Intake::new(manifest.incarnation, last_seq, room)),
             work: Condvar::new(),
             journal: Mutex::new(Journal::new(manifest.incarnation, next_id, last_seq)),
             segments,
@@ -137,19 +139,15 @@ fn replay(
     Ok(walked)
 }
 
-/// Notes the segments in use and takes over the files that hold nothing. Returns the room there is
-/// and the id of the next segment.
-fn adopt_files(segments: &Segments, listing: Listing) -> Result<(Room, u64), OpenError> {
+/// Notes the segments in use, takes over the files that hold nothing and returns the room there is.
+fn adopt_files(segments: &Segments, listing: &Listing) -> Result<Room, OpenError> {
     segments.number_spares_after(listing.spare_max);
     for segment in &listing.used {
         segments.used(segment.id, segment.used);
     }
     let mut room = Room::new(segments.capacity());
-    for name in listing.unused {
-        let adopted = segments.adopt(&name);
-        if adopted.map_err(|error| io_error(&segments.disk().path(&name), error))? {
-            room.spare_ready();
-        }
-    }
-    Ok((room, listing.id_max + 1))
+    let recycled = segments.recycle(&listing.unused);
+    let count = recycled.map_err(|error| io_error(&segments.disk().path(JOURNAL), error))?;
+    (0..count).for_each(|_| room.spare_ready());
+    Ok(room)
 }

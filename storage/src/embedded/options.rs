@@ -18,8 +18,8 @@ pub struct EmbeddedOptions {
     /// 1 ms to 10 s; 50 ms when not given.
     pub flush_interval: Duration,
     /// Bytes of changes in memory at which a checkpoint is due. At three times as many, commits are
-    /// slowed down while one runs; at eight times, those that do not free space are refused. At
-    /// most 1 GiB; 16 MiB when not given.
+    /// slowed down while one runs; at eight times (48 MiB at least), those that do not free space
+    /// are refused. At most 1 GiB; 16 MiB when not given.
     pub overlay_bytes: u64,
     /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 32 MiB when not given.
     pub cache_bytes: u64,
@@ -65,7 +65,7 @@ impl EmbeddedOptions {
 
     /// Bytes of changes beyond which batches that do not free space are refused.
     pub(crate) fn overlay_bytes_max(&self) -> u64 {
-        self.overlay_bytes.saturating_mul(8).max(1 << 20)
+        self.overlay_bytes.saturating_mul(8).max(2 * BATCH_BYTES_MAX)
     }
 
     /// Bytes left on the disk for the store, whatever the journal asks for.

@@ -32,12 +32,14 @@ pub(crate) struct Room {
     owed: u64,
     /// Whether the disk has so much space that a segment can be prepared when it is needed.
     is_ample: bool,
+    /// Whether a batch was refused and no room has come since.
+    is_refusing: bool,
 }
 
 impl Room {
     /// No segment in use, and none prepared.
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, left: 0, spares: 0, owed: 0, is_ample: false }
+        Self { capacity, left: 0, spares: 0, owed: 0, is_ample: false, is_refusing: false }
     }
 
     /// Finds a place for a batch of so many bytes, its share of a group's header included.
@@ -50,6 +52,7 @@ impl Room {
             Place::Behind
         };
         if !self.is_ample && !self.is_certain(bytes, place, frees_space) {
+            self.is_refusing = true;
             return Err(Full);
         }
         match place {
@@ -57,7 +60,9 @@ impl Room {
             Place::Own(_) => self.left = 0,
             Place::Next => {
                 self.left = self.capacity - bytes;
-                if self.spares > 0 { self.spares -= 1 } else { self.owed += 1 }
+                let is_prepared = self.spares > 0;
+                self.spares -= u64::from(is_prepared);
+                self.owed += u64::from(!is_prepared);
             }
         }
         Ok(place)
@@ -83,7 +88,15 @@ impl Room {
 
     /// A segment was prepared.
     pub(crate) fn spare_ready(&mut self) {
-        if self.owed > 0 { self.owed -= 1 } else { self.spares += 1 }
+        let pays = self.owed > 0;
+        self.owed -= u64::from(pays);
+        self.spares += u64::from(!pays);
+        self.is_refusing = false;
+    }
+
+    /// The segment in use takes no more.
+    pub(crate) fn end_segment(&mut self) {
+        self.left = 0;
     }
 
     /// Takes a prepared segment away, if there is one nothing goes to.
@@ -101,11 +114,13 @@ impl Room {
     /// Says whether the disk has ample space.
     pub(crate) fn ample(&mut self, is_ample: bool) {
         self.is_ample = is_ample;
+        self.is_refusing &= !is_ample;
     }
 
-    /// Whether a batch that does not free space would be refused.
+    /// Whether batches that do not free space are refused.
     pub(crate) fn is_full(&self) -> bool {
-        !self.is_ample && self.left + self.spares * self.capacity <= self.reserve()
+        let left = self.left + self.spares * self.capacity;
+        !self.is_ample && (self.is_refusing || left <= self.reserve())
     }
 }
 

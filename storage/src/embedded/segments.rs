@@ -78,25 +78,35 @@ impl Segments {
         spare_name(files.next_spare)
     }
 
-    /// Takes over a file that an earlier incarnation prepared or used up. Returns whether it became
-    /// a spare; if not, it was removed.
-    pub(crate) fn adopt(&self, name: &str) -> io::Result<bool> {
-        let file = self.disk.open(name)?;
-        let is_kept = file.len()? == self.segment_bytes && self.spare_count() < SPARES_MAX;
-        if is_kept { self.recycle(name, &*file) } else { self.disk.remove(name) }?;
-        Ok(is_kept)
+    /// Takes over files of which nothing is needed: as prepared ones, or away with them. Returns how
+    /// many are kept.
+    pub(crate) fn recycle(&self, names: &[String]) -> io::Result<u64> {
+        let mut spares = Vec::new();
+        for name in names {
+            let file = self.disk.open(name)?;
+            let count = self.spare_count() + spares.len();
+            if file.len()? == self.segment_bytes && count < SPARES_MAX {
+                spares.push(self.clear(name, &*file)?);
+            } else {
+                self.disk.remove(name)?;
+            }
+        }
+        // A file is written to only once it cannot come back under its old name.
+        if !names.is_empty() {
+            self.disk.sync_dir(JOURNAL)?;
+        }
+        let spare_count = spares.len() as u64;
+        self.files.lock().spares.extend(spares);
+        Ok(spare_count)
     }
 
-    /// Clears a file's header, so that it is not taken for a segment in use, and keeps it.
-    fn recycle(&self, name: &str, file: &dyn DiskFile) -> io::Result<()> {
+    /// Clears a file's header, so that it is not taken for a segment in use, and renames it.
+    fn clear(&self, name: &str, file: &dyn DiskFile) -> io::Result<String> {
         file.write_at(&[0; segment::HEADER_BYTES as usize], 0)?;
         file.sync()?;
         let spare = self.next_spare_name();
-        if name != spare {
-            self.disk.rename(name, &spare)?;
-        }
-        self.files.lock().spares.push_back(spare);
-        Ok(())
+        self.disk.rename(name, &spare)?;
+        Ok(spare)
     }
 
     /// Takes a prepared segment.
@@ -112,17 +122,24 @@ impl Segments {
         pairs.take_while(|(_, next)| next.first_seq <= through + 1).map(|(id, _)| *id).collect()
     }
 
-    /// Frees the segments that hold nothing after `through`. Returns how many became spares.
-    pub(crate) fn free(&self, through: u64) -> io::Result<u64> {
-        let mut spare_count = 0;
-        for id in self.used_up(through) {
-            spare_count += u64::from(self.adopt(&segment_name(id))?);
-            self.files.lock().used.remove(&id);
+    /// Frees segments of which nothing is needed. Returns how many became spares.
+    pub(crate) fn free(&self, ids: &[u64]) -> io::Result<u64> {
+        {
+            let mut files = self.files.lock();
+            files.used.retain(|id, _| !ids.contains(id));
         }
-        if spare_count > 0 {
-            self.disk.sync_dir(JOURNAL)?;
-        }
-        Ok(spare_count)
+        let names: Vec<String> = ids.iter().map(|id| segment_name(*id)).collect();
+        self.recycle(&names)
+    }
+
+    /// Frees the segments that hold nothing after `through`.
+    pub(crate) fn free_before(&self, through: u64) -> io::Result<u64> {
+        self.free(&self.used_up(through))
+    }
+
+    /// The segments in use.
+    pub(crate) fn used_ids(&self) -> Vec<u64> {
+        self.files.lock().used.keys().copied().collect()
     }
 
     /// Removes one prepared segment.

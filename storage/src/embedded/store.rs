@@ -13,7 +13,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    Batch, CommitError, CommitSeq, Durability, EngineStatus, Fence,
+    Batch, CommitError, CommitSeq, Durability, EngineStatus, Epoch, Fence, ShardNo,
     embedded::{
         base::Bases,
         bell::Bell,
@@ -85,6 +85,8 @@ impl Store {
         self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
         if let Err(refusal) = intake.gather(&batch, bytes, durability) {
             self.wake_commit(&mut intake);
+            drop(intake);
+            self.note_disk_full(true);
             return Err(refusal);
         }
         let seq = intake.number();
@@ -174,6 +176,45 @@ impl Store {
             intake.discard();
         }
         self.waiters.poison(&reason);
+    }
+
+    pub(crate) fn handed_over(&self) -> CommitSeq {
+        self.intake.lock().seq
+    }
+
+    pub(crate) fn release(&self, fence: Fence) {
+        self.intake.lock().ownership.release(fence);
+    }
+
+    pub(crate) fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
+        let mut intake = self.intake.lock();
+        intake.check_admission()?;
+        Ok(intake.ownership.claim(shard))
+    }
+
+    pub(crate) fn renew(&self, fence: Fence) -> Result<(), CommitError> {
+        let holds = self.intake.lock().ownership.holds(fence);
+        if holds { Ok(()) } else { Err(CommitError::Fenced) }
+    }
+
+    /// Refuses what comes later, makes everything durable and folds it in.
+    pub(crate) fn close(&self) -> Result<(), CommitError> {
+        let seq = {
+            let mut intake = self.intake.lock();
+            match &intake.admission {
+                Admission::Closed => return Ok(()),
+                Admission::Poisoned(reason) => return Err(CommitError::Poisoned(reason.clone())),
+                Admission::Open => intake.admission = Admission::Closed,
+            }
+            intake.seq
+        };
+        self.wait_durable(seq)?;
+        let turn = self.upkeep.lock();
+        drop(turn);
+        if let Err(error) = self.do_upkeep() {
+            tracing::warn!(%error, "the last checkpoint failed: the journal is replayed instead");
+        }
+        Ok(())
     }
 
     pub(crate) fn status(&self) -> EngineStatus {

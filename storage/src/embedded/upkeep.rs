@@ -8,10 +8,10 @@ use crate::{
     embedded::{
         failure::{is_full, load_error},
         overlay::Frozen,
-        pace::Moment,
         segment::JOURNAL,
         store::Store,
     },
+    pace::Moment,
 };
 
 /// Segments in use at which a checkpoint is due, whatever the overlay holds.
@@ -41,6 +41,9 @@ impl Store {
         let is_idle = self.is_driven || self.is_idle.load(Ordering::Relaxed);
         let mut done = self.checkpoint()?;
         done.rewritten = self.rewrite_if_bloated()?;
+        if is_idle || self.is_disk_full.load(Ordering::Relaxed) {
+            self.free_whole_journal().map_err(|error| self.journal_error(&error))?;
+        }
         if is_idle {
             self.trim().map_err(|error| self.journal_error(&error))?;
         }
@@ -67,7 +70,7 @@ impl Store {
         }
         let folded_count = self.fold(&frozen)?;
         self.overlay.thaw();
-        let freed = self.segments.free(frozen.through);
+        let freed = self.segments.free_before(frozen.through);
         let spare_count = freed.map_err(|error| self.journal_error(&error))?;
         self.note_spares(spare_count);
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -108,6 +111,23 @@ impl Store {
         Ok(Some((before, after)))
     }
 
+    /// Frees every segment, the one in use too, if the store has all that was handed over.
+    fn free_whole_journal(&self) -> io::Result<()> {
+        let ids = {
+            let mut journal = self.journal.lock();
+            let mut intake = self.intake.lock();
+            let through = self.overlay.base().checkpointed();
+            if intake.journal_seq > through || !journal.leave_segment(through) {
+                return Ok(());
+            }
+            intake.room.end_segment();
+            self.segments.used_ids()
+        };
+        let spare_count = self.segments.free(&ids)?;
+        self.note_spares(spare_count);
+        Ok(())
+    }
+
     /// Removes prepared segments beyond one.
     fn trim(&self) -> io::Result<()> {
         while self.segments.spare_count() > 1 && self.intake.lock().room.take_spare() {
@@ -133,15 +153,24 @@ impl Store {
                 Err(error) => self.note_full(&error),
             }
         }
-        let mut intake = self.intake.lock();
-        let is_disk_full = intake.room.is_full();
-        intake.wants_space = is_disk_full;
-        if self.is_disk_full.swap(is_disk_full, Ordering::Relaxed) != is_disk_full {
-            if is_disk_full {
-                tracing::error!(free, "the disk is full: writes are refused until space returns");
-            } else {
-                tracing::info!(free, "space has returned: writes are taken again");
-            }
+        let is_disk_full = {
+            let mut intake = self.intake.lock();
+            intake.wants_space = intake.room.is_full();
+            intake.wants_space
+        };
+        self.note_disk_full(is_disk_full);
+    }
+
+    /// Notes whether writes are refused for want of space.
+    pub(crate) fn note_disk_full(&self, is_disk_full: bool) {
+        if self.is_disk_full.swap(is_disk_full, Ordering::Relaxed) == is_disk_full {
+            return;
+        }
+        let free = self.segments.disk().free_bytes().unwrap_or(0);
+        if is_disk_full {
+            tracing::error!(free, "the disk is full: writes are refused until space returns");
+        } else {
+            tracing::info!(free, "space has returned: writes are taken again");
         }
     }
 
@@ -150,10 +179,13 @@ impl Store {
         if !is_full(error) {
             tracing::error!(%error, "a journal segment could not be prepared");
         }
-        let mut intake = self.intake.lock();
-        intake.room.ample(false);
-        intake.wants_space = true;
-        self.is_disk_full.store(intake.room.is_full(), Ordering::Relaxed);
+        let is_disk_full = {
+            let mut intake = self.intake.lock();
+            intake.room.ample(false);
+            intake.wants_space = true;
+            intake.room.is_full()
+        };
+        self.note_disk_full(is_disk_full);
     }
 
     /// Whether so much can be written and the disk not be full.

@@ -3,4 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod conformance;
+mod crash;
+mod disk_failure;
 mod embedded;
+mod history;

@@ -1,0 +1,243 @@
+//! The store behind the journal, simulated: what was folded in is volatile until its sync.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use fastrand::Rng;
+
+use super::disk::{Failure, FaultDisk, State, error_of};
+use crate::{
+    Key, KeyRange, LoadError, OpenError,
+    embedded::{
+        base::{Base, Bases, Changes, Entries},
+        disk::Disk,
+        failure::{io_error, load_error},
+    },
+};
+
+/// The stores of a disk by their number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stores(BTreeMap<u64, Simulated>);
+
+#[derive(Clone, Debug, Default)]
+struct Simulated {
+    current: Content,
+    durable: Content,
+    /// Bytes on disk: like those of a log, they only grow.
+    disk_bytes: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Content {
+    values: BTreeMap<Key, Bytes>,
+    checkpointed: u64,
+}
+
+impl Stores {
+    /// A power cut: each key not synced has its old value or its new one.
+    pub(super) fn lose_power(&mut self, rng: &mut Rng) {
+        for store in self.0.values_mut() {
+            let Content { values, checkpointed } = std::mem::take(&mut store.current);
+            if values != store.durable.values {
+                let deleted = store.durable.values.keys().filter(|key| !values.contains_key(*key));
+                let deleted: Vec<Key> = deleted.filter(|_| rng.bool()).cloned().collect();
+                deleted.iter().for_each(|key| drop(store.durable.values.remove(key)));
+                let kept = values.into_iter().filter(|_| rng.bool());
+                store.durable.values.extend(kept);
+            } else if rng.bool() {
+                store.durable.checkpointed = checkpointed;
+            }
+            store.current = store.durable.clone();
+        }
+    }
+}
+
+impl Simulated {
+    fn change(&mut self, key: &Key, value: Option<&Bytes>) -> bool {
+        self.disk_bytes += (key.as_bytes().len() + value.map_or(0, Bytes::len)) as u64;
+        match value {
+            Some(value) => {
+                self.current.values.insert(key.clone(), value.clone());
+                true
+            }
+            None => self.current.values.remove(key).is_some(),
+        }
+    }
+}
+
+impl Bases for FaultDisk {
+    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        let mut state = self.state.lock();
+        state.check_power().map_err(|error| io_error(&self.path(""), error))?;
+        state.stores.0.entry(number).or_default();
+        Ok(Arc::new(FaultBase::new(self, number)))
+    }
+
+    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError> {
+        let mut copy = Simulated::default();
+        for entry in from.all() {
+            let (key, value) = entry?;
+            copy.change(&key, Some(&value));
+        }
+        copy.current.checkpointed = from.checkpointed();
+        copy.durable = copy.current.clone();
+        let mut state = self.state.lock();
+        if let Some(failure) = state.operate() {
+            // What was written of the copy stays behind.
+            copy.durable = Content::default();
+            state.stores.0.insert(to, copy);
+            return Err(load_error(&self.path(""), &error_of(failure)));
+        }
+        state.stores.0.insert(to, copy);
+        drop(state);
+        Ok(Arc::new(FaultBase::new(self, to)))
+    }
+
+    fn remove_others(&self, keep: u64) -> Result<(), OpenError> {
+        let mut state = self.state.lock();
+        state.check_power().map_err(|error| io_error(&self.path(""), error))?;
+        state.stores.0.retain(|number, _| *number == keep);
+        Ok(())
+    }
+}
+
+/// A handle to a store; the last one of a retired store takes it away.
+#[derive(Clone)]
+struct FaultBase(Arc<Handle>);
+
+struct Handle {
+    disk: FaultDisk,
+    number: u64,
+    is_retired: AtomicBool,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.is_retired.load(Ordering::Acquire) {
+            self.disk.state.lock().stores.0.remove(&self.number);
+        }
+    }
+}
+
+impl FaultBase {
+    fn new(disk: &FaultDisk, number: u64) -> Self {
+        let is_retired = AtomicBool::new(false);
+        Self(Arc::new(Handle { disk: disk.clone(), number, is_retired }))
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Simulated) -> T) -> T {
+        let state = self.0.disk.state.lock();
+        look(state.stores.0.get(&self.0.number).unwrap_or(&Simulated::default()))
+    }
+
+    /// One operation of the disk on the store.
+    fn operate<T>(
+        &self,
+        act: impl FnOnce(&mut Simulated, Option<Failure>, &mut Rng) -> T,
+    ) -> Result<T, LoadError> {
+        let mut state = self.0.disk.state.lock();
+        let failure = state.operate();
+        let State { stores, rng, .. } = &mut *state;
+        let done = act(stores.0.entry(self.0.number).or_default(), failure, rng);
+        let failed = |failure| Err(load_error(&self.0.disk.path("base"), &error_of(failure)));
+        failure.map_or(Ok(done), failed)
+    }
+
+    fn sync(&self) -> Result<(), LoadError> {
+        self.operate(|store, failure, _| {
+            if failure.is_none() {
+                store.durable.clone_from(&store.current);
+            }
+        })
+    }
+}
+
+impl Base for FaultBase {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
+        Ok(self.look(|store| store.current.values.get(key).cloned()))
+    }
+
+    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries {
+        let base = self.clone();
+        let mut rest = range.clone();
+        Box::new(std::iter::from_fn(move || {
+            if rest.start >= rest.end {
+                return None;
+            }
+            let (key, value) = base.look(|store| {
+                let mut found = store.current.values.range(rest.start.clone()..rest.end.clone());
+                let entry = if is_back { found.next_back() } else { found.next() };
+                entry.map(|(key, value)| (key.clone(), value.clone()))
+            })?;
+            if is_back {
+                rest.end = key.clone();
+            } else {
+                rest = rest.clone().after(&key);
+            }
+            Some(Ok((key, value)))
+        }))
+    }
+
+    fn all(&self) -> Entries {
+        let base = self.clone();
+        let mut after = Bound::Unbounded;
+        Box::new(std::iter::from_fn(move || {
+            let entry = base.look(|store| {
+                let mut found = store.current.values.range((after.clone(), Bound::Unbounded));
+                found.next().map(|(key, value)| (key.clone(), value.clone()))
+            })?;
+            after = Bound::Excluded(entry.0.clone());
+            Some(Ok(entry))
+        }))
+    }
+
+    fn checkpointed(&self) -> u64 {
+        self.look(|store| store.current.checkpointed)
+    }
+
+    fn fold(
+        &self,
+        changes: &Changes,
+        through: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<u64, LoadError> {
+        let folded_count = self.operate(|store, failure, rng| {
+            let end = if failure.is_some() { rng.usize(0..=changes.len()) } else { changes.len() };
+            let changed = changes.iter().take(end);
+            changed.filter(|(key, value)| store.change(key, value.as_ref())).count() as u64
+        })?;
+        pause();
+        self.sync()?;
+        self.operate(|store, failure, _| {
+            if failure.is_none() {
+                store.current.checkpointed = through;
+            }
+        })?;
+        self.sync()?;
+        Ok(folded_count)
+    }
+
+    fn fold_needs_bytes(&self, _bytes: u64) -> u64 {
+        0
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.look(|store| store.disk_bytes)
+    }
+
+    fn live_bytes(&self) -> u64 {
+        let entry_bytes = |(key, value): (&Key, &Bytes)| key.as_bytes().len() + value.len();
+        self.look(|store| store.current.values.iter().map(entry_bytes).sum::<usize>() as u64)
+    }
+
+    fn retire(&self) {
+        self.0.is_retired.store(true, Ordering::Release);
+    }
+}

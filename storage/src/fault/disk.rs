@@ -1,0 +1,274 @@
+//! A disk in memory that fails where it is told to.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use fastrand::Rng;
+use parking_lot::Mutex;
+
+use super::{base::Stores, files::Files};
+use crate::embedded::disk::{Disk, DiskFile};
+
+/// What ends the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// `kill -9`: everything written is still there.
+    Kill,
+    /// What was not fsynced is gone, but for a part of it that the seed decides.
+    PowerCut,
+}
+
+/// How an operation of the disk fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No space is left: ENOSPC. Nothing was done.
+    NoSpace,
+    /// An I/O error: EIO. A write was done in part, an fsync in vain.
+    Io,
+    /// The process ends here: this operation is done in part, and none after it.
+    Cut,
+}
+
+/// A disk in memory. Every change is an operation with a number, and any of them can be made to
+/// fail. A clone is another handle to the same disk.
+#[derive(Clone)]
+pub struct FaultDisk {
+    pub(super) state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) files: Files,
+    pub(super) stores: Stores,
+    pub(super) rng: Rng,
+    capacity_bytes: u64,
+    operation_count: u64,
+    planned: Option<(u64, Failure)>,
+    is_cut: bool,
+}
+
+impl FaultDisk {
+    /// An empty disk of 1 GiB; the seed decides whatever is left to chance.
+    pub fn new(seed: u64) -> Self {
+        let state = State {
+            files: Files::default(),
+            stores: Stores::default(),
+            rng: Rng::with_seed(seed),
+            capacity_bytes: 1 << 30,
+            operation_count: 0,
+            planned: None,
+            is_cut: false,
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Changes of the disk so far: creations, writes, fsyncs, renames, removals.
+    pub fn operation_count(&self) -> u64 {
+        self.state.lock().operation_count
+    }
+
+    /// Makes the operation after the next `after` ones fail. Replaces what was planned before.
+    pub fn fail_after(&self, after: u64, failure: Failure) {
+        let mut state = self.state.lock();
+        state.planned = Some((state.operation_count + after, failure));
+    }
+
+    /// Forgets a planned failure that has not happened yet.
+    pub fn fail_never(&self) {
+        self.state.lock().planned = None;
+    }
+
+    /// Whether the planned failure has happened, or none was planned.
+    pub fn has_failed(&self) -> bool {
+        self.state.lock().planned.is_none()
+    }
+
+    /// Sets the size of the disk; files in use count against it.
+    pub fn resize(&self, capacity_bytes: u64) {
+        self.state.lock().capacity_bytes = capacity_bytes;
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().files.bytes()
+    }
+
+    /// The disk as it is found after a crash. The engine on this one is to be dropped.
+    #[must_use]
+    pub fn crash(&self, crash: Crash) -> Self {
+        let mut state = self.state.lock();
+        state.is_cut = true;
+        let mut found = state.clone();
+        (found.is_cut, found.planned) = (false, None);
+        if crash == Crash::PowerCut {
+            let mut rng = found.rng.fork();
+            found.files.lose_power(&mut rng);
+            found.stores.lose_power(&mut rng);
+        }
+        Self { state: Arc::new(Mutex::new(found)) }
+    }
+
+    /// The names of all files, sorted.
+    pub fn file_names(&self) -> Vec<String> {
+        self.state.lock().files.names().cloned().collect()
+    }
+
+    /// What a file holds.
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state.lock();
+        let id = state.files.id(name)?;
+        state.files.by_id.get(&id).map(|file| file.content.clone())
+    }
+
+    /// Overwrites bytes of a file, durably, as damage would.
+    pub fn damage(&self, name: &str, offset: usize, bytes: &[u8]) {
+        let mut state = self.state.lock();
+        let id = state.files.id(name);
+        if let Some(file) = id.and_then(|id| state.files.by_id.get_mut(&id)) {
+            file.write(bytes, offset);
+            file.sync();
+        }
+    }
+}
+
+impl State {
+    /// Counts an operation and says how it fails, if it does.
+    pub(super) fn operate(&mut self) -> Option<Failure> {
+        let number = self.operation_count;
+        self.operation_count += 1;
+        if self.is_cut {
+            return Some(Failure::Cut);
+        }
+        let (_, failure) = self.planned.take_if(|(planned, _)| *planned == number)?;
+        self.is_cut |= failure == Failure::Cut;
+        Some(failure)
+    }
+
+    pub(super) fn check_power(&self) -> io::Result<()> {
+        if self.is_cut { Err(error_of(Failure::Cut)) } else { Ok(()) }
+    }
+
+    /// Does an operation that is done wholly or not at all.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Files) -> Option<T>) -> io::Result<T> {
+        match self.operate() {
+            Some(failure) => Err(error_of(failure)),
+            None => change(&mut self.files).ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+pub(super) fn error_of(failure: Failure) -> io::Error {
+    match failure {
+        Failure::NoSpace => io::ErrorKind::StorageFull.into(),
+        Failure::Io => io::Error::other("input/output error"),
+        Failure::Cut => io::Error::other("the power is cut"),
+    }
+}
+
+impl Disk for FaultDisk {
+    fn path(&self, name: &str) -> PathBuf {
+        Path::new("/fault").join(name)
+    }
+
+    fn create_dir(&self, _name: &str) -> io::Result<()> {
+        self.state.lock().check_power()
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let state = self.state.lock();
+        state.check_power()?;
+        let names =
+            state.files.names().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
+        Ok(names.map(str::to_string).collect())
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let id = self.state.lock().change(|files| Some(files.create(name)))?;
+        Ok(Arc::new(FaultFile { disk: self.clone(), id }))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.state.lock();
+        state.check_power()?;
+        let id = state.files.id(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(FaultFile { disk: self.clone(), id }))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.state.lock().change(|files| files.remove(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.state.lock().change(|files| files.rename(from, to))
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        self.state.lock().change(|files| {
+            files.sync_dir(dir);
+            Some(())
+        })
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let state = self.state.lock();
+        Ok(state.capacity_bytes.saturating_sub(state.files.bytes()))
+    }
+}
+
+struct FaultFile {
+    disk: FaultDisk,
+    id: u64,
+}
+
+impl DiskFile for FaultFile {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.disk.state.lock();
+        state.check_power()?;
+        let file = state.files.by_id.get(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        Ok(file.content.len() as u64)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let state = self.disk.state.lock();
+        state.check_power()?;
+        let file = state.files.by_id.get(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        let start = offset as usize;
+        let found = file.content.get(start..start + bytes.len());
+        bytes.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        let failure = state.operate();
+        let State { files, rng, capacity_bytes, .. } = &mut *state;
+        let used_bytes = files.bytes();
+        let file = files.by_id.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        let end = offset + bytes.len() as u64;
+        let grows_by = end.saturating_sub(file.content.len() as u64);
+        if failure == Some(Failure::NoSpace) || grows_by > capacity_bytes.saturating_sub(used_bytes)
+        {
+            return Err(error_of(Failure::NoSpace));
+        }
+        match failure {
+            None => file.write(bytes, offset as usize),
+            Some(_) => file.write_torn(bytes, offset as usize, rng),
+        }
+        failure.map_or(Ok(()), |failure| Err(error_of(failure)))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state.lock();
+        let failure = state.operate();
+        let file = state.files.by_id.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
+        match failure {
+            None => file.sync(),
+            Some(Failure::Io) => file.sync_in_vain(),
+            Some(Failure::NoSpace | Failure::Cut) => {}
+        }
+        failure.map_or(Ok(()), |failure| Err(error_of(failure)))
+    }
+}
