@@ -1,1 +1,46 @@
-//! Lanekeeper.
+//! Lanekeeper: durable priority queues on a virtual-actor runtime, as a crate to embed and as one
+//! binary that serves the same over HTTP.
+//!
+//! ```
+//! use lanekeeper::Lanekeeper;
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Lanekeeper::in_memory();
+//! let orders = node.queue("tenant-7.orders");
+//! orders.push(json!({"order": 41})).await?;
+//! orders.push(json!({"order": 42})).priority(0).await?;
+//! let popped = orders.pop(10).await?;
+//! assert_eq!(popped[0].item.as_str(), r#"{"order":42}"#);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Lanekeeper::open`] keeps everything in a data directory, [`Lanekeeper::builder`] takes
+//! settings, [`server`] serves a node over HTTP, and [`VirtualActor`] is where one's own actors
+//! begin.
+//!
+//! # The path of a push
+//!
+//! `main` → `command::serve` opens the node and binds the server. Then, for each request:
+//!
+//! 1. `server::app` admits it: the size of its head, the token, the route, whether the node serves.
+//! 2. `server::queue` reads its body (`server::push`) and calls [`queue::Queue::push`]. An embedder
+//!    starts here.
+//! 3. The handle asks the queue's actor: `actor_ref` → `registry` → `activation` → `turn`, on the
+//!    thread of the request.
+//! 4. The turn hands its writes to the commit: `store` → the engine's journal.
+//! 5. The reply waits behind the output gate until they are as durable as promised.
+//! 6. `server::answer` writes it; had it been refused, `server::refusal` says with which code and
+//!    `server::problem` writes that.
+
+pub mod server;
+
+pub use lanekeeper_actors::{
+    ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, Clock, CommitError,
+    Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler, ID_LENGTH_MAX,
+    InvalidId, LoadError, ManualSleep, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted,
+    OpenError, Origin, Promise, Reminder, ReminderError, Request, ShutdownError, Sleep, Store,
+    Turn, Unknown, VirtualActor, check_id, queue,
+};

@@ -2,3 +2,4 @@
 
 pub(crate) mod counter;
 pub(crate) mod engine;
+pub(crate) mod http;

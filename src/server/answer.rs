@@ -1,0 +1,182 @@
+//! What is answered when all went well. Payloads are written as they are, never parsed again.
+
+use std::io::Write;
+
+use actix_web::{HttpResponse, http::header::CONTENT_TYPE};
+use bytes::Bytes;
+use lanekeeper_actors::queue::{Message, MessageId, MessageState, Page};
+use serde::Serialize;
+
+use super::wire::unix_millis;
+
+/// The bytes that surround one payload in a list of messages, generously.
+const ENVELOPE_BYTES: usize = 128;
+
+/// The characters of a message id, its quotes and a comma.
+const ID_BYTES: usize = 27;
+
+/// A body with its type, to be answered as 200.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    body: Bytes,
+    content_type: &'static str,
+}
+
+impl Answer {
+    /// A value as JSON.
+    pub(crate) fn json(value: &impl Serialize) -> Self {
+        Self::json_text(serde_json::to_vec(value).expect("the types of the wire serialise"))
+    }
+
+    /// JSON that was written already.
+    pub(crate) fn json_text(text: impl Into<Bytes>) -> Self {
+        Self { body: text.into(), content_type: "application/json" }
+    }
+
+    /// The exposition format of Prometheus.
+    pub(crate) fn metrics(text: String) -> Self {
+        Self { body: text.into(), content_type: "text/plain; version=0.0.4; charset=utf-8" }
+    }
+
+    /// The answer.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        HttpResponse::Ok().insert_header((CONTENT_TYPE, self.content_type)).body(self.body)
+    }
+}
+
+/// The ids of pushed messages.
+pub(crate) fn pushed(ids: &[MessageId]) -> Answer {
+    let mut out = Vec::with_capacity(48 + ids.len() * ID_BYTES);
+    put(&mut out, format_args!("{{\"success\":true,\"count\":{},\"ids\":[", ids.len()));
+    for (place, id) in ids.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        put(&mut out, format_args!("{comma}\"{id}\""));
+    }
+    out.extend_from_slice(b"]}");
+    Answer::json_text(out)
+}
+
+/// The payloads of popped messages, alone.
+pub(crate) fn popped(messages: &[Message]) -> Answer {
+    let bytes: usize = messages.iter().map(|message| message.item.size_bytes() + 1).sum();
+    let mut out = Vec::with_capacity(bytes + 40);
+    out.extend_from_slice(b"{\"items\":[");
+    for (place, message) in messages.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(message.item.as_bytes());
+    }
+    put(&mut out, format_args!("],\"count\":{}}}", messages.len()));
+    Answer::json_text(out)
+}
+
+/// Messages with all that is known of them.
+pub(crate) fn messages(messages: &[Message]) -> Answer {
+    let mut out = listed(messages);
+    out.push(b'}');
+    Answer::json_text(out)
+}
+
+/// A page of messages.
+pub(crate) fn page(page: &Page) -> Answer {
+    let mut out = listed(&page.messages);
+    match page.next {
+        Some(id) => put(&mut out, format_args!(",\"next\":\"{id}\"}}")),
+        None => out.extend_from_slice(b",\"next\":null}"),
+    }
+    Answer::json_text(out)
+}
+
+/// One message and what it waits for.
+pub(crate) fn message(message: &Message, state: MessageState) -> Answer {
+    let mut out = Vec::with_capacity(message.item.size_bytes() + ENVELOPE_BYTES);
+    put_message(&mut out, message);
+    put(&mut out, format_args!(",\"state\":\"{}\"}}", state.as_str()));
+    Answer::json_text(out)
+}
+
+/// An object of messages and their count, left open.
+fn listed(messages: &[Message]) -> Vec<u8> {
+    let bytes: usize =
+        messages.iter().map(|message| message.item.size_bytes() + ENVELOPE_BYTES).sum();
+    let mut out = Vec::with_capacity(bytes + 80);
+    out.extend_from_slice(b"{\"messages\":[");
+    for (place, message) in messages.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        put_message(&mut out, message);
+        out.push(b'}');
+    }
+    put(&mut out, format_args!("],\"count\":{}", messages.len()));
+    out
+}
+
+/// One message as an object, left open.
+fn put_message(out: &mut Vec<u8>, message: &Message) {
+    let (id, priority) = (message.id, message.priority);
+    put(out, format_args!("{{\"id\":\"{id}\",\"priority\":{priority},\"item\":"));
+    out.extend_from_slice(message.item.as_bytes());
+    let (pushed_at, deliveries) = (unix_millis(message.pushed_at), message.deliveries);
+    put(out, format_args!(",\"pushed_at\":{pushed_at},\"deliveries\":{deliveries}"));
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes every byte");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use lanekeeper_actors::queue::Item;
+
+    use super::*;
+    use crate::server::wire;
+
+    fn message_of(id: &str, payload: &str) -> Message {
+        Message {
+            id: id.parse().expect("an id"),
+            priority: 3,
+            item: Item::from_json(payload).expect("an object"),
+            pushed_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234),
+            deliveries: 2,
+        }
+    }
+
+    fn pair() -> Vec<Message> {
+        let first = message_of("000000000000000000000003", "{ \"a\" : 1.0 }");
+        vec![first, message_of("000000000000000100000003", "{}")]
+    }
+
+    #[test]
+    fn ids_are_written_as_the_wire_says() {
+        let ids: Vec<MessageId> = pair().iter().map(|message| message.id).collect();
+        let read: wire::Pushed = serde_json::from_slice(&pushed(&ids).body).expect("the type");
+        assert_eq!((read.success, read.count), (true, 2));
+        assert_eq!(read.ids, ["000000000000000000000003", "000000000000000100000003"]);
+    }
+
+    #[test]
+    fn payloads_are_written_byte_for_byte() {
+        let text = popped(&pair()).body;
+        assert_eq!(text, r#"{"items":[{ "a" : 1.0 },{}],"count":2}"#);
+        assert_eq!(popped(&[]).body, r#"{"items":[],"count":0}"#);
+    }
+
+    #[test]
+    fn messages_are_written_as_the_wire_says() {
+        let page = page(&Page { messages: pair(), next: Some(pair()[1].id) });
+        let read: wire::Page = serde_json::from_slice(&page.body).expect("the type");
+        assert_eq!((read.count, read.next.as_deref()), (2, Some("000000000000000100000003")));
+        let first = &read.messages[0];
+        assert_eq!((first.priority, first.pushed_at, first.deliveries), (3, 1_234, 2));
+        assert_eq!(first.item.get(), "{ \"a\" : 1.0 }");
+        let one = message(&pair()[0], MessageState::Ready);
+        let read: wire::Message = serde_json::from_slice(&one.body).expect("the type");
+        assert_eq!(read.state.as_deref(), Some("ready"));
+        let read: wire::Messages = serde_json::from_slice(&messages(&pair()).body).expect("it");
+        assert_eq!(read.count, 2);
+    }
+}

@@ -1,0 +1,198 @@
+//! From a request to its answer: admission, the handler, the count.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use lanekeeper_actors::Node;
+
+use super::{
+    ServerOptions,
+    answer::Answer,
+    body::BodyLimits,
+    call::{Call, Unread},
+    counters::{Counters, Figures},
+    health, limits, list,
+    log::{self, FailureLog},
+    problem::{Code, Problem},
+    queue,
+    route::{self, Found, Missing, Route},
+    setting,
+};
+
+/// What all workers of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    node: OnceLock<Node>,
+    is_draining: AtomicBool,
+    options: ServerOptions,
+    counters: Mutex<Vec<Arc<Counters>>>,
+    failures: FailureLog,
+}
+
+impl Shared {
+    /// The state of a server whose node is still to be opened.
+    pub(crate) fn new(options: ServerOptions) -> Self {
+        Self {
+            node: OnceLock::new(),
+            is_draining: AtomicBool::new(false),
+            options,
+            counters: Mutex::new(Vec::new()),
+            failures: FailureLog::new(),
+        }
+    }
+
+    /// What the server was told.
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.options
+    }
+
+    /// Begins to serve; a second node is ignored.
+    pub(crate) fn open(&self, node: Node) {
+        drop(self.node.set(node));
+    }
+
+    /// Refuses what comes from now on.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    /// The node, whatever its state, once there is one.
+    pub(crate) fn opened(&self) -> Option<&Node> {
+        self.node.get()
+    }
+
+    /// The node, if it takes requests.
+    ///
+    /// # Errors
+    /// `recovering` or `shutting_down`.
+    pub(crate) fn serving(&self) -> Result<&Node, Problem> {
+        let Some(node) = self.node.get() else {
+            return Err(Problem::new(Code::Recovering, "the node is still reading its data"));
+        };
+        if self.is_draining.load(Ordering::Acquire) || node.is_draining() {
+            return Err(Problem::new(Code::ShuttingDown, "the node is shutting down"));
+        }
+        Ok(node)
+    }
+
+    /// The figures of all workers together.
+    pub(crate) fn figures(&self) -> Figures {
+        let mut figures = Figures::default();
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.iter().for_each(|worker| worker.add_to(&mut figures));
+        figures
+    }
+}
+
+/// What one worker thread answers with.
+#[derive(Clone, Debug)]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    counters: Arc<Counters>,
+}
+
+impl Worker {
+    /// A worker more.
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let mut all = shared.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::clone(&counters));
+        drop(all);
+        Self { shared, counters }
+    }
+}
+
+/// Answers one request, whatever it is.
+pub(crate) async fn answer(
+    worker: Rc<Worker>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let in_flight = worker.counters.begin();
+    let shared = &*worker.shared;
+    let limits = BodyLimits {
+        bytes_max: shared.options.body_bytes_max,
+        timeout: shared.options.body_timeout,
+    };
+    let mut body = Unread::new(&request, payload, limits);
+    let found = route::find(request.method(), request.uri().path());
+    let route = found.as_ref().ok().map(|found| found.route);
+    let handled = match admit(shared, &request, found) {
+        Ok(found) => handle(shared, &request, found, &mut body).await,
+        Err(problem) => Err(problem),
+    };
+    let response = match handled {
+        Ok(answer) => answer.into_response(),
+        Err(problem) => {
+            body.discard().await;
+            shared.failures.record(&request, &problem);
+            problem.into_response()
+        }
+    };
+    let took = in_flight.end(route, response.status());
+    log::answered(&request, response.status().as_u16(), took);
+    response
+}
+
+/// Who and what is let in.
+fn admit<'p>(
+    shared: &Shared,
+    request: &HttpRequest,
+    found: Result<Found<'p>, Missing>,
+) -> Result<Found<'p>, Problem> {
+    limits::check_head(request, shared.options.head_bytes_max)?;
+    if let Some(token) = &shared.options.token
+        && !found.as_ref().is_ok_and(|found| found.route.is_health())
+    {
+        token.check(request.headers())?;
+    }
+    found.map_err(|missing| match missing {
+        Missing::Path => {
+            Problem::new(Code::NotFound, format!("there is no {}", request.uri().path()))
+        }
+        Missing::Method(methods) => {
+            let detail = format!("{} is not one of {methods}", request.method());
+            Problem::new(Code::MethodNotAllowed, detail).allow(&methods)
+        }
+    })
+}
+
+async fn handle(
+    shared: &Shared,
+    request: &HttpRequest,
+    found: Found<'_>,
+    body: &mut Unread,
+) -> Result<Answer, Problem> {
+    match found.route {
+        Route::Health => return health::health(shared),
+        Route::Live => return health::live(),
+        Route::Ready => return health::ready(shared),
+        Route::Metrics => return health::metrics(shared),
+        Route::OpenApi => return health::openapi(),
+        Route::Version => return health::version(),
+        _ => {}
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let call = Call::new(shared.serving()?, found, query, body)?;
+    match found.route {
+        Route::Push => queue::push(call).await,
+        Route::Pop => queue::pop(call).await,
+        Route::Peek => queue::peek(call).await,
+        Route::Message => queue::message(call).await,
+        Route::Cancel => queue::cancel(call).await,
+        Route::Purge => queue::purge(call).await,
+        Route::Pause => setting::pause(call).await,
+        Route::Resume => setting::resume(call).await,
+        Route::Config => setting::config(call).await,
+        Route::Configure => setting::configure(call).await,
+        Route::Stats => setting::stats(call).await,
+        Route::Queues => list::queues(call).await,
+        route => unreachable!("{route:?} was answered above"),
+    }
+}

@@ -1,0 +1,130 @@
+//! One request on its way to the handles.
+
+use std::borrow::Cow;
+
+use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
+use bytes::Bytes;
+use lanekeeper_actors::{Node, check_id, queue::Queue};
+use percent_encoding::percent_decode_str;
+
+use super::{
+    body::{self, BodyLimits},
+    problem::{Code, Problem},
+    query::Query,
+    route::Found,
+};
+
+/// The largest body that is read only to keep the connection of a refused request.
+const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
+
+/// A body that is still to be read.
+pub(crate) struct Unread {
+    payload: Option<web::Payload>,
+    declared: Option<u64>,
+    limits: BodyLimits,
+}
+
+impl Unread {
+    /// The body of a request.
+    pub(crate) fn new(request: &HttpRequest, payload: web::Payload, limits: BodyLimits) -> Self {
+        let declared = request.headers().get(CONTENT_LENGTH);
+        let declared = declared.and_then(|length| length.to_str().ok()?.parse().ok());
+        Self { payload: Some(payload), declared, limits }
+    }
+
+    /// Reads it; empty if it was read before.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    async fn read(&mut self) -> Result<Bytes, Problem> {
+        match self.payload.take() {
+            Some(payload) => body::read(payload, self.declared, self.limits).await,
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    /// Reads away what is small: a connection with an unread body would have to be closed.
+    pub(crate) async fn discard(&mut self) {
+        if self.declared.is_some_and(|length| (1..=DISCARDED_BYTES_MAX).contains(&length)) {
+            drop(self.read().await);
+        }
+    }
+}
+
+/// What a handler is given.
+pub(crate) struct Call<'a> {
+    pub(crate) node: &'a Node,
+    /// The id in the path, decoded but not yet checked; empty if the path has none.
+    id: Cow<'a, str>,
+    /// The message id in the path, decoded; empty if the path has none.
+    message: Cow<'a, str>,
+    query: &'a str,
+    body: &'a mut Unread,
+}
+
+impl<'a> Call<'a> {
+    /// Takes a request apart.
+    ///
+    /// # Errors
+    /// `invalid_id` if the id in the path breaks a rule.
+    pub(crate) fn new(
+        node: &'a Node,
+        found: Found<'a>,
+        query: &'a str,
+        body: &'a mut Unread,
+    ) -> Result<Self, Problem> {
+        let (id, message) = (decode(found.id), decode(found.message));
+        if found.has_id() {
+            let named = |error| Problem::new(Code::InvalidId, format!("queue id: {error}"));
+            check_id(&id).map_err(named)?;
+        }
+        Ok(Self { node, id, message, query, body })
+    }
+
+    /// The queue in the path.
+    pub(crate) fn queue(&self) -> Queue {
+        self.node.queue(&self.id)
+    }
+
+    /// The message id in the path.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The query, of which the call knows these parameters.
+    ///
+    /// # Errors
+    /// As [`Query::parse`].
+    pub(crate) fn query(&self, known: &[&str]) -> Result<Query<'a>, Problem> {
+        Query::parse(self.query, known)
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// As [`body::read`].
+    pub(crate) async fn body(&mut self) -> Result<Bytes, Problem> {
+        self.body.read().await
+    }
+
+    /// Checks that there is no body, or an empty object, as some clients send one always.
+    ///
+    /// # Errors
+    /// `invalid_request` if it says anything; else as [`body::read`].
+    pub(crate) async fn no_body(&mut self) -> Result<(), Problem> {
+        let body = self.body().await?;
+        let mut rest = body.iter().filter(|byte| !byte.is_ascii_whitespace());
+        match (rest.next(), rest.next(), rest.next()) {
+            (None, ..) | (Some(b'{'), Some(b'}'), None) => Ok(()),
+            _ => Err(Problem::new(
+                Code::InvalidRequest,
+                "the body: this call takes none; its parameters are in the query",
+            )),
+        }
+    }
+}
+
+/// Decodes a part of a path. What is no UTF-8 then holds a character that no id has.
+fn decode(part: &str) -> Cow<'_, str> {
+    if part.contains('%') { percent_decode_str(part).decode_utf8_lossy() } else { part.into() }
+}

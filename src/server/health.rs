@@ -1,0 +1,86 @@
+//! What operators ask: `/health*`, `/metrics`, `/openapi.json`, `/version`.
+
+use super::{
+    answer::Answer,
+    app::Shared,
+    metrics as exposition,
+    openapi::{self as description, Problems},
+    problem::{Code, Problem},
+    wire,
+};
+
+/// Whether the server works at all; needs no token.
+#[utoipa::path(
+    get, path = "/health", tag = "operation", security(()),
+    responses((status = 200, description = "It does", body = wire::Health), Problems),
+)]
+pub(crate) fn health(shared: &Shared) -> Result<Answer, Problem> {
+    not_poisoned(shared)?;
+    Ok(status("healthy"))
+}
+
+/// Whether the process answers; needs no token.
+#[utoipa::path(
+    get, path = "/health/live", tag = "operation", security(()),
+    responses((status = 200, description = "It does", body = wire::Health), Problems),
+)]
+pub(crate) fn live() -> Result<Answer, Problem> {
+    Ok(status("live"))
+}
+
+/// Whether to send requests here: not while recovering, draining or poisoned; needs no token.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operation", security(()),
+    responses((status = 200, description = "Yes", body = wire::Health), Problems),
+)]
+pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
+    shared.serving()?;
+    not_poisoned(shared)?;
+    Ok(status("ready"))
+}
+
+/// The figures, in the exposition format of Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation",
+    responses(
+        (status = 200, description = "As of now", body = String, content_type = "text/plain"),
+        Problems,
+    ),
+)]
+pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
+    let status = shared.opened().map(|node| node.status());
+    Ok(Answer::metrics(exposition::text(&shared.figures(), status.as_ref())))
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object), Problems),
+)]
+pub(crate) fn openapi() -> Result<Answer, Problem> {
+    Ok(description::document())
+}
+
+/// What is running.
+#[utoipa::path(
+    get, path = "/version", tag = "operation",
+    responses((status = 200, description = "Name and version", body = wire::Version), Problems),
+)]
+pub(crate) fn version() -> Result<Answer, Problem> {
+    let (name, version) = ("lanekeeper".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    Ok(Answer::json(&wire::Version { name, version }))
+}
+
+fn status(word: &str) -> Answer {
+    Answer::json(&wire::Health { status: word.to_owned(), service: "lanekeeper".to_owned() })
+}
+
+fn not_poisoned(shared: &Shared) -> Result<(), Problem> {
+    match shared.opened().and_then(|node| node.status().engine.poisoned) {
+        Some(reason) => {
+            let detail = format!("the store is poisoned until it is reopened: {reason}");
+            Err(Problem::new(Code::StorePoisoned, detail).unavailable())
+        }
+        None => Ok(()),
+    }
+}

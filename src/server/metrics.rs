@@ -1,0 +1,211 @@
+//! `/metrics`: the exposition format of Prometheus, in base units.
+
+use std::fmt::{Display, Write};
+
+use lanekeeper_actors::NodeStatus;
+
+use super::{
+    counters::{BUCKET_MICROS, Figures, RouteFigures},
+    route::Route,
+};
+
+/// Writes everything that is known.
+pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
+    let mut out = Text::default();
+    out.gauge("lanekeeper_build_info", "Which version runs.");
+    out.sample("", &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
+    http(&mut out, figures);
+    if let Some(status) = node {
+        actors(&mut out, status);
+        engine(&mut out, status);
+    }
+    out.text
+}
+
+fn http(out: &mut Text, figures: &Figures) {
+    let used = || figures.routes.iter().enumerate().filter(|(_, route)| count(route) > 0);
+    out.counter("lanekeeper_http_requests_total", "Requests answered.");
+    for (place, route) in used() {
+        for (class, &requests) in route.classes.iter().enumerate().filter(|(_, count)| **count > 0)
+        {
+            let labels = format!("{{route=\"{}\",status=\"{}xx\"}}", name(place), class + 1);
+            out.sample("", &labels, requests);
+        }
+    }
+    out.family("lanekeeper_http_request_duration_seconds", "histogram", "Time to answer.");
+    for (place, route) in used() {
+        histogram(out, name(place), route);
+    }
+    out.gauge("lanekeeper_http_requests_in_flight", "Requests being answered.");
+    out.sample("", "", figures.in_flight);
+}
+
+fn histogram(out: &mut Text, name: &str, route: &RouteFigures) {
+    let mut below = 0;
+    for (place, requests) in route.buckets.iter().enumerate() {
+        below += requests;
+        let bound = match BUCKET_MICROS.get(place) {
+            Some(&micros) => seconds(micros).to_string(),
+            None => "+Inf".to_owned(),
+        };
+        out.sample("_bucket", &format!("{{route=\"{name}\",le=\"{bound}\"}}"), below);
+    }
+    let label = format!("{{route=\"{name}\"}}");
+    out.sample("_sum", &label, seconds(route.micros));
+    out.sample("_count", &label, below);
+}
+
+fn actors(out: &mut Text, status: &NodeStatus) {
+    out.gauge("lanekeeper_draining", "Whether the node admits no more requests.");
+    out.sample("", "", u8::from(status.is_draining));
+    out.gauge("lanekeeper_activations", "Actors in memory.");
+    out.sample("", "", status.activations);
+    out.counter("lanekeeper_activated_total", "Actors brought into memory.");
+    out.sample("", "", status.activated_total);
+    out.counter("lanekeeper_passivated_total", "Actors put away.");
+    out.sample("", "", status.passivated_total);
+    out.counter("lanekeeper_turns_total", "Requests handled by actors.");
+    out.sample("", "", status.turns_total);
+    out.counter("lanekeeper_panics_total", "Handlers that panicked.");
+    out.sample("", "", status.panics_total);
+}
+
+fn engine(out: &mut Text, status: &NodeStatus) {
+    let engine = &status.engine;
+    out.gauge("lanekeeper_store_poisoned", "Whether nothing is acknowledged until a restart.");
+    out.sample("", "", u8::from(engine.poisoned.is_some()));
+    out.gauge("lanekeeper_store_disk_full", "Whether writes are refused for want of space.");
+    out.sample("", "", u8::from(engine.is_disk_full));
+    out.counter("lanekeeper_commits_total", "Commits handed over and committed.");
+    out.sample("", "", engine.commits);
+    out.counter("lanekeeper_journal_fsyncs_total", "Fsyncs of the journal.");
+    out.sample("", "", engine.fsyncs);
+    out.gauge("lanekeeper_journal_fsync_last_seconds", "Duration of the last fsync.");
+    out.sample("", "", engine.fsync_last.as_secs_f64());
+    out.counter("lanekeeper_checkpoints_total", "Checkpoints made.");
+    out.sample("", "", engine.checkpoints);
+    out.gauge("lanekeeper_commit_waiting_bytes", "Bytes waiting for the disk.");
+    out.sample("", "", engine.waiting_bytes);
+    out.gauge("lanekeeper_overlay_bytes", "Bytes in memory until the next checkpoint.");
+    out.sample("", "", engine.overlay_bytes);
+    out.gauge("lanekeeper_journal_bytes", "Bytes of journal files in use.");
+    out.sample("", "", engine.journal_bytes);
+    out.gauge("lanekeeper_store_bytes", "Bytes of the store on disk.");
+    out.sample("", "", engine.store_bytes);
+    out.gauge("lanekeeper_store_live_bytes", "Bytes of the store that are alive.");
+    out.sample("", "", engine.live_bytes);
+}
+
+fn count(route: &RouteFigures) -> u64 {
+    route.classes.iter().sum()
+}
+
+/// The label of a route: its name in lower case.
+fn name(place: usize) -> &'static str {
+    match Route::ALL.get(place) {
+        Some(Route::Push) => "push",
+        Some(Route::Pop) => "pop",
+        Some(Route::Peek) => "peek",
+        Some(Route::Message) => "message",
+        Some(Route::Cancel) => "cancel",
+        Some(Route::Purge) => "purge",
+        Some(Route::Pause) => "pause",
+        Some(Route::Resume) => "resume",
+        Some(Route::Config) => "config",
+        Some(Route::Configure) => "configure",
+        Some(Route::Stats) => "stats",
+        Some(Route::Queues) => "queues",
+        Some(Route::Health) => "health",
+        Some(Route::Live) => "live",
+        Some(Route::Ready) => "ready",
+        Some(Route::Metrics) => "metrics",
+        Some(Route::OpenApi) => "openapi",
+        Some(Route::Version) => "version",
+        None => "unknown",
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+/// The text so far, and the family its next sample belongs to.
+#[derive(Default)]
+struct Text {
+    text: String,
+    family: &'static str,
+}
+
+impl Text {
+    fn counter(&mut self, name: &'static str, help: &str) {
+        self.family(name, "counter", help);
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &str) {
+        self.family(name, "gauge", help);
+    }
+
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.family = name;
+        self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, suffix: &str, labels: &str, value: impl Display) {
+        let family = self.family;
+        self.line(format_args!("{family}{suffix}{labels} {value}\n"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("a string takes every character");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actix_web::http::StatusCode;
+
+    use super::*;
+    use crate::server::counters::Counters;
+
+    #[test]
+    fn every_sample_belongs_to_a_family_that_was_described() {
+        let mut figures = Figures::default();
+        let worker = Arc::new(Counters::default());
+        worker.begin().end(Some(Route::Push), StatusCode::OK);
+        worker.begin().end(None, StatusCode::NOT_FOUND);
+        worker.add_to(&mut figures);
+        let text = text(&figures, Some(&NodeStatus::default()));
+        let mut family = "";
+        for line in text.lines() {
+            match line.strip_prefix("# TYPE ") {
+                Some(described) => family = described.split(' ').next().unwrap_or_default(),
+                None if line.starts_with('#') => {}
+                None => {
+                    assert!(line.starts_with(family), "{line} is not of {family}");
+                    let value = line.rsplit(' ').next().unwrap_or_default();
+                    assert!(value.parse::<f64>().is_ok(), "{line}");
+                }
+            }
+        }
+        assert!(text.contains("requests_total{route=\"push\",status=\"2xx\"} 1\n"), "{text}");
+        assert!(text.contains("requests_total{route=\"unknown\",status=\"4xx\"} 1\n"), "{text}");
+    }
+
+    #[test]
+    fn buckets_are_cumulated_and_end_in_the_count() {
+        let mut figures = Figures::default();
+        let push = &mut figures.routes[Route::Push as usize];
+        push.classes[1] = 3;
+        (push.buckets[0], push.buckets[1], push.buckets[13]) = (1, 1, 1);
+        push.micros = 1_500_000;
+        let text = text(&figures, None);
+        let expected = ["le=\"0.0001\"} 1\n", "le=\"0.00025\"} 2\n", "le=\"+Inf\"} 3\n"];
+        for sample in expected {
+            assert!(text.contains(sample), "{sample} in {text}");
+        }
+        assert!(text.contains("_sum{route=\"push\"} 1.5\n"), "{text}");
+        assert!(text.contains("_count{route=\"push\"} 3\n"), "{text}");
+    }
+}

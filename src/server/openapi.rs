@@ -1,0 +1,139 @@
+//! `GET /openapi.json`: the calls, described from the types of their handlers.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use utoipa::{IntoParams, IntoResponses, OpenApi};
+
+use super::{answer::Answer, health, list, queue, setting, wire};
+
+/// The queue in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct QueuePath {
+    /// The queue: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    id: String,
+}
+
+/// The queue and the message in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct MessagePath {
+    /// The queue: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    id: String,
+    /// The message, as `ids` of a push named it.
+    mid: String,
+}
+
+/// What every call may answer instead.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes the answers, which `Problem` writes")]
+pub(crate) enum Problems {
+    /// The request was refused; nothing changed. `code` says why.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(wire::Problem),
+    /// The server could not do it, or not now. `code` says why.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Failed(wire::Problem),
+}
+
+/// All of it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Lanekeeper",
+        description = "Durable priority queues. Times are integers in milliseconds, instants Unix \
+                       milliseconds; errors are problem documents (RFC 9457) with a `code`.",
+    ),
+    paths(
+        queue::push,
+        queue::pop,
+        queue::peek,
+        queue::message,
+        queue::cancel,
+        queue::purge,
+        setting::pause,
+        setting::resume,
+        setting::config,
+        setting::configure,
+        setting::stats,
+        list::queues,
+        health::health,
+        health::live,
+        health::ready,
+        health::metrics,
+        health::openapi,
+        health::version,
+    ),
+    components(schemas(super::push::PushMessage, wire::Problem))
+)]
+struct Document;
+
+/// The document, written once.
+pub(crate) fn document() -> Answer {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = TEXT
+        .get_or_init(|| Document::openapi().to_json().expect("the description serialises").into());
+    Answer::json_text(text.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::server::route::Route;
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document = serde_json::to_value(Document::openapi()).expect("it serialises");
+        let paths = document["paths"].as_object().expect("an object");
+        let described: BTreeSet<(String, String)> = paths
+            .iter()
+            .flat_map(|(path, calls)| {
+                let calls = calls.as_object().expect("an object");
+                calls.keys().map(|method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let routed: BTreeSet<(String, String)> = Route::ALL
+            .into_iter()
+            .map(|route| (route.template().0.to_string(), route.template().1.to_owned()))
+            .collect();
+        assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(Document::openapi()).expect("it serialises");
+        let mut references = Vec::new();
+        collect(&document, &mut references);
+        assert!(!references.is_empty());
+        for reference in references {
+            let pointer = reference.strip_prefix('#').expect("within the document");
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    fn collect(value: &Value, references: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    match field.as_str() {
+                        Some(text) if name == "$ref" => references.push(text.to_owned()),
+                        _ => collect(field, references),
+                    }
+                }
+            }
+            Value::Array(elements) => {
+                elements.iter().for_each(|element| collect(element, references));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a server is told.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::Token;
+
+/// How a server listens, and what it bounds.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Where to listen; port 0 picks a free one. Off loopback, a token is needed.
+    pub listen: SocketAddr,
+    /// What clients must send as `Authorization: Bearer …`; `/health*` answers without.
+    pub token: Option<Token>,
+    /// Threads that answer; 0 means one for each core.
+    pub worker_count: usize,
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Size of a request's body.
+    pub body_bytes_max: usize,
+    /// Size of a request's target and headers. The parser itself ends at 96 headers and 128 KiB.
+    pub head_bytes_max: usize,
+    /// How long the first head on a connection may take to arrive.
+    pub head_timeout: Duration,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a connection may be idle.
+    pub keep_alive: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000),
+            token: None,
+            worker_count: 0,
+            connections_max: 10_000,
+            body_bytes_max: 8 << 20,
+            head_bytes_max: 32 << 10,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// The threads to use.
+    pub(crate) fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(2, usize::from);
+        if self.worker_count == 0 { cores() } else { self.worker_count }
+    }
+
+    /// Whether the world could ask without a token.
+    pub(crate) fn is_exposed(&self) -> bool {
+        !self.listen.ip().to_canonical().is_loopback() && self.token.is_none()
+    }
+}
+
+/// Why a server does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Anyone who reaches the address could read and take messages.
+    #[error("{0} is not a loopback address: listening there needs a token")]
+    Exposed(SocketAddr),
+    /// The operating system refused.
+    #[error("cannot listen on {addr}: {source}")]
+    Io {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}

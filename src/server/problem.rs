@@ -1,0 +1,271 @@
+//! Errors as problem documents (RFC 9457).
+
+use std::{borrow::Cow, time::Duration};
+
+use actix_web::{
+    HttpResponse,
+    http::{
+        StatusCode,
+        header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+};
+use serde::Serialize;
+
+/// What went wrong, in one word that a program can branch on. Every code has one status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    InvalidId,
+    InvalidItem,
+    InvalidItems,
+    InvalidPriority,
+    InvalidDepth,
+    InvalidWait,
+    InvalidRequest,
+    Unauthorized,
+    NotFound,
+    MessageNotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    NotEmpty,
+    TooLarge,
+    HeadersTooLarge,
+    QueueFull,
+    HandlerPanicked,
+    ActivationFailed,
+    CallCycle,
+    OutcomeUnknown,
+    NotSaved,
+    StoreFailed,
+    StorePoisoned,
+    Overloaded,
+    Paused,
+    DeadlinePassed,
+    Fenced,
+    Recovering,
+    ShuttingDown,
+    DiskFull,
+}
+
+impl Code {
+    /// The word on the wire, and the status that goes with it.
+    fn table(self) -> (&'static str, u16) {
+        match self {
+            Self::InvalidId => ("invalid_id", 400),
+            Self::InvalidItem => ("invalid_item", 400),
+            Self::InvalidItems => ("invalid_items", 400),
+            Self::InvalidPriority => ("invalid_priority", 400),
+            Self::InvalidDepth => ("invalid_depth", 400),
+            Self::InvalidWait => ("invalid_wait", 400),
+            Self::InvalidRequest => ("invalid_request", 400),
+            Self::Unauthorized => ("unauthorized", 401),
+            Self::NotFound => ("not_found", 404),
+            Self::MessageNotFound => ("message_not_found", 404),
+            Self::MethodNotAllowed => ("method_not_allowed", 405),
+            Self::RequestTimeout => ("request_timeout", 408),
+            Self::NotEmpty => ("not_empty", 409),
+            Self::TooLarge => ("too_large", 413),
+            Self::QueueFull => ("queue_full", 429),
+            Self::HeadersTooLarge => ("headers_too_large", 431),
+            Self::HandlerPanicked => ("handler_panicked", 500),
+            Self::ActivationFailed => ("activation_failed", 500),
+            Self::CallCycle => ("call_cycle", 500),
+            Self::OutcomeUnknown => ("outcome_unknown", 500),
+            Self::NotSaved => ("not_saved", 500),
+            Self::StoreFailed => ("store_failed", 500),
+            Self::StorePoisoned => ("store_poisoned", 500),
+            Self::Overloaded => ("overloaded", 503),
+            Self::Paused => ("paused", 503),
+            Self::DeadlinePassed => ("deadline_passed", 503),
+            Self::Fenced => ("fenced", 503),
+            Self::Recovering => ("recovering", 503),
+            Self::ShuttingDown => ("shutting_down", 503),
+            Self::DiskFull => ("disk_full", 507),
+        }
+    }
+
+    /// The word on the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.table().0
+    }
+
+    /// How long a client should wait before it asks again, where asking again may help.
+    fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Overloaded => Some(Duration::from_millis(100)),
+            Self::QueueFull | Self::Paused | Self::DeadlinePassed | Self::Fenced => {
+                Some(Duration::from_secs(1))
+            }
+            Self::Recovering | Self::ShuttingDown => Some(Duration::from_secs(2)),
+            Self::DiskFull => Some(Duration::from_secs(10)),
+            _ => None,
+        }
+    }
+}
+
+/// A refusal on its way out.
+#[derive(Debug)]
+pub(crate) struct Problem(Box<Content>);
+
+#[derive(Debug)]
+struct Content {
+    code: Code,
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    limit: Option<u64>,
+    current: Option<u64>,
+    allow: Option<HeaderValue>,
+}
+
+impl Problem {
+    /// A problem whose detail names the field and its bound.
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = StatusCode::from_u16(code.table().1).expect("the table holds statuses");
+        let detail = detail.into();
+        Self(Box::new(Content { code, status, detail, limit: None, current: None, allow: None }))
+    }
+
+    /// States the bound that was met.
+    pub(crate) fn limit(mut self, limit: u64) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    /// States how much there is of what is bounded.
+    pub(crate) fn current(mut self, current: u64) -> Self {
+        self.0.current = Some(current);
+        self
+    }
+
+    /// States the methods that the path knows.
+    pub(crate) fn allow(mut self, methods: &str) -> Self {
+        self.0.allow = HeaderValue::from_str(methods).ok();
+        self
+    }
+
+    /// Answers 503 whatever the code's own status is: readiness knows no other refusal.
+    pub(crate) fn unavailable(mut self) -> Self {
+        self.0.status = StatusCode::SERVICE_UNAVAILABLE;
+        self
+    }
+
+    /// What a program branches on.
+    pub(crate) fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What a human reads.
+    pub(crate) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The status it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// Says what to wait: 429 and 503 always do.
+    fn retry_after(&self) -> Option<Duration> {
+        let is_unavailable = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
+        self.0.code.retry_after().or(is_unavailable.then_some(Duration::from_secs(1)))
+    }
+
+    /// The answer.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let retry_after = self.retry_after();
+        let document = Document {
+            kind: "about:blank",
+            title: self.0.status.canonical_reason().unwrap_or("Error"),
+            status: self.0.status.as_u16(),
+            detail: &self.0.detail,
+            code: self.0.code.as_str(),
+            retry_after_ms: retry_after.map(|wait| wait.as_millis() as u64),
+            limit: self.0.limit,
+            current: self.0.current,
+        };
+        let body = serde_json::to_vec(&document).expect("a document of text and numbers");
+        let mut response = HttpResponse::build(self.0.status);
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        if let Some(wait) = retry_after {
+            response.insert_header((RETRY_AFTER, wait.as_millis().div_ceil(1000).to_string()));
+        }
+        if let Some(methods) = self.0.allow {
+            response.insert_header((ALLOW, methods));
+        }
+        if self.0.code == Code::Unauthorized {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"lanekeeper\""));
+        }
+        response.body(body)
+    }
+}
+
+/// A problem document as it is written.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn written(problem: Problem) -> (u16, Option<String>, Value) {
+        let response = problem.into_response();
+        let status = response.status().as_u16();
+        let header = |name| {
+            let value: &HeaderValue = response.headers().get(name)?;
+            Some(value.to_str().expect("ASCII").to_owned())
+        };
+        let retry = header(RETRY_AFTER);
+        assert_eq!(header(CONTENT_TYPE).as_deref(), Some("application/problem+json"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let body = runtime.block_on(to_bytes(response.into_body())).expect("a body");
+        (status, retry, serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    #[test]
+    fn a_problem_has_the_members_of_the_rfc_and_a_code() {
+        let (status, retry, body) = written(Problem::new(Code::InvalidDepth, "depth: 1 to 100"));
+        assert_eq!((status, retry), (400, None));
+        let expected = json!({
+            "type": "about:blank", "title": "Bad Request", "status": 400,
+            "detail": "depth: 1 to 100", "code": "invalid_depth",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_full_queue_states_its_bound_and_when_to_come_back() {
+        let problem = Problem::new(Code::QueueFull, "full").limit(10).current(10);
+        let (status, retry, body) = written(problem);
+        assert_eq!((status, retry.as_deref()), (429, Some("1")));
+        assert_eq!(body["retry_after_ms"], 1000);
+        assert_eq!((&body["limit"], &body["current"]), (&json!(10), &json!(10)));
+    }
+
+    #[test]
+    fn a_wait_shorter_than_a_second_is_rounded_up_in_the_header() {
+        let (status, retry, body) = written(Problem::new(Code::Overloaded, "busy"));
+        assert_eq!((status, retry.as_deref()), (503, Some("1")));
+        assert_eq!(body["retry_after_ms"], 100);
+    }
+
+    #[test]
+    fn every_503_says_when_to_come_back() {
+        let (status, retry, _) = written(Problem::new(Code::StorePoisoned, "x").unavailable());
+        assert_eq!((status, retry.as_deref()), (503, Some("1")));
+    }
+}

@@ -1,0 +1,125 @@
+//! Which code, and so which status, every refusal of a queue gets: the one place that knows.
+
+use lanekeeper_actors::{
+    ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown, queue::QueueError,
+};
+
+use super::problem::{Code, Problem};
+
+impl From<QueueError> for Problem {
+    fn from(error: QueueError) -> Self {
+        let detail = error.to_string();
+        match error {
+            QueueError::InvalidId(_) => Self::new(Code::InvalidId, detail),
+            QueueError::InvalidItem(_) => Self::new(Code::InvalidItem, detail),
+            QueueError::InvalidPriority { .. } => Self::new(Code::InvalidPriority, detail),
+            QueueError::InvalidItems { count_max, .. } => {
+                Self::new(Code::InvalidItems, detail).limit(count_max as u64)
+            }
+            QueueError::InvalidDepth { depth_max, .. } => {
+                Self::new(Code::InvalidDepth, detail).limit(depth_max as u64)
+            }
+            QueueError::InvalidWait { wait_max, .. } => {
+                Self::new(Code::InvalidWait, detail).limit(wait_max.as_millis() as u64)
+            }
+            QueueError::InvalidLimit { limit_max, .. } => {
+                Self::new(Code::InvalidRequest, detail).limit(limit_max as u64)
+            }
+            QueueError::InvalidMessageId(_) | QueueError::InvalidConfig { .. } => {
+                Self::new(Code::InvalidRequest, detail)
+            }
+            QueueError::TooLarge { bytes, bytes_max } => {
+                Self::new(Code::TooLarge, detail).limit(bytes_max as u64).current(bytes as u64)
+            }
+            QueueError::Paused { .. } => Self::new(Code::Paused, detail),
+            QueueError::Full { current, capacity } => {
+                Self::new(Code::QueueFull, detail).limit(capacity).current(current)
+            }
+            QueueError::MessageNotFound => Self::new(Code::MessageNotFound, detail),
+            QueueError::NotEmpty(count) => Self::new(Code::NotEmpty, detail).current(count),
+            QueueError::Load(error) => Self::new(code_of_load(&error), detail),
+            QueueError::Ask(error) => error.into(),
+        }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(error: AskError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AskError::NotExecuted(reason) => not_executed(&reason, detail),
+            AskError::Refused(error) => Self::new(code_of_commit(&error), detail),
+            AskError::NotSaved(_) => Self::new(Code::NotSaved, detail),
+            AskError::Panicked => Self::new(Code::HandlerPanicked, detail),
+            AskError::Unknown(Unknown::DeadlinePassed | Unknown::Commit(_) | Unknown::CutOff) => {
+                Self::new(Code::OutcomeUnknown, detail)
+            }
+        }
+    }
+}
+
+fn not_executed(reason: &NotExecuted, detail: String) -> Problem {
+    let code = match reason {
+        NotExecuted::Overloaded { waiting_max, .. } => {
+            return Problem::new(Code::Overloaded, detail).limit(*waiting_max as u64);
+        }
+        NotExecuted::ShuttingDown => Code::ShuttingDown,
+        NotExecuted::DeadlinePassed => Code::DeadlinePassed,
+        NotExecuted::CallCycle { .. } => Code::CallCycle,
+        NotExecuted::InvalidId(_) => Code::InvalidId,
+        NotExecuted::ActivationFailed(ActivateError::Load(error)) => code_of_load(error),
+        NotExecuted::ActivationFailed(_) | NotExecuted::KindTaken { .. } => Code::ActivationFailed,
+    };
+    Problem::new(code, detail)
+}
+
+fn code_of_load(error: &LoadError) -> Code {
+    match error {
+        LoadError::Io(_) | LoadError::Corrupt(_) => Code::StoreFailed,
+        LoadError::Closed => Code::ShuttingDown,
+    }
+}
+
+fn code_of_commit(error: &CommitError) -> Code {
+    match error {
+        CommitError::DiskFull => Code::DiskFull,
+        CommitError::Overloaded { .. } => Code::Overloaded,
+        CommitError::TooLarge { .. } => Code::TooLarge,
+        CommitError::Fenced => Code::Fenced,
+        CommitError::Poisoned(_) => Code::StorePoisoned,
+        CommitError::Closed => Code::ShuttingDown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanekeeper_actors::InvalidId;
+
+    use super::*;
+
+    fn code(error: impl Into<QueueError>) -> Code {
+        Problem::from(error.into()).code()
+    }
+
+    #[test]
+    fn a_refusal_of_the_store_keeps_its_meaning() {
+        let refused = |error| code(AskError::Refused(error));
+        assert_eq!(refused(CommitError::DiskFull), Code::DiskFull);
+        assert_eq!(refused(CommitError::Closed), Code::ShuttingDown);
+        assert_eq!(refused(CommitError::Poisoned("fsync".into())), Code::StorePoisoned);
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_never_told_as_a_refusal() {
+        let unknown = Unknown::Commit(CommitError::Poisoned("fsync".into()));
+        assert_eq!(code(AskError::Unknown(unknown)), Code::OutcomeUnknown);
+        assert_eq!(code(AskError::Unknown(Unknown::CutOff)), Code::OutcomeUnknown);
+    }
+
+    #[test]
+    fn a_breach_of_a_rule_names_the_rule() {
+        let problem = Problem::from(QueueError::InvalidId(InvalidId::Length(129)));
+        assert_eq!(problem.code(), Code::InvalidId);
+        assert!(problem.detail().contains("1 to 128"), "{}", problem.detail());
+    }
+}

@@ -1,0 +1,203 @@
+//! Every call there is: its method, its path, and how a request finds it.
+
+use actix_web::http::Method;
+
+/// A call of the HTTP surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    Push,
+    Pop,
+    Peek,
+    Message,
+    Cancel,
+    Purge,
+    Pause,
+    Resume,
+    Config,
+    Configure,
+    Stats,
+    Queues,
+    Health,
+    Live,
+    Ready,
+    Metrics,
+    OpenApi,
+    Version,
+}
+
+/// How many calls there are.
+pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
+
+impl Route {
+    /// Every call, in the order of the enum.
+    pub(crate) const ALL: [Self; 18] = [
+        Self::Push,
+        Self::Pop,
+        Self::Peek,
+        Self::Message,
+        Self::Cancel,
+        Self::Purge,
+        Self::Pause,
+        Self::Resume,
+        Self::Config,
+        Self::Configure,
+        Self::Stats,
+        Self::Queues,
+        Self::Health,
+        Self::Live,
+        Self::Ready,
+        Self::Metrics,
+        Self::OpenApi,
+        Self::Version,
+    ];
+
+    /// Its method and its path, with the variable parts in braces.
+    pub(crate) fn template(self) -> (Method, &'static str) {
+        match self {
+            Self::Push => (Method::POST, "/queue/{id}/push"),
+            Self::Pop => (Method::POST, "/queue/{id}/pop"),
+            Self::Peek => (Method::GET, "/queue/{id}/peek"),
+            Self::Message => (Method::GET, "/queue/{id}/message/{mid}"),
+            Self::Cancel => (Method::DELETE, "/queue/{id}/message/{mid}"),
+            Self::Purge => (Method::POST, "/queue/{id}/purge"),
+            Self::Pause => (Method::POST, "/queue/{id}/pause"),
+            Self::Resume => (Method::POST, "/queue/{id}/resume"),
+            Self::Config => (Method::GET, "/queue/{id}/config"),
+            Self::Configure => (Method::PUT, "/queue/{id}/config"),
+            Self::Stats => (Method::GET, "/queue/{id}/stats"),
+            Self::Queues => (Method::GET, "/queues"),
+            Self::Health => (Method::GET, "/health"),
+            Self::Live => (Method::GET, "/health/live"),
+            Self::Ready => (Method::GET, "/health/ready"),
+            Self::Metrics => (Method::GET, "/metrics"),
+            Self::OpenApi => (Method::GET, "/openapi.json"),
+            Self::Version => (Method::GET, "/version"),
+        }
+    }
+
+    /// Whether it answers without a token, so that a load balancer needs none.
+    pub(crate) fn is_health(self) -> bool {
+        matches!(self, Self::Health | Self::Live | Self::Ready)
+    }
+}
+
+/// A path that was found, with its variable parts as they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found<'p> {
+    pub(crate) route: Route,
+    pub(crate) id: &'p str,
+    pub(crate) message: &'p str,
+}
+
+impl Found<'_> {
+    /// Whether the path names a queue.
+    pub(crate) fn has_id(&self) -> bool {
+        self.route.template().1.starts_with("/queue/")
+    }
+}
+
+/// Why no call was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// There is no such path.
+    Path,
+    /// The path is there, with these methods.
+    Method(String),
+}
+
+/// Finds the call for a method and a path. `HEAD` finds what `GET` does.
+pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Missing> {
+    let (routes, id, message) = routes_at(path).ok_or(Missing::Path)?;
+    let is_meant = |route: &&Route| {
+        let own = route.template().0;
+        own == *method || (own == Method::GET && *method == Method::HEAD)
+    };
+    match routes.iter().find(is_meant) {
+        Some(&route) => Ok(Found { route, id, message }),
+        None => Err(Missing::Method(methods(routes))),
+    }
+}
+
+/// The calls at a path, one for each method, and the path's variable parts.
+fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
+    let mut parts = path.strip_prefix('/')?.split('/');
+    let parts: [Option<&str>; 5] = std::array::from_fn(|_| parts.next());
+    let (routes, id, message): (&'static [Route], _, _) = match parts {
+        [Some("queue"), Some(id), Some(verb), None, _] => (routes_of_verb(verb)?, id, ""),
+        [Some("queue"), Some(id), Some("message"), Some(mid), None] => {
+            (&[Route::Message, Route::Cancel], id, mid)
+        }
+        [Some("queues"), None, ..] => (&[Route::Queues], "", ""),
+        [Some("health"), None, ..] => (&[Route::Health], "", ""),
+        [Some("health"), Some("live"), None, ..] => (&[Route::Live], "", ""),
+        [Some("health"), Some("ready"), None, ..] => (&[Route::Ready], "", ""),
+        [Some("metrics"), None, ..] => (&[Route::Metrics], "", ""),
+        [Some("openapi.json"), None, ..] => (&[Route::OpenApi], "", ""),
+        [Some("version"), None, ..] => (&[Route::Version], "", ""),
+        _ => return None,
+    };
+    Some((routes, id, message))
+}
+
+fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
+    Some(match verb {
+        "push" => &[Route::Push],
+        "pop" => &[Route::Pop],
+        "peek" => &[Route::Peek],
+        "purge" => &[Route::Purge],
+        "pause" => &[Route::Pause],
+        "resume" => &[Route::Resume],
+        "config" => &[Route::Config, Route::Configure],
+        "stats" => &[Route::Stats],
+        _ => return None,
+    })
+}
+
+/// What an `Allow` header says.
+fn methods(routes: &[Route]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for route in routes {
+        match route.template().0 {
+            Method::GET => names.extend(["GET", "HEAD"]),
+            Method::POST => names.push("POST"),
+            Method::PUT => names.push("PUT"),
+            _ => names.push("DELETE"),
+        }
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_found_at_its_own_path() {
+        for (place, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, place, "{route:?} is out of order");
+            let (method, template) = route.template();
+            let path = template.replace("{id}", "q").replace("{mid}", "m");
+            let found = find(&method, &path).expect("its own path");
+            assert_eq!(found.route, route);
+            assert_eq!(found.id == "q", template.contains("{id}"));
+            assert_eq!(found.message == "m", template.contains("{mid}"));
+        }
+    }
+
+    #[test]
+    fn a_head_finds_what_a_get_finds() {
+        assert_eq!(find(&Method::HEAD, "/health").map(|found| found.route), Ok(Route::Health));
+        assert_eq!(find(&Method::HEAD, "/queue/q/pop"), Err(Missing::Method("POST".into())));
+    }
+
+    #[test]
+    fn an_unknown_path_is_told_from_an_unknown_method() {
+        for path in ["", "/", "/queue", "/queue/q", "/queue/q/lease", "/queue/q/push/", "/queues/"]
+        {
+            assert_eq!(find(&Method::GET, path), Err(Missing::Path), "{path}");
+        }
+        let at = |path| find(&Method::PATCH, path);
+        assert_eq!(at("/queue/q/config"), Err(Missing::Method("GET, HEAD, PUT".into())));
+        assert_eq!(at("/queue/q/message/m"), Err(Missing::Method("GET, HEAD, DELETE".into())));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a queue is told about itself, and what it says of itself: `/queue/{id}/…`.
+
+use lanekeeper_actors::queue::Paused;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    answer::Answer,
+    call::Call,
+    openapi::{Problems, QueuePath},
+    parse::{self, present},
+    problem::Problem,
+    wire,
+};
+
+/// Which verbs are meant: those that are `true`; both, if none is named.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VerbsRequest {
+    /// Pushes.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    push: Option<bool>,
+    /// Pops.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pop: Option<bool>,
+}
+
+impl From<VerbsRequest> for Paused {
+    fn from(verbs: VerbsRequest) -> Self {
+        let is_for_both = verbs.push.is_none() && verbs.pop.is_none();
+        let named = |verb: Option<bool>| verb.unwrap_or(is_for_both);
+        Self { push: named(verbs.push), pop: named(verbs.pop) }
+    }
+}
+
+/// Refuses pushes, pops or both from now on.
+#[utoipa::path(
+    post, path = "/queue/{id}/pause", tag = "queue", params(QueuePath),
+    request_body = Option<VerbsRequest>,
+    responses(
+        (status = 200, description = "What is paused now", body = wire::PauseState),
+        Problems,
+    ),
+)]
+pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let verbs = verbs_of(&mut call).await?;
+    paused(call.queue().pause(verbs).await?)
+}
+
+/// Takes pushes, pops or both again.
+#[utoipa::path(
+    post, path = "/queue/{id}/resume", tag = "queue", params(QueuePath),
+    request_body = Option<VerbsRequest>,
+    responses(
+        (status = 200, description = "What is paused now", body = wire::PauseState),
+        Problems,
+    ),
+)]
+pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let verbs = verbs_of(&mut call).await?;
+    paused(call.queue().resume(verbs).await?)
+}
+
+async fn verbs_of(call: &mut Call<'_>) -> Result<Paused, Problem> {
+    call.query(&[])?;
+    let verbs: VerbsRequest = parse::object_or_default(&call.body().await?)?;
+    Ok(verbs.into())
+}
+
+fn paused(paused: Paused) -> Result<Answer, Problem> {
+    Ok(Answer::json(&wire::PauseState { paused: paused.into() }))
+}
+
+/// The settings.
+#[utoipa::path(
+    get, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
+    responses((status = 200, description = "As they are", body = wire::Config), Problems),
+)]
+pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::Config::from(call.queue().config().await?)))
+}
+
+/// Replaces the settings, at once and beyond a restart.
+#[utoipa::path(
+    put, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
+    request_body = wire::Config,
+    responses((status = 200, description = "As they are now", body = wire::Config), Problems),
+)]
+pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let config: wire::Config = parse::object(&call.body().await?)?;
+    Ok(Answer::json(&wire::Config::from(call.queue().configure(config.into()).await?)))
+}
+
+/// The queue in numbers; one never used answers zeros.
+#[utoipa::path(
+    get, path = "/queue/{id}/stats", tag = "queue", params(QueuePath),
+    responses((status = 200, description = "As of now", body = wire::Stats), Problems),
+)]
+pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::Stats::from(call.queue().stats().await?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_those_named_or_both() {
+        let paused = |text: &str| {
+            let verbs: VerbsRequest = parse::object_or_default(text.as_bytes()).expect("verbs");
+            Paused::from(verbs)
+        };
+        let both = Paused { push: true, pop: true };
+        assert_eq!((paused(""), paused("{}")), (both, both));
+        assert_eq!(paused("{\"push\":true}"), Paused { push: true, pop: false });
+        assert_eq!(paused("{\"push\":false,\"pop\":true}"), Paused { push: false, pop: true });
+        assert_eq!(paused("{\"pop\":false}"), Paused::default());
+    }
+}

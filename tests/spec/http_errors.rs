@@ -1,0 +1,170 @@
+//! Every error is a problem document, and says what a client can do about it.
+
+use std::{io::Write, sync::Arc, time::Duration};
+
+use lanekeeper::{
+    Lanekeeper,
+    server::{ServerOptions, Token},
+};
+
+use crate::support::{
+    engine::StubbornEngine,
+    http::{TestServer, options, talk},
+};
+
+const ITEM: &str = r#"{"item":{}}"#;
+
+fn on(engine: &Arc<StubbornEngine>) -> TestServer {
+    let engine = Arc::clone(engine);
+    TestServer::on(options(), |_| Lanekeeper::builder().start(engine).unwrap())
+}
+
+#[test]
+fn an_unknown_path_is_not_found() {
+    let server = TestServer::start();
+    for path in ["/", "/queue", "/queue/q", "/queue/q/lease", "/queue/q/push/", "/nope", "//"] {
+        server.get(path).refused(404, "not_found");
+        server.post(path, ITEM).refused(404, "not_found");
+    }
+}
+
+#[test]
+fn an_unknown_method_is_told_which_there_are() {
+    let server = TestServer::start();
+    let paths = [
+        ("GET", "/queue/q/push", "POST"),
+        ("DELETE", "/queue/q/config", "GET, HEAD, PUT"),
+        ("POST", "/queue/q/message/m", "GET, HEAD, DELETE"),
+        ("POST", "/health", "GET, HEAD"),
+        ("OPTIONS", "/queues", "GET, HEAD"),
+        ("BREW", "/queue/q/pop", "POST"),
+    ];
+    for (method, path, allowed) in paths {
+        let reply = server.send(method, path, b"");
+        reply.refused(405, "method_not_allowed");
+        assert_eq!(reply.header("allow"), Some(allowed), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_head_is_answered_as_a_get_without_its_body() {
+    let server = TestServer::start();
+    for path in ["/health", "/queue/q/stats", "/queues", "/nope"] {
+        let (get, head) = (server.get(path), server.send("HEAD", path, b""));
+        assert_eq!((head.status, head.body.as_str()), (get.status, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"));
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+    }
+}
+
+#[test]
+fn a_refused_request_leaves_its_connection_open() {
+    let server = TestServer::start();
+    let mut stream = server.connect();
+    stream.write_all(b"POST /nope HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n12345").unwrap();
+    let answers = talk(stream, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(answers.starts_with("HTTP/1.1 404 "), "{answers}");
+    assert!(answers.contains("HTTP/1.1 200 "), "{answers}");
+}
+
+#[test]
+fn a_body_said_to_be_too_large_is_refused_before_it_is_sent() {
+    let server = TestServer::start();
+    let head = b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\ncontent-length: 8388609\r\n\r\n";
+    let answer = talk(server.connect(), head);
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("\"code\":\"too_large\""), "{answer}");
+}
+
+#[test]
+fn a_body_without_a_length_is_bounded_too() {
+    let options = ServerOptions { body_bytes_max: 1000, ..options() };
+    let server = TestServer::with(options, |builder| builder);
+    let mut stream = server.connect();
+    stream.write_all(b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\nconnection: close\r\n").unwrap();
+    stream.write_all(b"transfer-encoding: chunked\r\n\r\n").unwrap();
+    let answer = talk(stream, format!("3e9\r\n{}\r\n0\r\n\r\n", " ".repeat(1001)).as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let options = ServerOptions { body_timeout: Duration::from_millis(30), ..options() };
+    let server = TestServer::with(options, |builder| builder);
+    let head = b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"item\":";
+    let answer = talk(server.connect(), head);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
+    assert_eq!(server.get("/queue/q/stats").ok()["pushed"], 0);
+}
+
+#[test]
+fn a_head_that_does_not_come_is_given_up() {
+    let options = ServerOptions { head_timeout: Duration::from_millis(30), ..options() };
+    let server = TestServer::with(options, |builder| builder);
+    let answer = talk(server.connect(), b"GET /health HTTP/1.1\r\nhost:");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+}
+
+#[test]
+fn a_head_is_bounded() {
+    let server = TestServer::start();
+    let value = "x".repeat(33 << 10);
+    let reply = server.send_with("GET", "/health", b"", &[("x-large", &value)]);
+    assert_eq!(reply.refused(431, "headers_too_large")["limit"], 32 << 10);
+    server.get(&format!("/queues?prefix={value}")).refused(431, "headers_too_large");
+    let value = "x".repeat(31 << 10);
+    server.send_with("GET", "/health", b"", &[("x-large", &value)]).ok();
+}
+
+#[test]
+fn a_token_is_asked_of_everything_but_health() {
+    let options = ServerOptions { token: Some(Token::new("s3cret").unwrap()), ..options() };
+    let server = TestServer::with(options, |builder| builder);
+    for path in ["/queues", "/queue/q/stats", "/metrics", "/openapi.json", "/version", "/nope"] {
+        let reply = server.get(path);
+        reply.refused(401, "unauthorized");
+        assert!(reply.header("www-authenticate").unwrap().starts_with("Bearer"));
+    }
+    let push = |authorization| {
+        let headers = [("authorization", authorization)];
+        server.send_with("POST", "/queue/q/push", ITEM.as_bytes(), &headers)
+    };
+    for wrong in ["Bearer wrong", "Bearer s3cret2", "Basic s3cret", "s3cret", ""] {
+        push(wrong).refused(401, "unauthorized");
+    }
+    push("Bearer s3cret").ok();
+    for path in ["/health", "/health/live", "/health/ready"] {
+        server.get(path).ok();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_is_not_for_ever() {
+    let engine = Arc::new(StubbornEngine::default());
+    let server = on(&engine);
+    server.post("/queue/q/push", ITEM).ok();
+    engine.fill(true);
+    let reply = server.post("/queue/q/push", ITEM);
+    reply.refused(507, "disk_full");
+    assert_eq!(reply.header("retry-after"), Some("10"));
+    engine.fill(false);
+    server.post("/queue/q/push", ITEM).ok();
+    assert_eq!(server.get("/queue/q/stats").ok()["ready"], 2);
+}
+
+#[test]
+fn a_broken_disk_is_told_from_a_refusal_and_ends_readiness() {
+    let engine = Arc::new(StubbornEngine::default());
+    let server = on(&engine);
+    server.post("/queue/q/push", ITEM).ok();
+    engine.hold_up();
+    std::thread::scope(|scope| {
+        let pushing = scope.spawn(|| server.post("/queue/q/push", ITEM));
+        // The push is on its way to the disk or will find it broken: it is answered in any case.
+        engine.break_down();
+        let status = pushing.join().unwrap().status;
+        assert_eq!(status, 500);
+    });
+    server.post("/queue/q/push", ITEM).refused(500, "store_poisoned");
+}
