@@ -1,2 +1,17 @@
-//! The binary.
-fn main() {}
+//! The binary: `lanekeeper serve`, and commands that talk to a server or open a data directory.
+
+mod cli;
+mod command;
+mod config;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    command::run(cli::Cli::parse().command)
+}

@@ -7,6 +7,8 @@ mod actor_shutdown;
 mod actor_state;
 mod actor_time;
 mod actor_turns;
+mod command_line;
+mod command_serve;
 mod http_control;
 mod http_errors;
 mod http_limits;

@@ -3,3 +3,4 @@
 pub(crate) mod counter;
 pub(crate) mod engine;
 pub(crate) mod http;
+pub(crate) mod process;

@@ -1,0 +1,236 @@
+//! The command line: what can be said, and what `--help` teaches.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
+
+use crate::config::{Settings, Span};
+
+const AFTER_HELP: &str = "\
+Every flag can be given as an environment variable, LANEKEEPER_ and its name: the help of each
+command lists them. A flag wins over the variable, the variable over the configuration file.
+
+Exit codes:
+  0    done
+  1    failed: the server refused, or could not be reached
+  2    usage: a flag or a setting is wrong
+  3    could not start: the address or the data directory cannot be had
+  130  interrupted by Ctrl-C";
+
+const SERVE_HELP: &str = "\
+When it is ready it prints one line to stdout, `listening on http://ADDR`. Logs go to stderr.
+
+SIGTERM and Ctrl-C drain: new requests are refused as `shutting_down`, readiness turns to 503, what
+is under way is finished, everything is flushed. A clean drain exits 0 after SIGTERM and 130 after
+Ctrl-C; a second signal ends the process at once. Nothing acknowledged is lost either way.
+
+The configuration file is TOML; its keys are the names of the flags with underscores:
+  listen = \"127.0.0.1:8000\"
+  data = \"/var/lib/lanekeeper\"
+  idle_timeout = \"5m\"
+
+Examples:
+  lanekeeper serve
+  lanekeeper serve --listen 127.0.0.1:0 --data ./data --durability relaxed
+  LANEKEEPER_TOKEN=… lanekeeper serve --listen 0.0.0.0:8000 --config lanekeeper.toml";
+
+const PUSH_HELP: &str = "\
+Items given as arguments or read together from stdin go in batches of up to 1000; each batch is
+accepted whole or not at all. With --json the answer to each batch is printed as one line.
+
+Examples:
+  lanekeeper push orders '{\"order\":41}' --priority 0
+  lanekeeper push orders < orders.jsonl";
+
+const POP_HELP: &str = "\
+Prints one payload a line; an empty queue prints nothing and is no failure. What was popped is gone
+from the queue.
+
+Examples:
+  lanekeeper pop orders --depth 10
+  lanekeeper pop orders --wait 30s --json";
+
+/// Durable priority queues: a server, and commands that talk to it.
+#[derive(Debug, Parser)]
+#[command(name = "lanekeeper", version, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve queues over HTTP
+    #[command(after_help = SERVE_HELP)]
+    Serve(Box<Serve>),
+    /// Put messages into a queue
+    #[command(after_help = PUSH_HELP)]
+    Push(Push),
+    /// Take the most urgent messages out of a queue
+    #[command(after_help = POP_HELP)]
+    Pop(Pop),
+    /// Show messages in pop order and take none
+    Peek(Peek),
+    /// Remove all messages of a queue, or those of one priority
+    Purge(Purge),
+    /// Show a queue in numbers
+    Stats(Stats),
+    /// List the queues there are
+    Queues(Queues),
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A TOML file with settings
+    #[arg(long, env = "LANEKEEPER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// Where a command finds the queues, and how it prints.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The server to talk to
+    #[arg(
+        long,
+        env = "LANEKEEPER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000"
+    )]
+    pub(crate) server: String,
+    /// The token of the server, if it wants one
+    #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Open this data directory instead of talking to a server
+    ///
+    /// No server may have it open. The variable is not LANEKEEPER_DATA: that is the server's.
+    #[arg(long, env = "LANEKEEPER_CLIENT_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(
+        long, env = "LANEKEEPER_JSON", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) json: bool,
+}
+
+/// `push`
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The queue; its first use creates it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Items, each one JSON object; without any, they are read from stdin, one a line
+    #[arg(value_name = "ITEM")]
+    pub(crate) items: Vec<String>,
+    /// Their priority: 0 (most urgent) to 2147483647
+    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N", default_value_t = 1)]
+    pub(crate) priority: u32,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `pop`
+#[derive(Debug, Args)]
+pub(crate) struct Pop {
+    /// The queue
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Messages at most: 1 to 100
+    #[arg(long, env = "LANEKEEPER_DEPTH", value_name = "N", default_value_t = 1)]
+    pub(crate) depth: usize,
+    /// How long to wait for a message if there is none: up to 60s
+    #[arg(long, env = "LANEKEEPER_WAIT", value_name = "TIME", default_value = "0ms")]
+    pub(crate) wait: Span,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `peek`
+#[derive(Debug, Args)]
+pub(crate) struct Peek {
+    /// The queue
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Messages at most: 1 to 100
+    #[arg(long, env = "LANEKEEPER_DEPTH", value_name = "N", default_value_t = 1)]
+    pub(crate) depth: usize,
+    /// Only messages of this priority
+    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N")]
+    pub(crate) priority: Option<u32>,
+    /// Only messages after this one
+    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "MESSAGE")]
+    pub(crate) after: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `purge`
+#[derive(Debug, Args)]
+pub(crate) struct Purge {
+    /// The queue
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Only messages of this priority
+    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N")]
+    pub(crate) priority: Option<u32>,
+    /// Do not ask first; without a terminal nothing is asked
+    #[arg(
+        long, env = "LANEKEEPER_YES", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// The queue
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `queues`
+#[derive(Debug, Args)]
+pub(crate) struct Queues {
+    /// Only queues whose id begins so
+    #[arg(long, env = "LANEKEEPER_PREFIX", value_name = "TEXT")]
+    pub(crate) prefix: Option<String>,
+    /// Only queues after this one
+    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// Queues at most [default: all]
+    #[arg(long, env = "LANEKEEPER_LIMIT", value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_has_an_environment_variable_and_a_help() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+            for flag in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                let name = format!("{} --{}", command.get_name(), flag.get_id());
+                assert!(flag.get_help().is_some(), "{name} has no help");
+                let is_own = matches!(flag.get_id().as_str(), "help" | "version");
+                assert!(is_own || flag.get_env().is_some(), "{name} has no variable");
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Where commands find the queues: at a server, or in a data directory of their own.
+
+use std::time::Duration;
+
+use lanekeeper::{queue::Item, server::wire};
+
+use super::{Failure, INTERRUPTED, embedded::Embedded, http::Http};
+use crate::cli::Target;
+
+/// The verbs that commands need.
+pub(crate) trait Backend {
+    /// Pushes all items or none.
+    fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure>;
+
+    /// Takes messages.
+    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure>;
+
+    /// Shows messages.
+    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure>;
+
+    /// Removes messages.
+    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure>;
+
+    /// Shows a queue in numbers.
+    fn stats(&self, id: &str) -> Result<wire::Stats, Failure>;
+
+    /// Lists a page of queues.
+    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure>;
+
+    /// Puts away what was opened.
+    fn close(&self) -> Result<(), Failure>;
+}
+
+/// Which messages to show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageOf<'a> {
+    pub(crate) depth: usize,
+    pub(crate) priority: Option<u32>,
+    pub(crate) after: Option<&'a str>,
+}
+
+/// Which queues to list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListOf<'a> {
+    pub(crate) prefix: Option<&'a str>,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) limit: usize,
+}
+
+/// What a missing data directory means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It is made.
+    Made,
+    /// The command has nothing to do there.
+    Refused,
+}
+
+/// Opens what the flags say, has the command use it, and puts it away.
+pub(crate) fn with<T>(
+    target: &Target,
+    missing: Missing,
+    command: impl FnOnce(&dyn Backend) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let backend: Box<dyn Backend> = match &target.data {
+        Some(dir) => Box::new(Embedded::open(dir, missing)?),
+        None => Box::new(Http::new(&target.server, target.token.as_deref())?),
+    };
+    exit_on_interrupt()?;
+    let done = command(&*backend);
+    backend.close()?;
+    done
+}
+
+/// Lets Ctrl-C end the process with the documented code.
+fn exit_on_interrupt() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! A data directory opened by the command itself.
+
+use std::{future::Future, path::Path, time::Duration};
+
+use lanekeeper::{
+    Lanekeeper,
+    queue::{Item, NewMessage, QueueError},
+    server::wire,
+};
+use serde_json::value::RawValue;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    Failure,
+    backend::{Backend, ListOf, Missing, PageOf},
+};
+
+/// How long the node may take to be put away.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A node in this process.
+pub(crate) struct Embedded {
+    runtime: Runtime,
+    node: Lanekeeper,
+}
+
+impl Embedded {
+    /// Opens a data directory.
+    pub(crate) fn open(dir: &Path, missing: Missing) -> Result<Self, Failure> {
+        if missing == Missing::Refused && !dir.is_dir() {
+            let message = format!("{} is no data directory", dir.display());
+            return Err(Failure::not_started(message));
+        }
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let node = runtime.block_on(Lanekeeper::open(dir)).map_err(Failure::not_started)?;
+        Ok(Self { runtime, node })
+    }
+
+    fn wait<T, F>(&self, answer: F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, QueueError>>,
+    {
+        self.runtime.block_on(answer).map_err(Failure::failed)
+    }
+}
+
+impl Backend for Embedded {
+    fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure> {
+        let message = |item| {
+            let new = NewMessage::new(item).expect("an item stays an item");
+            new.priority(priority)
+        };
+        let ids = self.wait(self.node.queue(id).push_all(items.iter().map(message).collect()))?;
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        Ok(wire::Pushed { success: true, count: ids.len(), ids })
+    }
+
+    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure> {
+        let queue = self.node.queue(id);
+        let messages = self.wait(async { queue.pop(depth).wait(wait).await })?;
+        let payload = |item: &Item| {
+            RawValue::from_string(item.as_str().to_owned()).expect("an item is valid JSON")
+        };
+        let items: Vec<_> = messages.iter().map(|message| payload(&message.item)).collect();
+        Ok(wire::Popped { count: items.len(), items })
+    }
+
+    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure> {
+        let queue = self.node.queue(id);
+        let mut peek = queue.peek(page.depth);
+        if let Some(priority) = page.priority {
+            peek = peek.priority(priority);
+        }
+        if let Some(after) = page.after {
+            peek = peek.after(after.parse().map_err(Failure::failed)?);
+        }
+        self.wait(async { peek.await }).map(wire::Page::from)
+    }
+
+    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure> {
+        self.wait(self.node.queue(id).purge(priority)).map(|purged| wire::Purged { purged })
+    }
+
+    fn stats(&self, id: &str) -> Result<wire::Stats, Failure> {
+        self.wait(self.node.queue(id).stats()).map(wire::Stats::from)
+    }
+
+    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure> {
+        let mut list = self.node.queues().limit(page.limit);
+        if let Some(prefix) = page.prefix {
+            list = list.prefix(prefix);
+        }
+        if let Some(after) = page.after {
+            list = list.after(after);
+        }
+        self.wait(async { list.await }).map(wire::QueueList::from)
+    }
+
+    fn close(&self) -> Result<(), Failure> {
+        self.runtime.block_on(self.node.shutdown(CLOSE_TIMEOUT)).map_err(Failure::failed)
+    }
+}

@@ -1,0 +1,63 @@
+//! What commands print: to stdout what was asked for, to stderr the rest.
+
+use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdout};
+
+use serde::Serialize;
+
+/// Buffered lines to stdout.
+pub(crate) struct Output(BufWriter<io::StdoutLock<'static>>);
+
+impl Output {
+    /// Takes stdout.
+    pub(crate) fn new() -> Self {
+        Self(BufWriter::new(stdout().lock()))
+    }
+
+    /// Writes a line.
+    ///
+    /// # Errors
+    /// As stdout says.
+    pub(crate) fn line(&mut self, line: impl AsRef<str>) -> io::Result<()> {
+        self.0.write_all(line.as_ref().as_bytes())?;
+        self.0.write_all(b"\n")
+    }
+
+    /// Writes a value as a line of JSON.
+    ///
+    /// # Errors
+    /// As stdout says.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.0, value)?;
+        self.0.write_all(b"\n")
+    }
+
+    /// Hands everything over.
+    ///
+    /// # Errors
+    /// As stdout says.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// A payload on one line. Line ends in JSON stand between its tokens only, where a blank does too.
+pub(crate) fn one_line(payload: &str) -> String {
+    payload.replace(['\n', '\r'], " ")
+}
+
+/// Tells what went wrong. Nothing can be done if nobody listens.
+pub(crate) fn error(message: &str) {
+    drop(writeln!(stderr(), "error: {message}"));
+}
+
+/// Tells something on the way to a person, if one is watching.
+pub(crate) fn hint(message: &str) {
+    if stdout().is_terminal() {
+        note(message);
+    }
+}
+
+/// Tells something on the way. Nothing can be done if nobody listens.
+pub(crate) fn note(message: &str) {
+    drop(writeln!(stderr(), "{message}"));
+}

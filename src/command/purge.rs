@@ -1,0 +1,41 @@
+//! `lanekeeper purge`: removes messages, after asking.
+
+use std::io::{IsTerminal, Write, stderr, stdin};
+
+use super::{
+    DONE, FAILED, Failure,
+    backend::{self, Backend, Missing},
+    output::{self, Output},
+};
+use crate::cli;
+
+/// Asks, if there is somebody to ask, and removes.
+pub(crate) fn run(args: &cli::Purge) -> Result<u8, Failure> {
+    backend::with(&args.target, Missing::Refused, |backend| {
+        if !args.yes && stdin().is_terminal() && !is_confirmed(backend, args)? {
+            output::note("nothing was removed");
+            return Ok(FAILED);
+        }
+        let purged = backend.purge(&args.id, args.priority)?;
+        let mut output = Output::new();
+        if args.target.json {
+            output.json(&purged)?;
+        } else {
+            output.line(format!("purged {}", purged.purged))?;
+        }
+        output.flush()?;
+        Ok(DONE)
+    })
+}
+
+fn is_confirmed(backend: &dyn Backend, args: &cli::Purge) -> Result<bool, Failure> {
+    let ready = backend.stats(&args.id)?.ready;
+    let which = match args.priority {
+        Some(priority) => format!("the messages of priority {priority}"),
+        None => format!("all {ready} messages"),
+    };
+    write!(stderr(), "Remove {which} of {}? [y/N] ", args.id)?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,164 @@
+//! `lanekeeper push`: puts items into a queue, from arguments or line by line from stdin.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write, stderr, stdin},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lanekeeper::queue::Item;
+
+use super::{
+    DONE, Failure,
+    backend::{self, Backend, Missing},
+    output::{self, Output},
+};
+use crate::cli;
+
+/// Items in one push.
+const BATCH_COUNT_MAX: usize = 1_000;
+
+/// Bytes of items in one push, give or take one item: well below what a server takes.
+const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// How often progress is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Pushes everything there is.
+pub(crate) fn run(args: &cli::Push) -> Result<u8, Failure> {
+    backend::with(&args.target, Missing::Made, |backend| {
+        let mut push = Pushing { backend, args, output: Output::new(), count: 0, shown: None };
+        if args.items.is_empty() {
+            push.lines()?;
+        } else {
+            push.arguments()?;
+        }
+        push.end()?;
+        Ok(DONE)
+    })
+}
+
+struct Pushing<'a> {
+    backend: &'a dyn Backend,
+    args: &'a cli::Push,
+    output: Output,
+    count: usize,
+    shown: Option<Instant>,
+}
+
+impl Pushing<'_> {
+    /// Pushes the arguments, once all of them are known to be items.
+    fn arguments(&mut self) -> Result<(), Failure> {
+        let mut items = Vec::new();
+        for (place, text) in self.args.items.iter().enumerate() {
+            let named = |error| Failure::failed(format!("item {}: {error}", place + 1));
+            items.push(Item::from_json(text).map_err(named)?);
+        }
+        items.chunks(BATCH_COUNT_MAX).try_for_each(|batch| self.send(batch))
+    }
+
+    /// Pushes lines as they come: what has come while a batch was on its way is the next batch.
+    fn lines(&mut self) -> Result<(), Failure> {
+        if stdin().is_terminal() {
+            output::note("reading items, one JSON object a line; end with Ctrl-D");
+        }
+        let lines = read_lines()?;
+        let mut number = 0;
+        let mut next = lines.recv().ok();
+        while let Some(line) = next.take() {
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            let mut broken = None;
+            let mut line = Some(line);
+            while let Some(text) = line {
+                number += 1;
+                match text.and_then(|text| item_of(&text)) {
+                    Ok(Some(item)) => {
+                        bytes += item.size_bytes();
+                        batch.push(item);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
+                }
+                let is_full = batch.len() == BATCH_COUNT_MAX || bytes >= BATCH_BYTES_MAX;
+                line = if is_full { None } else { lines.try_recv().ok() };
+            }
+            self.send(&batch)?;
+            if let Some(error) = broken {
+                return Err(self.stopped(format!("line {number}: {error}")));
+            }
+            next = lines.recv().ok();
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, batch: &[Item]) -> Result<(), Failure> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (backend, args) = (self.backend, self.args);
+        let pushed = backend
+            .push(&args.id, batch, args.priority)
+            .map_err(|failure| self.stopped(failure.message))?;
+        self.count += pushed.count;
+        if args.target.json {
+            self.output.json(&pushed)?;
+            self.output.flush()?;
+        }
+        self.progress();
+        Ok(())
+    }
+
+    /// A failure that says how far the push came.
+    fn stopped(&self, message: String) -> Failure {
+        match self.count {
+            0 => Failure::failed(message),
+            count => Failure::failed(format!("{message}; {count} items before it were pushed")),
+        }
+    }
+
+    fn progress(&mut self) {
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= PROGRESS_INTERVAL);
+        if is_due && stderr().is_terminal() {
+            if self.shown.is_some() {
+                drop(write!(stderr(), "\rpushed {}", self.count));
+            }
+            self.shown = Some(Instant::now());
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        if !self.args.target.json {
+            self.output.line(format!("pushed {}", self.count))?;
+        }
+        self.output.flush()?;
+        Ok(())
+    }
+}
+
+/// Reads stdin on a thread of its own, so that a batch can be sent while nothing more comes.
+fn read_lines() -> io::Result<Receiver<Result<String, String>>> {
+    let (sender, receiver) = sync_channel(2 * BATCH_COUNT_MAX);
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        for line in stdin().lock().lines() {
+            let line = line.map_err(|error| error.to_string());
+            let is_last = line.is_err();
+            if sender.send(line).is_err() || is_last {
+                return;
+            }
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// The item on a line, if the line is not blank.
+fn item_of(line: &str) -> Result<Option<Item>, String> {
+    if line.trim().is_empty() {
+        return Ok(None);
+    }
+    Item::from_json(line).map(Some).map_err(|error| error.to_string())
+}

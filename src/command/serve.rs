@@ -1,0 +1,150 @@
+//! `lanekeeper serve`: the server, from its settings to its orderly end.
+
+use std::{
+    io::{Write, stdout},
+    time::{Duration, Instant},
+};
+
+use lanekeeper::{
+    Lanekeeper,
+    server::{Server, ServerHandle},
+};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+
+use super::{DONE, FAILED, Failure, INTERRUPTED, NOT_STARTED, output};
+use crate::{cli, config::Config, telemetry};
+
+/// The least time that answers already made are given to reach their clients.
+const STOP_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// Serves until a signal, then drains.
+pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
+    let config = Config::resolve(args.settings, args.config.as_deref()).map_err(Failure::usage)?;
+    telemetry::start(config.log_format)?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
+    let exit_code = runtime.block_on(serve(config))?;
+    runtime.shutdown_background();
+    Ok(exit_code)
+}
+
+async fn serve(config: Config) -> Result<u8, Failure> {
+    let mut signals = Signals::listen()?;
+    let server = Server::bind_recovering(config.server.clone()).map_err(Failure::not_started)?;
+    let (addr, handle) = (server.addr(), server.handle());
+    let running = tokio::spawn(server.run());
+    let opened = tokio::select! {
+        opened = config.open() => opened,
+        ending = signals.next() => return Ok(ending.exit_code()),
+    };
+    let node = opened.map_err(Failure::not_started)?;
+    handle.open(node.clone());
+    announce(&format!("listening on http://{addr}"));
+    tracing::info!(%addr, data = %config.data.display(), "ready");
+    let serving = Serving { node, handle, running, drain_timeout: config.drain_timeout };
+    serving.until(signals).await
+}
+
+/// A server that is ready.
+struct Serving {
+    node: Lanekeeper,
+    handle: ServerHandle,
+    running: JoinHandle<std::io::Result<()>>,
+    drain_timeout: Duration,
+}
+
+impl Serving {
+    /// Serves until a signal, then drains; a second signal ends the process.
+    async fn until(mut self, mut signals: Signals) -> Result<u8, Failure> {
+        let ending = tokio::select! {
+            ending = signals.next() => ending,
+            ended = &mut self.running => {
+                let message = match ended {
+                    Ok(Err(error)) => error.to_string(),
+                    Ok(Ok(())) | Err(_) => "the server ended by itself".to_owned(),
+                };
+                return Err(Failure { exit_code: NOT_STARTED, message });
+            }
+        };
+        tracing::info!(signal = ending.name(), "draining");
+        tokio::select! {
+            exit_code = self.drain(ending) => Ok(exit_code),
+            _ = signals.next() => {
+                output::note("a second signal: ended without draining");
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        }
+    }
+
+    async fn drain(self, ending: Ending) -> u8 {
+        let began = Instant::now();
+        self.handle.drain();
+        let shutdown = self.node.shutdown(self.drain_timeout).await;
+        let left = self.drain_timeout.saturating_sub(began.elapsed()).max(STOP_TIMEOUT_MIN);
+        self.handle.stop(left).await;
+        drop(self.running.await);
+        match shutdown {
+            Ok(()) => {
+                tracing::info!(millis = began.elapsed().as_millis() as u64, "drained");
+                ending.exit_code()
+            }
+            Err(error) => {
+                tracing::error!(%error, "the drain was not clean");
+                FAILED
+            }
+        }
+    }
+}
+
+/// Prints the line that says where the server is. A closed stdout is no reason to end.
+fn announce(line: &str) {
+    let mut stdout = stdout().lock();
+    drop(writeln!(stdout, "{line}"));
+    drop(stdout.flush());
+}
+
+/// Why the server ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    Terminated,
+    Interrupted,
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminated => "SIGTERM",
+            Self::Interrupted => "SIGINT",
+        }
+    }
+
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::Terminated => DONE,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let terminate = signal(SignalKind::terminate()).map_err(Failure::not_started)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::not_started)?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) -> Ending {
+        tokio::select! {
+            _ = self.terminate.recv() => Ending::Terminated,
+            _ = self.interrupt.recv() => Ending::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Settings as they are given: by flag, by environment variable, by file.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use clap::{Args, ValueEnum};
+use lanekeeper::Durability;
+use serde::{Deserialize, Deserializer, de};
+
+use super::quantity::{ByteCount, Span};
+
+/// What `serve` can be told. A field that is not given anywhere takes its default.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:8000]
+    ///
+    /// Off loopback, a token is needed.
+    #[arg(long, env = "LANEKEEPER_LISTEN", value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+
+    /// The data directory, made if it is not there [default: ./lanekeeper-data]
+    #[arg(long, env = "LANEKEEPER_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// When a push is acknowledged: durable, relaxed or memory [default: durable]
+    ///
+    /// durable: once fsynced; neither a kill nor a power cut takes anything. relaxed: once written
+    /// to the journal; a power cut takes at most the flush interval. memory: at once; the end of
+    /// the process takes everything.
+    #[arg(long, env = "LANEKEEPER_DURABILITY", value_name = "LEVEL")]
+    pub(crate) durability: Option<Level>,
+
+    /// Time between two fsyncs of relaxed commits [default: 50ms]
+    #[arg(long, env = "LANEKEEPER_FLUSH_INTERVAL", value_name = "TIME")]
+    pub(crate) flush_interval: Option<Span>,
+
+    /// How long an actor stays in memory without a request [default: 5m]
+    #[arg(long, env = "LANEKEEPER_IDLE_TIMEOUT", value_name = "TIME")]
+    pub(crate) idle_timeout: Option<Span>,
+
+    /// Actors in memory at most; the longest idle go first [default: 1000000]
+    #[arg(long, env = "LANEKEEPER_ACTIVATIONS_MAX", value_name = "COUNT")]
+    pub(crate) activations_max: Option<u64>,
+
+    /// Bytes that idle actors may hold together [default: no bound]
+    #[arg(long, env = "LANEKEEPER_MEMORY_MAX", value_name = "BYTES")]
+    pub(crate) memory_max: Option<ByteCount>,
+
+    /// Requests that may wait for one actor [default: 10000]
+    #[arg(long, env = "LANEKEEPER_MAILBOX_MAX", value_name = "COUNT")]
+    pub(crate) mailbox_max: Option<u64>,
+
+    /// Size of one item [default: 1MiB]
+    #[arg(long, env = "LANEKEEPER_ITEM_BYTES_MAX", value_name = "BYTES")]
+    pub(crate) item_bytes_max: Option<ByteCount>,
+
+    /// Size of the body of a request [default: 8MiB]
+    #[arg(long, env = "LANEKEEPER_BODY_BYTES_MAX", value_name = "BYTES")]
+    pub(crate) body_bytes_max: Option<ByteCount>,
+
+    /// Size of the target and headers of a request [default: 32KiB]
+    #[arg(long, env = "LANEKEEPER_HEAD_BYTES_MAX", value_name = "BYTES")]
+    pub(crate) head_bytes_max: Option<ByteCount>,
+
+    /// How long the head of a request may take to arrive [default: 5s]
+    #[arg(long, env = "LANEKEEPER_HEAD_TIMEOUT", value_name = "TIME")]
+    pub(crate) head_timeout: Option<Span>,
+
+    /// How long the body of a request may take to arrive [default: 30s]
+    #[arg(long, env = "LANEKEEPER_BODY_TIMEOUT", value_name = "TIME")]
+    pub(crate) body_timeout: Option<Span>,
+
+    /// How long a connection may be idle [default: 75s]
+    #[arg(long, env = "LANEKEEPER_KEEP_ALIVE", value_name = "TIME")]
+    pub(crate) keep_alive: Option<Span>,
+
+    /// Connections at a time; more wait to be accepted [default: 10000]
+    #[arg(long, env = "LANEKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
+    pub(crate) connections_max: Option<u64>,
+
+    /// Threads that answer requests [default: one for each core]
+    #[arg(long, env = "LANEKEEPER_WORKERS", value_name = "COUNT")]
+    pub(crate) workers: Option<u64>,
+
+    /// How long a drain may take before what is left is cut off [default: 10s]
+    #[arg(long, env = "LANEKEEPER_DRAIN_TIMEOUT", value_name = "TIME")]
+    pub(crate) drain_timeout: Option<Span>,
+
+    /// What clients must send as `Authorization: Bearer …` [default: none]
+    ///
+    /// Everything but /health* needs it then. Prefer the environment variable: flags are seen by
+    /// every user of the machine.
+    #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+
+    /// How logs are written to stderr; RUST_LOG says which [default: text]
+    #[arg(long, env = "LANEKEEPER_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+impl Settings {
+    /// These, and where they are silent, those of `other`.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            data: self.data.or(other.data),
+            durability: self.durability.or(other.durability),
+            flush_interval: self.flush_interval.or(other.flush_interval),
+            idle_timeout: self.idle_timeout.or(other.idle_timeout),
+            activations_max: self.activations_max.or(other.activations_max),
+            memory_max: self.memory_max.or(other.memory_max),
+            mailbox_max: self.mailbox_max.or(other.mailbox_max),
+            item_bytes_max: self.item_bytes_max.or(other.item_bytes_max),
+            body_bytes_max: self.body_bytes_max.or(other.body_bytes_max),
+            head_bytes_max: self.head_bytes_max.or(other.head_bytes_max),
+            head_timeout: self.head_timeout.or(other.head_timeout),
+            body_timeout: self.body_timeout.or(other.body_timeout),
+            keep_alive: self.keep_alive.or(other.keep_alive),
+            connections_max: self.connections_max.or(other.connections_max),
+            workers: self.workers.or(other.workers),
+            drain_timeout: self.drain_timeout.or(other.drain_timeout),
+            token: self.token.or(other.token),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+}
+
+/// A durability as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Level(pub(crate) Durability);
+
+impl FromStr for Level {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        word.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'de> Deserialize<'de> for Level {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
