@@ -5,7 +5,7 @@ use std::{
     future::IntoFuture,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -143,7 +143,7 @@ async fn concurrent_pushes_and_pops_lose_and_double_nothing() {
     const EACH: usize = 500;
     let node = Node::in_memory();
     let queue = node.queue("q");
-    let taken_count = Arc::new(AtomicUsize::new(0));
+    let is_over = Arc::new(AtomicBool::new(false));
     let pushers = (0..PUSHERS).map(|pusher| {
         let queue = queue.clone();
         tokio::spawn(async move {
@@ -156,15 +156,17 @@ async fn concurrent_pushes_and_pops_lose_and_double_nothing() {
         })
     });
     let poppers = (1..=4).map(|depth| {
-        let (queue, taken_count) = (queue.clone(), Arc::clone(&taken_count));
+        let (queue, is_over) = (queue.clone(), Arc::clone(&is_over));
         tokio::spawn(async move {
             let mut ids = Vec::new();
-            while taken_count.load(Ordering::Relaxed) < PUSHERS * EACH {
+            loop {
+                let is_last = is_over.load(Ordering::Acquire);
                 let popped = queue.pop(depth).wait(Duration::from_millis(20)).await.unwrap();
-                taken_count.fetch_add(popped.len(), Ordering::Relaxed);
+                if is_last && popped.is_empty() {
+                    return ids;
+                }
                 ids.extend(popped.into_iter().map(|message| message.id));
             }
-            ids
         })
     });
     let (pushers, poppers): (Vec<_>, Vec<_>) = (pushers.collect(), poppers.collect());
@@ -172,6 +174,7 @@ async fn concurrent_pushes_and_pops_lose_and_double_nothing() {
     for pusher in pushers {
         pushed.extend(pusher.await.unwrap());
     }
+    is_over.store(true, Ordering::Release);
     let mut popped = Vec::new();
     for popper in poppers {
         popped.extend(popper.await.unwrap());

@@ -4,7 +4,7 @@ use std::{
     future::{Future, IntoFuture},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -102,6 +102,22 @@ async fn a_pop_that_was_dropped_takes_nothing_and_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_pop_dropped_before_it_knows_that_it_waits_takes_nothing() {
+    let engine = Arc::new(StubbornEngine::default());
+    let node = Node::builder().clock(Clock::manual()).start(Arc::clone(&engine) as _).unwrap();
+    let queue = node.queue("q");
+    push(&queue, 1).await;
+    engine.hold_up();
+    let mut last = queue.pop(1).into_future();
+    assert!(poll!(&mut last).is_pending());
+    drop(waiting(&queue, 1).await);
+    engine.let_go();
+    assert_eq!(numbers(last.await), [1]);
+    push(&queue, 2).await;
+    assert_eq!(numbers(queue.pop(1).await), [2]);
+}
+
+#[tokio::test]
 async fn a_timeout_at_the_moment_of_a_push_loses_no_message() {
     let (node, clock) = node();
     let queue = node.queue("q");
@@ -123,23 +139,25 @@ async fn waits_that_end_while_messages_arrive_lose_none() {
     const COUNT: u64 = 3_000;
     let node = Node::in_memory();
     let queue = node.queue("q");
-    let (taken_count, ran_out) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+    let (is_over, ran_out) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
     let poppers: Vec<_> = (1..=4_u64)
         .map(|popper| {
-            let (queue, taken_count) = (queue.clone(), Arc::clone(&taken_count));
+            let (queue, is_over) = (queue.clone(), Arc::clone(&is_over));
             let ran_out = Arc::clone(&ran_out);
             tokio::spawn(async move {
                 let mut taken = Vec::new();
-                while taken_count.load(Ordering::Relaxed) < COUNT {
+                loop {
+                    let is_last = is_over.load(Ordering::Acquire);
                     let wait = Duration::from_micros(300 * popper);
                     let numbers = numbers(queue.pop(2).wait(wait).await);
                     if numbers.is_empty() {
                         ran_out.notify_one();
+                        if is_last {
+                            return taken;
+                        }
                     }
-                    taken_count.fetch_add(numbers.len() as u64, Ordering::Relaxed);
                     taken.extend(numbers);
                 }
-                taken
             })
         })
         .collect();
@@ -149,6 +167,7 @@ async fn waits_that_end_while_messages_arrive_lose_none() {
             ran_out.notified().await;
         }
     }
+    is_over.store(true, Ordering::Release);
     let mut taken = Vec::new();
     for popper in poppers {
         taken.extend(popper.await.unwrap());
