@@ -12,7 +12,8 @@ use actix::{
     System, WrapFuture,
 };
 use futures_util::FutureExt;
-use lanekeeper_storage::Engine;
+use lanekeeper_storage::{Engine, LoadError, Upkeep};
+use tokio::sync::oneshot;
 
 use crate::{event::Event, passivation, reminder, request::BoxFuture, runtime::Runtime};
 
@@ -154,21 +155,35 @@ async fn keep_up(runtime: Weak<Runtime>) {
     };
     loop {
         std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
-        let at_work = Arc::clone(&engine);
-        let done = tokio::task::spawn_blocking(move || at_work.upkeep()).await;
+        let done = upkeep_in_background(Arc::clone(&engine)).await;
         let Some(runtime) = runtime.upgrade() else { return };
         match done {
-            Ok(Ok(upkeep)) => runtime.events.emit(|| Event::Upkeep(upkeep)),
-            Ok(Err(error)) => {
+            Ok(upkeep) => runtime.events.emit(|| Event::Upkeep(upkeep)),
+            Err(error) => {
                 tracing::error!(%error, "upkeep failed; it is tried again");
                 runtime.clock.sleep(UPKEEP_RETRY_AFTER).await;
             }
-            Err(_) => return,
         }
     }
 }
 
+/// How far upkeep stands back behind turns and commits when the processors are busy.
+const UPKEEP_NICENESS: i32 = 10;
+
+/// Runs upkeep on a thread of its own, which yields to everything that somebody waits for.
+async fn upkeep_in_background(engine: Arc<dyn Engine>) -> Result<Upkeep, LoadError> {
+    let (sender, receiver) = oneshot::channel();
+    let work = move || {
+        // Only a wish: where it is refused, upkeep runs like everything else.
+        let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
+        let _ = sender.send(engine.upkeep());
+    };
+    let thread = thread::Builder::new().name("lanekeeper-upkeep".to_owned()).spawn(work);
+    thread.map_err(|error| LoadError::Io(error.to_string().into()))?;
+    receiver.await.unwrap_or_else(|_| Err(LoadError::Io("upkeep panicked".into())))
+}
+
 /// Does the engine's upkeep now if it is due: for tests.
-pub(crate) fn keep_up_once(engine: &dyn Engine) -> Result<(), lanekeeper_storage::LoadError> {
+pub(crate) fn keep_up_once(engine: &dyn Engine) -> Result<(), LoadError> {
     engine.upkeep().map(drop)
 }
