@@ -2,7 +2,6 @@
 //!
 //! `cargo bench --bench actor`
 
-#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
 use std::{

@@ -42,5 +42,11 @@ pub use lanekeeper_actors::{
     Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler, ID_LENGTH_MAX,
     InvalidId, LoadError, ManualSleep, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted,
     OpenError, Origin, Promise, Reminder, ReminderError, Request, ShutdownError, Sleep, Store,
-    Turn, Unknown, VirtualActor, check_id, queue,
+    Turn, Unknown, VirtualActor, check_id, decode_state, queue,
 };
+/// Makes a [`serde_json::Value`] in place, to be pushed.
+pub use serde_json::json;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -37,7 +37,9 @@ pub use deferred::{Deferred, Promise};
 pub use error::{ActivateError, AskError, NotExecuted, Unknown};
 pub use event::{Event, EventError, EventReceiver};
 pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
-pub use lanekeeper_storage::{CommitError, Durability, EngineStatus, LoadError, OpenError};
+pub use lanekeeper_storage::{
+    CommitError, Durability, EngineStatus, LoadError, OpenError, decode_state,
+};
 pub use node::{Node, NodeStatus, ShutdownError};
 pub use node_builder::NodeBuilder;
 pub use reminder::{Reminder, ReminderError};

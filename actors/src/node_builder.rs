@@ -49,8 +49,8 @@ impl Default for NodeBuilder {
 }
 
 impl NodeBuilder {
-    /// The data directory. Without one, or with [`Durability::Memory`], everything is kept in memory
-    /// and nothing on disk.
+    /// The data directory. Without one, or with [`Durability::Memory`], everything is kept in
+    /// memory and nothing on disk.
     #[must_use]
     pub fn data(mut self, dir: impl AsRef<Path>) -> Self {
         self.data = Some(dir.as_ref().to_owned());

@@ -9,6 +9,8 @@ mod actor_time;
 mod actor_turns;
 mod command_line;
 mod command_serve;
+mod crash_kill;
+mod examples;
 mod http_control;
 mod http_errors;
 mod http_limits;

@@ -111,6 +111,15 @@ fn the_server_speaks_only_to_the_public_handles() {
 }
 
 #[test]
+fn only_commands_print() {
+    let words = ["println!", "print!(", "eprint"];
+    let printing = |path: &str| path.starts_with("src/command/") || path == "src/main.rs";
+    let mut quiet = sources(&["src", "actors/src", "storage/src"]);
+    quiet.retain(|source| !printing(&source.path));
+    forbid(&quiet, &words, &[], "a library prints");
+}
+
+#[test]
 fn sled_and_bincode_are_named_in_one_file_each() {
     let all = sources(&["src", "actors/src", "storage/src"]);
     forbid(&all, &["sled::"], &["storage/src/sled_base.rs"], "sled is named in one file");

@@ -1,0 +1,75 @@
+//! Every example runs, and prints what its reader is told to expect.
+
+use std::{env, path::PathBuf, process::Command};
+
+/// Where cargo builds examples: beside the folder of the test's own binary.
+fn example(name: &str) -> PathBuf {
+    let binary = env::current_exe().unwrap();
+    let path = binary.parent().unwrap().parent().unwrap().join("examples").join(name);
+    if !path.exists() {
+        // `cargo test --test spec` alone builds none.
+        let built = Command::new(env!("CARGO")).args(["build", "--example", name]).status();
+        assert!(built.unwrap().success(), "{name} does not build");
+    }
+    path
+}
+
+fn printed(name: &str, args: &[&str]) -> String {
+    let output = Command::new(example(name)).args(args).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn hello_actor() {
+    assert_eq!(
+        printed("hello_actor", &[]),
+        "alice says hello to bob, its guest no. 1\n\
+         alice says hello to carol, its guest no. 2\n\
+         dave says hello to bob, its guest no. 1\n"
+    );
+}
+
+#[test]
+fn durable_counter() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    assert_eq!(printed("durable_counter", &[dir]), "visits: 1\nvisits: 2\n");
+    assert_eq!(printed("durable_counter", &[dir]), "visits: 3\nvisits: 4\n");
+}
+
+#[test]
+fn priority_queue() {
+    assert_eq!(
+        printed("priority_queue", &[]),
+        "waiting: 5\n\
+         0 {\"express\":true,\"order\":43}\n\
+         1 {\"order\":41}\n\
+         1 {\"order\":42}\n\
+         1 {\"order\":45}\n\
+         2 {\"order\":44}\n\
+         waited for {\"order\":46}\n"
+    );
+}
+
+#[test]
+fn embedded_server() {
+    assert_eq!(
+        printed("embedded_server", &[]),
+        "{\"items\":[{\"to\":\"ada@example.org\"}],\"count\":1}\nstopped\n"
+    );
+}
+
+#[test]
+fn actix_interop() {
+    assert_eq!(
+        printed("actix_interop", &[]),
+        "order 1 is no. 1 of ada\n\
+         order 2 is no. 1 of grace\n\
+         order 3 is no. 2 of ada\n\
+         queued {\"customer\":\"ada\",\"order\":1}\n\
+         queued {\"customer\":\"grace\",\"order\":2}\n\
+         queued {\"customer\":\"ada\",\"order\":3}\n"
+    );
+}
