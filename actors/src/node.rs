@@ -24,8 +24,8 @@ struct Inner {
 }
 
 impl Node {
-    pub(crate) fn new(runtime: Arc<Runtime>, services: Services) -> Self {
-        let services = Mutex::new(Some(services));
+    pub(crate) fn new(runtime: Arc<Runtime>, services: Option<Services>) -> Self {
+        let services = Mutex::new(services);
         Self(Arc::new(Inner { runtime, services }))
     }
 

@@ -27,6 +27,7 @@ pub struct NodeBuilder {
     clock: Clock,
     options: RuntimeOptions,
     settings: Settings,
+    has_duties: bool,
 }
 
 impl Default for NodeBuilder {
@@ -44,6 +45,7 @@ impl Default for NodeBuilder {
             clock: Clock::system(),
             options,
             settings: Settings::default(),
+            has_duties: true,
         }
     }
 }
@@ -114,6 +116,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Leaves out what a node does in the background: only [`Node::run_duties`] does it, when a
+    /// test wants it done.
+    #[cfg(feature = "test-util")]
+    #[must_use]
+    pub fn without_duties(mut self) -> Self {
+        self.has_duties = false;
+        self
+    }
+
     /// Opens the node. Call it inside a tokio runtime: turns that wait run there.
     ///
     /// # Errors
@@ -152,7 +163,7 @@ impl NodeBuilder {
             let source = io::Error::other(error);
             OpenError::Io { path: path.clone(), source }
         })?;
-        let services = Services::start(&runtime);
+        let services = self.has_duties.then(|| Services::start(&runtime)).transpose();
         let services = services.map_err(|source| OpenError::Io { path, source })?;
         Ok(Node::new(runtime, services))
     }

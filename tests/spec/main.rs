@@ -9,6 +9,7 @@ mod actor_time;
 mod actor_turns;
 mod command_line;
 mod command_serve;
+mod crash_cut;
 mod crash_kill;
 mod examples;
 mod http_control;

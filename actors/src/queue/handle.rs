@@ -174,6 +174,16 @@ impl Queue {
         self.ask(ReadStats { node: self.node_durability(), flush_interval }).await?
     }
 
+    /// Puts the queue's activation away if it is idle and nobody waits for a message, and returns
+    /// once it is gone: true if there was one. The queue goes on existing. Dropping the future
+    /// does not stop it.
+    pub async fn passivate(&self) -> bool {
+        match &self.0.actor {
+            Ok(actor) => actor.passivate().await,
+            Err(_) => false,
+        }
+    }
+
     pub(super) fn actor(&self) -> Result<&ActorRef<QueueActor>, QueueError> {
         self.0.actor.as_ref().map_err(|&error| error.into())
     }
