@@ -117,33 +117,31 @@ impl Store {
 
     /// The commit thread: runs until the engine stops, and leaves nothing unwritten.
     pub(crate) fn run_commits(&self) {
-        let mut journal = self.journal.lock();
         let mut rhythm = Rhythm::new();
-        while let Some(is_flush_due) = self.next_work(&journal, &mut rhythm) {
+        while let Some(is_flush_due) = self.next_work(&mut rhythm) {
+            let mut journal = self.journal.lock();
             self.pass(&mut journal, is_flush_due);
             rhythm.passed(&journal);
+            drop(journal);
+            self.is_idle.store(false, Ordering::Relaxed);
             self.wait_for_lagging_fold();
         }
     }
 
     /// Waits until there is a group to commit or an fsync to make, and says whether to fsync.
     /// `None` once the engine stops and nothing is left.
-    fn next_work(&self, journal: &Journal, rhythm: &mut Rhythm) -> Option<bool> {
+    fn next_work(&self, rhythm: &mut Rhythm) -> Option<bool> {
         let mut intake = self.intake.lock();
         loop {
-            let is_poisoned = intake.check_admission().is_err_and(|error| !error.is_refusal());
-            let is_held = journal.held.is_some();
-            let flush_in = rhythm.flush_in(self.options.flush_interval).filter(|_| !is_poisoned);
+            let flush_in = rhythm.flush_in(self.options.flush_interval);
             let is_flush_due = flush_in == Some(Duration::ZERO);
-            if !is_poisoned && (!is_held && intake.has_untaken() || intake.wants_sync) {
+            let has_group = !rhythm.is_held && intake.has_untaken();
+            if !rhythm.is_failed && (has_group || intake.wants_sync || is_flush_due) {
                 let wants_sync = std::mem::take(&mut intake.wants_sync);
                 return Some(wants_sync || is_flush_due);
             }
-            if is_flush_due {
-                return Some(true);
-            }
             if intake.is_stopping {
-                return (journal.is_unsynced() && !is_poisoned).then_some(true);
+                return flush_in.map(|_| true);
             }
             let idle_in = rhythm.idle_in(self.options.idle_after);
             if idle_in == Some(Duration::ZERO) {
@@ -152,23 +150,23 @@ impl Store {
                 self.bell.ring();
                 continue;
             }
-            let recheck = intake.wants_space || intake.wants_upkeep || is_held;
-            let recheck_in = (recheck && !is_poisoned).then_some(FULL_RECHECK);
+            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held;
+            let recheck_in = (rechecks && !rhythm.is_failed).then_some(FULL_RECHECK);
             intake.is_asleep = true;
-            match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
-                None => self.work.wait(&mut intake),
-                Some(timeout) => {
-                    let is_over = self.work.wait_for(&mut intake, timeout).timed_out();
-                    if is_over && recheck {
-                        self.bell.ring();
-                        if is_held {
-                            intake.is_asleep = false;
-                            return Some(false);
-                        }
-                    }
+            let is_over = match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
+                Some(timeout) => self.work.wait_for(&mut intake, timeout).timed_out(),
+                None => {
+                    self.work.wait(&mut intake);
+                    false
+                }
+            };
+            intake.is_asleep = false;
+            if is_over && recheck_in.is_some() {
+                self.bell.ring();
+                if rhythm.is_held {
+                    return Some(false);
                 }
             }
-            intake.is_asleep = false;
         }
     }
 
@@ -190,18 +188,29 @@ struct Rhythm {
     unsynced_since: Option<Moment>,
     busy_at: Moment,
     is_idle: bool,
+    /// Whether a group waits for a segment.
+    is_held: bool,
+    is_failed: bool,
 }
 
 impl Rhythm {
     fn new() -> Self {
-        Self { unsynced_since: None, busy_at: Moment::now(), is_idle: false }
+        Self {
+            unsynced_since: None,
+            busy_at: Moment::now(),
+            is_idle: false,
+            is_held: false,
+            is_failed: false,
+        }
     }
 
     fn passed(&mut self, journal: &Journal) {
         self.busy_at = Moment::now();
         self.is_idle = false;
-        self.unsynced_since =
-            journal.is_unsynced().then(|| self.unsynced_since.unwrap_or(self.busy_at));
+        self.is_held = journal.held.is_some();
+        self.is_failed = journal.is_failed;
+        let is_unsynced = journal.is_unsynced() && !journal.is_failed;
+        self.unsynced_since = is_unsynced.then(|| self.unsynced_since.unwrap_or(self.busy_at));
     }
 
     fn flush_in(&self, interval: Duration) -> Option<Duration> {

@@ -1,10 +1,15 @@
 //! The embedded engine on a real disk.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use lanekeeper_storage::{
     Batch, CommitSeq, Durability, EmbeddedEngine, EmbeddedOptions, Engine, Fence, Key, KeyRange,
-    OpenError, ScanLimit, ShardNo, conformance::wait_committed,
+    OpenError, ScanLimit, ShardNo, Upkeep, conformance::wait_committed,
 };
 
 /// Settings under which little data goes a long way.
@@ -55,6 +60,132 @@ fn what_was_committed_is_there_after_a_reopen() {
             engine.close().unwrap();
         }
     }
+}
+
+/// Waits until the engine asks for upkeep, and does it.
+fn await_upkeep(engine: &EmbeddedEngine) -> Upkeep {
+    let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    while engine.poll_upkeep(&mut cx).is_pending() {
+        std::thread::park();
+    }
+    engine.upkeep().unwrap()
+}
+
+struct ThisThread(std::thread::Thread);
+
+impl Wake for ThisThread {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    let bytes = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => bytes_in(&entry.path()),
+        false => entry.metadata().unwrap().len(),
+    });
+    bytes.sum()
+}
+
+#[test]
+fn an_idle_engine_asks_for_a_checkpoint_and_leaves_nothing_to_replay() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = EmbeddedOptions { idle_after: Duration::from_millis(1), ..small() };
+    let engine = EmbeddedEngine::open(dir.path(), options).unwrap();
+    let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
+    for number in 0..10 {
+        put(&engine, fence, number, b"value");
+    }
+    wait_committed(&engine, engine.handed_over(), Durability::Durable).unwrap();
+    while engine.status().overlay_bytes > 0 || engine.status().journal_bytes > 0 {
+        await_upkeep(&engine);
+    }
+    assert_eq!(numbers(&engine), (0..10).collect::<Vec<_>>());
+    put(&engine, fence, 10, b"value");
+    wait_committed(&engine, engine.handed_over(), Durability::Durable).unwrap();
+    drop(engine);
+    let (engine, _) = open(dir.path());
+    assert_eq!(numbers(&engine), (0..11).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_drained_backlog_leaves_a_small_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        EmbeddedOptions { idle_after: Duration::from_millis(1), bloat_bytes: 2 << 20, ..small() };
+    let engine = EmbeddedEngine::open(dir.path(), options).unwrap();
+    let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
+    for number in 0..20_000 {
+        put(&engine, fence, number, &[number as u8; 256]);
+        if number % 1_000 == 0 {
+            engine.upkeep().unwrap();
+        }
+    }
+    engine.upkeep().unwrap();
+    let full = bytes_in(dir.path());
+    let mut batch = Batch::new();
+    for number in (0..20_000_u32).filter(|number| number % 1_000 != 7) {
+        batch.delete(Key::from_bytes(&number.to_be_bytes()));
+    }
+    engine.commit(fence, batch, Durability::Durable).unwrap();
+    let mut rewritten = None;
+    while engine.status().overlay_bytes > 0 || engine.status().journal_bytes > 0 {
+        rewritten = rewritten.or(await_upkeep(&engine).rewritten);
+    }
+    let (before, after) = rewritten.unwrap();
+    assert!(before > 4 * after, "{before} {after}");
+    let left: Vec<u32> = (0..20_000).filter(|number| number % 1_000 == 7).collect();
+    assert_eq!(numbers(&engine), left);
+    let drained = bytes_in(dir.path());
+    assert!(drained < full / 2, "{full} {drained}");
+    drop(engine);
+    let (engine, _) = open(dir.path());
+    assert_eq!(numbers(&engine), left);
+}
+
+#[test]
+fn a_copy_taken_between_checkpoints_opens_with_everything_committed_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, fence) = open(dir.path());
+    for number in 0..3_000 {
+        let seq = put(&engine, fence, number, &[7; 300]);
+        if number % 500 == 499 {
+            wait_committed(&engine, seq, Durability::Durable).unwrap();
+            let copy = tempfile::tempdir().unwrap();
+            copy_dir(dir.path(), copy.path());
+            let (copy, _) = open(copy.path());
+            assert_eq!(numbers(&copy), (0..=number).collect::<Vec<_>>());
+        }
+        if number % 700 == 0 {
+            engine.upkeep().unwrap();
+        }
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_dir(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn relaxed_commits_are_fsynced_although_none_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, fence) = open(dir.path());
+    let mut batch = Batch::new();
+    batch.put(Key::from_bytes(b"a"), "1");
+    let seq = engine.commit(fence, batch, Durability::Relaxed).unwrap();
+    wait_committed(&engine, seq, Durability::Relaxed).unwrap();
+    wait_committed(&engine, seq, Durability::Durable).unwrap();
+    assert!(engine.status().fsyncs > 0);
 }
 
 #[test]
