@@ -131,9 +131,10 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
         connections_max: count("connections_max", given.connections_max, 1..=1_000_000, 10_000)?,
         body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=1 << 30, 8 << 20)?,
         head_bytes_max: bytes("head_bytes_max", given.head_bytes_max, 1024..=128 << 10, 32 << 10)?,
-        head_timeout: spans("head_timeout", given.head_timeout, 1..=HOUR, 5_000)?,
-        body_timeout: spans("body_timeout", given.body_timeout, 1..=HOUR, 30_000)?,
-        keep_alive: spans("keep_alive", given.keep_alive, 1..=HOUR, 75_000)?,
+        head_timeout: spans("head_timeout", given.head_timeout, 100..=HOUR, 5_000)?,
+        body_timeout: spans("body_timeout", given.body_timeout, 100..=HOUR, 30_000)?,
+        write_timeout: spans("write_timeout", given.write_timeout, 100..=HOUR, 30_000)?,
+        keep_alive: spans("keep_alive", given.keep_alive, 1_000..=HOUR, 75_000)?,
     })
 }
 

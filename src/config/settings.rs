@@ -70,6 +70,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_BODY_TIMEOUT", value_name = "TIME")]
     pub(crate) body_timeout: Option<Span>,
 
+    /// How long a client may take no byte of an answer [default: 30s]
+    #[arg(long, env = "LANEKEEPER_WRITE_TIMEOUT", value_name = "TIME")]
+    pub(crate) write_timeout: Option<Span>,
+
     /// How long a connection may be idle [default: 75s]
     #[arg(long, env = "LANEKEEPER_KEEP_ALIVE", value_name = "TIME")]
     pub(crate) keep_alive: Option<Span>,
@@ -115,6 +119,7 @@ impl Settings {
             head_bytes_max: self.head_bytes_max.or(other.head_bytes_max),
             head_timeout: self.head_timeout.or(other.head_timeout),
             body_timeout: self.body_timeout.or(other.body_timeout),
+            write_timeout: self.write_timeout.or(other.write_timeout),
             keep_alive: self.keep_alive.or(other.keep_alive),
             connections_max: self.connections_max.or(other.connections_max),
             workers: self.workers.or(other.workers),

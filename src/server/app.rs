@@ -16,6 +16,7 @@ use super::{
     answer::Answer,
     body::BodyLimits,
     call::{Call, Unread},
+    connection::Progress,
     counters::{Counters, Figures},
     health, limits, list,
     log::{self, FailureLog},
@@ -115,6 +116,8 @@ pub(crate) async fn answer(
     payload: web::Payload,
 ) -> HttpResponse {
     let in_flight = worker.counters.begin();
+    let progress = request.conn_data::<Rc<Progress>>();
+    let _answering = progress.map(|progress| Rc::clone(progress).answering());
     let shared = &*worker.shared;
     let limits = BodyLimits {
         bytes_max: shared.options.body_bytes_max,

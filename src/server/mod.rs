@@ -20,10 +20,12 @@ mod app;
 mod auth;
 mod body;
 mod call;
+mod connection;
 mod counters;
 mod health;
 mod limits;
 mod list;
+mod listen;
 mod log;
 mod metrics;
 mod openapi;
@@ -38,22 +40,15 @@ mod route;
 mod setting;
 pub mod wire;
 
-use std::{fmt, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_web::{App, HttpRequest, HttpServer, dev, web};
+use actix_web::dev;
 use lanekeeper_actors::Node;
 use tokio::sync::Notify;
 
-use app::{Shared, Worker};
+use app::Shared;
 pub use auth::{InvalidToken, Token};
 pub use options::{BindError, ServerOptions};
-
-/// Seconds that the workers would give open connections at a stop; [`ServerHandle::stop`] has its
-/// own deadline, which is what counts.
-const STOP_SECONDS: u64 = 24 * 60 * 60;
-
-/// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
 
 /// A server that listens. It answers while [`Server::run`] is awaited.
 #[must_use = "a server answers only while `run` is awaited"]
@@ -93,28 +88,10 @@ impl Server {
             return Err(BindError::Exposed(listen));
         }
         let shared = Arc::new(Shared::new(options));
-        let options = shared.options();
-        let workers = options.workers();
-        let of_workers = Arc::clone(&shared);
-        let factory = move || {
-            let worker = Rc::new(Worker::new(Arc::clone(&of_workers)));
-            App::new().default_service(web::to(move |request: HttpRequest, payload| {
-                app::answer(Rc::clone(&worker), request, payload)
-            }))
-        };
-        let server = HttpServer::new(factory)
-            .workers(workers)
-            .backlog(BACKLOG)
-            .max_connections(options.connections_max.div_ceil(workers))
-            .keep_alive(options.keep_alive)
-            .client_request_timeout(options.head_timeout)
-            .tcp_nodelay(true)
-            .shutdown_timeout(STOP_SECONDS)
-            .disable_signals()
-            .bind(listen)
-            .map_err(|source| BindError::Io { addr: listen, source })?;
-        let addr = server.addrs().first().copied().unwrap_or(listen);
-        let inner = server.run();
+        let refused = |source| BindError::Io { addr: listen, source };
+        let listener = listen::bind(listen).map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
+        let inner = listen::serve(listener, &shared).map_err(refused)?;
         let handle = ServerHandle { shared, inner: inner.handle(), cut: Arc::default() };
         Ok(Self { addr, inner, handle })
     }

@@ -23,10 +23,13 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// Size of a request's target and headers. The parser itself ends at 96 headers and 128 KiB.
     pub head_bytes_max: usize,
-    /// How long the first head on a connection may take to arrive.
+    /// How long the head of a request may take to arrive: from the opening of the connection, or
+    /// from its first byte.
     pub head_timeout: Duration,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// How long a client may take no byte of an answer.
+    pub write_timeout: Duration,
     /// How long a connection may be idle.
     pub keep_alive: Duration,
 }
@@ -42,12 +45,16 @@ impl Default for ServerOptions {
             head_bytes_max: 32 << 10,
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
         }
     }
 }
 
 impl ServerOptions {
+    /// How long a connection that is being closed may go on sending.
+    pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
     /// The threads to use.
     pub(crate) fn workers(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(2, usize::from);

@@ -169,20 +169,24 @@ impl Problem {
         self.0.code.retry_after().or(is_unavailable.then_some(Duration::from_secs(1)))
     }
 
-    /// The answer.
-    pub(crate) fn into_response(self) -> HttpResponse {
-        let retry_after = self.retry_after();
+    /// The document.
+    pub(crate) fn to_text(&self) -> String {
         let document = Document {
             kind: "about:blank",
             title: self.0.status.canonical_reason().unwrap_or("Error"),
             status: self.0.status.as_u16(),
             detail: &self.0.detail,
             code: self.0.code.as_str(),
-            retry_after_ms: retry_after.map(|wait| wait.as_millis() as u64),
+            retry_after_ms: self.retry_after().map(|wait| wait.as_millis() as u64),
             limit: self.0.limit,
             current: self.0.current,
         };
-        let body = serde_json::to_vec(&document).expect("a document of text and numbers");
+        serde_json::to_string(&document).expect("a document of text and numbers")
+    }
+
+    /// The answer.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let (body, retry_after) = (self.to_text(), self.retry_after());
         let mut response = HttpResponse::build(self.0.status);
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         if let Some(wait) = retry_after {

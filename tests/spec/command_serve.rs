@@ -1,12 +1,11 @@
 //! `lanekeeper serve`: its settings, its one line, its orderly end.
 
-use std::{fs, io::Write, path::Path, process::Command, thread};
+use std::{fs, path::Path, process::Command, thread};
 
 use rustix::process::Signal;
-use serde_json::json;
 
 use crate::support::{
-    http::{Reply, agent, send, talk},
+    http::{Reply, agent, send},
     process::{Serving, lanekeeper, run},
 };
 
@@ -181,16 +180,4 @@ fn a_token_of_the_environment_serves_both_sides() {
     push = lanekeeper(["push", "q", "{}", "--server", &serving.url]);
     push.env("LANEKEEPER_TOKEN", "s3cret");
     assert_eq!(run(push).ok(), "pushed 1\n");
-}
-
-#[test]
-fn a_request_that_is_no_http_gets_a_400_and_harms_nobody() {
-    let dir = tempfile::tempdir().unwrap();
-    let serving = Serving::start(serve(dir.path()));
-    let addr = serving.url.strip_prefix("http://").unwrap().parse().unwrap();
-    let mut stream = crate::support::http::connect(addr);
-    stream.write_all(b"\x16\x03\x01\x02\x00").unwrap();
-    let answer = talk(stream, b"\r\n\r\n");
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert_eq!(get(&serving, "/health").ok(), json!({"status":"healthy","service":"lanekeeper"}));
 }

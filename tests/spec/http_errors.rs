@@ -1,6 +1,6 @@
 //! Every error is a problem document, and says what a client can do about it.
 
-use std::{io::Write, sync::Arc, time::Duration};
+use std::{io::Write, sync::Arc};
 
 use lanekeeper::{
     Lanekeeper,
@@ -65,56 +65,6 @@ fn a_refused_request_leaves_its_connection_open() {
     let answers = talk(stream, b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
     assert!(answers.starts_with("HTTP/1.1 404 "), "{answers}");
     assert!(answers.contains("HTTP/1.1 200 "), "{answers}");
-}
-
-#[test]
-fn a_body_said_to_be_too_large_is_refused_before_it_is_sent() {
-    let server = TestServer::start();
-    let head = b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\ncontent-length: 8388609\r\n\r\n";
-    let answer = talk(server.connect(), head);
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.contains("\"code\":\"too_large\""), "{answer}");
-}
-
-#[test]
-fn a_body_without_a_length_is_bounded_too() {
-    let options = ServerOptions { body_bytes_max: 1000, ..options() };
-    let server = TestServer::with(options, |builder| builder);
-    let mut stream = server.connect();
-    stream.write_all(b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\nconnection: close\r\n").unwrap();
-    stream.write_all(b"transfer-encoding: chunked\r\n\r\n").unwrap();
-    let answer = talk(stream, format!("3e9\r\n{}\r\n0\r\n\r\n", " ".repeat(1001)).as_bytes());
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-}
-
-#[test]
-fn a_body_that_does_not_come_is_given_up() {
-    let options = ServerOptions { body_timeout: Duration::from_millis(30), ..options() };
-    let server = TestServer::with(options, |builder| builder);
-    let head = b"POST /queue/q/push HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"item\":";
-    let answer = talk(server.connect(), head);
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
-    assert_eq!(server.get("/queue/q/stats").ok()["pushed"], 0);
-}
-
-#[test]
-fn a_head_that_does_not_come_is_given_up() {
-    let options = ServerOptions { head_timeout: Duration::from_millis(30), ..options() };
-    let server = TestServer::with(options, |builder| builder);
-    let answer = talk(server.connect(), b"GET /health HTTP/1.1\r\nhost:");
-    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-}
-
-#[test]
-fn a_head_is_bounded() {
-    let server = TestServer::start();
-    let value = "x".repeat(33 << 10);
-    let reply = server.send_with("GET", "/health", b"", &[("x-large", &value)]);
-    assert_eq!(reply.refused(431, "headers_too_large")["limit"], 32 << 10);
-    server.get(&format!("/queues?prefix={value}")).refused(431, "headers_too_large");
-    let value = "x".repeat(31 << 10);
-    server.send_with("GET", "/health", b"", &[("x-large", &value)]).ok();
 }
 
 #[test]

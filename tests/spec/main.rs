@@ -16,6 +16,7 @@ mod http_control;
 mod http_errors;
 mod http_limits;
 mod http_operations;
+mod http_patience;
 mod http_push;
 mod http_take;
 mod queue_control;

@@ -1,0 +1,87 @@
+//! From options to an actix server that listens.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{
+    App, HttpRequest,
+    dev::{AppConfig, Server},
+    web,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
+
+use super::{
+    ServerOptions,
+    app::{self, Shared, Worker},
+    connection::{Patience, Stream},
+};
+
+/// Seconds that the workers would give open connections at a stop; [`super::ServerHandle::stop`]
+/// has its own deadline, which is what counts.
+const STOP_SECONDS: u64 = 24 * 60 * 60;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u16 = 1024;
+
+/// Takes the address.
+///
+/// # Errors
+/// As the operating system says.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(i32::from(BACKLOG))?;
+    Ok(socket.into())
+}
+
+/// Makes a server that answers there once it is awaited.
+///
+/// # Errors
+/// As the operating system says.
+pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<Server> {
+    let options = shared.options().clone();
+    let workers = options.workers();
+    let builder = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(options.connections_max.div_ceil(workers))
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let shared = Arc::clone(shared);
+    let of_worker = move || {
+        let patience = Patience { head: options.head_timeout, write: options.write_timeout };
+        let stopping = stopping.clone();
+        let worker = Rc::new(Worker::new(Arc::clone(&shared)));
+        let handler =
+            move |request: HttpRequest, payload| app::answer(Rc::clone(&worker), request, payload);
+        let app = App::new().default_service(web::to(handler)).into_factory();
+        let app = app.map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .keep_alive(options.keep_alive)
+            .client_request_timeout(Duration::ZERO)
+            .client_disconnect_timeout(ServerOptions::CLOSE_TIMEOUT)
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .on_connect_ext(|stream: &Stream, data| drop(data.insert(stream.progress())))
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(move |connection: TcpStream| async move {
+            let peer = connection.peer_addr().ok();
+            // An answer is written whole: there is nothing that could be waited for.
+            connection.set_nodelay(true).ok();
+            Ok((Stream::new(connection, patience), peer))
+        })
+        .and_then(http)
+    };
+    Ok(builder.listen("http", listener, of_worker)?.run())
+}
