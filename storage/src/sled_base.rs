@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use crate::{
     Key, KeyRange, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Changes, Entries},
+        base::{Base, Bases, Changes, Cursor, Direction},
         failure::{corrupt, io_error, load_error},
     },
 };
@@ -95,11 +95,14 @@ impl Bases for SledBases {
         }
         let copy = self.open_sled(to)?;
         let mut live_bytes = 0;
-        for entry in from.all() {
-            let (key, value) = entry?;
-            live_bytes += entry_bytes(key.as_bytes().len(), value.len());
-            let inserted = copy.open().db.insert(key.as_bytes(), &*value);
-            inserted.map_err(|error| copy.failed(error))?;
+        let mut entries = from.all();
+        while entries.key()?.is_some() {
+            if let Some((key, value)) = entries.entry() {
+                live_bytes += entry_bytes(key.as_bytes().len(), value.len());
+                let inserted = copy.open().db.insert(key.as_bytes(), &*value);
+                inserted.map_err(|error| copy.failed(error))?;
+            }
+            entries.pass();
         }
         copy.live_bytes.store(live_bytes, Ordering::Relaxed);
         copy.make_durable()?;
@@ -226,17 +229,19 @@ impl Base for SledBase {
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries {
-        if range.start >= range.end {
-            return Box::new(std::iter::empty());
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
+        let mut entries = None;
+        if range.start < range.end {
+            let range = range.start.as_bytes()..range.end.as_bytes();
+            entries = Some(self.open().db.range(range));
         }
-        let entries = self.open().db.range(range.start.as_bytes()..range.end.as_bytes());
-        let decode = decoder(&self.dir);
-        if is_back { Box::new(entries.rev().map(decode)) } else { Box::new(entries.map(decode)) }
+        Box::new(SledCursor { dir: self.dir.clone(), entries, direction, at: None })
     }
 
-    fn all(&self) -> Entries {
-        Box::new(self.open().db.iter().map(decoder(&self.dir)))
+    fn all(&self) -> Box<dyn Cursor> {
+        let entries = Some(self.open().db.iter());
+        let direction = Direction::Forward;
+        Box::new(SledCursor { dir: self.dir.clone(), entries, direction, at: None })
     }
 
     fn checkpointed(&self) -> u64 {
@@ -250,22 +255,19 @@ impl Base for SledBase {
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
         let mut folded_count = 0;
-        // A deleted key the store never had costs no look-up: the run of them is skipped up to the
-        // next key the store has.
+        // The key the store has next after a deleted one that it did not have: up to there, further
+        // deleted keys need no look-up. What was pushed and popped since the last checkpoint is
+        // passed over like that.
         let mut next: Option<Option<sled::IVec>> = None;
         for (step, (key, value)) in (1_u64..).zip(changes) {
-            if value.is_none() {
-                let known = match next.take() {
-                    Some(known) if known.as_ref().is_none_or(|at| **at >= *key.as_bytes()) => known,
-                    _ => self.next_from(key)?,
-                };
-                let is_there = known.as_ref().is_some_and(|at| **at == *key.as_bytes());
-                if !is_there {
-                    next = Some(known);
-                    continue;
-                }
+            let is_before =
+                |at: &Option<sled::IVec>| at.as_ref().is_none_or(|at| *key.as_bytes() < **at);
+            if value.is_none() && next.as_ref().is_some_and(is_before) {
+                continue;
             }
-            folded_count += u64::from(self.change(key, value.as_ref())?);
+            let is_changed = self.change(key, value.as_ref())?;
+            next = if is_changed { None } else { Some(self.next_from(key)?) };
+            folded_count += u64::from(is_changed);
             if step % STEP_COUNT == 0 {
                 pause();
             }
@@ -317,13 +319,40 @@ fn failed(dir: &Path, error: sled::Error) -> LoadError {
     }
 }
 
-type SledEntry = sled::Result<(sled::IVec, sled::IVec)>;
+struct SledCursor {
+    dir: PathBuf,
+    /// `None` once there are no more.
+    entries: Option<sled::Iter>,
+    direction: Direction,
+    at: Option<(sled::IVec, sled::IVec)>,
+}
 
-fn decoder(dir: &Path) -> impl Fn(SledEntry) -> Result<(Key, Bytes), LoadError> + use<> {
-    let dir = dir.to_path_buf();
-    move |entry| match entry {
-        Ok((key, value)) => Ok((Key::from_bytes(&key), Bytes::copy_from_slice(&value))),
-        Err(error) => Err(failed(&dir, error)),
+impl Cursor for SledCursor {
+    fn key(&mut self) -> Result<Option<&[u8]>, LoadError> {
+        if self.at.is_none()
+            && let Some(entries) = &mut self.entries
+        {
+            let next = match self.direction {
+                Direction::Forward => entries.next(),
+                Direction::Back => entries.next_back(),
+            };
+            self.at = next.transpose().map_err(|error| failed(&self.dir, error))?;
+            if self.at.is_none() {
+                self.entries = None;
+            }
+        }
+        Ok(self.at.as_ref().map(|(key, _)| &**key))
+    }
+
+    fn entry(&self) -> Option<(Key, Bytes)> {
+        let copy = |(key, value): &(sled::IVec, sled::IVec)| {
+            (Key::from_bytes(key), Bytes::copy_from_slice(value))
+        };
+        self.at.as_ref().map(copy)
+    }
+
+    fn pass(&mut self) {
+        self.at = None;
     }
 }
 

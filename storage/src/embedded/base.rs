@@ -9,18 +9,37 @@ use crate::{Key, KeyRange, LoadError, OpenError};
 /// Changes in key order: the value a key got, or nothing where it was deleted.
 pub(crate) type Changes = BTreeMap<Key, Option<Bytes>>;
 
-/// Entries of a scan.
-pub(crate) type Entries = Box<dyn Iterator<Item = Result<(Key, Bytes), LoadError>>>;
+/// Entries of a scan, one at a time. Passing one over costs no copy of it.
+pub(crate) trait Cursor {
+    /// The bytes of the key the cursor is at, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the disk fails; the scan ends with it.
+    fn key(&mut self) -> Result<Option<&[u8]>, LoadError>;
+    /// Copies the entry the cursor is at.
+    fn entry(&self) -> Option<(Key, Bytes)>;
+    /// Goes on to the next entry.
+    fn pass(&mut self);
+}
+
+/// The end of a store to scan from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The smallest key first.
+    Forward,
+    /// The largest key first.
+    Back,
+}
 
 /// One ordered store. It holds every batch up to [`Base::checkpointed`], and perhaps parts of later
 /// ones: folding those in again gives the same result.
 pub(crate) trait Base: Send + Sync {
     /// The value of one key.
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError>;
-    /// The entries of a range in key order, or from its end backwards.
-    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries;
+    /// The entries of a range.
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor>;
     /// Every entry, in key order.
-    fn all(&self) -> Entries;
+    fn all(&self) -> Box<dyn Cursor>;
     /// The number of the last batch that is durably and wholly in the store.
     fn checkpointed(&self) -> u64;
     /// Folds changes in and makes them durable, then records `through` as the checkpoint. Calls

@@ -18,8 +18,10 @@ use crate::{
 const SLOW_FSYNC: Duration = Duration::from_millis(500);
 /// How often the disk is looked at while it is full.
 const FULL_RECHECK: Duration = Duration::from_millis(250);
-/// How long a group waits at a time for a checkpoint that lags behind.
-const LAG_WAIT: Duration = Duration::from_millis(10);
+/// How long a group waits for a checkpoint that lags behind, and how many bytes of changes make it
+/// wait as long again.
+const LAG_WAIT: Duration = Duration::from_millis(5);
+const LAG_BYTES: u64 = 256 << 10;
 
 impl Store {
     /// Commits one group, if there is one. Fsyncs if the group asks for it or `is_flush_due`.
@@ -124,7 +126,7 @@ impl Store {
             rhythm.passed(&journal);
             drop(journal);
             self.is_idle.store(false, Ordering::Relaxed);
-            self.wait_for_lagging_fold();
+            self.wait_for_lagging_fold(&mut rhythm);
         }
     }
 
@@ -171,12 +173,16 @@ impl Store {
     }
 
     /// Gives a checkpoint that lags behind time to catch up, while one is at work: memory is
-    /// bounded by slowing down those who fill it. Never for long, as the checkpoint may fail.
-    fn wait_for_lagging_fold(&self) {
+    /// bounded by slowing down those who fill it, the more so the more they fill it. Never for long
+    /// at a time, as the checkpoint may fail.
+    fn wait_for_lagging_fold(&self, rhythm: &mut Rhythm) {
+        let bytes = self.overlay.bytes();
+        let grown = bytes.saturating_sub(std::mem::replace(&mut rhythm.overlay_bytes, bytes));
+        let lag = bytes / self.options.overlay_bytes_soft().max(1);
         let mut is_folding = self.folding.lock();
-        let lag = self.overlay.bytes() / self.options.overlay_bytes_soft().max(1);
         if *is_folding && lag > 0 {
-            let timeout = LAG_WAIT * lag.min(10) as u32;
+            let steps = (1 + grown / LAG_BYTES).saturating_mul(lag * lag);
+            let timeout = LAG_WAIT.saturating_mul(steps.min(100) as u32);
             self.folded.wait_for(&mut is_folding, timeout);
         }
     }
@@ -191,6 +197,8 @@ struct Rhythm {
     /// Whether a group waits for a segment.
     is_held: bool,
     is_failed: bool,
+    /// Bytes of changes after the last group.
+    overlay_bytes: u64,
 }
 
 impl Rhythm {
@@ -201,6 +209,7 @@ impl Rhythm {
             is_idle: false,
             is_held: false,
             is_failed: false,
+            overlay_bytes: 0,
         }
     }
 

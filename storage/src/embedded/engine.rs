@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use crate::{
     Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
     LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
-    embedded::{disk::FsDisk, failure::io_error, options::EmbeddedOptions, store::Store},
+    embedded::{
+        base::Direction, disk::FsDisk, failure::io_error, options::EmbeddedOptions, store::Store,
+    },
     sled_base::SledBases,
 };
 
@@ -86,7 +88,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, false)
+        self.store.overlay.scan(range, limit, Direction::Forward)
     }
 
     fn scan_back(
@@ -94,7 +96,7 @@ impl Engine for EmbeddedEngine {
         range: &KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, true)
+        self.store.overlay.scan(range, limit, Direction::Back)
     }
 
     fn commit(

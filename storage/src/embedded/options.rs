@@ -17,17 +17,17 @@ pub struct EmbeddedOptions {
     /// The time between two fsyncs of relaxed commits, and so what a power cut can take of them.
     /// 1 ms to 10 s; 50 ms when not given.
     pub flush_interval: Duration,
-    /// Bytes of changes in memory at which a checkpoint is due. At three times as many, commits are
-    /// slowed down while one runs; at eight times (48 MiB at least), those that do not free space
-    /// are refused. At most 1 GiB; 16 MiB when not given.
+    /// Bytes of changes in memory at which a checkpoint is due. At twice as many, commits are
+    /// slowed down while one runs; at eight times (48 MiB at least) they are refused, those that
+    /// free space at ten times. At most 1 GiB; 16 MiB when not given.
     pub overlay_bytes: u64,
-    /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 32 MiB when not given.
+    /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 16 MiB when not given.
     pub cache_bytes: u64,
     /// How long nothing must have been handed over until what is left is checkpointed and the
     /// files are trimmed. 1 ms to 1 h; 1 s when not given.
     pub idle_after: Duration,
-    /// Bytes the store may take on disk beyond four times what is alive in it before it is
-    /// rewritten. 16 MiB when not given.
+    /// Bytes the store may take on disk beyond four times what is alive in it (sixteen times under
+    /// load) before it is rewritten. 16 MiB when not given.
     pub bloat_bytes: u64,
 }
 
@@ -37,7 +37,7 @@ impl Default for EmbeddedOptions {
             segment_bytes: 32 << 20,
             flush_interval: Duration::from_millis(50),
             overlay_bytes: 16 << 20,
-            cache_bytes: 32 << 20,
+            cache_bytes: 16 << 20,
             idle_after: Duration::from_secs(1),
             bloat_bytes: 16 << 20,
         }
@@ -60,7 +60,7 @@ impl EmbeddedOptions {
 
     /// Bytes of changes beyond which commits are slowed down while a checkpoint runs.
     pub(crate) fn overlay_bytes_soft(&self) -> u64 {
-        self.overlay_bytes.saturating_mul(3)
+        self.overlay_bytes.saturating_mul(2)
     }
 
     /// Bytes of changes beyond which batches that do not free space are refused.

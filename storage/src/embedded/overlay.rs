@@ -23,6 +23,10 @@ use crate::{
 /// What an entry takes beside its key and value: the node's share, pointers, the allocation.
 const ENTRY_BYTES: u64 = 112;
 
+/// What a deleted key counts for beyond that: it is small, but every scan that begins before it has
+/// to step over it, so that there should never be many.
+const DELETED_BYTES: u64 = 384;
+
 /// Changes on their way into the store.
 pub(crate) struct Frozen {
     pub(crate) changes: Changes,
@@ -145,7 +149,7 @@ impl Overlay {
 
 impl Layers {
     fn set(&mut self, key: Key, value: Option<Bytes>) {
-        let value_bytes = value.as_ref().map_or(0, Bytes::len) as u64;
+        let value_bytes = weight(value.as_ref());
         let key_bytes = key.as_bytes().len() as u64;
         match self.active.entry(key) {
             Entry::Vacant(entry) => {
@@ -154,11 +158,16 @@ impl Layers {
             }
             Entry::Occupied(mut entry) => {
                 let old = entry.insert(value);
-                let old_bytes = old.as_ref().map_or(0, Bytes::len) as u64;
+                let old_bytes = weight(old.as_ref());
                 self.active_bytes = self.active_bytes + value_bytes - old_bytes;
             }
         }
     }
+}
+
+/// What a value counts for, or that there is none.
+fn weight(value: Option<&Bytes>) -> u64 {
+    value.map_or(DELETED_BYTES, |value| value.len() as u64)
 }
 
 fn parts(write: Write) -> (Key, Option<Bytes>) {

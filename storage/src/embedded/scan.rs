@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     Key, KeyRange, LoadError, ScanLimit,
     embedded::{
-        base::{Base, Changes},
+        base::{Base, Changes, Direction},
         overlay::{Frozen, Overlay},
     },
 };
@@ -26,15 +26,15 @@ impl Overlay {
         &self,
         range: &KeyRange,
         limit: ScanLimit,
-        is_back: bool,
+        direction: Direction,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
         let mut taken = Taken { limit, entries: Vec::new(), bytes: 0 };
         let mut rest = range.clone();
         let mut piece_max = limit.count_max.clamp(PIECE_MIN, PIECE_MAX);
         while limit.count_max > 0 && rest.start < rest.end {
-            let piece = self.piece(&rest, piece_max, is_back);
-            let left = piece.cut(&mut rest, is_back);
-            if piece.merge_into(&mut taken, &left, is_back)? {
+            let piece = self.piece(&rest, piece_max, direction);
+            let left = piece.cut(&mut rest, direction);
+            if piece.merge_into(&mut taken, &left, direction)? {
                 break;
             }
             piece_max = PIECE_MAX;
@@ -43,11 +43,12 @@ impl Overlay {
     }
 
     /// Copies the first `count_max` entries of the changing layers out.
-    fn piece(&self, range: &KeyRange, count_max: usize, is_back: bool) -> Piece {
+    fn piece(&self, range: &KeyRange, count_max: usize, direction: Direction) -> Piece {
         self.with_layers(|layers| {
-            let volatile = entries(&layers.volatile, range, is_back);
-            let active = entries(&layers.active, range, is_back);
-            let upper = Shadow::new(volatile, active, is_back).take(count_max).collect::<Vec<_>>();
+            let volatile = entries(&layers.volatile, range, direction);
+            let active = entries(&layers.active, range, direction);
+            let upper =
+                Shadow::new(volatile, active, direction).take(count_max).collect::<Vec<_>>();
             Piece {
                 is_last: upper.len() < count_max,
                 upper,
@@ -68,10 +69,10 @@ struct Piece {
 
 impl Piece {
     /// Takes the part this piece speaks for off the range and returns it.
-    fn cut(&self, rest: &mut KeyRange, is_back: bool) -> KeyRange {
+    fn cut(&self, rest: &mut KeyRange, direction: Direction) -> KeyRange {
         let mut part = rest.clone();
         match self.upper.last() {
-            Some((last, _)) if !self.is_last && is_back => {
+            Some((last, _)) if !self.is_last && direction == Direction::Back => {
                 part.start = last.clone();
                 rest.end = last.clone();
             }
@@ -89,41 +90,59 @@ impl Piece {
         self,
         taken: &mut Taken,
         part: &KeyRange,
-        is_back: bool,
+        direction: Direction,
     ) -> Result<bool, LoadError> {
-        let mut failure = None;
-        let base = self.base.scan(part, is_back).map_while(|entry| match entry {
-            Ok((key, value)) => Some((key, Some(value))),
-            Err(error) => {
-                failure = Some(error);
-                None
-            }
-        });
+        let mut base = self.base.scan(part, direction);
         let none = Changes::new();
         let frozen = self.frozen.as_ref().map_or(&none, |frozen| &frozen.changes);
-        let lower = Shadow::new(entries(frozen, part, is_back), base, is_back);
-        let merged = Shadow::new(self.upper.into_iter(), lower, is_back);
-        let mut is_full = false;
-        for (key, value) in merged {
-            if let Some(value) = value {
-                is_full = taken.is_full_after(key, value);
+        let lower = entries(frozen, part, direction);
+        let mut upper = Shadow::new(self.upper.into_iter(), lower, direction).peekable();
+        loop {
+            let order = match (upper.peek(), base.key()?) {
+                (None, None) => return Ok(false),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((upper, _)), Some(base)) => direction.order(upper.as_bytes().cmp(base)),
+            };
+            let entry = match order {
+                Ordering::Less | Ordering::Equal => {
+                    upper.next().and_then(|(key, value)| Some((key, value?)))
+                }
+                Ordering::Greater => base.entry(),
+            };
+            if order != Ordering::Less {
+                base.pass();
             }
-            if is_full {
-                break;
+            if let Some((key, value)) = entry
+                && taken.is_full_after(key, value)
+            {
+                return Ok(true);
             }
         }
-        failure.map_or(Ok(is_full), Err)
+    }
+}
+
+impl Direction {
+    /// The order in which two keys are met.
+    fn order(self, order: Ordering) -> Ordering {
+        match self {
+            Self::Forward => order,
+            Self::Back => order.reverse(),
+        }
     }
 }
 
 fn entries<'a>(
     changes: &'a Changes,
     range: &KeyRange,
-    is_back: bool,
+    direction: Direction,
 ) -> Box<dyn Iterator<Item = (Key, Option<Bytes>)> + 'a> {
     let found = changes.range::<Key, _>(&range.start..&range.end);
     let found = found.map(|(key, value)| (key.clone(), value.clone()));
-    if is_back { Box::new(found.rev()) } else { Box::new(found) }
+    match direction {
+        Direction::Forward => Box::new(found),
+        Direction::Back => Box::new(found.rev()),
+    }
 }
 
 /// What a scan has taken so far.
@@ -149,14 +168,14 @@ impl Taken {
 struct Shadow<U: Iterator, L: Iterator> {
     upper: Peekable<U>,
     lower: Peekable<L>,
-    is_back: bool,
+    direction: Direction,
 }
 
 type Known = (Key, Option<Bytes>);
 
 impl<U: Iterator<Item = Known>, L: Iterator<Item = Known>> Shadow<U, L> {
-    fn new(upper: U, lower: L, is_back: bool) -> Self {
-        Self { upper: upper.peekable(), lower: lower.peekable(), is_back }
+    fn new(upper: U, lower: L, direction: Direction) -> Self {
+        Self { upper: upper.peekable(), lower: lower.peekable(), direction }
     }
 }
 
@@ -169,7 +188,7 @@ impl<U: Iterator<Item = Known>, L: Iterator<Item = Known>> Iterator for Shadow<U
             (Some(_), None) => return self.upper.next(),
             (None, _) => return self.lower.next(),
         };
-        match if self.is_back { order.reverse() } else { order } {
+        match self.direction.order(order) {
             Ordering::Less => self.upper.next(),
             Ordering::Greater => self.lower.next(),
             Ordering::Equal => {

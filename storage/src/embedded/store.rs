@@ -112,7 +112,9 @@ impl Store {
         }
         let waiting_bytes_max = self.options.overlay_bytes_max();
         let waiting_bytes = self.overlay.bytes();
-        if waiting_bytes > waiting_bytes_max && !frees {
+        // What frees space is slowed down like everything else, and has a bound of its own.
+        let tolerated = if frees { waiting_bytes_max / 4 } else { 0 };
+        if waiting_bytes > waiting_bytes_max + tolerated {
             return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
         }
         Ok(())

@@ -16,6 +16,9 @@ use crate::{
 
 /// Segments in use at which a checkpoint is due, whatever the overlay holds.
 const SEGMENTS_MAX: usize = 4;
+/// How many times what is alive in it the store may take on disk.
+const BLOAT_IDLE: u64 = 4;
+const BLOAT_BUSY: u64 = 16;
 /// Free space at which preparing a segment is certain to succeed in time, beside four of them.
 const AMPLE_BYTES: u64 = 64 << 20;
 
@@ -40,7 +43,7 @@ impl Store {
     fn do_what_is_due(&self) -> Result<Upkeep, LoadError> {
         let is_idle = self.is_driven || self.is_idle.load(Ordering::Relaxed);
         let mut done = self.checkpoint()?;
-        done.rewritten = self.rewrite_if_bloated()?;
+        done.rewritten = self.rewrite_if_bloated(is_idle)?;
         if is_idle || self.is_disk_full.load(Ordering::Relaxed) {
             self.free_whole_journal().map_err(|error| self.journal_error(&error))?;
         }
@@ -79,12 +82,10 @@ impl Store {
     }
 
     fn fold(&self, frozen: &Frozen) -> Result<u64, LoadError> {
-        *self.folding.lock() = true;
         let base = self.overlay.base();
-        let folded = base.fold(&frozen.changes, frozen.through, &mut || self.look_at_space());
-        *self.folding.lock() = false;
-        self.folded.notify_all();
-        folded
+        self.while_folding(|| {
+            base.fold(&frozen.changes, frozen.through, &mut || self.look_at_space())
+        })
     }
 
     fn note_spares(&self, count: u64) {
@@ -92,23 +93,34 @@ impl Store {
         (0..count).for_each(|_| intake.room.spare_ready());
     }
 
-    /// Copies what is alive into a fresh store when the present one takes much more than that.
-    fn rewrite_if_bloated(&self) -> Result<Option<(u64, u64)>, LoadError> {
+    /// Copies what is alive into a fresh store when the present one takes much more than that. Under
+    /// load it has to take even more: nothing is folded in meanwhile.
+    fn rewrite_if_bloated(&self, is_idle: bool) -> Result<Option<(u64, u64)>, LoadError> {
         let old = self.overlay.base();
         let (before, live) = (old.disk_bytes(), old.live_bytes());
-        let allowed = live.saturating_mul(4).saturating_add(self.options.bloat_bytes);
+        let factor = if is_idle { BLOAT_IDLE } else { BLOAT_BUSY };
+        let allowed = live.saturating_mul(factor).saturating_add(self.options.bloat_bytes);
         if before <= allowed || !self.has_space_for(old.fold_needs_bytes(live)) {
             return Ok(None);
         }
         let mut manifest = *self.manifest.lock();
         manifest.base += 1;
-        let new = self.bases.copy(&*old, manifest.base)?;
+        let new = self.while_folding(|| self.bases.copy(&*old, manifest.base))?;
         manifest.write(self.segments.disk())?;
         *self.manifest.lock() = manifest;
         let after = new.disk_bytes();
         self.overlay.replace_base(new).retire();
         tracing::info!(before, after, live, "the store was rewritten");
         Ok(Some((before, after)))
+    }
+
+    /// Lets commits know that memory grows until this is done.
+    fn while_folding<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.folding.lock() = true;
+        let done = act();
+        *self.folding.lock() = false;
+        self.folded.notify_all();
+        done
     }
 
     /// Frees every segment, the one in use too, if the store has all that was handed over.

@@ -16,7 +16,7 @@ use super::disk::{Failure, FaultDisk, State, error_of};
 use crate::{
     Key, KeyRange, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Changes, Entries},
+        base::{Base, Bases, Changes, Cursor, Direction},
         disk::Disk,
         failure::{io_error, load_error},
     },
@@ -82,9 +82,12 @@ impl Bases for FaultDisk {
 
     fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError> {
         let mut copy = Simulated::default();
-        for entry in from.all() {
-            let (key, value) = entry?;
-            copy.change(&key, Some(&value));
+        let mut entries = from.all();
+        while entries.key()?.is_some() {
+            if let Some((key, value)) = entries.entry() {
+                copy.change(&key, Some(&value));
+            }
+            entries.pass();
         }
         copy.current.checkpointed = from.checkpointed();
         copy.durable = copy.current.clone();
@@ -164,38 +167,16 @@ impl Base for FaultBase {
         Ok(self.look(|store| store.current.values.get(key).cloned()))
     }
 
-    fn scan(&self, range: &KeyRange, is_back: bool) -> Entries {
-        let base = self.clone();
-        let mut rest = range.clone();
-        Box::new(std::iter::from_fn(move || {
-            if rest.start >= rest.end {
-                return None;
-            }
-            let (key, value) = base.look(|store| {
-                let mut found = store.current.values.range(rest.start.clone()..rest.end.clone());
-                let entry = if is_back { found.next_back() } else { found.next() };
-                entry.map(|(key, value)| (key.clone(), value.clone()))
-            })?;
-            if is_back {
-                rest.end = key.clone();
-            } else {
-                rest = rest.clone().after(&key);
-            }
-            Some(Ok((key, value)))
-        }))
+    fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
+        let start = Bound::Included(range.start.clone());
+        let end = Bound::Excluded(range.end.clone().max(range.start.clone()));
+        Box::new(FaultCursor { base: self.clone(), start, end, direction, at: None })
     }
 
-    fn all(&self) -> Entries {
-        let base = self.clone();
-        let mut after = Bound::Unbounded;
-        Box::new(std::iter::from_fn(move || {
-            let entry = base.look(|store| {
-                let mut found = store.current.values.range((after.clone(), Bound::Unbounded));
-                found.next().map(|(key, value)| (key.clone(), value.clone()))
-            })?;
-            after = Bound::Excluded(entry.0.clone());
-            Some(Ok(entry))
-        }))
+    fn all(&self) -> Box<dyn Cursor> {
+        let (start, end) = (Bound::Unbounded, Bound::Unbounded);
+        let direction = Direction::Forward;
+        Box::new(FaultCursor { base: self.clone(), start, end, direction, at: None })
     }
 
     fn checkpointed(&self) -> u64 {
@@ -239,5 +220,43 @@ impl Base for FaultBase {
 
     fn retire(&self) {
         self.0.is_retired.store(true, Ordering::Release);
+    }
+}
+
+struct FaultCursor {
+    base: FaultBase,
+    /// What is still to come.
+    start: Bound<Key>,
+    end: Bound<Key>,
+    direction: Direction,
+    at: Option<(Key, Bytes)>,
+}
+
+impl Cursor for FaultCursor {
+    fn key(&mut self) -> Result<Option<&[u8]>, LoadError> {
+        if self.at.is_none() {
+            self.at = self.base.look(|store| {
+                let mut rest = store.current.values.range((self.start.clone(), self.end.clone()));
+                let next = match self.direction {
+                    Direction::Forward => rest.next(),
+                    Direction::Back => rest.next_back(),
+                };
+                next.map(|(key, value)| (key.clone(), value.clone()))
+            });
+            match (&self.at, self.direction) {
+                (Some((key, _)), Direction::Back) => self.end = Bound::Excluded(key.clone()),
+                (Some((key, _)), Direction::Forward) => self.start = Bound::Excluded(key.clone()),
+                (None, _) => {}
+            }
+        }
+        Ok(self.at.as_ref().map(|(key, _)| key.as_bytes()))
+    }
+
+    fn entry(&self) -> Option<(Key, Bytes)> {
+        self.at.clone()
+    }
+
+    fn pass(&mut self) {
+        self.at = None;
     }
 }

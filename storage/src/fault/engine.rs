@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use super::disk::FaultDisk;
 use crate::{
     Batch, CommitError, CommitSeq, Durability, EmbeddedOptions, Engine, EngineStatus, Epoch, Fence,
-    Key, KeyRange, LoadError, OpenError, ScanLimit, ShardNo, Upkeep, embedded::store::Store,
+    Key, KeyRange, LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
+    embedded::{base::Direction, store::Store},
 };
 
 /// The embedded engine without threads on a [`FaultDisk`]. Waiting for a commit writes and, if it
@@ -93,7 +94,7 @@ impl Engine for FaultEngine {
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, false)
+        self.store.overlay.scan(range, limit, Direction::Forward)
     }
 
     fn scan_back(
@@ -101,7 +102,7 @@ impl Engine for FaultEngine {
         range: &KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, true)
+        self.store.overlay.scan(range, limit, Direction::Back)
     }
 
     fn commit(
