@@ -63,35 +63,13 @@ impl Pushing<'_> {
         if stdin().is_terminal() {
             output::note("reading items, one JSON object a line; end with Ctrl-D");
         }
-        let lines = read_lines()?;
-        let mut number = 0;
-        let mut next = lines.recv().ok();
-        while let Some(line) = next.take() {
-            let mut batch = Vec::new();
-            let mut bytes = 0;
-            let mut broken = None;
-            let mut line = Some(line);
-            while let Some(text) = line {
-                number += 1;
-                match text.and_then(|text| item_of(&text)) {
-                    Ok(Some(item)) => {
-                        bytes += item.size_bytes();
-                        batch.push(item);
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        broken = Some(error);
-                        break;
-                    }
-                }
-                let is_full = batch.len() == BATCH_COUNT_MAX || bytes >= BATCH_BYTES_MAX;
-                line = if is_full { None } else { lines.try_recv().ok() };
-            }
+        let mut lines = Lines { source: read_lines()?, number: 0 };
+        while let Ok(first) = lines.source.recv() {
+            let (batch, broken) = lines.batch(first);
             self.send(&batch)?;
             if let Some(error) = broken {
-                return Err(self.stopped(format!("line {number}: {error}")));
+                return Err(self.stopped(format!("line {}: {error}", lines.number)));
             }
-            next = lines.recv().ok();
         }
         Ok(())
     }
@@ -140,8 +118,42 @@ impl Pushing<'_> {
     }
 }
 
+/// A line, or why it could not be read.
+type Line = Result<String, String>;
+
+/// The lines of stdin.
+struct Lines {
+    source: Receiver<Line>,
+    /// How many were taken.
+    number: usize,
+}
+
+impl Lines {
+    /// The items of a line and of those that are there already, as far as they fit in one push; and
+    /// what is wrong with the line that ended them, if it is no item.
+    fn batch(&mut self, first: Line) -> (Vec<Item>, Option<String>) {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let mut next = Some(first);
+        while let Some(line) = next.take() {
+            self.number += 1;
+            match line.and_then(|line| item_of(&line)) {
+                Ok(None) => {}
+                Ok(Some(item)) => {
+                    bytes += item.size_bytes();
+                    batch.push(item);
+                }
+                Err(error) => return (batch, Some(error)),
+            }
+            if batch.len() < BATCH_COUNT_MAX && bytes < BATCH_BYTES_MAX {
+                next = self.source.try_recv().ok();
+            }
+        }
+        (batch, None)
+    }
+}
+
 /// Reads stdin on a thread of its own, so that a batch can be sent while nothing more comes.
-fn read_lines() -> io::Result<Receiver<Result<String, String>>> {
+fn read_lines() -> io::Result<Receiver<Line>> {
     let (sender, receiver) = sync_channel(2 * BATCH_COUNT_MAX);
     thread::Builder::new().name("stdin".to_owned()).spawn(move || {
         for line in stdin().lock().lines() {

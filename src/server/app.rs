@@ -18,8 +18,9 @@ use super::{
     call::{Call, Unread},
     connection::Progress,
     counters::{Counters, Figures},
-    health, limits, list,
+    head, list,
     log::{self, FailureLog},
+    operation,
     problem::{Code, Problem},
     queue,
     route::{self, Found, Missing, Route},
@@ -149,7 +150,7 @@ fn admit<'p>(
     request: &HttpRequest,
     found: Result<Found<'p>, Missing>,
 ) -> Result<Found<'p>, Problem> {
-    limits::check_head(request, shared.options.head_bytes_max)?;
+    head::check(request, shared.options.head_bytes_max)?;
     if let Some(token) = &shared.options.token
         && !found.as_ref().is_ok_and(|found| found.route.is_health())
     {
@@ -173,12 +174,12 @@ async fn handle(
     body: &mut Unread,
 ) -> Result<Answer, Problem> {
     match found.route {
-        Route::Health => return health::health(shared),
-        Route::Live => return health::live(),
-        Route::Ready => return health::ready(shared),
-        Route::Metrics => return health::metrics(shared),
-        Route::OpenApi => return health::openapi(),
-        Route::Version => return health::version(),
+        Route::Health => return operation::health(shared),
+        Route::Live => return operation::live(),
+        Route::Ready => return operation::ready(shared),
+        Route::Metrics => return operation::metrics(shared),
+        Route::OpenApi => return operation::openapi(),
+        Route::Version => return operation::version(),
         _ => {}
     }
     let query = request.uri().query().unwrap_or_default();

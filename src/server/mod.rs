@@ -12,8 +12,9 @@
 //! # }
 //! ```
 //!
-//! A request passes [`app`](self) (admission, count) to the file of its verb, and from there to the
-//! public handles; what comes back is written by `answer` or, if it was refused, by `problem`.
+//! `listen` takes the address, `connection` is what a client speaks to, and `app` admits and counts
+//! each request on its way to the file of its verb. From there it reaches the public handles; what
+//! comes back is written by `answer` or, if it was refused, by `refusal` and `problem`.
 
 mod answer;
 mod app;
@@ -22,13 +23,13 @@ mod body;
 mod call;
 mod connection;
 mod counters;
-mod health;
-mod limits;
+mod head;
 mod list;
 mod listen;
 mod log;
 mod metrics;
 mod openapi;
+mod operation;
 mod options;
 mod parse;
 mod problem;
@@ -37,120 +38,10 @@ mod query;
 mod queue;
 mod refusal;
 mod route;
+mod serve;
 mod setting;
 pub mod wire;
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
-
-use actix_web::dev;
-use lanekeeper_actors::Node;
-use tokio::sync::Notify;
-
-use app::Shared;
 pub use auth::{InvalidToken, Token};
 pub use options::{BindError, ServerOptions};
-
-/// A server that listens. It answers while [`Server::run`] is awaited.
-#[must_use = "a server answers only while `run` is awaited"]
-pub struct Server {
-    addr: SocketAddr,
-    inner: dev::Server,
-    handle: ServerHandle,
-}
-
-/// Talks to a running [`Server`] from elsewhere. Cheap to clone.
-#[derive(Clone)]
-pub struct ServerHandle {
-    shared: Arc<Shared>,
-    inner: dev::ServerHandle,
-    cut: Arc<Notify>,
-}
-
-impl Server {
-    /// Listens, to serve the actors of a node.
-    ///
-    /// # Errors
-    /// [`BindError`] if the address cannot be had, or would be open to the world without a token.
-    pub fn bind(node: Node, options: ServerOptions) -> Result<Self, BindError> {
-        let server = Self::bind_recovering(options)?;
-        server.handle.open(node);
-        Ok(server)
-    }
-
-    /// Listens before there is a node: until [`ServerHandle::open`] everything but the liveness of
-    /// the process is answered 503 `recovering`.
-    ///
-    /// # Errors
-    /// As [`Server::bind`].
-    pub fn bind_recovering(options: ServerOptions) -> Result<Self, BindError> {
-        let listen = options.listen;
-        if options.is_exposed() {
-            return Err(BindError::Exposed(listen));
-        }
-        let shared = Arc::new(Shared::new(options));
-        let refused = |source| BindError::Io { addr: listen, source };
-        let listener = listen::bind(listen).map_err(refused)?;
-        let addr = listener.local_addr().map_err(refused)?;
-        let inner = listen::serve(listener, &shared).map_err(refused)?;
-        let handle = ServerHandle { shared, inner: inner.handle(), cut: Arc::default() };
-        Ok(Self { addr, inner, handle })
-    }
-
-    /// Where it listens: with the port that was picked.
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// A handle to stop it with.
-    pub fn handle(&self) -> ServerHandle {
-        self.handle.clone()
-    }
-
-    /// Answers requests until [`ServerHandle::stop`]. Needs a Tokio runtime; the threads that
-    /// answer are its own. Dropping the future closes every connection at once.
-    ///
-    /// # Errors
-    /// What the operating system said, if the threads cannot be started.
-    pub async fn run(self) -> io::Result<()> {
-        let cut = Arc::clone(&self.handle.cut);
-        tokio::select! {
-            ended = self.inner => ended,
-            () = cut.notified() => Ok(()),
-        }
-    }
-}
-
-impl ServerHandle {
-    /// Gives a server that [listens already](Server::bind_recovering) its node.
-    pub fn open(&self, node: Node) {
-        self.shared.open(node);
-    }
-
-    /// Refuses requests from now on as `shutting_down`; those being answered go on. Connections
-    /// stay open and readiness is answered, so that a load balancer sees it.
-    pub fn drain(&self) {
-        self.shared.drain();
-    }
-
-    /// Accepts no more connections, waits until those there are have their answers, at most for
-    /// `deadline`, and ends [`Server::run`]. A long poll ends by its own wait or with the node, so
-    /// shut the node down first. Dropping the future leaves the server stopping.
-    pub async fn stop(&self, deadline: Duration) {
-        self.drain();
-        if tokio::time::timeout(deadline, self.inner.stop(true)).await.is_err() {
-            self.cut.notify_one();
-        }
-    }
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ServerHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle").finish_non_exhaustive()
-    }
-}
+pub use serve::{Server, ServerHandle};

@@ -3,9 +3,12 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use utoipa::{IntoParams, IntoResponses, OpenApi};
+use utoipa::{
+    IntoParams, IntoResponses, Modify, OpenApi,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
 
-use super::{answer::Answer, health, list, queue, setting, wire};
+use super::{answer::Answer, list, operation, push::PushMessage, queue, setting, wire};
 
 /// The queue in a path.
 #[derive(IntoParams)]
@@ -62,16 +65,28 @@ pub(crate) enum Problems {
         setting::configure,
         setting::stats,
         list::queues,
-        health::health,
-        health::live,
-        health::ready,
-        health::metrics,
-        health::openapi,
-        health::version,
+        operation::health,
+        operation::live,
+        operation::ready,
+        operation::metrics,
+        operation::openapi,
+        operation::version,
     ),
-    components(schemas(super::push::PushMessage, wire::Problem))
+    components(schemas(PushMessage, wire::Problem)),
+    modifiers(&TokenScheme),
+    security((), ("token" = []))
 )]
 struct Document;
+
+/// How a token is sent, where one is asked for.
+struct TokenScheme;
+
+impl Modify for TokenScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
 
 /// The document, written once.
 pub(crate) fn document() -> Answer {

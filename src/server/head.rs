@@ -1,6 +1,9 @@
-//! The bound on the head of a request.
+//! The head of a request: bounded in size.
 
-use actix_web::HttpRequest;
+use actix_web::{
+    HttpRequest,
+    http::header::{HeaderName, HeaderValue},
+};
 
 use super::problem::{Code, Problem};
 
@@ -11,13 +14,11 @@ const LINE_BYTES: usize = ": \r\n".len();
 ///
 /// # Errors
 /// `headers_too_large`.
-pub(crate) fn check_head(request: &HttpRequest, bytes_max: usize) -> Result<(), Problem> {
+pub(crate) fn check(request: &HttpRequest, bytes_max: usize) -> Result<(), Problem> {
     let uri = request.uri();
     let target = uri.path().len() + uri.query().map_or(0, str::len);
-    let line = |(name, value): (&actix_web::http::header::HeaderName, &_)| {
-        let value: &actix_web::http::header::HeaderValue = value;
-        name.as_str().len() + value.len() + LINE_BYTES
-    };
+    let line =
+        |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + LINE_BYTES;
     let bytes = target + request.headers().iter().map(line).sum::<usize>();
     if bytes <= bytes_max {
         return Ok(());

@@ -1,0 +1,57 @@
+//! How a command can end, and what it says then.
+
+use std::{fmt, io};
+
+use super::output;
+
+/// Done.
+pub(super) const DONE: u8 = 0;
+/// The server refused, could not be reached, or something broke on the way.
+pub(super) const FAILED: u8 = 1;
+/// A flag or a setting is wrong.
+pub(super) const USAGE: u8 = 2;
+/// The address or the data directory cannot be had.
+pub(super) const NOT_STARTED: u8 = 3;
+/// Ended by Ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
+/// Why a command did not do what it was asked: an exit code and a line for stderr.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(super) exit_code: u8,
+    pub(super) message: String,
+}
+
+impl Failure {
+    /// The server refused, could not be reached, or something broke on the way.
+    pub(super) fn failed(message: impl fmt::Display) -> Self {
+        Self { exit_code: FAILED, message: message.to_string() }
+    }
+
+    /// A flag or a setting is wrong.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self { exit_code: USAGE, message: message.to_string() }
+    }
+
+    /// The address or the data directory cannot be had.
+    pub(super) fn not_started(message: impl fmt::Display) -> Self {
+        Self { exit_code: NOT_STARTED, message: message.to_string() }
+    }
+
+    /// Tells it on stderr, if there is something to tell.
+    pub(super) fn tell(&self) {
+        if !self.message.is_empty() {
+            output::error(&self.message);
+        }
+    }
+}
+
+/// Whoever read the output has enough of it: that is no failure.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { exit_code: DONE, message: String::new() },
+            _ => Self::failed(error),
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Settings whose bounds were checked: nothing below looks again.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use lanekeeper::{
+    Durability, Lanekeeper, NodeBuilder, OpenError,
+    queue::QueueLimits,
+    server::{ServerOptions, Token},
+};
+
+use super::{ByteCount, LogFormat, Settings, Span};
+
+/// What `serve` does, with every bound checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// How to listen.
+    pub(crate) server: ServerOptions,
+    /// How long a drain may take.
+    pub(crate) drain_timeout: Duration,
+    /// How logs are written.
+    pub(crate) log_format: LogFormat,
+    node: NodeBuilder,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is no TOML, or has a key or a value that is unknown.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A setting is out of bounds.
+    #[error("{field} must be {bound}, not {found}")]
+    OutOfBounds {
+        /// The setting, as the file names it.
+        field: &'static str,
+        /// What it may be.
+        bound: String,
+        /// What it is.
+        found: String,
+    },
+}
+
+impl Config {
+    /// Puts flags and environment before the file and the file before the defaults, and checks.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting and its bound.
+    pub(crate) fn resolve(given: Settings, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let from_file = file.map(read).transpose()?.unwrap_or_default();
+        Self::check(&given.or(from_file))
+    }
+
+    fn check(given: &Settings) -> Result<Self, ConfigError> {
+        let item_bytes_max = bytes("item_bytes_max", given.item_bytes_max, 2..=64 << 20, 1 << 20)?;
+        let drain = spans("drain_timeout", given.drain_timeout, 0..=HOUR, 10_000)?;
+        Ok(Self {
+            data: given.data.clone().unwrap_or_else(|| PathBuf::from("lanekeeper-data")),
+            server: server_options(given, item_bytes_max)?,
+            drain_timeout: drain,
+            log_format: given.log_format.unwrap_or_default(),
+            node: node_builder(given, item_bytes_max)?,
+        })
+    }
+
+    /// Opens the node.
+    ///
+    /// # Errors
+    /// As [`Lanekeeper::open`].
+    pub(crate) async fn open(&self) -> Result<Lanekeeper, OpenError> {
+        self.node.clone().data(&self.data).open().await
+    }
+}
+
+const HOUR: u64 = 3_600_000;
+
+fn read(path: &Path) -> Result<Settings, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| {
+        let reason = error.to_string().trim_end().to_owned();
+        ConfigError::Malformed { path: path.to_owned(), reason }
+    })
+}
+
+fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, ConfigError> {
+    let durability = given.durability.map_or(Durability::Durable, |level| level.0);
+    let month = 30 * 24 * HOUR;
+    let mut node = Lanekeeper::builder()
+        .durability(durability)
+        .flush_interval(spans("flush_interval", given.flush_interval, 1..=60_000, 50)?)
+        .idle_timeout(spans("idle_timeout", given.idle_timeout, 1..=month, 300_000)?)
+        .activations_max(count("activations_max", given.activations_max, 1..=1 << 30, 1_000_000)?)
+        .mailbox_max(count("mailbox_max", given.mailbox_max, 1..=1_000_000, 10_000)?)
+        .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() });
+    if given.memory_max.is_some() {
+        node = node.memory_max_bytes(bytes("memory_max", given.memory_max, 1 << 20..=1 << 50, 0)?);
+    }
+    Ok(node)
+}
+
+fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptions, ConfigError> {
+    let least = item_bytes_max as u64;
+    Ok(ServerOptions {
+        listen: listen(given)?,
+        token: token(given)?,
+        worker_count: count("workers", given.workers, 1..=1_024, 0)?,
+        connections_max: count("connections_max", given.connections_max, 1..=1_000_000, 10_000)?,
+        body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=1 << 30, 8 << 20)?,
+        head_bytes_max: bytes("head_bytes_max", given.head_bytes_max, 1024..=128 << 10, 32 << 10)?,
+        head_timeout: spans("head_timeout", given.head_timeout, 100..=HOUR, 5_000)?,
+        body_timeout: spans("body_timeout", given.body_timeout, 100..=HOUR, 30_000)?,
+        write_timeout: spans("write_timeout", given.write_timeout, 100..=HOUR, 30_000)?,
+        keep_alive: spans("keep_alive", given.keep_alive, 1_000..=HOUR, 75_000)?,
+    })
+}
+
+fn listen(given: &Settings) -> Result<SocketAddr, ConfigError> {
+    let Some(text) = &given.listen else { return Ok(ServerOptions::default().listen) };
+    let addr = text.to_socket_addrs().ok().and_then(|mut addrs| addrs.next());
+    let bound = "an address and a port such as 127.0.0.1:8000";
+    addr.ok_or_else(|| out_of_bounds("listen", bound, &format!("{text:?}")))
+}
+
+fn token(given: &Settings) -> Result<Option<Token>, ConfigError> {
+    let wrong = |_| out_of_bounds("token", "visible ASCII without blanks", "what it is");
+    given.token.as_ref().map(|secret| Token::new(secret).map_err(wrong)).transpose()
+}
+
+/// A count within bounds. The default is not checked: it may mean something else, as 0 does.
+fn count(
+    field: &'static str,
+    given: Option<u64>,
+    bounds: RangeInclusive<u64>,
+    default: usize,
+) -> Result<usize, ConfigError> {
+    match given {
+        None => Ok(default),
+        Some(count) if bounds.contains(&count) => Ok(count as usize),
+        Some(count) => {
+            let bound = format!("from {} to {}", bounds.start(), bounds.end());
+            Err(out_of_bounds(field, bound, &count))
+        }
+    }
+}
+
+fn bytes(
+    field: &'static str,
+    given: Option<ByteCount>,
+    bounds: RangeInclusive<u64>,
+    default: usize,
+) -> Result<usize, ConfigError> {
+    let bytes = given.map_or(default as u64, |bytes| bytes.0);
+    if bounds.contains(&bytes) {
+        return Ok(bytes as usize);
+    }
+    let (least, most) = (ByteCount(*bounds.start()), ByteCount(*bounds.end()));
+    Err(out_of_bounds(field, format!("from {least} to {most}"), &ByteCount(bytes)))
+}
+
+/// A span within bounds, which are in milliseconds as the default is.
+fn spans(
+    field: &'static str,
+    given: Option<Span>,
+    bounds: RangeInclusive<u64>,
+    default: u64,
+) -> Result<Duration, ConfigError> {
+    let [least, most, default] =
+        [*bounds.start(), *bounds.end(), default].map(|millis| Span(Duration::from_millis(millis)));
+    let span = given.unwrap_or(default);
+    if (least..=most).contains(&span) {
+        return Ok(span.0);
+    }
+    Err(out_of_bounds(field, format!("from {least} to {most}"), &span))
+}
+
+fn out_of_bounds(
+    field: &'static str,
+    bound: impl Into<String>,
+    found: &(impl ToString + ?Sized),
+) -> ConfigError {
+    ConfigError::OutOfBounds { field, bound: bound.into(), found: found.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(toml: &str) -> Result<Config, String> {
+        let given: Settings = toml::from_str(toml).map_err(|error| error.to_string())?;
+        Config::check(&given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_given_is_a_loopback_server_with_the_documented_bounds() {
+        let config = check("").expect("the defaults");
+        assert_eq!(config.server.listen, SocketAddr::from(([127, 0, 0, 1], 8000)));
+        assert_eq!(config.server.body_bytes_max, 8 << 20);
+        assert_eq!(config.drain_timeout, Duration::from_secs(10));
+        assert_eq!(config.data, Path::new("lanekeeper-data"));
+    }
+
+    #[test]
+    fn a_setting_out_of_bounds_is_refused_with_its_name_and_bound() {
+        let refused = |toml| check(toml).expect_err("a refusal");
+        assert_eq!(refused("workers = 0"), "workers must be from 1 to 1024, not 0");
+        let expected = "flush_interval must be from 1ms to 1m, not 2m";
+        assert_eq!(refused("flush_interval = \"2m\""), expected);
+        let expected = "body_bytes_max must be from 1MiB to 1GiB, not 1000";
+        assert_eq!(refused("body_bytes_max = 1000"), expected);
+        assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
+        assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));
+        assert!(!refused("token = \"a b\"").contains("a b"));
+    }
+
+    #[test]
+    fn a_key_or_a_value_that_is_unknown_is_refused_by_name() {
+        let refused = |toml| check(toml).expect_err("a refusal");
+        assert!(refused("lisen = \"x\"").contains("unknown field `lisen`"));
+        assert!(refused("durability = \"fast\"").contains("durable, relaxed, memory"));
+        assert!(refused("idle_timeout = 5").contains("idle_timeout"));
+        assert!(refused("log_format = \"xml\"").contains("unknown variant `xml`"));
+    }
+
+    #[test]
+    fn what_is_given_first_wins() {
+        let first = Settings { workers: Some(3), ..Settings::default() };
+        let second = Settings { workers: Some(5), mailbox_max: Some(7), ..Settings::default() };
+        let both = first.or(second);
+        assert_eq!((both.workers, both.mailbox_max), (Some(3), Some(7)));
+    }
+}

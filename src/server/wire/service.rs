@@ -1,0 +1,47 @@
+//! What is said of the server itself, and what it says when it refuses.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The answer of the health calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `healthy`, `live` or `ready`, as was asked.
+    pub status: String,
+    /// Always `lanekeeper`.
+    pub service: String,
+}
+
+/// What is running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// Always `lanekeeper`.
+    pub name: String,
+    /// The version of the server.
+    pub version: String,
+}
+
+/// A refusal or an error (RFC 9457), of the type `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong: the field and its bound, where there is one.
+    pub detail: String,
+    /// What a program branches on.
+    pub code: String,
+    /// How long to wait before asking again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The bound that was met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// How much there is of what is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<u64>,
+}
