@@ -252,6 +252,50 @@ pub fn place_of(message: &Key) -> Option<(Priority, Arrival)> {
     (bytes[0] == tag::MESSAGE).then_some((Priority::new(priority)?, Arrival(arrival)))
 }
 
+/// What a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning<'a> {
+    /// The state of an actor: kind and key.
+    Actor(&'a str, &'a str),
+    /// A reminder in the order of due times.
+    Reminder,
+    /// When a reminder is due: kind and key of its actor, its name.
+    ReminderDue(&'a str, &'a str, &'a str),
+    QueueEntry(&'a str),
+    QueueMeta(QueueNo),
+    QueueSettings(QueueNo),
+    Lane(QueueNo, Priority),
+    Message(QueueNo, Priority, Arrival),
+}
+
+/// What a key stands for, or `None` if no function of this file makes such a key.
+pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
+    let (&first, rest) = key.as_bytes().split_first()?;
+    let queue = |bytes: &[u8]| Some(QueueNo(u64::from_be_bytes(bytes.try_into().ok()?)));
+    match first {
+        tag::ACTOR => {
+            let (kind, actor_key) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+            Some(Meaning::Actor(kind, actor_key))
+        }
+        tag::REMINDER => rest.len().checked_sub(8).map(|_| Meaning::Reminder),
+        tag::REMINDER_DUE => {
+            let (kind, rest) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+            let (actor_key, name) = rest.split_once('\0')?;
+            Some(Meaning::ReminderDue(kind, actor_key, name))
+        }
+        tag::QUEUE_ENTRY => Some(Meaning::QueueEntry(std::str::from_utf8(rest).ok()?)),
+        tag::QUEUE_META => queue(rest).map(Meaning::QueueMeta),
+        tag::QUEUE_SETTINGS => queue(rest).map(Meaning::QueueSettings),
+        tag::LANE => Some(Meaning::Lane(queue(rest.get(..8)?)?, priority_of_lane(key)?)),
+        tag::MESSAGE => {
+            let (priority, arrival) = place_of(key)?;
+            let is_known = rest[8] == MessageState::Ready as u8;
+            is_known.then_some(Meaning::Message(queue(&rest[..8])?, priority, arrival))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,6 +326,33 @@ mod tests {
         assert!(!range.contains(&other));
         assert!(!range.clone().after(&place(0, 0)).contains(&place(0, 0)));
         assert!(range.after(&place(0, 0)).contains(&place(0, 1)));
+    }
+
+    #[test]
+    fn every_key_says_what_it_stands_for() {
+        let (queue, priority) = (QueueNo(9), Priority::default());
+        let keys = [
+            (actor("k", "a"), Meaning::Actor("k", "a")),
+            (reminder(5, "k", "a", "n"), Meaning::Reminder),
+            (reminder_due("k", "a", "n"), Meaning::ReminderDue("k", "a", "n")),
+            (queue_entry("q"), Meaning::QueueEntry("q")),
+            (queue_meta(queue), Meaning::QueueMeta(queue)),
+            (queue_settings(queue), Meaning::QueueSettings(queue)),
+            (lane(queue, priority), Meaning::Lane(queue, priority)),
+            (
+                message(queue, MessageState::Ready, priority, Arrival(4)),
+                Meaning::Message(queue, priority, Arrival(4)),
+            ),
+        ];
+        for (key, expected) in keys {
+            assert_eq!(meaning(&key), Some(expected));
+            assert_eq!(
+                meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(),
+                key.as_bytes()[0] == tag::QUEUE_ENTRY
+            );
+        }
+        assert_eq!(meaning(&Key::from_bytes(&[])), None);
+        assert_eq!(meaning(&Key::from_bytes(&[0x77, 1])), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Nothing here knows actors, tasks or sockets.
 
 mod batch;
+mod check;
 mod codec;
 #[cfg(feature = "test-util")]
 pub mod conformance;
@@ -23,6 +24,7 @@ pub mod record;
 mod sled_base;
 
 pub use batch::{Batch, Write};
+pub use check::{CheckReport, Problem, check};
 pub use codec::{CodecError, decode_state, encode_state};
 pub use embedded::{EmbeddedEngine, EmbeddedOptions};
 pub use engine::{

@@ -22,6 +22,7 @@ use crate::{
     embedded::{
         base::{Base, Bases, Changes, Cursor, Direction},
         failure::{corrupt, io_error, load_error},
+        manifest::base_name,
     },
 };
 
@@ -72,10 +73,6 @@ impl SledBases {
         base.sync_names().map_err(|error| io_error(&base.dir, error))?;
         Ok(base)
     }
-}
-
-fn base_name(number: u64) -> String {
-    format!("base-{number}")
 }
 
 /// The number of a store from the name of its directory.

@@ -18,6 +18,11 @@ const TITLE: &str = "lanekeeper data directory";
 /// Bytes of a manifest: always as many, so that it can be written in place.
 const BYTES: usize = 256;
 
+/// The name of a store's directory.
+pub(crate) fn base_name(number: u64) -> String {
+    format!("base-{number}")
+}
+
 /// What the data directory says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -25,6 +30,8 @@ pub(crate) struct Manifest {
     pub(crate) incarnation: u64,
     /// The number of the store in use.
     pub(crate) base: u64,
+    /// A batch that the store held when this was written: if it knows less, it is damaged.
+    pub(crate) checkpoint: u64,
 }
 
 impl Manifest {
@@ -46,12 +53,23 @@ impl Manifest {
         };
         let found = number("format").ok_or_else(|| corrupt(&path, 0, "it names no format"))?;
         format::check(&path, u32::try_from(found).unwrap_or(u32::MAX))?;
-        let manifest = number("incarnation").zip(number("base"));
-        let manifest = manifest.map(|(incarnation, base)| Self { incarnation, base });
-        match manifest {
+        let manifest = || {
+            let (incarnation, base) = (number("incarnation")?, number("base")?);
+            Some(Self { incarnation, base, checkpoint: number("checkpoint")? })
+        };
+        match manifest() {
             Some(manifest) if manifest.to_text() == text => Ok(Some(manifest)),
             _ => Err(corrupt(&path, 0, "its checksum does not match")),
         }
+    }
+
+    /// Refuses a store that knows less than it did.
+    pub(crate) fn check(self, disk: &dyn Disk, checkpointed: u64) -> Result<(), OpenError> {
+        if checkpointed >= self.checkpoint {
+            return Ok(());
+        }
+        let reason = format!("the store has lost batch {} and perhaps others", self.checkpoint);
+        Err(corrupt(&disk.path(&base_name(self.base)), 0, reason))
     }
 
     /// Replaces the manifest durably: after a crash there is the old one or the new one.
@@ -77,9 +95,12 @@ impl Manifest {
     }
 
     fn to_text(self) -> String {
-        let Self { incarnation, base } = self;
+        let Self { incarnation, base, checkpoint } = self;
         let format = format::NEWEST;
-        let body = format!("{TITLE}\nformat {format}\nincarnation {incarnation}\nbase {base}\n");
+        let body = format!(
+            "{TITLE}\nformat {format}\nincarnation {incarnation}\nbase {base}\n\
+             checkpoint {checkpoint}\n"
+        );
         let checksum = crc32fast::hash(body.as_bytes());
         let mut text = format!("{body}checksum {checksum:08x}\n");
         text.extend(std::iter::repeat_n('\n', BYTES.saturating_sub(text.len())));

@@ -43,6 +43,7 @@ impl Store {
         bases.remove_others(manifest.base)?;
         let overlay = Overlay::new(bases.open(manifest.base)?);
         let checkpointed = overlay.base().checkpointed();
+        manifest.check(&*disk, checkpointed)?;
         let listing = recovery::list(&*disk, checkpointed)?;
         let walked = replay(&*disk, &listing, &overlay, &options)?;
         let segments = Segments::new(disk, options.segment_bytes);
@@ -96,7 +97,7 @@ fn next_incarnation(disk: &dyn Disk) -> Result<Manifest, OpenError> {
         None if names.iter().any(|name| segment_id(name).is_some()) => {
             return Err(corrupt(&disk.path(MANIFEST), 0, "it is missing beside a journal"));
         }
-        None => Manifest { incarnation: 0, base: 1 },
+        None => Manifest { incarnation: 0, base: 1, checkpoint: 0 },
     };
     manifest.incarnation += 1;
     manifest.write(disk)?;

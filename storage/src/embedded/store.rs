@@ -211,8 +211,8 @@ impl Store {
             intake.seq
         };
         self.wait_durable(seq)?;
-        let turn = self.upkeep.lock();
-        drop(turn);
+        // Whoever does upkeep now may not have seen the last batches.
+        drop(self.upkeep.lock());
         if let Err(error) = self.do_upkeep() {
             tracing::warn!(%error, "the last checkpoint failed: the journal is replayed instead");
         }

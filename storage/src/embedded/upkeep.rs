@@ -7,6 +7,7 @@ use crate::{
     LoadError, Upkeep,
     embedded::{
         failure::{is_full, load_error},
+        manifest::Manifest,
         overlay::Frozen,
         segment::JOURNAL,
         store::Store,
@@ -41,11 +42,15 @@ impl Store {
     }
 
     fn do_what_is_due(&self) -> Result<Upkeep, LoadError> {
-        let is_idle = self.is_driven || self.is_idle.load(Ordering::Relaxed);
+        let is_closing = self.intake.lock().check_admission().is_err();
+        let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
         let mut done = self.checkpoint()?;
-        done.rewritten = self.rewrite_if_bloated(is_idle)?;
+        // An engine that closes leaves a large rewrite to the next incarnation.
+        if !is_closing {
+            done.rewritten = self.rewrite_if_bloated(is_idle)?;
+        }
         if is_idle || self.is_disk_full.load(Ordering::Relaxed) {
-            self.free_whole_journal().map_err(|error| self.journal_error(&error))?;
+            self.free_whole_journal()?;
         }
         if is_idle {
             self.trim().map_err(|error| self.journal_error(&error))?;
@@ -103,11 +108,12 @@ impl Store {
         if before <= allowed || !self.has_space_for(old.fold_needs_bytes(live)) {
             return Ok(None);
         }
-        let mut manifest = *self.manifest.lock();
-        manifest.base += 1;
-        let new = self.while_folding(|| self.bases.copy(&*old, manifest.base))?;
-        manifest.write(self.segments.disk())?;
-        *self.manifest.lock() = manifest;
+        let next = self.manifest.lock().base + 1;
+        let new = self.while_folding(|| self.bases.copy(&*old, next))?;
+        self.change_manifest(|manifest| {
+            manifest.base = next;
+            manifest.checkpoint = new.checkpointed();
+        })?;
         let after = new.disk_bytes();
         self.overlay.replace_base(new).retire();
         tracing::info!(before, after, live, "the store was rewritten");
@@ -123,19 +129,34 @@ impl Store {
         done
     }
 
-    /// Frees every segment, the one in use too, if the store has all that was handed over.
-    fn free_whole_journal(&self) -> io::Result<()> {
+    fn change_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), LoadError> {
+        let mut manifest = self.manifest.lock();
+        let mut changed = *manifest;
+        change(&mut changed);
+        changed.write(self.segments.disk())?;
+        *manifest = changed;
+        Ok(())
+    }
+
+    /// Frees every segment, the one in use too, if the store has all that was handed over. The
+    /// manifest then says how much that is, as no segment does any more.
+    fn free_whole_journal(&self) -> Result<(), LoadError> {
+        let through = self.overlay.base().checkpointed();
+        if self.segments.used_count() == 0 || self.intake.lock().journal_seq > through {
+            return Ok(());
+        }
+        self.change_manifest(|manifest| manifest.checkpoint = through)?;
         let ids = {
             let mut journal = self.journal.lock();
             let mut intake = self.intake.lock();
-            let through = self.overlay.base().checkpointed();
             if intake.journal_seq > through || !journal.leave_segment(through) {
                 return Ok(());
             }
             intake.room.end_segment();
             self.segments.used_ids()
         };
-        let spare_count = self.segments.free(&ids)?;
+        let freed = self.segments.free(&ids);
+        let spare_count = freed.map_err(|error| self.journal_error(&error))?;
         self.note_spares(spare_count);
         Ok(())
     }

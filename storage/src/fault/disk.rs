@@ -10,7 +10,10 @@ use fastrand::Rng;
 use parking_lot::Mutex;
 
 use super::{base::Stores, files::Files};
-use crate::embedded::disk::{Disk, DiskFile};
+use crate::embedded::{
+    base::Bases,
+    disk::{Disk, DiskFile},
+};
 
 /// What ends the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,14 @@ impl FaultDisk {
             found.stores.lose_power(&mut rng);
         }
         Self { state: Arc::new(Mutex::new(found)) }
+    }
+
+    /// Verifies what is on the disk, as [`check`](crate::check) does a data directory.
+    ///
+    /// # Errors
+    /// As [`check`](crate::check).
+    pub fn check(&self) -> Result<crate::CheckReport, crate::OpenError> {
+        crate::check::check_disk(self, |number| Bases::open(self, number))
     }
 
     /// The names of all files, sorted.
