@@ -113,7 +113,8 @@ impl Node {
 
     /// Ends the node in order: stops admission, finishes turns, passivates every actor, flushes
     /// and closes the store. Waits for turns until `deadline`; the store is closed in any case.
-    /// Dropping the future stops admission and leaves the rest to the drop of the node.
+    /// Dropping the future stops admission and leaves the rest to the drop of the node. The data
+    /// directory can be opened again once every handle of this node is dropped.
     ///
     /// # Errors
     /// [`ShutdownError`]. Nothing acknowledged is lost in either case.

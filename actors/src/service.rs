@@ -153,9 +153,10 @@ async fn keep_up(runtime: Weak<Runtime>) {
     let Some(engine) = runtime.upgrade().map(|runtime| Arc::clone(runtime.store.engine())) else {
         return;
     };
+    let worker = UpkeepWorker::start(Arc::clone(&engine));
     loop {
         std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
-        let done = upkeep_in_background(Arc::clone(&engine)).await;
+        let done = worker.run().await;
         let Some(runtime) = runtime.upgrade() else { return };
         match done {
             Ok(upkeep) => runtime.events.emit(|| Event::Upkeep(upkeep)),
@@ -170,20 +171,38 @@ async fn keep_up(runtime: Weak<Runtime>) {
 /// How far upkeep stands back behind turns and commits when the processors are busy.
 const UPKEEP_NICENESS: i32 = 10;
 
-/// Runs upkeep on a thread of its own, which yields to everything that somebody waits for.
-async fn upkeep_in_background(engine: Arc<dyn Engine>) -> Result<Upkeep, LoadError> {
-    let (sender, receiver) = oneshot::channel();
-    let work = move || {
-        // Only a wish: where it is refused, upkeep runs like everything else.
-        let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
-        let _ = sender.send(engine.upkeep());
-    };
-    let thread = thread::Builder::new().name("lanekeeper-upkeep".to_owned()).spawn(work);
-    thread.map_err(|error| LoadError::Io(error.to_string().into()))?;
-    receiver.await.unwrap_or_else(|_| Err(LoadError::Io("upkeep panicked".into())))
+/// A thread for upkeep alone, which yields to everything that somebody waits for. It is one thread
+/// for all of it: what the store allocates outlives the call, and threads that end leave their
+/// memory scattered.
+struct UpkeepWorker(mpsc::Sender<oneshot::Sender<Result<Upkeep, LoadError>>>);
+
+impl UpkeepWorker {
+    fn start(engine: Arc<dyn Engine>) -> Self {
+        let (orders, taken) = mpsc::channel::<oneshot::Sender<_>>();
+        let work = move || {
+            // Only a wish: where it is refused, upkeep runs like everything else.
+            let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
+            for done in taken {
+                let _ = done.send(engine.upkeep());
+            }
+        };
+        let thread = thread::Builder::new().name("lanekeeper-upkeep".to_owned()).spawn(work);
+        if let Err(error) = thread {
+            tracing::error!(%error, "the thread for upkeep could not be started");
+        }
+        Self(orders)
+    }
+
+    async fn run(&self) -> Result<Upkeep, LoadError> {
+        let (done, is_done) = oneshot::channel();
+        let ended = || LoadError::Io("the thread for upkeep has ended".into());
+        self.0.send(done).map_err(|_| ended())?;
+        is_done.await.unwrap_or_else(|_| Err(ended()))
+    }
 }
 
 /// Does the engine's upkeep now if it is due: for tests.
+#[cfg(feature = "test-util")]
 pub(crate) fn keep_up_once(engine: &dyn Engine) -> Result<(), LoadError> {
     engine.upkeep().map(drop)
 }

@@ -78,8 +78,8 @@ impl Segments {
         spare_name(files.next_spare)
     }
 
-    /// Takes over files of which nothing is needed: as prepared ones, or away with them. Returns how
-    /// many are kept.
+    /// Takes over files of which nothing is needed: as prepared ones, or away with them. Returns
+    /// how many are kept.
     pub(crate) fn recycle(&self, names: &[String]) -> io::Result<u64> {
         let mut spares = Vec::new();
         for name in names {

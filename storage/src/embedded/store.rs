@@ -171,7 +171,7 @@ impl Store {
     /// Ends all acknowledgements: what is on the disk is not known any more.
     pub(crate) fn poison(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
-        tracing::error!(%reason, "the engine is poisoned: nothing is acknowledged until it reopens");
+        tracing::error!(%reason, "poisoned: nothing is acknowledged until the engine is reopened");
         {
             let mut intake = self.intake.lock();
             intake.admission = Admission::Poisoned(reason.clone());
