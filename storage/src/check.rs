@@ -139,8 +139,9 @@ impl fmt::Display for CheckReport {
     }
 }
 
-/// Verifies a data directory that nobody has open: its manifest, the checksums of its journal, every
-/// record in the store and the journal, and that the counts of queues agree with their messages.
+/// Verifies a data directory that nobody has open: its manifest, the checksums of its journal,
+/// every record in the store and the journal, and that the counts of queues agree with their
+/// messages.
 ///
 /// The directory is left as it is, but for the lock file. The store cannot be opened without being
 /// written to, so a copy of it is made in the system's directory for temporary files, which has to

@@ -98,8 +98,8 @@ impl Store {
         (0..count).for_each(|_| intake.room.spare_ready());
     }
 
-    /// Copies what is alive into a fresh store when the present one takes much more than that. Under
-    /// load it has to take even more: nothing is folded in meanwhile.
+    /// Copies what is alive into a fresh store when the present one takes much more than that.
+    /// Under load it has to take even more: nothing is folded in meanwhile.
     fn rewrite_if_bloated(&self, is_idle: bool) -> Result<Option<(u64, u64)>, LoadError> {
         let old = self.overlay.base();
         let (before, live) = (old.disk_bytes(), old.live_bytes());
