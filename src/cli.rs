@@ -15,6 +15,7 @@ Exit codes:
   1    failed: the server refused, or could not be reached
   2    usage: a flag or a setting is wrong
   3    could not start: the address or the data directory cannot be had
+  6    verification failed: `check` found something wrong
   130  interrupted by Ctrl-C";
 
 const SERVE_HELP: &str = "\
@@ -50,6 +51,15 @@ Examples:
   lanekeeper pop orders --depth 10
   lanekeeper pop orders --wait 30s --json";
 
+const CHECK_HELP: &str = "\
+Verifies the checksums of the journal, every record of the store, and that the counts of queues
+agree with their messages. Nothing in the directory is changed; a copy of the store is made in the
+directory for temporary files meanwhile. Exits 6 if something is wrong.
+
+Examples:
+  lanekeeper check ./lanekeeper-data
+  lanekeeper check ./lanekeeper-data --json";
+
 /// Durable priority queues: a server, and commands that talk to it.
 #[derive(Debug, Parser)]
 #[command(name = "lanekeeper", version, after_help = AFTER_HELP)]
@@ -79,6 +89,9 @@ pub(crate) enum Command {
     Stats(Stats),
     /// List the queues there are
     Queues(Queues),
+    /// Verify a data directory that nobody has open
+    #[command(after_help = CHECK_HELP)]
+    Check(Check),
 }
 
 /// `serve`
@@ -212,6 +225,20 @@ pub(crate) struct Queues {
     pub(crate) limit: Option<usize>,
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The data directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print the report as JSON
+    #[arg(
+        long, env = "LANEKEEPER_JSON", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) json: bool,
 }
 
 #[cfg(test)]

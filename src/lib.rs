@@ -38,11 +38,11 @@
 pub mod server;
 
 pub use lanekeeper_actors::{
-    ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, Clock, CommitError,
-    Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler, ID_LENGTH_MAX,
-    InvalidId, LoadError, ManualSleep, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted,
-    OpenError, Origin, Promise, Reminder, ReminderError, Request, ShutdownError, Sleep, Store,
-    Turn, Unknown, VirtualActor, check_id, decode_state, queue,
+    ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, CheckReport, Clock,
+    CommitError, Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler,
+    ID_LENGTH_MAX, InvalidId, LoadError, ManualSleep, Node as Lanekeeper, NodeBuilder, NodeStatus,
+    NotExecuted, OpenError, Origin, Promise, Reminder, ReminderError, Request, ShutdownError,
+    Sleep, Store, Turn, Unknown, VirtualActor, check, check_id, decode_state, queue,
 };
 /// Makes a [`serde_json::Value`] in place, to be pushed.
 pub use serde_json::json;

@@ -38,7 +38,7 @@ pub use error::{ActivateError, AskError, NotExecuted, Unknown};
 pub use event::{Event, EventError, EventReceiver};
 pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
 pub use lanekeeper_storage::{
-    CommitError, Durability, EngineStatus, LoadError, OpenError, decode_state,
+    CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, check, decode_state,
 };
 pub use node::{Node, NodeStatus, ShutdownError};
 pub use node_builder::NodeBuilder;

@@ -12,6 +12,8 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// The address or the data directory cannot be had.
 pub(super) const NOT_STARTED: u8 = 3;
+/// `check` found something wrong.
+pub(super) const DAMAGED: u8 = 6;
 /// Ended by Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;
 

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod backend;
+mod check;
 mod embedded;
 mod failure;
 mod http;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Purge(args) => purge::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Queues(args) => queues::run(&args),
+        Command::Check(args) => check::run(&args),
     };
     match done {
         Ok(exit_code) => ExitCode::from(exit_code),

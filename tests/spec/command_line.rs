@@ -1,12 +1,16 @@
 //! The commands: against a server, and on a data directory.
 
-use std::process::Command;
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
 use crate::support::{
     http::TestServer,
-    process::{Ended, lanekeeper, run, run_with},
+    process::{Ended, Serving, lanekeeper, run, run_with},
 };
 
 /// A command that talks to a server.
@@ -145,6 +149,35 @@ fn a_data_directory_is_opened_without_a_server() {
 }
 
 #[test]
+fn a_data_directory_is_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let check = |args: &[&str]| run(lanekeeper(["check", data].iter().chain(args)));
+    assert!(check(&[]).failed(3).contains(data));
+    run(lanekeeper(["push", "q", "{}", r#"{"n":2}"#, "--data", data])).ok();
+    let report = json_of(check(&["--json"]).ok());
+    assert_eq!((&report["sound"], &report["problems"]), (&json!(true), &json!([])));
+    assert_eq!((&report["queues"], &report["messages"]), (&json!(1), &json!(2)));
+    assert!(check(&[]).ok().ends_with("sound\n"));
+    let serving = Serving::start(lanekeeper(["serve", "--listen", "127.0.0.1:0", "--data", data]));
+    assert!(check(&[]).failed(3).contains("in use"));
+    for _ in 0..3 {
+        let push = ["push", "q", "{}", "--server", &serving.url];
+        run(lanekeeper(push)).ok();
+    }
+    // Killed, so that what was pushed is in the journal still, the beginning of which is damaged.
+    drop(serving);
+    for entry in fs::read_dir(dir.path().join("journal")).unwrap() {
+        let mut file = OpenOptions::new().write(true).open(entry.unwrap().path()).unwrap();
+        file.write_all(&[0xff; 64]).unwrap();
+    }
+    let ended = check(&[]);
+    assert_eq!(ended.code, Some(6), "{ended:?}");
+    assert!(ended.stdout.contains("problem: "), "{ended:?}");
+    assert_eq!(json_of(&check(&["--json"]).stdout)["sound"], false);
+}
+
+#[test]
 fn a_closed_pipe_is_no_panic() {
     let server = TestServer::start();
     ok(&server, &["push", "q", "{}"]);
@@ -161,7 +194,7 @@ fn a_closed_pipe_is_no_panic() {
 #[test]
 fn help_teaches() {
     let help = run(lanekeeper(["--help"]));
-    for word in ["serve", "push", "pop", "peek", "purge", "stats", "queues", "130"] {
+    for word in ["serve", "push", "pop", "peek", "purge", "stats", "queues", "check", "130"] {
         assert!(help.ok().contains(word), "{word}");
     }
     let help = run(lanekeeper(["serve", "--help"]));

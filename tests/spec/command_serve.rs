@@ -1,11 +1,17 @@
 //! `lanekeeper serve`: its settings, its one line, its orderly end.
 
-use std::{fs, path::Path, process::Command, thread};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::Path,
+    process::Command,
+    thread,
+};
 
 use rustix::process::Signal;
 
 use crate::support::{
-    http::{Reply, agent, send},
+    http::{Reply, agent, connect, send},
     process::{Serving, lanekeeper, run},
 };
 
@@ -66,6 +72,21 @@ fn a_drain_answers_those_who_wait_and_loses_nothing_acknowledged() {
     assert_eq!(serving.wait().code, Some(0));
     let serving = Serving::start(serve(dir.path()));
     assert_eq!(get(&serving, "/queue/q/stats").ok()["ready"], 20);
+}
+
+#[test]
+fn an_idle_connection_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = serve(dir.path());
+    command.args(["--drain-timeout", "1h"]);
+    let serving = Serving::start(command);
+    let mut idle = connect(serving.url.strip_prefix("http://").unwrap().parse().unwrap());
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let mut answer = [0; 1024];
+    assert!(idle.read(&mut answer).unwrap() > 0);
+    serving.signal(Signal::TERM);
+    assert_eq!(idle.read(&mut answer).unwrap(), 0, "it is closed");
+    assert_eq!(serving.wait().code, Some(0));
 }
 
 #[test]

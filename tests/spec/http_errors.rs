@@ -1,11 +1,12 @@
 //! Every error is a problem document, and says what a client can do about it.
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::Arc, thread};
 
 use lanekeeper::{
     Lanekeeper,
     server::{ServerOptions, Token},
 };
+use lanekeeper_storage::{CommitSeq, Engine, Failure, FaultEngine};
 
 use crate::support::{
     engine::StubbornEngine,
@@ -104,17 +105,33 @@ fn a_full_disk_is_told_and_is_not_for_ever() {
 }
 
 #[test]
-fn a_broken_disk_is_told_from_a_refusal_and_ends_readiness() {
+fn an_outcome_that_nobody_knows_is_told_as_such() {
     let engine = Arc::new(StubbornEngine::default());
     let server = on(&engine);
     server.post("/queue/q/push", ITEM).ok();
     engine.hold_up();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let pushing = scope.spawn(|| server.post("/queue/q/push", ITEM));
-        // The push is on its way to the disk or will find it broken: it is answered in any case.
+        while engine.handed_over() < CommitSeq(2) {
+            thread::yield_now();
+        }
         engine.break_down();
-        let status = pushing.join().unwrap().status;
-        assert_eq!(status, 500);
+        pushing.join().unwrap().refused(500, "outcome_unknown");
     });
     server.post("/queue/q/push", ITEM).refused(500, "store_poisoned");
+}
+
+#[test]
+fn a_failed_fsync_ends_health_until_the_store_is_opened_again() {
+    let engine = Arc::new(FaultEngine::new(1));
+    let disk = engine.disk().clone();
+    let server = TestServer::on(options(), |_| Lanekeeper::builder().start(engine).unwrap());
+    server.post("/queue/q/push", ITEM).ok();
+    disk.fail_after(0, Failure::Io);
+    assert_eq!(server.post("/queue/q/push", ITEM).status, 500);
+    server.post("/queue/q/push", ITEM).refused(500, "store_poisoned");
+    server.get("/health").refused(503, "store_poisoned");
+    server.get("/health/ready").refused(503, "store_poisoned");
+    server.get("/health/live").ok();
+    assert!(server.get("/metrics").body.contains("lanekeeper_store_poisoned 1\n"));
 }

@@ -1,0 +1,49 @@
+//! `lanekeeper check`: verifies a data directory that nobody has open.
+
+use lanekeeper::CheckReport;
+use serde_json::{Value, json};
+
+use super::{
+    Failure,
+    failure::{DAMAGED, DONE},
+    output::Output,
+};
+use crate::cli;
+
+/// Reads everything there is and reports what is wrong.
+pub(crate) fn run(args: &cli::Check) -> Result<u8, Failure> {
+    let report = lanekeeper::check(&args.dir).map_err(Failure::not_started)?;
+    let mut output = Output::new();
+    if args.json {
+        output.json(&json_of(&report))?;
+    } else {
+        output.line(report.to_string())?;
+    }
+    output.flush()?;
+    Ok(if report.is_sound() { DONE } else { DAMAGED })
+}
+
+fn json_of(report: &CheckReport) -> Value {
+    let problems = report.problems.iter();
+    let problems = problems.map(|problem| json!({"place": problem.place, "what": problem.what}));
+    let torn = report.torn_tail.as_ref();
+    let torn = torn.map(|(path, offset)| json!({"file": path, "offset": offset}));
+    json!({
+        "sound": report.is_sound(),
+        "problems": problems.collect::<Vec<_>>(),
+        "problem_count": report.problem_count,
+        "queues": report.queue_count,
+        "messages": report.message_count,
+        "actors": report.actor_count,
+        "reminders": report.reminder_count,
+        "records": report.record_count,
+        "record_bytes": report.record_bytes,
+        "store_bytes": report.store_bytes,
+        "journal_segments": report.segment_count,
+        "journal_groups": report.group_count,
+        "journal_batches": report.batch_count,
+        "journal_bytes": report.journal_bytes,
+        "torn_tail": torn,
+        "incarnation": report.incarnation,
+    })
+}
