@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use crate::{
         failure::{corrupt, io_error, load_error},
         manifest::base_name,
     },
+    pace::Moment,
 };
 
 const META_TREE: &str = "meta";
@@ -31,6 +33,8 @@ const CHECKPOINT: &str = "checkpoint";
 /// Changes between two calls of `pause`, and entries between two flushes of a copy.
 const STEP_COUNT: u64 = 4_096;
 
+/// How long threads of a store that was closed are waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What sled may write beside the changes themselves: it takes its log in segments, and rewrites
 /// pages when it splits or merges them.
 const FOLD_FREE_BYTES: u64 = 16 << 20;
@@ -53,7 +57,8 @@ impl SledBases {
             .cache_capacity(self.cache_bytes)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
-        let opened = config.open().and_then(|db| db.open_tree(META_TREE).map(|meta| (db, meta)));
+        let opened = open_unlocked(&config);
+        let opened = opened.and_then(|db| db.open_tree(META_TREE).map(|meta| (db, meta)));
         let (db, meta) = opened.map_err(|error| open_error(&dir, error))?;
         let recorded = meta.get(CHECKPOINT).map_err(|error| open_error(&dir, error))?;
         let numbers = match recorded {
@@ -300,6 +305,22 @@ impl Drop for SledBase {
             && let Err(error) = fs::remove_dir_all(&self.dir)
         {
             tracing::warn!(dir = %self.dir.display(), %error, "a replaced store was not removed");
+        }
+    }
+}
+
+/// Opens a store. The directory's own lock is held, so that if sled finds its file locked, then by
+/// threads of an engine that was dropped a moment ago: they are waited for.
+fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
+    let began = Moment::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if began.elapsed() < LOCK_WAIT && error.to_string().contains("acquire lock") =>
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            opened => return opened,
         }
     }
 }
