@@ -30,7 +30,7 @@ use crate::{
 
 const META_TREE: &str = "meta";
 const CHECKPOINT: &str = "checkpoint";
-/// Changes between two calls of `pause`, and entries between two flushes of a copy.
+/// Entries between two calls of `pause`.
 const STEP_COUNT: u64 = 4_096;
 
 /// How long threads of a store that was closed are waited for.
@@ -90,17 +90,26 @@ impl Bases for SledBases {
         Ok(Arc::new(self.open_sled(number)?))
     }
 
-    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError> {
+    fn copy(
+        &self,
+        from: &dyn Base,
+        to: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Arc<dyn Base>, LoadError> {
         let dir = self.dir.join(base_name(to));
         if dir.exists() {
             fs::remove_dir_all(&dir).map_err(|error| load_error(&dir, &error))?;
         }
         let copy = self.open_sled(to)?;
-        let mut live_bytes = 0;
+        let (mut live_bytes, mut count) = (0, 0_u64);
         let mut entries = from.all();
         while entries.key()?.is_some() {
             if let Some((key, value)) = entries.entry() {
                 live_bytes += entry_bytes(key.as_bytes().len(), value.len());
+                count += 1;
+                if count % STEP_COUNT == 0 {
+                    pause();
+                }
                 let inserted = copy.open().db.insert(key.as_bytes(), &*value);
                 inserted.map_err(|error| copy.failed(error))?;
             }

@@ -64,8 +64,13 @@ pub(crate) trait Base: Send + Sync {
 pub(crate) trait Bases: Send + Sync {
     /// Opens a store, or makes an empty one.
     fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
-    /// Copies what is alive in a store into a fresh one, durably.
-    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError>;
+    /// Copies what is alive in a store into a fresh one, durably. Calls `pause` now and then.
+    fn copy(
+        &self,
+        from: &dyn Base,
+        to: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Arc<dyn Base>, LoadError>;
     /// Removes every store but this one; they are what an interrupted rewrite left.
     fn remove_others(&self, keep: u64) -> Result<(), OpenError>;
 }

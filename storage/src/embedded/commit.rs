@@ -137,6 +137,15 @@ impl Store {
         loop {
             let flush_in = rhythm.flush_in(self.options.flush_interval);
             let is_flush_due = flush_in == Some(Duration::ZERO);
+            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held;
+            let recheck_in = rhythm.recheck_in().filter(|_| rechecks);
+            if recheck_in == Some(Duration::ZERO) {
+                rhythm.rechecked_at = Moment::now();
+                self.bell.ring();
+                if rhythm.is_held {
+                    return Some(false);
+                }
+            }
             let has_group = !rhythm.is_held && intake.has_untaken();
             if !rhythm.is_failed && (has_group || intake.wants_sync || is_flush_due) {
                 let wants_sync = std::mem::take(&mut intake.wants_sync);
@@ -152,23 +161,14 @@ impl Store {
                 self.bell.ring();
                 continue;
             }
-            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held;
-            let recheck_in = (rechecks && !rhythm.is_failed).then_some(FULL_RECHECK);
             intake.is_asleep = true;
-            let is_over = match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
-                Some(timeout) => self.work.wait_for(&mut intake, timeout).timed_out(),
-                None => {
-                    self.work.wait(&mut intake);
-                    false
+            match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
+                Some(timeout) => {
+                    self.work.wait_for(&mut intake, timeout);
                 }
-            };
-            intake.is_asleep = false;
-            if is_over && recheck_in.is_some() {
-                self.bell.ring();
-                if rhythm.is_held {
-                    return Some(false);
-                }
+                None => self.work.wait(&mut intake),
             }
+            intake.is_asleep = false;
         }
     }
 
@@ -193,6 +193,8 @@ struct Rhythm {
     /// When the oldest batch not fsynced was written.
     unsynced_since: Option<Moment>,
     busy_at: Moment,
+    /// When somebody was last called to look at the disk again.
+    rechecked_at: Moment,
     is_idle: bool,
     /// Whether a group waits for a segment.
     is_held: bool,
@@ -206,6 +208,7 @@ impl Rhythm {
         Self {
             unsynced_since: None,
             busy_at: Moment::now(),
+            rechecked_at: Moment::now(),
             is_idle: false,
             is_held: false,
             is_failed: false,
@@ -224,6 +227,10 @@ impl Rhythm {
 
     fn flush_in(&self, interval: Duration) -> Option<Duration> {
         self.unsynced_since.map(|since| since.until(interval))
+    }
+
+    fn recheck_in(&self) -> Option<Duration> {
+        (!self.is_failed).then(|| self.rechecked_at.until(FULL_RECHECK))
     }
 
     fn idle_in(&self, after: Duration) -> Option<Duration> {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
     task::{Context, Poll},
@@ -29,7 +30,7 @@ pub struct EmbeddedEngine {
     store: Arc<Store>,
     commits: Mutex<Option<JoinHandle<()>>>,
     /// Locked as long as it is open.
-    _lock: fs::File,
+    _lock: Option<fs::File>,
 }
 
 impl EmbeddedEngine {
@@ -44,12 +45,31 @@ impl EmbeddedEngine {
         let lock = lock(dir)?;
         let bases = SledBases::new(dir, options.bounded().cache_bytes);
         let disk = Arc::new(FsDisk::new(dir));
-        let store = Arc::new(Store::open(disk, Box::new(bases), options, false)?);
+        Self::start(Store::open(disk, Box::new(bases), options, false)?, Some(lock))
+    }
+
+    /// Opens what is on a disk that can be made to fail. Unlike in a
+    /// [`FaultEngine`](crate::FaultEngine), the commit thread is there and runs when it likes.
+    ///
+    /// # Errors
+    /// As [`EmbeddedEngine::open`].
+    #[cfg(feature = "test-util")]
+    pub fn open_on(disk: &crate::FaultDisk, options: EmbeddedOptions) -> Result<Self, OpenError> {
+        let bases = Box::new(disk.clone());
+        Self::start(Store::open(Arc::new(disk.clone()), bases, options, false)?, None)
+    }
+
+    fn start(store: Store, lock: Option<fs::File>) -> Result<Self, OpenError> {
+        let store = Arc::new(store);
         let commits = std::thread::Builder::new().name("lanekeeper-commit".into()).spawn({
             let store = store.clone();
-            move || store.run_commits()
+            move || {
+                if catch_unwind(AssertUnwindSafe(|| store.run_commits())).is_err() {
+                    store.poison("the commit thread panicked");
+                }
+            }
         });
-        let commits = commits.map_err(|error| io_error(dir, error))?;
+        let commits = commits.map_err(|error| io_error(&store.segments.disk().path(""), error))?;
         Ok(Self { store, commits: Mutex::new(Some(commits)), _lock: lock })
     }
 
@@ -59,10 +79,9 @@ impl EmbeddedEngine {
             intake.is_stopping = true;
             self.store.wake_commit(&mut intake);
         }
-        if let Some(commits) = self.commits.lock().take()
-            && commits.join().is_err()
-        {
-            self.store.poison("the commit thread panicked");
+        if let Some(commits) = self.commits.lock().take() {
+            // It catches its own panics.
+            let _ = commits.join();
         }
     }
 }

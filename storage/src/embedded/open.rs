@@ -8,7 +8,7 @@ use std::sync::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    OpenError,
+    CommitSeq, OpenError,
     embedded::{
         base::Bases,
         bell::Bell,
@@ -124,7 +124,7 @@ fn replay(
                 overlay.apply(writes);
             }
             if overlay.bytes() > options.overlay_bytes_soft().max(1 << 20) {
-                let frozen = overlay.freeze(seq);
+                let frozen = overlay.freeze(seq, CommitSeq::ZERO);
                 base.fold(&frozen.changes, seq, &mut || ()).map_err(|error| {
                     io_error(&disk.path(""), std::io::Error::other(error.to_string()))
                 })?;

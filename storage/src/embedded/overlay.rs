@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::{
-    Key, LoadError, Write,
+    CommitSeq, Key, LoadError, Write,
     embedded::base::{Base, Changes},
 };
 
@@ -30,8 +30,9 @@ const DELETED_BYTES: u64 = 384;
 /// Changes on their way into the store.
 pub(crate) struct Frozen {
     pub(crate) changes: Changes,
-    /// The number of the last batch in it.
+    /// The journal's number of the last batch in it, and the last commit.
     pub(crate) through: u64,
+    pub(crate) seq: CommitSeq,
     pub(crate) bytes: u64,
 }
 
@@ -100,9 +101,9 @@ impl Overlay {
         base.get(key)
     }
 
-    /// Moves the active changes to where a checkpoint takes them; `through` is the number of the
-    /// last batch applied. If earlier ones are still there, they come first.
-    pub(crate) fn freeze(&self, through: u64) -> Arc<Frozen> {
+    /// Moves the active changes to where a checkpoint takes them; `through` and `seq` are
+    /// those of the last batch applied. If earlier ones are still there, they come first.
+    pub(crate) fn freeze(&self, through: u64, seq: CommitSeq) -> Arc<Frozen> {
         let mut layers = self.layers.write();
         if let Some(frozen) = &layers.frozen {
             return frozen.clone();
@@ -110,7 +111,7 @@ impl Overlay {
         let changes = std::mem::take(&mut layers.active);
         let bytes = std::mem::take(&mut layers.active_bytes);
         self.active_bytes.store(0, Ordering::Relaxed);
-        let frozen = Arc::new(Frozen { changes, through, bytes });
+        let frozen = Arc::new(Frozen { changes, through, seq, bytes });
         layers.frozen = Some(frozen.clone());
         frozen
     }

@@ -83,8 +83,11 @@ impl Store {
             return Ok(intake.number());
         }
         self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
+        let was_refusing = intake.wants_space;
         if let Err(refusal) = intake.gather(&batch, bytes, durability) {
-            self.wake_commit(&mut intake);
+            if !was_refusing {
+                self.wake_commit(&mut intake);
+            }
             drop(intake);
             self.note_disk_full(true);
             return Err(refusal);

@@ -60,16 +60,16 @@ impl Store {
 
     /// Folds what the overlay holds into the store and frees the journal before it.
     fn checkpoint(&self) -> Result<Upkeep, LoadError> {
-        let (frozen, seq) = {
+        let frozen = {
             let intake = self.intake.lock();
-            (self.overlay.freeze(intake.journal_seq), intake.seq)
+            self.overlay.freeze(intake.journal_seq, intake.seq)
         };
         let base = self.overlay.base();
         if frozen.changes.is_empty() && frozen.through == base.checkpointed() {
             self.overlay.thaw();
             return Ok(Upkeep::default());
         }
-        if let Err(error) = self.wait_durable(seq) {
+        if let Err(error) = self.wait_durable(frozen.seq) {
             return Err(LoadError::Io(error.to_string().into()));
         }
         if !self.has_space_for(base.fold_needs_bytes(frozen.bytes)) {
@@ -83,7 +83,7 @@ impl Store {
         self.note_spares(spare_count);
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(through = frozen.through, folded_count, "checkpoint");
-        Ok(Upkeep { checkpoint: Some(seq), folded_count, ..Upkeep::default() })
+        Ok(Upkeep { checkpoint: Some(frozen.seq), folded_count, ..Upkeep::default() })
     }
 
     fn fold(&self, frozen: &Frozen) -> Result<u64, LoadError> {
@@ -109,7 +109,8 @@ impl Store {
             return Ok(None);
         }
         let next = self.manifest.lock().base + 1;
-        let new = self.while_folding(|| self.bases.copy(&*old, next))?;
+        let new =
+            self.while_folding(|| self.bases.copy(&*old, next, &mut || self.look_at_space()))?;
         self.change_manifest(|manifest| {
             manifest.base = next;
             manifest.checkpoint = new.checkpointed();

@@ -80,7 +80,12 @@ impl Bases for FaultDisk {
         Ok(Arc::new(FaultBase::new(self, number)))
     }
 
-    fn copy(&self, from: &dyn Base, to: u64) -> Result<Arc<dyn Base>, LoadError> {
+    fn copy(
+        &self,
+        from: &dyn Base,
+        to: u64,
+        pause: &mut dyn FnMut(),
+    ) -> Result<Arc<dyn Base>, LoadError> {
         let mut copy = Simulated::default();
         let mut entries = from.all();
         while entries.key()?.is_some() {
@@ -89,6 +94,7 @@ impl Bases for FaultDisk {
             }
             entries.pass();
         }
+        pause();
         copy.current.checkpointed = from.checkpointed();
         copy.durable = copy.current.clone();
         let mut state = self.state.lock();

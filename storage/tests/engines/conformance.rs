@@ -3,13 +3,18 @@
 use std::{cell::RefCell, sync::Arc};
 
 use lanekeeper_storage::{
-    EmbeddedEngine, EmbeddedOptions, Engine, FaultEngine, MemoryEngine, conformance_suite,
+    EmbeddedEngine, EmbeddedOptions, Engine, FaultDisk, FaultEngine, MemoryEngine,
+    conformance_suite,
 };
 
 use crate::embedded::small;
 
 conformance_suite!(memory, || Arc::new(MemoryEngine::new()) as Arc<dyn Engine>);
 conformance_suite!(fault, || Arc::new(FaultEngine::new(7)) as Arc<dyn Engine>);
+conformance_suite!(embedded_in_memory, || {
+    let engine = EmbeddedEngine::open_on(&FaultDisk::new(8), FaultEngine::options());
+    Arc::new(engine.unwrap()) as Arc<dyn Engine>
+});
 conformance_suite!(embedded, || in_new_dir(small()));
 conformance_suite!(embedded_that_is_always_due, || {
     in_new_dir(EmbeddedOptions { overlay_bytes: 0, ..small() })

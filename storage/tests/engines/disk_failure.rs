@@ -2,11 +2,14 @@
 
 use fastrand::Rng;
 use lanekeeper_storage::{
-    Batch, CommitError, Crash, Durability, Engine, Failure, FaultDisk, FaultEngine, Fence, Key,
-    conformance::wait_committed,
+    Batch, CommitError, CommitSeq, Crash, Durability, EmbeddedEngine, Engine, Failure, FaultDisk,
+    FaultEngine, Fence, Key, ShardNo, conformance::wait_committed,
 };
 
-use crate::history::{History, claim, reopen};
+use crate::{
+    embedded::await_upkeep,
+    history::{History, claim, reopen},
+};
 
 const STEPS: usize = 14;
 
@@ -45,8 +48,7 @@ fn fail_once_everywhere(seed: u64, failure: Failure) {
 
 /// An engine that is poisoned says so to everybody, and still reads.
 fn check_poisoned(engine: &FaultEngine, told: &str) {
-    let fence =
-        Fence { shard: lanekeeper_storage::ShardNo(1), epoch: lanekeeper_storage::Epoch(1) };
+    let fence = Fence { shard: ShardNo(1), epoch: lanekeeper_storage::Epoch(1) };
     for durability in [Durability::Memory, Durability::Relaxed, Durability::Durable] {
         let refused = engine.commit(fence, Batch::new(), durability);
         assert!(matches!(refused, Err(CommitError::Poisoned(_))), "{told}: {refused:?}");
@@ -165,6 +167,57 @@ fn a_checkpoint_makes_room_on_a_disk_that_stays_full() {
     }
     let engine = reopen(&disk.crash(Crash::PowerCut)).unwrap();
     assert!(engine.get(&Key::from_bytes(b"00010")).unwrap().is_some());
+}
+
+#[test]
+fn service_resumes_by_itself_when_space_returns() {
+    let disk = FaultDisk::new(12);
+    disk.resize(2 << 20);
+    let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
+    let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
+    disk.resize(disk.used_bytes());
+    let mut last = CommitSeq::ZERO;
+    let refused = loop {
+        match engine.commit(fence, put("same", 900), Durability::Durable) {
+            Ok(seq) => last = seq,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, CommitError::DiskFull), "{refused}");
+    assert!(engine.status().is_disk_full);
+    wait_committed(&engine, last, Durability::Durable).unwrap();
+    disk.resize(64 << 20);
+    while engine.status().is_disk_full {
+        await_upkeep(&engine);
+    }
+    let seq = engine.commit(fence, put("same", 901), Durability::Durable).unwrap();
+    wait_committed(&engine, seq, Durability::Durable).unwrap();
+}
+
+#[test]
+fn a_failed_fsync_poisons_whoever_waits_in_another_thread() {
+    let disk = FaultDisk::new(13);
+    let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
+    let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
+    let first = engine.commit(fence, put("a", 9), Durability::Durable).unwrap();
+    wait_committed(&engine, first, Durability::Durable).unwrap();
+    disk.fail_after(1, Failure::Io);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let waits = (0..4).map(|_| {
+            scope.spawn(|| {
+                let seq = engine.commit(fence, put("b", 9), Durability::Durable)?;
+                wait_committed(&engine, seq, Durability::Durable)
+            })
+        });
+        let waits: Vec<_> = waits.collect();
+        waits.into_iter().map(|wait| wait.join().unwrap()).collect()
+    });
+    for answer in answers {
+        assert!(matches!(answer, Err(CommitError::Poisoned(_))), "{answer:?}");
+    }
+    drop(engine);
+    let engine = reopen(&disk.crash(Crash::PowerCut)).unwrap();
+    assert!(engine.get(&Key::from_bytes(b"a")).unwrap().is_some());
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn what_was_committed_is_there_after_a_reopen() {
 }
 
 /// Waits until the engine asks for upkeep, and does it.
-fn await_upkeep(engine: &EmbeddedEngine) -> Upkeep {
+pub(crate) fn await_upkeep(engine: &EmbeddedEngine) -> Upkeep {
     let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
     while engine.poll_upkeep(&mut cx).is_pending() {
