@@ -23,7 +23,7 @@ use crate::{
     embedded::{
         base::{Base, Bases, Changes, Cursor, Direction},
         failure::{corrupt, io_error, load_error},
-        manifest::base_name,
+        manifest::{base_name, base_number},
     },
     pace::Moment,
 };
@@ -78,11 +78,6 @@ impl SledBases {
         base.sync_names().map_err(|error| io_error(&base.dir, error))?;
         Ok(base)
     }
-}
-
-/// The number of a store from the name of its directory.
-fn base_number(name: &str) -> Option<u64> {
-    name.strip_prefix("base-")?.parse().ok()
 }
 
 impl Bases for SledBases {

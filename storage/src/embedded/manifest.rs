@@ -23,6 +23,11 @@ pub(crate) fn base_name(number: u64) -> String {
     format!("base-{number}")
 }
 
+/// The number of a store from the name of its directory.
+pub(crate) fn base_number(name: &str) -> Option<u64> {
+    name.strip_prefix("base-")?.parse().ok()
+}
+
 /// What the data directory says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {

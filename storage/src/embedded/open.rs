@@ -72,9 +72,7 @@ impl Store {
             is_driven,
         };
         store.look_at_space();
-        if store.overlay.active_bytes() >= options.overlay_bytes.max(1) {
-            store.bell.ring();
-        }
+        store.ring_if_large();
         tracing::info!(
             incarnation = manifest.incarnation,
             checkpointed,

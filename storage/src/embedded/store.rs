@@ -97,10 +97,15 @@ impl Store {
         self.overlay.apply(batch.into_writes());
         self.wake_commit(&mut intake);
         drop(intake);
-        if self.overlay.active_bytes() >= self.options.overlay_bytes {
+        self.ring_if_large();
+        Ok(seq)
+    }
+
+    /// Calls for a checkpoint if there is much to fold in.
+    pub(crate) fn ring_if_large(&self) {
+        if self.overlay.active_bytes() >= self.options.overlay_bytes.max(1) {
             self.bell.ring();
         }
-        Ok(seq)
     }
 
     fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {

@@ -34,8 +34,9 @@ impl Store {
         self.look_at_space();
         let is_left = done.is_err() || self.overlay.bytes() > self.overlay.active_bytes();
         self.intake.lock().wants_upkeep = is_left;
-        let is_due = self.overlay.active_bytes() >= self.options.overlay_bytes.max(1);
-        if if is_left { self.is_driven } else { is_due } {
+        if !is_left {
+            self.ring_if_large();
+        } else if self.is_driven {
             self.bell.ring();
         }
         done.map(|done| Upkeep { took: began.elapsed(), ..done })
