@@ -1,9 +1,10 @@
 //! A connection below the parser: what a client is told that speaks no HTTP, and how long one that
 //! stalls is borne with.
 //!
-//! The parser can watch the first head of a connection alone, to half a second, and nobody watches
-//! whether answers are read: a client that stalls after its first request would keep its connection
-//! for ever. So all of that is watched here.
+//! The parser can watch the first head of a connection alone, and an idle one until a part of the
+//! next head is there, both to half a second; nobody watches whether answers are read. A client
+//! that stalls after its first request would keep its connection for ever. So all of that is
+//! watched here.
 
 use std::{
     cell::Cell,
@@ -30,23 +31,46 @@ use super::{
 /// What the requests of a connection and its stream tell each other.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    is_answering: Cell<bool>,
-    /// Since when a head is expected that did not become a request yet.
-    head_since: Cell<Option<Instant>>,
+    state: Cell<State>,
+    since: Cell<Instant>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The rest of a head: from the opening of the connection, or from its first byte.
+    Head,
+    /// An answer that is being made.
+    Answer,
+    /// The next request.
+    Idle,
 }
 
 impl Progress {
+    fn new() -> Self {
+        Self { state: Cell::new(State::Head), since: Cell::new(Instant::now()) }
+    }
+
     /// A request has arrived: until the guard is dropped, its answer is made.
     pub(crate) fn answering(self: Rc<Self>) -> Answering {
-        self.is_answering.set(true);
-        self.head_since.set(None);
+        self.state.set(State::Answer);
         Answering(self)
     }
 
     fn read_some(&self) {
-        if !self.is_answering.get() && self.head_since.get().is_none() {
-            self.head_since.set(Some(Instant::now()));
+        if self.state.get() == State::Idle {
+            self.begin(State::Head);
         }
+    }
+
+    /// A client that takes its time over an answer is not waited for meanwhile.
+    fn wrote_some(&self) {
+        self.since.set(Instant::now());
+    }
+
+    fn begin(&self, state: State) {
+        self.state.set(state);
+        self.since.set(Instant::now());
     }
 }
 
@@ -55,7 +79,7 @@ pub(crate) struct Answering(Rc<Progress>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.is_answering.set(false);
+        self.0.begin(State::Idle);
     }
 }
 
@@ -64,6 +88,8 @@ impl Drop for Answering {
 pub(crate) struct Patience {
     /// From the first byte of a head to its last.
     pub(crate) head: Duration,
+    /// Between two requests.
+    pub(crate) idle: Duration,
     /// Without taking a byte of an answer.
     pub(crate) write: Duration,
 }
@@ -88,10 +114,7 @@ impl Stream {
         let patrol = Box::pin(sleep_until(Instant::now() + patience.interval()));
         Self {
             inner: Some(inner),
-            progress: Rc::new(Progress {
-                is_answering: Cell::new(false),
-                head_since: Cell::new(Some(Instant::now())),
-            }),
+            progress: Rc::new(Progress::new()),
             patience,
             patrol,
             write_since: None,
@@ -113,18 +136,22 @@ impl Stream {
     fn look_after(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.patrol.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let head_end = self.progress.head_since.get().map(|since| since + self.patience.head);
-            let write_end = self.write_since.map(|since| since + self.patience.write);
-            if head_end.is_some_and(|end| end <= now) {
-                self.tell_timeout();
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the head did not arrive"));
+            let state = self.progress.state.get();
+            let since = self.progress.since.get();
+            let end = match (self.write_since, state) {
+                (Some(since), _) => Some(since + self.patience.write),
+                (None, State::Head) => Some(since + self.patience.head),
+                (None, State::Idle) => Some(since + self.patience.idle),
+                (None, State::Answer) => None,
+            };
+            if end.is_some_and(|end| end <= now) {
+                if self.write_since.is_none() && state == State::Head {
+                    self.tell_timeout();
+                }
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stalled"));
             }
-            if write_end.is_some_and(|end| end <= now) {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the answer was not taken"));
-            }
-            let ends = [head_end, write_end].into_iter().flatten();
-            let next = ends.fold(now + self.patience.interval(), Instant::min);
-            self.patrol.as_mut().reset(next);
+            let latest = now + self.patience.interval();
+            self.patrol.as_mut().reset(end.map_or(latest, |end| end.min(latest)));
         }
         Ok(())
     }
@@ -140,7 +167,7 @@ impl Stream {
 impl Patience {
     /// How often to look after a client.
     fn interval(&self) -> Duration {
-        self.head.min(self.write)
+        self.head.min(self.idle).min(self.write)
     }
 }
 
@@ -185,7 +212,9 @@ impl AsyncWrite for Stream {
                 self.look_after(cx)?;
                 return Poll::Pending;
             };
-            self.write_since = None;
+            if self.write_since.take().is_some() {
+                self.progress.wrote_some();
+            }
             if !is_instead {
                 return Poll::Ready(written);
             }

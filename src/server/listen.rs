@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use actix_http::HttpService;
+use actix_http::{HttpService, KeepAlive};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App, HttpRequest,
@@ -58,7 +58,11 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
     let stopping = builder.graceful_shutdown_signal();
     let shared = Arc::clone(shared);
     let of_worker = move || {
-        let patience = Patience { head: options.head_timeout, write: options.write_timeout };
+        let patience = Patience {
+            head: options.head_timeout,
+            idle: options.keep_alive,
+            write: options.write_timeout,
+        };
         let stopping = stopping.clone();
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));
         let handler =
@@ -66,7 +70,8 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
         let app = App::new().default_service(web::to(handler)).into_factory();
         let app = app.map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
-            .keep_alive(options.keep_alive)
+            // The stream watches these.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(ServerOptions::CLOSE_TIMEOUT)
             .graceful_shutdown_signal(move || {

@@ -95,6 +95,41 @@ fn a_connection_may_be_idle_between_requests() {
 }
 
 #[test]
+fn a_connection_that_stays_idle_is_closed() {
+    let server = with(ServerOptions { keep_alive: SHORT, ..options() });
+    let answers = talk(server.connect(), HEALTH);
+    assert!(answers.starts_with("HTTP/1.1 200 "), "{answers}");
+    // A part of the next head that came along makes no difference.
+    let answers = talk(server.connect(), &[HEALTH, b"GET /hea"].concat());
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+}
+
+#[test]
+fn an_answer_may_be_taken_slowly() {
+    let keep_alive = SHORT;
+    let server = with(ServerOptions { keep_alive, head_timeout: SHORT, ..options() });
+    let item = format!("{{\"item\":{{\"t\":\"{}\"}}}}", "x".repeat(1_000_000));
+    for _ in 0..20 {
+        server.post("/queue/q/push", &item).ok();
+    }
+    let mut stream = server.connect();
+    let request = b"GET /queue/q/peek?depth=100 HTTP/1.1\r\nhost: x\r\n\r\nGET /hea";
+    stream.write_all(request).unwrap();
+    let mut taken = 0;
+    let mut part = vec![0; 4 << 20];
+    while taken < 20_000_000 {
+        // The poll outlasts the patience for idle connections and heads.
+        server.post(&format!("/queue/empty/pop?wait_ms={}", 2 * SHORT.as_millis()), "").ok();
+        let end = taken + (4 << 20);
+        while taken < end.min(20_000_000) {
+            let count = stream.read(&mut part).unwrap();
+            assert!(count > 0, "closed after {taken} bytes");
+            taken += count;
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_nobody_takes_is_given_up() {
     let head_timeout = Duration::from_secs(600);
     let server = with(ServerOptions { write_timeout: SHORT, head_timeout, ..options() });
