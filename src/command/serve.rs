@@ -9,6 +9,7 @@ use lanekeeper::{
     Lanekeeper,
     server::{Server, ServerHandle},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime::Builder,
     signal::unix::{Signal, SignalKind, signal},
@@ -25,10 +26,21 @@ const STOP_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
     let config = Config::resolve(args.settings, args.config.as_deref()).map_err(Failure::usage)?;
     telemetry::start(config.log_format)?;
+    raise_file_limit();
     let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
     let exit_code = runtime.block_on(serve(config))?;
     runtime.shutdown_background();
     Ok(exit_code)
+}
+
+/// Takes as many open files as are allowed: each connection is one, and the usual first limit of
+/// 1,024 is far below the connections that are served.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = limit.current, "the limit on open files was not raised");
+    }
 }
 
 async fn serve(config: Config) -> Result<u8, Failure> {

@@ -45,7 +45,7 @@ pub(crate) struct PushRequest<'a> {
 pub(crate) struct PushMessage<'a> {
     /// The payload: one JSON object.
     #[serde(borrow, default, deserialize_with = "present")]
-    #[schema(value_type = Object)]
+    #[schema(value_type = Object, required = true)]
     item: Option<&'a RawValue>,
     /// 0 is the most urgent.
     #[serde(default, deserialize_with = "present")]

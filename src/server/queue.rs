@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use lanekeeper_actors::queue::MessageId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -59,13 +59,20 @@ pub(crate) struct PopQuery {
     detail: Option<bool>,
 }
 
+/// What a pop answers, without and with `detail`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer, which is written by hand")]
+enum PopAnswer {
+    Payloads(wire::Popped),
+    Detailed(wire::Messages),
+}
+
 /// Takes the most urgent messages out of the queue; an empty queue answers none.
 #[utoipa::path(
     post, path = "/queue/{id}/pop", tag = "queue", params(QueuePath, PopQuery),
     responses(
-        (status = 200, description = "The payloads alone, or messages with detail", content(
-            (wire::Popped), (wire::Messages),
-        )),
+        (status = 200, description = "The payloads alone, or messages", body = PopAnswer),
         Problems,
     ),
 )]

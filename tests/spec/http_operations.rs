@@ -113,6 +113,10 @@ fn the_description_covers_the_calls_and_their_problems() {
     let schemas = &document["components"]["schemas"];
     let priority = &schemas["PushMessage"]["properties"]["priority"];
     assert_eq!(priority["maximum"], 2_147_483_647_u32);
+    assert_eq!(schemas["PushMessage"]["required"], json!(["item"]));
+    let popped = &schemas["PopAnswer"]["oneOf"];
+    assert_eq!(popped[0]["$ref"], "#/components/schemas/Popped");
+    assert_eq!(popped[1]["$ref"], "#/components/schemas/Messages");
     let fields = schemas["Pushed"]["properties"].as_object().unwrap();
     assert!(fields.contains_key("success") && fields.contains_key("ids"));
 }
