@@ -61,7 +61,7 @@ impl<A: Actor> ActorRef<A> {
     /// reply, not the request.
     ///
     /// # Errors
-    /// [`AskError`].
+    /// [`AskError`](crate::AskError).
     pub fn ask<R: Request>(&self, request: R) -> Ask<'_, A, R>
     where
         A: Handler<R>,

@@ -218,7 +218,7 @@ impl Node {
     /// Does once, now, what the duties do in the background: for tests that moved a manual clock.
     ///
     /// # Errors
-    /// [`LoadError`] if the store fails.
+    /// [`LoadError`](crate::LoadError) if the store fails.
     #[cfg(feature = "test-util")]
     pub async fn run_duties(&self) -> Result<(), crate::LoadError> {
         let runtime = self.runtime();
