@@ -2,15 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lanekeeper_actors::{Clock, Event, Handler, Node, Request, Turn, VirtualActor};
+use lanekeeper_actors::{Clock, Event, Handler, Node, NodeBuilder, Request, Turn, VirtualActor};
 use serde::{Deserialize, Serialize};
 
 use crate::support::counter::{Add, Counter, Keep};
 
+/// A node whose duties are done when the test says so, and at no other time.
+fn by_hand(clock: &Clock) -> NodeBuilder {
+    Node::builder().clock(clock.clone()).without_duties()
+}
+
+fn idle_after_a_minute(clock: &Clock) -> NodeBuilder {
+    by_hand(clock).idle_timeout(Duration::from_secs(60))
+}
+
 #[tokio::test]
 async fn an_idle_activation_is_put_away_after_the_timeout_and_not_before() {
     let clock = Clock::manual();
-    let builder = Node::builder().clock(clock.clone()).idle_timeout(Duration::from_secs(60));
+    let builder = idle_after_a_minute(&clock);
     let node = builder.open().await.unwrap();
     node.run_duties().await.unwrap();
     node.actor::<Counter>("c").ask(Keep(3)).await.unwrap();
@@ -26,7 +35,7 @@ async fn an_idle_activation_is_put_away_after_the_timeout_and_not_before() {
 #[tokio::test]
 async fn a_used_activation_stays() {
     let clock = Clock::manual();
-    let builder = Node::builder().clock(clock.clone()).idle_timeout(Duration::from_secs(60));
+    let builder = idle_after_a_minute(&clock);
     let node = builder.open().await.unwrap();
     for _ in 0..10 {
         node.actor::<Counter>("c").ask(Add(1)).await.unwrap();
@@ -39,7 +48,7 @@ async fn a_used_activation_stays() {
 #[tokio::test]
 async fn the_longest_idle_go_when_there_are_too_many() {
     let clock = Clock::manual();
-    let builder = Node::builder().clock(clock.clone()).activations_max(10);
+    let builder = by_hand(&clock).activations_max(10);
     let node = builder.open().await.unwrap();
     for n in 0..30 {
         node.actor::<Counter>(&n.to_string()).ask(Keep(n)).await.unwrap();
@@ -70,7 +79,7 @@ async fn the_longest_idle_go_when_they_hold_too_much_memory() {
         }
     }
     let clock = Clock::manual();
-    let builder = Node::builder().clock(clock.clone()).memory_max_bytes(5_500_000);
+    let builder = by_hand(&clock).memory_max_bytes(5_500_000);
     let node = builder.open().await.unwrap();
     for n in 0..20 {
         node.actor::<Big>(&n.to_string()).ask(Add(n)).await.unwrap();

@@ -100,7 +100,8 @@ struct Setup {
 impl Setup {
     async fn new() -> Self {
         let clock = Clock::manual();
-        let node = Node::builder().clock(clock.clone()).open().await.unwrap();
+        let builder = Node::builder().clock(clock.clone()).without_duties();
+        let node = builder.open().await.unwrap();
         Self { clock, node }
     }
 
