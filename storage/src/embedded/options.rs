@@ -21,7 +21,7 @@ pub struct EmbeddedOptions {
     /// slowed down while one runs; at eight times (48 MiB at least) they are refused, those that
     /// free space at ten times. At most 1 GiB; 16 MiB when not given.
     pub overlay_bytes: u64,
-    /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 16 MiB when not given.
+    /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 4 MiB when not given.
     pub cache_bytes: u64,
     /// How long nothing must have been handed over until what is left is checkpointed and the
     /// files are trimmed. 1 ms to 1 h; 1 s when not given.
@@ -37,7 +37,7 @@ impl Default for EmbeddedOptions {
             segment_bytes: 32 << 20,
             flush_interval: Duration::from_millis(50),
             overlay_bytes: 16 << 20,
-            cache_bytes: 16 << 20,
+            cache_bytes: 4 << 20,
             idle_after: Duration::from_secs(1),
             bloat_bytes: 16 << 20,
         }
