@@ -176,13 +176,27 @@ impl Base for FaultBase {
     fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
         let start = Bound::Included(range.start.clone());
         let end = Bound::Excluded(range.end.clone().max(range.start.clone()));
-        Box::new(FaultCursor { base: self.clone(), start, end, direction, at: None })
+        Box::new(FaultCursor {
+            base: self.clone(),
+            start,
+            end,
+            direction,
+            at: None,
+            is_over: false,
+        })
     }
 
     fn all(&self) -> Box<dyn Cursor> {
         let (start, end) = (Bound::Unbounded, Bound::Unbounded);
         let direction = Direction::Forward;
-        Box::new(FaultCursor { base: self.clone(), start, end, direction, at: None })
+        Box::new(FaultCursor {
+            base: self.clone(),
+            start,
+            end,
+            direction,
+            at: None,
+            is_over: false,
+        })
     }
 
     fn checkpointed(&self) -> u64 {
@@ -236,11 +250,13 @@ struct FaultCursor {
     end: Bound<Key>,
     direction: Direction,
     at: Option<(Key, Bytes)>,
+    /// The end was met: what is folded in from now on is not looked for.
+    is_over: bool,
 }
 
 impl Cursor for FaultCursor {
     fn key(&mut self) -> Result<Option<&[u8]>, LoadError> {
-        if self.at.is_none() {
+        if self.at.is_none() && !self.is_over {
             self.at = self.base.look(|store| {
                 let mut rest = store.current.values.range((self.start.clone(), self.end.clone()));
                 let next = match self.direction {
@@ -252,7 +268,7 @@ impl Cursor for FaultCursor {
             match (&self.at, self.direction) {
                 (Some((key, _)), Direction::Back) => self.end = Bound::Excluded(key.clone()),
                 (Some((key, _)), Direction::Forward) => self.start = Bound::Excluded(key.clone()),
-                (None, _) => {}
+                (None, _) => self.is_over = true,
             }
         }
         Ok(self.at.as_ref().map(|(key, _)| key.as_bytes()))
