@@ -4,9 +4,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
+mod support;
+
 use std::{
     collections::HashMap,
-    fs,
     future::Future,
     hint::black_box,
     sync::{Arc, Mutex},
@@ -15,6 +16,7 @@ use std::{
 
 use lanekeeper_actors::{ActorRef, Handler, Node, Request, Turn, VirtualActor};
 use serde::{Deserialize, Serialize};
+use support::resident_bytes;
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -191,10 +193,4 @@ async fn memory() {
     }
     let bytes = (resident_bytes() - before) as f64 / f64::from(count);
     println!("{:<52} {bytes:>14.1} bytes (at most 300)", "an idle activation, 32 B of state");
-}
-
-fn resident_bytes() -> u64 {
-    let status = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = status.split_whitespace().nth(1).unwrap().parse().unwrap();
-    pages * 4096
 }

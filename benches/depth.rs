@@ -16,7 +16,7 @@ use lanekeeper::{
     Durability, Event, Lanekeeper,
     queue::{Item, NewMessage, Queue},
 };
-use support::{closed_loop, disk_bytes, resident_bytes};
+use support::{closed_loop, disk_bytes, resident_bytes, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -31,11 +31,6 @@ fn main() {
         a_million().await;
         pops_at_depths().await;
     });
-}
-
-fn scratch() -> tempfile::TempDir {
-    let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
-    tempfile::tempdir_in(base).unwrap()
 }
 
 fn message() -> NewMessage {

@@ -16,7 +16,7 @@ use lanekeeper::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use support::{Measured, closed_loop, median};
+use support::{Measured, closed_loop, median, scratch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -53,8 +53,7 @@ async fn main() {
         let mut latency = String::new();
         for _ in 0..ROUNDS {
             let limit = measure_echo(&clients).await;
-            let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
-            let dir = tempfile::tempdir_in(base).unwrap();
+            let dir = scratch();
             let (pushed, popped) = measure_queue(&clients, dir.path(), durability).await;
             latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
             push_ratio.push(pushed.per_second / limit.per_second);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use lanekeeper::{Lanekeeper, json};
-use support::resident_bytes;
+use support::{resident_bytes, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -24,8 +24,7 @@ const CALLERS: usize = 64;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
-        let dir = tempfile::tempdir_in(base).unwrap();
+        let dir = scratch();
         let builder = Lanekeeper::builder().data(dir.path()).idle_timeout(Duration::from_secs(2));
         let node = builder.open().await.unwrap();
         let mut before = resident_bytes();

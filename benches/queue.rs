@@ -12,7 +12,7 @@ use lanekeeper::{
     Lanekeeper,
     queue::{Item, Queue},
 };
-use support::{BareLog, Measured, closed_loop, median};
+use support::{BareLog, Measured, closed_loop, median, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -59,11 +59,6 @@ async fn compare(callers: usize, queues: usize, reach: f64) {
         median(push_ratio),
         median(pop_ratio),
     );
-}
-
-fn scratch() -> tempfile::TempDir {
-    let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
-    tempfile::tempdir_in(base).unwrap()
 }
 
 async fn bare_log(dir: &Path, callers: usize) -> Measured {

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     ActivateError, Actor, ActorId, AskError, Origin, Turn,
-    chain::Place,
+    chain::ActorHash,
     event::Event,
     registry::Kind,
     store::OutputGate,
@@ -34,8 +34,8 @@ impl<A: Actor> Seat<A> {
         ActorId { kind: A::KIND, key: Arc::clone(&self.key) }
     }
 
-    pub(crate) fn place(&self) -> Place {
-        Place { kind: A::KIND, hash: self.hash }
+    pub(crate) fn actor_hash(&self) -> ActorHash {
+        ActorHash { kind: A::KIND, hash: self.hash }
     }
 
     /// The number of the activation in this seat: tells it from earlier and later ones.
@@ -89,7 +89,7 @@ impl<A: Actor> Activation<A> {
         let runtime = &kind.runtime;
         let id = seat.id();
         let origin = Origin { id: &id, store: &runtime.store, clock: &runtime.clock };
-        let loaded = polled(seat.place(), None, A::load(&origin)).await;
+        let loaded = polled(seat.actor_hash(), None, A::load(&origin)).await;
         let actor = match loaded.unwrap_or(Err(ActivateError::Panicked)) {
             Ok(actor) => actor,
             Err(error) => return Err(kind.fail(seat, error)),
@@ -108,9 +108,9 @@ impl<A: Actor> Activation<A> {
     }
 
     async fn on_activate(&mut self) -> Result<(), ActivateError> {
-        let place = self.meta.seat.place();
+        let actor = self.meta.seat.actor_hash();
         let mut turn = Turn::new(&mut self.meta);
-        let activated = polled(place, None, self.actor.on_activate(&mut turn)).await;
+        let activated = polled(actor, None, self.actor.on_activate(&mut turn)).await;
         let effects = turn.into_effects();
         activated
             .unwrap_or(Err("on_activate panicked".to_owned()))
@@ -120,9 +120,9 @@ impl<A: Actor> Activation<A> {
 
     /// Runs `on_passivate` and gives the memory back.
     pub(crate) async fn retire(mut self: Box<Self>) -> Step<A> {
-        let place = self.meta.seat.place();
+        let actor = self.meta.seat.actor_hash();
         let mut turn = Turn::new(&mut self.meta);
-        let passivated = polled(place, None, self.actor.on_passivate(&mut turn)).await;
+        let passivated = polled(actor, None, self.actor.on_passivate(&mut turn)).await;
         let effects = turn.into_effects();
         let kept = match passivated {
             Some(()) => self.keep(effects),

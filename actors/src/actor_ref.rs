@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use crate::{
     Actor, ActorId, Ask, Handler, NotExecuted, Request,
     activation::{Activation, Step},
-    chain::{self, Link, Place},
+    chain::{self, ActorHash, Link},
     registry::{Found, Kind, Mailbox, Release},
     request::{Deadline, WaitingAsk, WaitingRequest, WaitingTell},
     turn::{self, Outcome},
@@ -126,9 +126,9 @@ impl<A: Actor> ActorRef<A> {
     }
 
     fn check_cycle(&self, caller: &Link) -> Result<(), NotExecuted> {
-        let place = Place { kind: A::KIND, hash: self.hash };
-        let Some(chain) = caller.cycle_with(place) else { return Ok(()) };
-        let chain = chain.into_iter().map(|place| self.kind.runtime.id_of(place)).collect();
+        let actor = ActorHash { kind: A::KIND, hash: self.hash };
+        let Some(chain) = caller.cycle_with(actor) else { return Ok(()) };
+        let chain = chain.into_iter().map(|actor| self.kind.runtime.id_of(actor)).collect();
         Err(NotExecuted::CallCycle { chain })
     }
 

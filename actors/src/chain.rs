@@ -5,7 +5,7 @@ use std::{cell::Cell, sync::Arc};
 /// An actor as the chain knows it: its kind, and the hash of its key in that kind's registry. Made
 /// of plain numbers, so that a turn nobody asks from costs no reference count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ActorHash {
     pub(crate) kind: &'static str,
     pub(crate) hash: u64,
 }
@@ -13,7 +13,7 @@ pub(crate) struct Place {
 /// A turn that runs or waits, and the turn that waits for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
-    pub(crate) place: Place,
+    pub(crate) actor: ActorHash,
     pub(crate) caller: Option<Arc<Link>>,
 }
 
@@ -23,13 +23,13 @@ impl Link {
         std::iter::successors(self.caller.as_deref(), |link| link.caller.as_deref()).count()
     }
 
-    /// The chain with `place` at its end if `place` is in it already: a cycle.
-    pub(crate) fn cycle_with(&self, place: Place) -> Option<Vec<Place>> {
-        let mut chain = vec![place];
+    /// The chain with `actor` at its end if `actor` is in it already: a cycle.
+    pub(crate) fn cycle_with(&self, actor: ActorHash) -> Option<Vec<ActorHash>> {
+        let mut chain = vec![actor];
         let mut link = self;
         loop {
-            chain.push(link.place);
-            if link.place == place {
+            chain.push(link.actor);
+            if link.actor == actor {
                 chain.reverse();
                 return Some(chain);
             }
@@ -72,15 +72,15 @@ mod tests {
     use super::*;
 
     fn link(hash: u64, caller: Option<Link>) -> Link {
-        Link { place: Place { kind: "test", hash }, caller: caller.map(Arc::new) }
+        Link { actor: ActorHash { kind: "test", hash }, caller: caller.map(Arc::new) }
     }
 
     #[test]
     fn a_cycle_is_told_from_the_first_to_the_last() {
         let chain = link(3, Some(link(2, Some(link(1, None)))));
-        let place = |hash| Place { kind: "test", hash };
-        assert_eq!(chain.cycle_with(place(2)), Some(vec![place(2), place(3), place(2)]));
-        assert_eq!(chain.cycle_with(place(4)), None);
+        let actor = |hash| ActorHash { kind: "test", hash };
+        assert_eq!(chain.cycle_with(actor(2)), Some(vec![actor(2), actor(3), actor(2)]));
+        assert_eq!(chain.cycle_with(actor(4)), None);
         assert_eq!(chain.depth(), 2);
     }
 
@@ -92,6 +92,6 @@ mod tests {
             panic!("on purpose");
         });
         assert!(panicked.is_err());
-        assert_eq!(current().expect("there is one").place.hash, 1);
+        assert_eq!(current().expect("there is one").actor.hash, 1);
     }
 }

@@ -225,7 +225,6 @@ impl Node {
         crate::passivation::run_once(runtime);
         runtime.timers.run_once(runtime.clock.elapsed());
         crate::reminder::run_once(runtime).await?;
-        let engine = Arc::clone(runtime.store.engine());
-        runtime.store.read(move |_| crate::service::keep_up_once(&*engine)).await
+        runtime.store.read(|engine| engine.upkeep().map(drop)).await
     }
 }

@@ -7,8 +7,9 @@
 //!    └────────────── Draining ◀───────────────────────┘ passivation, panic, refused commit
 //! ```
 //!
-//! Whoever occupies a slot holds its [`Seat`]; arrivals meanwhile wait in the slot's mailbox, in
-//! order, also across incarnations. A shard's lock is never held during a turn.
+//! Activating, Busy and Draining are one state of the slot: occupied, by whoever holds its
+//! [`Seat`]; arrivals meanwhile wait in the slot's mailbox, in order, also across incarnations. A
+//! shard's lock is never held during a turn.
 
 use std::{any::type_name, collections::VecDeque, hash::BuildHasher, sync::Arc};
 
@@ -57,15 +58,7 @@ impl<A: Actor> Slot<A> {
 
 enum State<A: Actor> {
     Idle { since: Moment, activation: Box<Activation<A>> },
-    Occupied { phase: Phase, mailbox: Mailbox<A> },
-}
-
-/// What an occupied slot is occupied with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Activating,
-    Busy,
-    Draining,
+    Occupied(Mailbox<A>),
 }
 
 /// Requests in the order of their arrival. Takes no room while nobody waits.
@@ -143,11 +136,11 @@ impl<A: Actor> Kind<A> {
         let rehash = |slot: &Slot<A>| self.hasher.hash_one(&*slot.key);
         match table.slots.entry(hash, |slot| slot.is_of(key), rehash) {
             TableEntry::Occupied(mut entry) => match &mut entry.get_mut().state {
-                State::Occupied { mailbox, .. } => Found::Occupied(otherwise(mailbox)),
-                state => Found::Idle(take_idle(state, Phase::Busy)),
+                State::Occupied(mailbox) => Found::Occupied(otherwise(mailbox)),
+                state => Found::Idle(take_idle(state)),
             },
             TableEntry::Vacant(entry) => {
-                let state = State::Occupied { phase: Phase::Activating, mailbox: Mailbox::new() };
+                let state = State::Occupied(Mailbox::new());
                 entry.insert(Slot { key: Arc::clone(key), state });
                 drop(table);
                 self.runtime.note_activation();
@@ -168,7 +161,7 @@ impl<A: Actor> Kind<A> {
         let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
         match &slot.state {
             State::Idle { activation, .. } if is_wanted(activation) => {
-                Some(take_idle(&mut slot.state, Phase::Draining))
+                Some(take_idle(&mut slot.state))
             }
             _ => None,
         }
@@ -185,14 +178,14 @@ impl<A: Actor> Kind<A> {
         let mut table = self.shard(hash);
         let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
         match &mut slot.state {
-            State::Occupied { mailbox, .. } => {
+            State::Occupied(mailbox) => {
                 request.take().into_iter().for_each(|request| mailbox.push_back(request));
                 None
             }
             State::Idle { activation, .. } if activation.meta.seat.generation() != generation => {
                 None
             }
-            state => Some(take_idle(state, Phase::Busy)),
+            state => Some(take_idle(state)),
         }
     }
 
@@ -202,7 +195,7 @@ impl<A: Actor> Kind<A> {
         let idle = table.slots.extract_if(|slot| matches!(slot.state, State::Idle { .. }));
         let activation = |slot: Slot<A>| match slot.state {
             State::Idle { activation, .. } => Some(activation),
-            State::Occupied { .. } => None,
+            State::Occupied(_) => None,
         };
         idle.filter_map(activation).collect()
     }
@@ -224,7 +217,7 @@ impl<A: Actor> Kind<A> {
                 State::Idle { activation, since }
                     if since.is_at_or_before(before) && activation.actor.is_passivatable() =>
                 {
-                    taken.push(take_idle(&mut slot.state, Phase::Draining));
+                    taken.push(take_idle(&mut slot.state));
                 }
                 _ => {}
             }
@@ -249,7 +242,7 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn take_all(&self, shard: usize) -> Vec<Box<Activation<A>>> {
         let mut table = self.shards[shard].0.lock();
         let idle = table.slots.iter_mut().filter(|slot| matches!(slot.state, State::Idle { .. }));
-        idle.map(|slot| take_idle(&mut slot.state, Phase::Draining)).collect()
+        idle.map(|slot| take_idle(&mut slot.state)).collect()
     }
 
     /// Frees the slot of a failed activation and tells everyone who waits.
@@ -273,15 +266,13 @@ impl<A: Actor> Kind<A> {
         let key = &activation.meta.seat.key;
         let slot = table.slots.find_mut(hash, |slot| slot.is_of(key));
         let slot = slot.expect("a slot stays while its seat is held");
-        let State::Occupied { phase, mailbox } = &mut slot.state else {
+        let State::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
         if let Some(request) = mailbox.pop_front() {
-            *phase = Phase::Busy;
             return Release::Next(request, activation);
         }
         if self.runtime.is_draining() {
-            *phase = Phase::Draining;
             return Release::Retire(activation);
         }
         activation.meta.seat.hold(false);
@@ -291,7 +282,7 @@ impl<A: Actor> Kind<A> {
 
     fn refuse_all(&self, hash: u64, key: &str, error: &NotExecuted) {
         let slot = self.remove(&mut self.shard(hash), hash, key);
-        if let Some(State::Occupied { mailbox, .. }) = slot {
+        if let Some(State::Occupied(mailbox)) = slot {
             mailbox.refuse_all(error);
         }
     }
@@ -321,7 +312,7 @@ impl<A: Actor> Kind<A> {
 
     /// Slots with a turn, an activation or a passivation under way.
     pub(crate) fn occupied_count(&self) -> usize {
-        let is_occupied = |slot: &&Slot<A>| matches!(slot.state, State::Occupied { .. });
+        let is_occupied = |slot: &&Slot<A>| matches!(slot.state, State::Occupied(_));
         let count = |shard: &Shard<A>| shard.0.lock().slots.iter().filter(is_occupied).count();
         self.shards.iter().map(count).sum()
     }
@@ -338,14 +329,13 @@ impl<A: Actor> std::fmt::Debug for Kind<A> {
     }
 }
 
-fn take_idle<A: Actor>(state: &mut State<A>, phase: Phase) -> Box<Activation<A>> {
-    let occupied = State::Occupied { phase, mailbox: Mailbox::new() };
-    match std::mem::replace(state, occupied) {
+fn take_idle<A: Actor>(state: &mut State<A>) -> Box<Activation<A>> {
+    match std::mem::replace(state, State::Occupied(Mailbox::new())) {
         State::Idle { mut activation, .. } => {
             activation.meta.seat.hold(true);
             activation
         }
-        State::Occupied { .. } => unreachable!("only an idle slot is taken"),
+        State::Occupied(_) => unreachable!("only an idle slot is taken"),
     }
 }
 
@@ -364,11 +354,10 @@ impl<A: Actor> Seat<A> {
         let mut table = kind.shard(self.hash);
         let slot = table.slots.find_mut(self.hash, |slot| slot.is_of(&self.key));
         let slot = slot.expect("a slot stays while its seat is held");
-        let State::Occupied { phase, mailbox } = &mut slot.state else {
+        let State::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
         if let Some(request) = mailbox.pop_front() {
-            *phase = Phase::Activating;
             return Some((request, self));
         }
         self.hold(false);

@@ -16,7 +16,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     Actor, ActorId, ActorRef, Clock, NotExecuted, Store,
-    chain::Place,
+    chain::ActorHash,
     check_id,
     event::{Event, Events},
     kind::AnyKind,
@@ -158,10 +158,10 @@ impl Runtime {
         self.kinds.read().by_name.get(name).cloned()
     }
 
-    /// Who a place of a call chain is; its turn still runs.
-    pub(crate) fn id_of(&self, place: Place) -> ActorId {
-        let key = self.kind_named(place.kind).and_then(|kind| kind.key_of(place.hash));
-        ActorId { kind: place.kind, key: key.unwrap_or_else(|| "?".into()) }
+    /// Who a actor of a call chain is; its turn still runs.
+    pub(crate) fn id_of(&self, actor: ActorHash) -> ActorId {
+        let key = self.kind_named(actor.kind).and_then(|kind| kind.key_of(actor.hash));
+        ActorId { kind: actor.kind, key: key.unwrap_or_else(|| "?".into()) }
     }
 
     pub(crate) fn kinds(&self) -> Vec<Arc<dyn AnyKind>> {

@@ -200,9 +200,3 @@ impl UpkeepWorker {
         is_done.await.unwrap_or_else(|_| Err(ended()))
     }
 }
-
-/// Does the engine's upkeep now if it is due: for tests.
-#[cfg(feature = "test-util")]
-pub(crate) fn keep_up_once(engine: &dyn Engine) -> Result<(), LoadError> {
-    engine.upkeep().map(drop)
-}

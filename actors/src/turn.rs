@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use crate::{
     Actor, ActorId, ActorRef, AskError, Deferred, Handler, Promise, Request, Store,
     activation::{Activation, Meta, Step},
-    chain::{self, Link, Place},
+    chain::{self, ActorHash, Link},
     deferred,
     event::Event,
     registry::{Kind, Release},
@@ -119,9 +119,9 @@ pub(crate) async fn run<A: Handler<R>, R: Request>(
     request: R,
     caller: Option<Arc<Link>>,
 ) -> (Step<A>, Outcome<R::Reply>) {
-    let place = activation.meta.seat.place();
+    let actor = activation.meta.seat.actor_hash();
     let mut turn = Turn::new(&mut activation.meta);
-    let handled = polled(place, caller, activation.actor.handle(request, &mut turn)).await;
+    let handled = polled(actor, caller, activation.actor.handle(request, &mut turn)).await;
     let effects = turn.into_effects();
     end(activation, handled, effects)
 }
@@ -149,13 +149,13 @@ pub(crate) fn end<A: Actor, T>(
 
 /// Polls a future of an actor as a turn that `caller` waits for; `None` if it panicked.
 pub(crate) async fn polled<F: Future>(
-    place: Place,
+    actor: ActorHash,
     caller: Option<Arc<Link>>,
     future: F,
 ) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| {
-        let _entered = chain::enter(Link { place, caller: caller.clone() });
+        let _entered = chain::enter(Link { actor, caller: caller.clone() });
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),

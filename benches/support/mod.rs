@@ -145,6 +145,12 @@ impl Drop for BareLog {
     }
 }
 
+/// A folder that goes with the bench, on the disk that `BENCH_DIR` names.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());
+    tempfile::tempdir_in(base).expect("the disk of the bench takes a folder")
+}
+
 pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]

@@ -36,8 +36,11 @@ fn http(out: &mut Text, figures: &Figures) {
     for (place, route) in used() {
         histogram(out, name(place), route);
     }
-    out.gauge("lanekeeper_http_requests_in_flight", "Requests being answered.");
-    out.sample("", "", figures.in_flight);
+    out.gauge_of(
+        "lanekeeper_http_requests_in_flight",
+        "Requests being answered.",
+        figures.in_flight,
+    );
 }
 
 fn histogram(out: &mut Text, name: &str, route: &RouteFigures) {
@@ -56,44 +59,67 @@ fn histogram(out: &mut Text, name: &str, route: &RouteFigures) {
 }
 
 fn actors(out: &mut Text, status: &NodeStatus) {
-    out.gauge("lanekeeper_draining", "Whether the node admits no more requests.");
-    out.sample("", "", u8::from(status.is_draining));
-    out.gauge("lanekeeper_activations", "Actors in memory.");
-    out.sample("", "", status.activations);
-    out.counter("lanekeeper_activated_total", "Actors brought into memory.");
-    out.sample("", "", status.activated_total);
-    out.counter("lanekeeper_passivated_total", "Actors put away.");
-    out.sample("", "", status.passivated_total);
-    out.counter("lanekeeper_turns_total", "Requests handled by actors.");
-    out.sample("", "", status.turns_total);
-    out.counter("lanekeeper_panics_total", "Handlers that panicked.");
-    out.sample("", "", status.panics_total);
+    out.gauge_of(
+        "lanekeeper_draining",
+        "Whether the node admits no more requests.",
+        u8::from(status.is_draining),
+    );
+    out.gauge_of("lanekeeper_activations", "Actors in memory.", status.activations);
+    out.counter_of(
+        "lanekeeper_activated_total",
+        "Actors brought into memory.",
+        status.activated_total,
+    );
+    out.counter_of("lanekeeper_passivated_total", "Actors put away.", status.passivated_total);
+    out.counter_of("lanekeeper_turns_total", "Requests handled by actors.", status.turns_total);
+    out.counter_of("lanekeeper_panics_total", "Handlers that panicked.", status.panics_total);
 }
 
 fn engine(out: &mut Text, status: &NodeStatus) {
     let engine = &status.engine;
-    out.gauge("lanekeeper_store_poisoned", "Whether nothing is acknowledged until a restart.");
-    out.sample("", "", u8::from(engine.poisoned.is_some()));
-    out.gauge("lanekeeper_store_disk_full", "Whether writes are refused for want of space.");
-    out.sample("", "", u8::from(engine.is_disk_full));
-    out.counter("lanekeeper_commits_total", "Commits handed over and committed.");
-    out.sample("", "", engine.commits);
-    out.counter("lanekeeper_journal_fsyncs_total", "Fsyncs of the journal.");
-    out.sample("", "", engine.fsyncs);
-    out.gauge("lanekeeper_journal_fsync_last_seconds", "Duration of the last fsync.");
-    out.sample("", "", engine.fsync_last.as_secs_f64());
-    out.counter("lanekeeper_checkpoints_total", "Checkpoints made.");
-    out.sample("", "", engine.checkpoints);
-    out.gauge("lanekeeper_commit_waiting_bytes", "Bytes waiting for the disk.");
-    out.sample("", "", engine.waiting_bytes);
-    out.gauge("lanekeeper_overlay_bytes", "Bytes in memory until the next checkpoint.");
-    out.sample("", "", engine.overlay_bytes);
-    out.gauge("lanekeeper_journal_bytes", "Bytes of journal files in use.");
-    out.sample("", "", engine.journal_bytes);
-    out.gauge("lanekeeper_store_bytes", "Bytes of the store on disk.");
-    out.sample("", "", engine.store_bytes);
-    out.gauge("lanekeeper_store_live_bytes", "Bytes of the store that are alive.");
-    out.sample("", "", engine.live_bytes);
+    out.gauge_of(
+        "lanekeeper_store_poisoned",
+        "Whether nothing is acknowledged until a restart.",
+        u8::from(engine.poisoned.is_some()),
+    );
+    out.gauge_of(
+        "lanekeeper_store_disk_full",
+        "Whether writes are refused for want of space.",
+        u8::from(engine.is_disk_full),
+    );
+    out.counter_of(
+        "lanekeeper_commits_total",
+        "Commits handed over and committed.",
+        engine.commits,
+    );
+    out.counter_of("lanekeeper_journal_fsyncs_total", "Fsyncs of the journal.", engine.fsyncs);
+    out.gauge_of(
+        "lanekeeper_journal_fsync_last_seconds",
+        "Duration of the last fsync.",
+        engine.fsync_last.as_secs_f64(),
+    );
+    out.counter_of("lanekeeper_checkpoints_total", "Checkpoints made.", engine.checkpoints);
+    out.gauge_of(
+        "lanekeeper_commit_waiting_bytes",
+        "Bytes waiting for the disk.",
+        engine.waiting_bytes,
+    );
+    out.gauge_of(
+        "lanekeeper_overlay_bytes",
+        "Bytes in memory until the next checkpoint.",
+        engine.overlay_bytes,
+    );
+    out.gauge_of(
+        "lanekeeper_journal_bytes",
+        "Bytes of journal files in use.",
+        engine.journal_bytes,
+    );
+    out.gauge_of("lanekeeper_store_bytes", "Bytes of the store on disk.", engine.store_bytes);
+    out.gauge_of(
+        "lanekeeper_store_live_bytes",
+        "Bytes of the store that are alive.",
+        engine.live_bytes,
+    );
 }
 
 fn count(route: &RouteFigures) -> u64 {
@@ -143,6 +169,18 @@ impl Text {
 
     fn gauge(&mut self, name: &'static str, help: &str) {
         self.family(name, "gauge", help);
+    }
+
+    /// A counter without labels.
+    fn counter_of(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.counter(name, help);
+        self.sample("", "", value);
+    }
+
+    /// A gauge without labels.
+    fn gauge_of(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.gauge(name, help);
+        self.sample("", "", value);
     }
 
     fn family(&mut self, name: &'static str, kind: &str, help: &str) {

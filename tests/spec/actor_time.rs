@@ -1,5 +1,6 @@
 //! Timers are turns and die with the activation; reminders are durable and wake the actor.
 
+use lanekeeper_storage::FaultEngine;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -8,8 +9,6 @@ use std::{
 use lanekeeper_actors::{Clock, Event, Handler, Node, Reminder, Request, Turn, VirtualActor};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-
-use crate::support::engine::StubbornEngine;
 
 /// Writes down what it is woken by.
 #[derive(Default, Serialize, Deserialize)]
@@ -218,7 +217,7 @@ async fn a_repeating_reminder_comes_again_and_tells_missed_times_once() {
 
 #[tokio::test]
 async fn a_reminder_survives_a_crash_of_the_node() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let clock = Clock::manual();
     let start = || Node::builder().clock(clock.clone()).start(Arc::clone(&engine) as _).unwrap();
     let node = start();

@@ -8,14 +8,11 @@ use lanekeeper::{
 };
 use lanekeeper_storage::{CommitSeq, Engine, Failure, FaultEngine};
 
-use crate::support::{
-    engine::StubbornEngine,
-    http::{TestServer, options, talk},
-};
+use crate::support::http::{TestServer, options, talk};
 
 const ITEM: &str = r#"{"item":{}}"#;
 
-fn on(engine: &Arc<StubbornEngine>) -> TestServer {
+fn on(engine: &Arc<FaultEngine>) -> TestServer {
     let engine = Arc::clone(engine);
     TestServer::on(options(), |_| Lanekeeper::builder().start(engine).unwrap())
 }
@@ -92,30 +89,31 @@ fn a_token_is_asked_of_everything_but_health() {
 
 #[test]
 fn a_full_disk_is_told_and_is_not_for_ever() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let server = on(&engine);
     server.post("/queue/q/push", ITEM).ok();
-    engine.fill(true);
+    engine.refuse_commits(true);
     let reply = server.post("/queue/q/push", ITEM);
     reply.refused(507, "disk_full");
     assert_eq!(reply.header("retry-after"), Some("10"));
-    engine.fill(false);
+    engine.refuse_commits(false);
     server.post("/queue/q/push", ITEM).ok();
     assert_eq!(server.get("/queue/q/stats").ok()["ready"], 2);
 }
 
 #[test]
 fn an_outcome_that_nobody_knows_is_told_as_such() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let server = on(&engine);
     server.post("/queue/q/push", ITEM).ok();
-    engine.hold_up();
+    engine.hold_commits();
     thread::scope(|scope| {
         let pushing = scope.spawn(|| server.post("/queue/q/push", ITEM));
         while engine.handed_over() < CommitSeq(2) {
             thread::yield_now();
         }
-        engine.break_down();
+        engine.disk().fail_after(0, Failure::Io);
+        engine.let_commits_go();
         pushing.join().unwrap().refused(500, "outcome_unknown");
     });
     server.post("/queue/q/push", ITEM).refused(500, "store_poisoned");

@@ -7,10 +7,8 @@ use lanekeeper_actors::{
     Durability, Event, Node,
     queue::{NewMessage, OnFull, Paused, Queue, QueueConfig, QueueError},
 };
-use lanekeeper_storage::MemoryEngine;
+use lanekeeper_storage::{FaultEngine, MemoryEngine};
 use serde_json::json;
-
-use crate::support::engine::StubbornEngine;
 
 async fn fill(queue: &Queue, priority: u32, count: usize) {
     let message = NewMessage::new(json!({ "priority": priority })).unwrap().priority(priority);
@@ -60,11 +58,11 @@ async fn a_purge_takes_everything_or_one_priority() {
 
 #[tokio::test]
 async fn a_purge_goes_by_slices_and_keeps_what_is_pushed_meanwhile() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     fill(&queue, 2, 3_500).await;
-    engine.hold_up();
+    engine.hold_commits();
     let mut purge = Box::pin(queue.purge(None));
     assert!(poll!(&mut purge).is_pending());
     let mut pushes: Vec<_> = [0, 2, 9]
@@ -76,7 +74,7 @@ async fn a_purge_goes_by_slices_and_keeps_what_is_pushed_meanwhile() {
     }
     let mut pop = queue.pop(1).into_future();
     assert!(poll!(&mut pop).is_pending(), "it was served between two slices");
-    engine.let_go();
+    engine.let_commits_go();
     assert_eq!(purge.await.unwrap(), 3_500);
     assert_eq!(pop.await.unwrap()[0].priority, 0);
     let left = queue.pop(9).await.unwrap();

@@ -1,5 +1,6 @@
 //! Queues: what is pushed comes out, once, in order, byte for byte, and as durable as promised.
 
+use lanekeeper_storage::FaultEngine;
 use std::{
     collections::HashSet,
     future::IntoFuture,
@@ -16,8 +17,6 @@ use lanekeeper_actors::{
 };
 use lanekeeper_storage::MemoryEngine;
 use serde_json::json;
-
-use crate::support::engine::StubbornEngine;
 
 fn texts(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(|message| message.item.as_str()).collect()
@@ -186,33 +185,33 @@ async fn concurrent_pushes_and_pops_lose_and_double_nothing() {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_before_it_is_durable() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     queue.push(json!({ "n": 1 })).await.unwrap();
-    engine.hold_up();
+    engine.hold_commits();
     let mut push = Box::pin(queue.push(json!({ "n": 2 })).into_future());
     let mut pop = Box::pin(queue.pop(1).into_future());
     assert!(futures_util::poll!(&mut push).is_pending());
     assert!(futures_util::poll!(&mut pop).is_pending());
-    engine.let_go();
+    engine.let_commits_go();
     push.await.unwrap();
     assert_eq!(texts(&pop.await.unwrap()), [r#"{"n":1}"#]);
 }
 
 #[tokio::test]
 async fn a_full_disk_refuses_pushes_serves_pops_and_forgets_nothing() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     queue.push_all(messages(3)).await.unwrap();
-    engine.fill(true);
+    engine.refuse_commits(true);
     let refused = queue.push(json!({ "n": 3 })).await;
     let is_refusal =
         matches!(refused, Err(QueueError::Ask(AskError::Refused(CommitError::DiskFull))));
     assert!(is_refusal, "{refused:?}");
     assert_eq!(texts(&queue.pop(2).await.unwrap()), [r#"{"n":0}"#, r#"{"n":1}"#]);
-    engine.fill(false);
+    engine.refuse_commits(false);
     queue.push(json!({ "n": 4 })).await.unwrap();
     assert_eq!(texts(&queue.pop(9).await.unwrap()), [r#"{"n":2}"#, r#"{"n":4}"#]);
 }

@@ -1,5 +1,6 @@
 //! Pops that wait: first come, first served; a timeout or a change of mind loses no message.
 
+use lanekeeper_storage::FaultEngine;
 use std::{
     future::{Future, IntoFuture},
     sync::{
@@ -16,8 +17,6 @@ use lanekeeper_actors::{
 };
 use serde_json::json;
 use tokio::sync::Notify;
-
-use crate::support::engine::StubbornEngine;
 
 type Popping = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Message>, QueueError>> + Send>>;
 
@@ -42,10 +41,7 @@ async fn push(queue: &Queue, n: u64) {
 
 fn node() -> (Node, Clock) {
     let clock = Clock::manual();
-    (
-        Node::builder().clock(clock.clone()).start(Arc::new(StubbornEngine::default())).unwrap(),
-        clock,
-    )
+    (Node::builder().clock(clock.clone()).start(Arc::new(FaultEngine::new(1))).unwrap(), clock)
 }
 
 #[tokio::test]
@@ -103,15 +99,15 @@ async fn a_pop_that_was_dropped_takes_nothing_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_pop_dropped_before_it_knows_that_it_waits_takes_nothing() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().clock(Clock::manual()).start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     push(&queue, 1).await;
-    engine.hold_up();
+    engine.hold_commits();
     let mut last = queue.pop(1).into_future();
     assert!(poll!(&mut last).is_pending());
     drop(waiting(&queue, 1).await);
-    engine.let_go();
+    engine.let_commits_go();
     assert_eq!(numbers(last.await), [1]);
     push(&queue, 2).await;
     assert_eq!(numbers(queue.pop(1).await), [2]);
@@ -178,29 +174,29 @@ async fn waits_that_end_while_messages_arrive_lose_none() {
 
 #[tokio::test]
 async fn a_waiting_pop_gets_its_message_only_once_that_is_durable() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().clock(Clock::manual()).start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     let mut pop = waiting(&queue, 1).await;
-    engine.hold_up();
+    engine.hold_commits();
     let mut push = queue.push(json!({ "n": 1 })).into_future();
     assert!(poll!(&mut push).is_pending());
     assert!(poll!(&mut pop).is_pending());
-    engine.let_go();
+    engine.let_commits_go();
     push.await.unwrap();
     assert_eq!(numbers(pop.await), [1]);
 }
 
 #[tokio::test]
 async fn a_push_that_the_disk_refuses_leaves_those_who_wait_waiting() {
-    let engine = Arc::new(StubbornEngine::default());
+    let engine = Arc::new(FaultEngine::new(1));
     let node = Node::builder().clock(Clock::manual()).start(Arc::clone(&engine) as _).unwrap();
     let queue = node.queue("q");
     let mut pop = waiting(&queue, 1).await;
-    engine.fill(true);
+    engine.refuse_commits(true);
     assert!(queue.push(json!({ "n": 1 })).await.is_err());
     assert!(poll!(&mut pop).is_pending());
-    engine.fill(false);
+    engine.refuse_commits(false);
     push(&queue, 2).await;
     assert_eq!(numbers(pop.await), [2]);
 }

@@ -28,6 +28,7 @@ pub struct FaultEngine {
 #[derive(Default)]
 struct Held {
     is_holding: bool,
+    is_refusing: bool,
     tasks: Vec<Waker>,
 }
 
@@ -72,6 +73,11 @@ impl FaultEngine {
         self.store.drive(true);
     }
 
+    /// Refuses batches that do not free space, as on a full disk, or takes them again.
+    pub fn refuse_commits(&self, is_refusing: bool) {
+        self.held.lock().is_refusing = is_refusing;
+    }
+
     /// Holds every commit back that is not committed yet: those who wait for one go on waiting.
     pub fn hold_commits(&self) {
         self.held.lock().is_holding = true;
@@ -111,6 +117,9 @@ impl Engine for FaultEngine {
         batch: Batch,
         durability: Durability,
     ) -> Result<CommitSeq, CommitError> {
+        if self.held.lock().is_refusing && !batch.is_space_freeing() {
+            return Err(CommitError::DiskFull);
+        }
         self.store.commit(fence, batch, durability)
     }
 

@@ -1,6 +1,5 @@
 //! What the promises are tested with.
 
 pub(crate) mod counter;
-pub(crate) mod engine;
 pub(crate) mod http;
 pub(crate) mod process;
