@@ -1,0 +1,51 @@
+//! What a key stands for, read back from its bytes.
+
+use super::{
+    Key,
+    queue::{Arrival, MessageState, Priority, QueueNo, place_of, priority_of_lane},
+    tag,
+};
+
+/// What a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning<'a> {
+    /// The state of an actor: kind and key.
+    Actor(&'a str, &'a str),
+    /// A reminder in the order of due times.
+    Reminder,
+    /// When a reminder is due: kind and key of its actor, its name.
+    ReminderDue(&'a str, &'a str, &'a str),
+    QueueEntry(&'a str),
+    QueueMeta(QueueNo),
+    QueueSettings(QueueNo),
+    Lane(QueueNo, Priority),
+    Message(QueueNo, Priority, Arrival),
+}
+
+/// What a key stands for, or `None` if no function of this file makes such a key.
+pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
+    let (&first, rest) = key.as_bytes().split_first()?;
+    let queue = |bytes: &[u8]| Some(QueueNo(u64::from_be_bytes(bytes.try_into().ok()?)));
+    match first {
+        tag::ACTOR => {
+            let (kind, actor_key) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+            Some(Meaning::Actor(kind, actor_key))
+        }
+        tag::REMINDER => rest.len().checked_sub(8).map(|_| Meaning::Reminder),
+        tag::REMINDER_DUE => {
+            let (kind, rest) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+            let (actor_key, name) = rest.split_once('\0')?;
+            Some(Meaning::ReminderDue(kind, actor_key, name))
+        }
+        tag::QUEUE_ENTRY => Some(Meaning::QueueEntry(std::str::from_utf8(rest).ok()?)),
+        tag::QUEUE_META => queue(rest).map(Meaning::QueueMeta),
+        tag::QUEUE_SETTINGS => queue(rest).map(Meaning::QueueSettings),
+        tag::LANE => Some(Meaning::Lane(queue(rest.get(..8)?)?, priority_of_lane(key)?)),
+        tag::MESSAGE => {
+            let (priority, arrival) = place_of(key)?;
+            let is_known = rest[8] == MessageState::Ready as u8;
+            is_known.then_some(Meaning::Message(queue(&rest[..8])?, priority, arrival))
+        }
+        _ => None,
+    }
+}
