@@ -1,6 +1,7 @@
 //! bincode, named in this file alone: every value begins with the number of its format.
 
-use bincode::{Decode, Encode, config};
+use bincode::config;
+pub(crate) use bincode::{Decode, Encode};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 

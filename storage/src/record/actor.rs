@@ -1,10 +1,9 @@
 //! Values of actors and their reminders.
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::record;
-use crate::codec::{self, CodecError, Format};
+use crate::codec::{self, CodecError, Decode, Encode, Format};
 
 /// The state of a user's actor: the version its type had, then its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

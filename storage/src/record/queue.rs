@@ -1,12 +1,11 @@
 //! Values of queues and their messages.
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::record;
 use crate::{
     Durability,
-    codec::{self, CodecError, Format},
+    codec::{self, CodecError, Decode, Encode, Format},
     key::QueueNo,
 };
 
