@@ -181,6 +181,14 @@ pub struct ShardNo(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
+impl Epoch {
+    /// A number that no other incarnation of the store's owner makes: its upper half is the
+    /// epoch's, which is the incarnation; `count` is to be unique within the process.
+    pub fn number(self, count: u32) -> u64 {
+        (self.0 & !u64::from(u32::MAX)) | u64::from(count)
+    }
+}
+
 /// What a commit is checked against: the shard it belongs to and the epoch of its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {

@@ -202,3 +202,22 @@ fn help_teaches() {
         assert!(help.ok().contains(word), "{word}");
     }
 }
+
+#[test]
+fn queues_made_by_different_processes_have_nothing_in_common() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let at = |args: &[&str]| {
+        let mut command = lanekeeper(args);
+        command.arg("--data").arg(&data);
+        run(command).ok().to_owned()
+    };
+    for id in ["a", "b", "c"] {
+        at(&["push", id, &format!("{{\"queue\":\"{id}\"}}")]);
+    }
+    for id in ["c", "a", "b"] {
+        assert_eq!(at(&["pop", id, "--depth", "9"]), format!("{{\"queue\":\"{id}\"}}\n"));
+    }
+    let checked = run(lanekeeper(["check", data.to_str().unwrap()]));
+    assert!(checked.ok().ends_with("sound\n"), "{checked:?}");
+}

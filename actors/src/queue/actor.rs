@@ -1,6 +1,6 @@
 //! The actor around the rules: brings what they ask for, commits what they write, answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lanekeeper_storage::{
     Batch, Durability, LoadError,
@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 }
 
 /// Queues made by this process; with the epoch of the store's owner it makes their numbers unique.
-static CREATED: AtomicU64 = AtomicU64::new(0);
+static CREATED: AtomicU32 = AtomicU32::new(0);
 
 impl Actor for QueueActor {
     const KIND: &'static str = "queue";
@@ -125,7 +125,7 @@ impl QueueActor {
         }
         let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
         let epoch = turn.meta.seat.kind.runtime.fence(id.kind, &id.key).epoch;
-        let number = QueueNo((epoch.0 << 32) + CREATED.fetch_add(1, Ordering::Relaxed));
+        let number = QueueNo(epoch.number(CREATED.fetch_add(1, Ordering::Relaxed)));
         self.rules.create(&id.key, number, now_ms, turn.batch());
     }
 
