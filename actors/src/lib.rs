@@ -25,7 +25,9 @@ mod request;
 mod runtime;
 mod service;
 mod setting;
+mod shared;
 mod store;
+pub mod stream;
 mod timer;
 mod turn;
 

@@ -23,6 +23,7 @@ use crate::{
     registry::Kind,
     reminder::Reminders,
     setting::Settings,
+    shared::Shared,
     timer::Timers,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct RuntimeOptions {
 pub(crate) struct Runtime {
     pub(crate) options: RuntimeOptions,
     pub(crate) settings: Settings,
+    pub(crate) shared: Shared,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) executor: Handle,
@@ -87,6 +89,7 @@ impl Runtime {
         Ok(Arc::new(Self {
             options,
             settings,
+            shared: Shared::default(),
             store: Store::new(engine, executor.clone()),
             clock,
             executor,

@@ -10,6 +10,8 @@
 //! | `12` | queue (u64) | [`QueueSettings`](crate::record::QueueSettings) |
 //! | `13` | queue (u64) priority (u32) | [`LaneMeta`](crate::record::LaneMeta) |
 //! | `14` | queue (u64) state (u8) priority (u32) arrival (u64) | [`MessageRecord`](crate::record::MessageRecord) |
+//! | `40` | topic | [`StreamSettings`](crate::record::StreamSettings) |
+//! | `41` | topic `00` number (u64) | [`RetainedMessage`](crate::record::RetainedMessage) |
 //!
 //! Numbers are big-endian, so that byte order is numeric order. Kinds, keys and names cannot hold a
 //! zero byte ([`name_is_valid`]).
@@ -17,6 +19,7 @@
 mod actor;
 mod meaning;
 mod queue;
+mod stream;
 
 use std::fmt;
 
@@ -29,6 +32,7 @@ pub use queue::{
     place_of, priority_of_lane, queue_entries, queue_entry, queue_id_of, queue_meta,
     queue_settings,
 };
+pub use stream::{stream_retained, stream_retained_all, stream_seq_of, stream_settings};
 
 /// A key of the store: opaque bytes with an order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +115,8 @@ mod tag {
     pub(super) const QUEUE_SETTINGS: u8 = 0x12;
     pub(super) const LANE: u8 = 0x13;
     pub(super) const MESSAGE: u8 = 0x14;
+    pub(super) const STREAM_SETTINGS: u8 = 0x40;
+    pub(super) const STREAM_RETAINED: u8 = 0x41;
 }
 
 fn key(tag: u8, parts: &[&[u8]]) -> Key {
@@ -169,12 +175,14 @@ mod tests {
                 message(queue, MessageState::Ready, priority, Arrival(4)),
                 Meaning::Message(queue, priority, Arrival(4)),
             ),
+            (stream_settings("t"), Meaning::StreamSettings("t")),
+            (stream_retained("t", 7), Meaning::StreamRetained("t")),
         ];
         for (key, expected) in keys {
             assert_eq!(meaning(&key), Some(expected));
             assert_eq!(
                 meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(),
-                key.as_bytes()[0] == tag::QUEUE_ENTRY
+                matches!(key.as_bytes()[0], tag::QUEUE_ENTRY | tag::STREAM_SETTINGS)
             );
         }
         assert_eq!(meaning(&Key::from_bytes(&[])), None);

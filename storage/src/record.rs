@@ -2,11 +2,13 @@
 
 mod actor;
 mod queue;
+mod stream;
 
 pub use actor::{ActorState, ReminderDue, ReminderRecord};
 pub use queue::{
     LaneMeta, MessageRecord, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings,
 };
+pub use stream::{OnSlow, RetainedMessage, StreamSettings};
 
 /// Implements encoding and decoding for a record without a tail.
 macro_rules! record {
@@ -46,6 +48,15 @@ mod tests {
         let payload = Bytes::from_static(b"{ \"a\" :\t1 }");
         let message = MessageRecord { pushed_at_ms: 1_800_000_000_000, deliveries: 3, payload };
         assert_eq!(MessageRecord::decode(&message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn a_retained_message_keeps_its_payload_and_has_a_class() {
+        let data = Bytes::from_static(b"{ \"a\" :\t1 }");
+        let message = RetainedMessage { class: 3, data: data.clone() };
+        assert_eq!(RetainedMessage::decode(&message.encode()), Ok(message));
+        let classless = RetainedMessage { class: 4, data };
+        assert!(RetainedMessage::decode(&classless.encode()).is_err());
     }
 
     #[test]

@@ -23,5 +23,7 @@ mod queue_control;
 mod queue_order;
 mod queue_view;
 mod queue_wait;
+mod stream_delivery;
+mod stream_slow;
 mod support;
 mod tidy;

@@ -11,7 +11,7 @@ use crate::{
     key::{self, Arrival, Meaning, Priority, QueueNo},
     record::{
         ActorState, LaneMeta, MessageRecord, QueueEntry, QueueMeta, QueueSettings, ReminderDue,
-        ReminderRecord,
+        ReminderRecord, RetainedMessage, StreamSettings,
     },
 };
 
@@ -54,7 +54,10 @@ impl<'a> Ledger<'a> {
             return Ok(());
         };
         match self.decode(meaning, value, report) {
-            Ok(()) => self.check_reminder(key, meaning, value, report),
+            Ok(()) => {
+                self.check_retained(key, meaning, report)?;
+                self.check_reminder(key, meaning, value, report)
+            }
             Err(error) => {
                 report.add(format_args!("{key:?}"), error);
                 Ok(())
@@ -105,6 +108,24 @@ impl<'a> Ledger<'a> {
                 account.message_bytes += message_bytes;
                 account.arrival_max = account.arrival_max.max(Some(arrival));
             }
+            Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
+            Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
+        }
+        Ok(())
+    }
+
+    /// A stream keeps messages only where its settings say so.
+    fn check_retained(
+        &self,
+        key: &Key,
+        meaning: Meaning<'_>,
+        report: &mut CheckReport,
+    ) -> Result<(), LoadError> {
+        let Meaning::StreamRetained(topic) = meaning else { return Ok(()) };
+        let settings = self.records.get(&key::stream_settings(topic))?;
+        let settings = settings.and_then(|settings| StreamSettings::decode(&settings).ok());
+        if !settings.is_some_and(|settings| settings.is_persistent) {
+            report.add(format_args!("{key:?}"), "its stream keeps no messages");
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::{
     Key,
     queue::{Arrival, MessageState, Priority, QueueNo, place_of, priority_of_lane},
+    stream::topic_of,
     tag,
 };
 
@@ -20,6 +21,9 @@ pub(crate) enum Meaning<'a> {
     QueueSettings(QueueNo),
     Lane(QueueNo, Priority),
     Message(QueueNo, Priority, Arrival),
+    StreamSettings(&'a str),
+    /// A message kept for late subscribers of a topic.
+    StreamRetained(&'a str),
 }
 
 /// What a key stands for, or `None` if no function of this file makes such a key.
@@ -46,6 +50,8 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
             let is_known = rest[8] == MessageState::Ready as u8;
             is_known.then_some(Meaning::Message(queue(&rest[..8])?, priority, arrival))
         }
+        tag::STREAM_SETTINGS => Some(Meaning::StreamSettings(std::str::from_utf8(rest).ok()?)),
+        tag::STREAM_RETAINED => topic_of(key).map(Meaning::StreamRetained),
         _ => None,
     }
 }

@@ -1,0 +1,193 @@
+//! What a stream is asked, and how it answers.
+
+use std::sync::Arc;
+
+use lanekeeper_storage::key;
+
+use super::{
+    Class, Message, Published, StreamConfig, StreamError, StreamStats, Subscriber, SubscriberId,
+    actor::{StreamActor, record_of},
+    inbox::Inbox,
+    outlet::Outlet,
+};
+use crate::{Handler, Request, Turn, queue::Item};
+
+/// Offer a message to all subscribers, or to one.
+pub(super) struct PublishOne {
+    pub(super) class: Class,
+    pub(super) data: Item,
+    pub(super) to: Option<SubscriberId>,
+}
+
+/// Take a subscriber in.
+pub(super) struct TakeIn {
+    /// Messages that may wait for it.
+    pub(super) queue_max: usize,
+}
+
+/// Forget those who have left.
+pub(super) struct SettleExits;
+
+/// Change the settings.
+pub(super) struct Configure(pub(super) StreamConfig);
+
+/// The settings in force.
+pub(super) struct ReadConfig;
+
+/// The stream in numbers.
+pub(super) struct ReadStats;
+
+impl Request for PublishOne {
+    type Reply = Result<Published, StreamError>;
+}
+
+impl Handler<PublishOne> for StreamActor {
+    async fn handle(
+        &mut self,
+        PublishOne { class, data, to }: PublishOne,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Published, StreamError> {
+        self.settle_exits();
+        let message = Arc::new(Message { class, seq: self.seq_last + 1, data });
+        let published = match to {
+            None => self.offer_to_all(&message),
+            Some(id) => {
+                let done = self.offer_to(&message, id);
+                done.ok_or(StreamError::SubscriberNotFound(id))?
+            }
+        };
+        self.seq_last = message.seq;
+        if to.is_none() && self.config.retain > 0 {
+            self.retain(message, turn);
+        }
+        Ok(published)
+    }
+}
+
+impl StreamActor {
+    fn retain(&mut self, message: Arc<Message>, turn: &mut Turn<'_, Self>) {
+        if self.config.persist {
+            let key = key::stream_retained(&turn.id().key, message.seq);
+            turn.batch().put(key, record_of(&message).encode());
+        }
+        self.retained.push(message);
+        self.trim(turn);
+    }
+
+    /// Lets go what is kept beyond the settings.
+    fn trim(&mut self, turn: &mut Turn<'_, Self>) {
+        let topic = turn.id().key;
+        for seq in self.retained.trim(self.config.retain as usize) {
+            if self.config.persist {
+                turn.batch().delete(key::stream_retained(&topic, seq));
+            }
+        }
+    }
+}
+
+impl Request for TakeIn {
+    type Reply = Result<Subscriber, StreamError>;
+}
+
+impl Handler<TakeIn> for StreamActor {
+    async fn handle(
+        &mut self,
+        TakeIn { queue_max }: TakeIn,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Subscriber, StreamError> {
+        self.settle_exits();
+        let subscribers_max = self.limits.subscribers_max;
+        if self.subscribers.len() >= subscribers_max {
+            return Err(StreamError::TooManySubscribers { subscribers_max });
+        }
+        let mut outlet = Outlet::new(queue_max, self.config.on_slow, self.limits.slow_after);
+        for message in self.retained.last(queue_max) {
+            outlet.put(message);
+        }
+        let id = SubscriberId(self.tally.subscribed() + 1);
+        let inbox = Arc::new(Inbox::new(id, outlet));
+        let key = self.subscribers.insert(Arc::clone(&inbox));
+        let clock = turn.meta.seat.kind.runtime.clock.clone();
+        let (exits, tally) = (Arc::clone(&self.exits), Arc::clone(&self.tally));
+        Ok(Subscriber::new(inbox, key, exits, tally, clock))
+    }
+}
+
+impl Request for SettleExits {
+    type Reply = ();
+}
+
+impl Handler<SettleExits> for StreamActor {
+    async fn handle(&mut self, _: SettleExits, _: &mut Turn<'_, Self>) {
+        self.settle_exits();
+    }
+}
+
+impl Request for Configure {
+    type Reply = Result<StreamConfig, StreamError>;
+}
+
+impl Handler<Configure> for StreamActor {
+    async fn handle(
+        &mut self,
+        Configure(config): Configure,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<StreamConfig, StreamError> {
+        config.check()?;
+        if config == self.config {
+            return Ok(config);
+        }
+        let topic = turn.id().key;
+        self.trim_to(&config, turn);
+        for message in self.retained.iter() {
+            let key = key::stream_retained(&topic, message.seq);
+            match (self.config.persist, config.persist) {
+                (false, true) => turn.batch().put(key, record_of(message).encode()),
+                (true, false) => turn.batch().delete(key),
+                _ => {}
+            }
+        }
+        let settings = lanekeeper_storage::record::StreamSettings::from(config);
+        turn.batch().put(key::stream_settings(&topic), settings.encode());
+        self.subscribers.iter().for_each(|(_, inbox)| inbox.on_slow(config.on_slow));
+        self.config = config;
+        Ok(config)
+    }
+}
+
+impl StreamActor {
+    /// Lets go what will be too much, while it is still known whether that is in the store.
+    fn trim_to(&mut self, config: &StreamConfig, turn: &mut Turn<'_, Self>) {
+        self.config.retain = config.retain;
+        self.trim(turn);
+    }
+}
+
+impl Request for ReadConfig {
+    type Reply = StreamConfig;
+}
+
+impl Handler<ReadConfig> for StreamActor {
+    async fn handle(&mut self, _: ReadConfig, _: &mut Turn<'_, Self>) -> StreamConfig {
+        self.config
+    }
+}
+
+impl Request for ReadStats {
+    type Reply = StreamStats;
+}
+
+impl Handler<ReadStats> for StreamActor {
+    async fn handle(&mut self, _: ReadStats, _: &mut Turn<'_, Self>) -> StreamStats {
+        self.settle_exits();
+        let mut stats = StreamStats {
+            published: self.published,
+            counts: self.departed,
+            retained_count: self.retained.len() as u64,
+            seq_last: self.seq_last,
+            ..StreamStats::default()
+        };
+        self.subscribers.iter().for_each(|(_, inbox)| stats.add(inbox.stats()));
+        stats
+    }
+}

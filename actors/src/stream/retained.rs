@@ -1,0 +1,72 @@
+//! The last messages of a stream, for those who come late.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::Message;
+
+/// Bytes of payloads that are kept at most.
+const BYTES_MAX: usize = 8 << 20;
+
+/// Messages in the order of their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Retained {
+    messages: VecDeque<Arc<Message>>,
+    bytes: usize,
+}
+
+impl Retained {
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Message>> {
+        self.messages.iter()
+    }
+
+    /// The last messages, so many at most.
+    pub(super) fn last(&self, count: usize) -> impl Iterator<Item = &Arc<Message>> {
+        self.messages.iter().skip(self.messages.len().saturating_sub(count))
+    }
+
+    /// Keeps a message.
+    pub(super) fn push(&mut self, message: Arc<Message>) {
+        self.bytes += message.data.size_bytes();
+        self.messages.push_back(message);
+    }
+
+    /// Lets go what is too much, the oldest first; answers their numbers.
+    pub(super) fn trim(&mut self, count_max: usize) -> Vec<u64> {
+        let mut gone = Vec::new();
+        while self.messages.len() > count_max || self.bytes > BYTES_MAX {
+            let Some(oldest) = self.messages.pop_front() else { break };
+            self.bytes -= oldest.data.size_bytes();
+            gone.push(oldest.seq);
+        }
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{queue::Item, stream::Class};
+
+    #[test]
+    fn the_oldest_go_by_count_and_by_bytes() {
+        let mut retained = Retained::default();
+        let data = Item::from_json(format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20)));
+        let data = data.expect("an object");
+        for seq in 1..=10 {
+            let (class, data) = (Class::Bulk, data.clone());
+            retained.push(Arc::new(Message { class, seq, data }));
+        }
+        assert_eq!(retained.trim(9), [1, 2, 3]);
+        assert_eq!(retained.last(2).map(|message| message.seq).collect::<Vec<_>>(), [9, 10]);
+        assert_eq!(retained.trim(1).len(), 6);
+        assert_eq!(retained.bytes(), data.size_bytes());
+    }
+}

@@ -1,0 +1,70 @@
+//! Values of streams.
+
+use bytes::Bytes;
+
+use super::record;
+use crate::codec::{self, CodecError, Decode, Encode, Format};
+
+/// What happens to a subscriber that is slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum OnSlow {
+    /// It is told.
+    #[default]
+    Warn,
+    /// It is told, and gets one of ten bulk messages until it keeps up again.
+    Throttle,
+    /// It is disconnected.
+    Disconnect,
+}
+
+/// The settings of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct StreamSettings {
+    /// Messages kept for late subscribers at most.
+    pub retain: u32,
+    /// Whether they are kept in the store.
+    pub is_persistent: bool,
+    /// What happens to a subscriber that is slow.
+    pub on_slow: OnSlow,
+}
+
+record!(StreamSettings, "stream settings", 1);
+
+/// A message kept for late subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetainedMessage {
+    /// Its class: 0 (control) to 3 (bulk).
+    pub class: u8,
+    /// The payload, byte for byte.
+    pub data: Bytes,
+}
+
+#[derive(Encode, Decode)]
+struct RetainedHeader {
+    class: u8,
+}
+
+impl Format for RetainedHeader {
+    const NAME: &'static str = "retained message";
+    const FORMAT: u8 = 1;
+}
+
+impl RetainedMessage {
+    /// The value as the store keeps it.
+    pub fn encode(&self) -> Bytes {
+        codec::encode(&RetainedHeader { class: self.class }, &self.data)
+    }
+
+    /// The value read back; the payload shares the bytes given.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are of an unknown format or damaged.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let (RetainedHeader { class }, tail) = codec::decode(bytes)?;
+        if class > 3 {
+            let reason = format!("class {class} is not known");
+            return Err(CodecError::Malformed { record: RetainedHeader::NAME, reason });
+        }
+        Ok(Self { class, data: bytes.slice(tail..) })
+    }
+}
