@@ -88,7 +88,7 @@ impl<A: Actor> Activation<A> {
         let kind = Arc::clone(&seat.kind);
         let runtime = &kind.runtime;
         let id = seat.id();
-        let origin = Origin { id: &id, store: &runtime.store, clock: &runtime.clock };
+        let origin = Origin { id: &id, store: &runtime.store, clock: &runtime.clock, runtime };
         let loaded = polled(seat.actor_hash(), None, A::load(&origin)).await;
         let actor = match loaded.unwrap_or(Err(ActivateError::Panicked)) {
             Ok(actor) => actor,

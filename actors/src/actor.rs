@@ -1,6 +1,9 @@
 //! What a user writes: an actor's state, its requests, and how it handles them.
 
-use std::{fmt::Display, future::Future};
+use std::{
+    fmt::{self, Display},
+    future::Future,
+};
 
 use bytes::Bytes;
 use lanekeeper_storage::{
@@ -10,7 +13,7 @@ use lanekeeper_storage::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{ActivateError, ActorId, Clock, Reminder, Store, Turn};
+use crate::{ActivateError, ActorId, Clock, Reminder, Store, Turn, runtime::Runtime};
 
 /// Something an actor can be asked, and what it replies.
 pub trait Request: Send + 'static {
@@ -138,11 +141,11 @@ pub trait Actor: Sized + Send + 'static {
 }
 
 /// Where an actor is loaded from.
-#[derive(Debug)]
 pub struct Origin<'a> {
     pub(crate) id: &'a ActorId,
     pub(crate) store: &'a Store,
     pub(crate) clock: &'a Clock,
+    pub(crate) runtime: &'a Runtime,
 }
 
 impl<'a> Origin<'a> {
@@ -159,6 +162,17 @@ impl<'a> Origin<'a> {
     /// The node's clock.
     pub fn clock(&self) -> &'a Clock {
         self.clock
+    }
+
+    /// What is set and shared for all actors of the node.
+    pub(crate) fn runtime(&self) -> &'a Runtime {
+        self.runtime
+    }
+}
+
+impl fmt::Debug for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({})", self.id)
     }
 }
 

@@ -13,7 +13,7 @@ use lanekeeper_storage::{
 use tokio::runtime::Handle;
 
 use crate::{
-    Clock, Node,
+    Clock, Node, built_in,
     runtime::{Runtime, RuntimeOptions},
     service::Services,
     setting::Settings,
@@ -165,6 +165,8 @@ impl NodeBuilder {
         })?;
         let services = self.has_duties.then(|| Services::start(&runtime)).transpose();
         let services = services.map_err(|source| OpenError::Io { path, source })?;
-        Ok(Node::new(runtime, services))
+        let node = Node::new(runtime, services);
+        built_in::register(&node);
+        Ok(node)
     }
 }

@@ -34,6 +34,8 @@ fn json_of(report: &CheckReport) -> Value {
         "problem_count": report.problem_count,
         "queues": report.queue_count,
         "messages": report.message_count,
+        "gates": report.gate_count,
+        "permits": report.permit_count,
         "actors": report.actor_count,
         "reminders": report.reminder_count,
         "records": report.record_count,

@@ -1,5 +1,6 @@
 //! Verifying a data directory: is everything there that should be, and does it agree?
 
+mod gate;
 mod ledger;
 
 use std::{
@@ -77,6 +78,10 @@ pub struct CheckReport {
     pub queue_count: u64,
     /// Messages in queues.
     pub message_count: u64,
+    /// Gates.
+    pub gate_count: u64,
+    /// Permits that are held.
+    pub permit_count: u64,
     /// What is wrong: none if the directory is sound. At most a hundred are listed.
     pub problems: Vec<Problem>,
     /// Problems found, listed or not.
@@ -129,6 +134,9 @@ impl fmt::Display for CheckReport {
             "records: {queue_count} queues, {message_count} messages, {actor_count} actors, \
              {reminder_count} reminders"
         )?;
+        if self.gate_count > 0 {
+            writeln!(f, "gates: {}, with {} permits held", self.gate_count, self.permit_count)?;
+        }
         for problem in &self.problems {
             writeln!(f, "problem: {problem}")?;
         }

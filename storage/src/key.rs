@@ -10,6 +10,11 @@
 //! | `12` | queue (u64) | [`QueueSettings`](crate::record::QueueSettings) |
 //! | `13` | queue (u64) priority (u32) | [`LaneMeta`](crate::record::LaneMeta) |
 //! | `14` | queue (u64) state (u8) priority (u32) arrival (u64) | [`MessageRecord`](crate::record::MessageRecord) |
+//! | `20` | gate id | [`GateMeta`](crate::record::GateMeta) |
+//! | `21` | gate id `00` owner | [`PlaceRecord`](crate::record::PlaceRecord) |
+//! | `22` | gate id | [`GatePolicyRecord`](crate::record::GatePolicyRecord) |
+//! | `23` | gate id | [`GateUsage`](crate::record::GateUsage) |
+//! | `24` | gate id | [`GateWaits`](crate::record::GateWaits) |
 //! | `40` | topic | [`StreamSettings`](crate::record::StreamSettings) |
 //! | `41` | topic `00` number (u64) | [`RetainedMessage`](crate::record::RetainedMessage) |
 //!
@@ -17,6 +22,7 @@
 //! zero byte ([`name_is_valid`]).
 
 mod actor;
+mod gate;
 mod meaning;
 mod queue;
 mod stream;
@@ -26,6 +32,10 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use actor::{actor, reminder, reminder_due, reminders, reminders_due_by};
+pub use gate::{
+    gate_id_of, gate_meta, gate_metas, gate_place, gate_places, gate_policy, gate_usage,
+    gate_waits, owner_of,
+};
 pub(crate) use meaning::{Meaning, meaning};
 pub use queue::{
     Arrival, MessageState, Priority, QueueNo, lane, lanes, message, messages, messages_of,
@@ -115,6 +125,11 @@ mod tag {
     pub(super) const QUEUE_SETTINGS: u8 = 0x12;
     pub(super) const LANE: u8 = 0x13;
     pub(super) const MESSAGE: u8 = 0x14;
+    pub(super) const GATE_META: u8 = 0x20;
+    pub(super) const GATE_PLACE: u8 = 0x21;
+    pub(super) const GATE_POLICY: u8 = 0x22;
+    pub(super) const GATE_USAGE: u8 = 0x23;
+    pub(super) const GATE_WAITS: u8 = 0x24;
     pub(super) const STREAM_SETTINGS: u8 = 0x40;
     pub(super) const STREAM_RETAINED: u8 = 0x41;
 }
@@ -177,13 +192,25 @@ mod tests {
             ),
             (stream_settings("t"), Meaning::StreamSettings("t")),
             (stream_retained("t", 7), Meaning::StreamRetained("t")),
+            (gate_meta("g"), Meaning::GateMeta("g")),
+            (gate_place("g", "o"), Meaning::GatePlace("g", "o")),
+            (gate_policy("g"), Meaning::GatePolicy("g")),
+            (gate_usage("g"), Meaning::GateUsage("g")),
+            (gate_waits("g"), Meaning::GateWaits("g")),
         ];
         for (key, expected) in keys {
             assert_eq!(meaning(&key), Some(expected));
-            assert_eq!(
-                meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(),
-                matches!(key.as_bytes()[0], tag::QUEUE_ENTRY | tag::STREAM_SETTINGS)
+            // An empty id is refused before it becomes a key.
+            let is_named_alone = matches!(
+                key.as_bytes()[0],
+                tag::QUEUE_ENTRY
+                    | tag::GATE_META
+                    | tag::GATE_POLICY
+                    | tag::GATE_USAGE
+                    | tag::GATE_WAITS
+                    | tag::STREAM_SETTINGS
             );
+            assert_eq!(meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(), is_named_alone);
         }
         assert_eq!(meaning(&Key::from_bytes(&[])), None);
         assert_eq!(meaning(&Key::from_bytes(&[0x77, 1])), None);
@@ -196,6 +223,18 @@ mod tests {
         assert!(!range.contains(&queue_entry("tenant-70.orders")));
         assert_eq!(queue_id_of(&queue_entry("a.b")), Some("a.b"));
         assert_eq!(queue_id_of(&queue_meta(QueueNo(1))), None);
+    }
+
+    #[test]
+    fn the_places_of_a_gate_are_its_own() {
+        let range = gate_places("a");
+        assert!(range.contains(&gate_place("a", "x")));
+        assert!(!range.contains(&gate_place("a.b", "x")));
+        assert_eq!(owner_of(&gate_place("a", "x")), Some("x"));
+        assert_eq!(owner_of(&gate_meta("a")), None);
+        assert!(gate_metas("a.").contains(&gate_meta("a.b")));
+        assert_eq!(gate_id_of(&gate_meta("a.b")), Some("a.b"));
+        assert_eq!(gate_id_of(&gate_policy("a.b")), None);
     }
 
     #[test]

@@ -1,10 +1,14 @@
 //! The values of the store. Times are Unix milliseconds.
 
 mod actor;
+mod gate;
 mod queue;
 mod stream;
 
 pub use actor::{ActorState, ReminderDue, ReminderRecord};
+pub use gate::{
+    GateMeta, GatePolicyRecord, GateUsage, GateWaits, OnFullLine, PlaceRecord, PlaceState,
+};
 pub use queue::{
     LaneMeta, MessageRecord, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings,
 };

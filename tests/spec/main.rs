@@ -12,6 +12,8 @@ mod command_serve;
 mod crash_cut;
 mod crash_kill;
 mod examples;
+mod gate_order;
+mod gate_wait;
 mod http_control;
 mod http_errors;
 mod http_limits;

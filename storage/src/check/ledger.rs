@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::CheckReport;
+use super::{CheckReport, gate::Gates};
 use crate::{
     CodecError, Key, LoadError,
     embedded::overlay::Overlay,
@@ -35,11 +35,12 @@ struct Lane {
 pub(super) struct Ledger<'a> {
     records: &'a Overlay,
     queues: BTreeMap<QueueNo, Account>,
+    gates: Gates,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(records: &'a Overlay) -> Self {
-        Self { records, queues: BTreeMap::new() }
+        Self { records, queues: BTreeMap::new(), gates: Gates::default() }
     }
 
     /// Enters one record.
@@ -110,6 +111,11 @@ impl<'a> Ledger<'a> {
             }
             Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
             Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
+            Meaning::GateMeta(_)
+            | Meaning::GatePlace(..)
+            | Meaning::GatePolicy(_)
+            | Meaning::GateUsage(_)
+            | Meaning::GateWaits(_) => self.gates.enter(meaning, value, report)?,
         }
         Ok(())
     }
@@ -170,6 +176,7 @@ impl<'a> Ledger<'a> {
         for (queue, account) in &self.queues {
             account.close(*queue, report);
         }
+        self.gates.close(report);
     }
 }
 

@@ -24,12 +24,19 @@ pub(crate) enum Meaning<'a> {
     StreamSettings(&'a str),
     /// A message kept for late subscribers of a topic.
     StreamRetained(&'a str),
+    GateMeta(&'a str),
+    /// A place at a gate: the gate and the owner.
+    GatePlace(&'a str, &'a str),
+    GatePolicy(&'a str),
+    GateUsage(&'a str),
+    GateWaits(&'a str),
 }
 
 /// What a key stands for, or `None` if no function of this file makes such a key.
 pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
     let (&first, rest) = key.as_bytes().split_first()?;
     let queue = |bytes: &[u8]| Some(QueueNo(u64::from_be_bytes(bytes.try_into().ok()?)));
+    let text = |bytes| std::str::from_utf8(bytes).ok();
     match first {
         tag::ACTOR => {
             let (kind, actor_key) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
@@ -52,6 +59,14 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
         }
         tag::STREAM_SETTINGS => Some(Meaning::StreamSettings(std::str::from_utf8(rest).ok()?)),
         tag::STREAM_RETAINED => topic_of(key).map(Meaning::StreamRetained),
+        tag::GATE_META => text(rest).map(Meaning::GateMeta),
+        tag::GATE_PLACE => {
+            let (gate, owner) = text(rest)?.split_once('\0')?;
+            Some(Meaning::GatePlace(gate, owner))
+        }
+        tag::GATE_POLICY => text(rest).map(Meaning::GatePolicy),
+        tag::GATE_USAGE => text(rest).map(Meaning::GateUsage),
+        tag::GATE_WAITS => text(rest).map(Meaning::GateWaits),
         _ => None,
     }
 }

@@ -1,5 +1,6 @@
 //! What the promises are tested with.
 
 pub(crate) mod counter;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod process;

@@ -1,0 +1,379 @@
+//! The actor around the rules: resolves the policy, commits what the rules write, tells who waits.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use lanekeeper_storage::{
+    ScanLimit,
+    key::{self},
+    record::{GateMeta, ReminderDue},
+};
+
+use super::{
+    GateError, GatePolicy,
+    board::Board,
+    change::{Change, Decision},
+    place::NEVER,
+    policy::DefaultPolicy,
+    restore::policy_of,
+    rules::Rules,
+};
+use crate::{
+    ActivateError, Actor, Deferred, LoadError, Origin, Promise, Reminder, Turn,
+    clock::{from_unix_ms, unix_ms},
+};
+
+/// The reminder of what is due.
+const DUE: &str = "due";
+/// The reminder that a change of policy is still to be told to the gates below.
+const SPREAD: &str = "spread";
+/// Places read at a time.
+const PAGE: ScanLimit = ScanLimit { count_max: 4_096, bytes_max: 4 << 20 };
+/// Gates looked at in one go when a policy changes.
+const GATES_PAGE: usize = 1_000;
+
+/// A gate in memory, and those who are told when their turn comes.
+pub(crate) struct GateActor {
+    pub(super) rules: Rules,
+    listeners: Option<Box<Listeners>>,
+    board: Arc<Board>,
+    /// The change of policies up to which this one was resolved.
+    resolved: u64,
+    /// When the reminder of what is due is set to go off; [`NEVER`] if it is not.
+    armed_ms: u64,
+    is_listed: bool,
+}
+
+/// Those who wait for a decision, by the number of their place.
+#[derive(Default)]
+struct Listeners {
+    first: Vec<Option<Promise<Decision>>>,
+    /// Others who wait for the same owner: their place, their acquire.
+    more: Vec<(u32, u32, Promise<Decision>)>,
+    count: usize,
+}
+
+impl Actor for GateActor {
+    const KIND: &'static str = "gate";
+
+    async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
+        let gate = &*from.id().key;
+        let get = |key: &_| from.store().get(key);
+        let runtime = from.runtime();
+        let board: Arc<Board> = runtime.shared.get();
+        let resolved = board.changes();
+        let applied = policy_of(gate, runtime.settings.get::<DefaultPolicy>(), get)?;
+        let (mut rules, people) = Rules::load(gate, board.shared(applied), get)?;
+        if people > 0 {
+            let mut found = Vec::new();
+            let mut range = key::gate_places(gate);
+            loop {
+                let page = from.store().scan(range.clone(), PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                range = range.after(last);
+                found.extend(page);
+            }
+            rules.people(gate, found)?;
+        }
+        let armed = get(&key::reminder_due(Self::KIND, gate, DUE))?;
+        let armed = armed.map(|due| ReminderDue::decode(&due)).transpose();
+        let armed_ms = armed.map_err(LoadError::from)?.map_or(NEVER, |due| due.due_ms);
+        // Nobody is here: an earlier life may have left it on the list all the same.
+        let is_listed = people == 0;
+        Ok(Self { rules, listeners: None, board, resolved, armed_ms, is_listed })
+    }
+
+    async fn on_activate(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), String> {
+        self.run(turn, |_, _| ()).map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
+        let (id, now_ms) = (turn.id(), unix_ms(turn.now()));
+        self.rules.settle_figures(&mut Change::new(&id.key, now_ms, turn.batch()));
+    }
+
+    async fn on_reminder(&mut self, reminder: &Reminder, turn: &mut Turn<'_, Self>) {
+        let done = if reminder.name == SPREAD {
+            self.spread(turn).await
+        } else {
+            self.armed_ms = NEVER;
+            self.run(turn, |_, _| ()).map(drop)
+        };
+        if let Err(error) = done {
+            tracing::error!(gate = %turn.id(), reminder = reminder.name, %error, "it failed");
+        }
+    }
+
+    fn is_passivatable(&self) -> bool {
+        self.listeners.is_none()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let crowd = self.rules.crowd.as_ref().map_or(0, |crowd| crowd.memory_bytes());
+        let listeners = self.listeners.as_ref().map_or(0, |listeners| listeners.memory_bytes());
+        size_of::<Self>() + crowd + listeners + self.rules.waits.memory_bytes()
+    }
+}
+
+impl GateActor {
+    /// One verb: brings the gate up to now, lets the rules decide, and does what follows from it.
+    /// Answers what the verb did and who got a permit.
+    pub(super) fn run<T>(
+        &mut self,
+        turn: &mut Turn<'_, Self>,
+        verb: impl FnOnce(&mut Rules, &mut Change<'_>) -> T,
+    ) -> Result<(T, Vec<String>), LoadError> {
+        self.resolve(turn)?;
+        let (id, now_ms) = (turn.id(), unix_ms(turn.now()));
+        let mut change = Change::new(&id.key, now_ms, &mut turn.effects.batch);
+        self.rules.begin(&mut change);
+        let value = verb(&mut self.rules, &mut change);
+        self.rules.settle(&mut change);
+        let Change { decided, granted, .. } = change;
+        self.tell(decided, turn);
+        self.list(&id.key, turn)?;
+        self.arm(turn);
+        Ok((value, granted))
+    }
+
+    /// Goes by the policy that applies now, if any has changed.
+    fn resolve(&mut self, turn: &Turn<'_, Self>) -> Result<(), LoadError> {
+        let changes = self.board.changes();
+        if changes == self.resolved {
+            return Ok(());
+        }
+        let settings = &turn.meta.seat.kind.runtime.settings;
+        let get = |key: &_| turn.store().get(key);
+        let applied = policy_of(&turn.id().key, settings.get::<DefaultPolicy>(), get)?;
+        self.resolved = changes;
+        self.rules.apply(self.board.shared(applied));
+        Ok(())
+    }
+
+    /// Tells those who wait what became of their owners.
+    fn tell(&mut self, decided: Vec<(u32, Decision)>, turn: &mut Turn<'_, Self>) {
+        for (index, decision) in decided {
+            let Some(listeners) = &mut self.listeners else { return };
+            let promises = listeners.take(index);
+            if promises.len() > 1
+                && matches!(decision, Decision::Granted(_))
+                && let Some(crowd) = &mut self.rules.crowd
+            {
+                // Several got the same permit: none of them gives it up for the others.
+                crowd.places[index].attempt = 0;
+            }
+            for promise in promises {
+                turn.fulfil(promise, decision);
+            }
+            if listeners.count == 0 {
+                self.listeners = None;
+            }
+        }
+    }
+
+    /// Lets somebody wait for a decision.
+    pub(super) fn listen(
+        &mut self,
+        index: u32,
+        attempt: u32,
+        turn: &Turn<'_, Self>,
+    ) -> Deferred<Decision> {
+        let (promise, deferred) = turn.defer();
+        self.listeners.get_or_insert_default().add(index, attempt, promise);
+        deferred
+    }
+
+    /// Gives up what an acquire got or waits for, if nobody else waits for it.
+    pub(super) fn abandon(
+        &mut self,
+        owner: &str,
+        attempt: u32,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let Some(index) = self.rules.find(owner) else { return Ok(()) };
+        let place = &mut self.rules.crowd().places[index];
+        if place.attempt != attempt {
+            if let Some(listeners) = &mut self.listeners {
+                if let Some(heir) = listeners.forget(index, attempt)
+                    && place.attempt != 0
+                {
+                    place.attempt = heir;
+                }
+                self.listeners = self.listeners.take().filter(|listeners| listeners.count > 0);
+            }
+            return Ok(());
+        }
+        if let Some(heir) = self.listeners.as_mut().and_then(|own| own.inherit(index)) {
+            place.attempt = heir;
+            return Ok(());
+        }
+        self.run(turn, |rules, change| {
+            // It may have timed out in this very turn.
+            if let Some(index) = rules.find(owner) {
+                rules.abandon(index, change);
+            }
+        })
+        .map(drop)
+    }
+
+    /// Keeps the board's list of gates at which somebody waits.
+    fn list(&mut self, gate: &Arc<str>, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+        let is_waiting = self.rules.waiting_count() > 0;
+        if is_waiting == self.is_listed {
+            return Ok(());
+        }
+        self.is_listed = is_waiting;
+        self.board.list(gate, is_waiting);
+        // A policy may have changed between the beginning of this turn and the list.
+        if is_waiting && self.board.changes() != self.resolved {
+            return self.run(turn, |_, _| ()).map(drop);
+        }
+        Ok(())
+    }
+
+    /// Has the gate woken when something is due. The reminder may be set too early, never too late:
+    /// it is moved only when something is due before it.
+    fn arm(&mut self, turn: &mut Turn<'_, Self>) {
+        let Some(due_ms) = self.rules.next_due_ms() else { return };
+        if self.armed_ms <= due_ms {
+            return;
+        }
+        match turn.remind(DUE, from_unix_ms(due_ms)) {
+            Ok(()) => self.armed_ms = due_ms,
+            Err(error) => {
+                tracing::error!(gate = %turn.id(), %error, "a reminder is set with the next turn");
+            }
+        }
+    }
+
+    /// Replaces the gate's own policy, or takes it away.
+    pub(super) fn set_policy(
+        &mut self,
+        policy: Option<&GatePolicy>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), GateError> {
+        self.resolve(turn)?;
+        let id = turn.id();
+        let key = key::gate_policy(&id.key);
+        let settings = &turn.meta.seat.kind.runtime.settings;
+        let record = policy.map(|policy| policy.record().encode());
+        let get = |own: &_| if *own == key { Ok(record.clone()) } else { turn.store().get(own) };
+        let applied = policy_of(&id.key, settings.get::<DefaultPolicy>(), get)?;
+        // Told to the gates below once this is written, whatever happens in between.
+        let reminded = turn.remind(SPREAD, turn.now());
+        reminded.map_err(|error| match error {
+            crate::ReminderError::Load(error) => GateError::Load(error),
+            other => unreachable!("the name is one: {other}"),
+        })?;
+        match record {
+            Some(record) => turn.batch().put(key, record),
+            None => turn.batch().delete(key),
+        }
+        self.rules.apply(Arc::new(applied));
+        self.rules.is_changed = true;
+        self.run(turn, |_, _| ())?;
+        Ok(())
+    }
+
+    /// Tells the gates below this one, as far as somebody waits at them, that a policy has changed.
+    /// The others find out with their next turn.
+    pub(super) async fn spread(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+        self.board.note_change();
+        let id = turn.id();
+        let mut below: BTreeSet<Arc<str>> = self.board.waiting_below(&id.key);
+        let mut range = key::gate_metas(&format!("{}.", id.key));
+        loop {
+            let limit = ScanLimit::count(GATES_PAGE);
+            let page = turn.store().scan(range.clone(), limit).await?;
+            let Some((last, _)) = page.last() else { break };
+            range = range.after(last);
+            for (key, meta) in &page {
+                if let Some(gate) = key::gate_id_of(key)
+                    && GateMeta::decode(meta)?.waiting_count > 0
+                {
+                    below.insert(gate.into());
+                }
+            }
+        }
+        for gate in below {
+            // Refused only if it is about to run a turn anyway, or the node ends.
+            let _ = turn.actor::<Self>(&gate).tell(super::handler::Reconsider);
+        }
+        self.run(turn, |_, _| ()).map(drop)
+    }
+}
+
+impl Listeners {
+    fn add(&mut self, index: u32, attempt: u32, promise: Promise<Decision>) {
+        let at = index as usize;
+        if at >= self.first.len() {
+            if at >= self.first.capacity() {
+                let missing = at + 1 - self.first.len();
+                self.first.reserve_exact(missing + super::place::growth(at));
+            }
+            self.first.resize_with(at + 1, || None);
+        }
+        self.more.retain(|(_, _, other)| !other.is_abandoned());
+        match &mut self.first[at] {
+            Some(first) if !first.is_abandoned() => self.more.push((index, attempt, promise)),
+            Some(first) => *first = promise,
+            vacant => {
+                *vacant = Some(promise);
+                self.count += 1;
+            }
+        }
+    }
+
+    /// Takes out everyone who waits for a place.
+    fn take(&mut self, index: u32) -> Vec<Promise<Decision>> {
+        let first = self.first.get_mut(index as usize).and_then(Option::take);
+        let Some(first) = first else { return Vec::new() };
+        self.count -= 1;
+        let mut taken = vec![first];
+        if !self.more.is_empty() {
+            let more = std::mem::take(&mut self.more);
+            for (at, attempt, promise) in more {
+                if at == index {
+                    taken.push(promise);
+                } else {
+                    self.more.push((at, attempt, promise));
+                }
+            }
+        }
+        taken
+    }
+
+    /// The first of those who wait goes; whoever comes next after it, if anybody, stays for it.
+    fn inherit(&mut self, index: u32) -> Option<u32> {
+        let next =
+            self.more.iter().position(|(at, _, other)| *at == index && !other.is_abandoned())?;
+        let (_, attempt, promise) = self.more.remove(next);
+        *self.first.get_mut(index as usize)? = Some(promise);
+        Some(attempt)
+    }
+
+    /// Somebody who waits for a place that stays goes; answers who comes first now, if the first is
+    /// gone too.
+    fn forget(&mut self, index: u32, attempt: u32) -> Option<u32> {
+        self.more.retain(|(at, own, _)| (*at, *own) != (index, attempt));
+        let is_gone = |first: &Promise<Decision>| first.is_abandoned();
+        let first = self.first.get(index as usize).and_then(Option::as_ref);
+        if !first.is_some_and(is_gone) {
+            return None;
+        }
+        let heir = self.inherit(index);
+        if heir.is_none() {
+            self.first[index as usize] = None;
+            self.count -= 1;
+        }
+        heir
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.first.capacity() * size_of::<Option<Promise<Decision>>>()
+            + self.count * PROMISE_BYTES
+            + self.more.capacity() * size_of::<(u32, u32, Promise<Decision>)>()
+    }
+}
+
+/// What a promise takes beside itself: the cell it shares with who waits.
+const PROMISE_BYTES: usize = 88;

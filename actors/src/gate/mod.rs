@@ -1,0 +1,55 @@
+//! The gate: a virtual actor that admits at most so many at a time, in strict order.
+//!
+//! ```text
+//!   acquire ──► waiting ──► granted ──► released · expired        (gone)
+//!      │           └──► timed out · cancelled · gave way           (gone)
+//!      └──► granted, if a permit is free and nobody waits for it
+//! ```
+//!
+//! `rules` decides, `crowd` keeps the order, `actor` writes and answers, `handle` and `verb` are
+//! what users call.
+
+mod acquire;
+mod actor;
+mod board;
+mod change;
+mod counter;
+mod crowd;
+mod deadline;
+mod error;
+mod group;
+mod handle;
+mod handler;
+mod line;
+#[cfg(test)]
+mod model;
+mod permit;
+mod place;
+mod policy;
+mod restore;
+mod rules;
+mod stats;
+#[cfg(test)]
+mod trial;
+mod usage;
+mod verb;
+mod view;
+mod waits;
+
+use std::time::Duration;
+
+pub(crate) use actor::GateActor;
+pub use error::{BlockedBy, GateError};
+pub use handle::Gate;
+pub use permit::{Permit, PermitGuard};
+pub use policy::{
+    AppliedPolicy, GatePolicy, GroupLimit, OnFull, Period, PolicySource, Quota, Rate,
+};
+pub use stats::{AgeCount, GateStats, Released, Ticket, TicketState};
+pub use verb::{Acquire, TakeTicket};
+pub use waits::WaitStats;
+
+/// A duration in whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,136 @@
+//! Places: owners that wait or hold a permit, each found by a number for as long as it is there.
+
+use std::ops::{Index, IndexMut};
+
+/// No place.
+pub(super) const NOWHERE: u32 = u32::MAX;
+/// Never due.
+pub(super) const NEVER: u64 = u64::MAX;
+
+/// An owner that waits or holds a permit. Kept small: there may be a million.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) owner: Box<str>,
+    /// When it began to wait, or got its permit.
+    pub(super) since_ms: u64,
+    /// When it has waited too long, or its permit ends; [`NEVER`] if it does not.
+    pub(super) due_ms: u64,
+    pub(super) arrival: u64,
+    pub(super) priority: u32,
+    /// The line it stands in, or stood in.
+    pub(super) line: u32,
+    /// Where it stands among the deadlines.
+    pub(super) heap_at: u32,
+    /// Which acquire gives the place up when it is dropped; 0 if none does.
+    pub(super) attempt: u32,
+    pub(super) state: State,
+}
+
+/// What an owner does at the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It stands in line between two others of its priority.
+    Waiting { prev: u32, next: u32, ttl_ms: u32 },
+    /// It holds a permit.
+    Held { waited_ms: u32 },
+}
+
+impl Place {
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.state, State::Held { .. })
+    }
+}
+
+/// All places of a gate.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    slots: Vec<Slot>,
+    vacant: Option<u32>,
+    count: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Taken(Place),
+    Vacant(Option<u32>),
+}
+
+/// By how much a list of so many grows: by an eighth, so that little of it is ever empty.
+pub(super) fn growth(count: usize) -> usize {
+    (count / 8).max(4)
+}
+
+impl Places {
+    /// Keeps a place and says under which number.
+    pub(super) fn insert(&mut self, place: Place) -> u32 {
+        self.count += 1;
+        if let Some(index) = self.vacant {
+            let slot = std::mem::replace(&mut self.slots[index as usize], Slot::Taken(place));
+            let Slot::Vacant(next) = slot else { unreachable!("vacant slots are listed") };
+            self.vacant = next;
+            return index;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact(growth(self.slots.len()));
+        }
+        self.slots.push(Slot::Taken(place));
+        (self.slots.len() - 1) as u32
+    }
+
+    /// Gives a place back.
+    pub(super) fn remove(&mut self, index: u32) -> Place {
+        let slot = &mut self.slots[index as usize];
+        let slot = std::mem::replace(slot, Slot::Vacant(self.vacant));
+        let Slot::Taken(place) = slot else { unreachable!("a place is removed once") };
+        self.vacant = Some(index);
+        self.count -= 1;
+        place
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Every place and its number, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match slot {
+            Slot::Taken(place) => Some((index as u32, place)),
+            Slot::Vacant(_) => None,
+        })
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let owners: usize = self.iter().map(|(_, place)| place.owner.len()).sum();
+        self.slots.capacity() * size_of::<Slot>() + owners
+    }
+}
+
+impl Index<u32> for Places {
+    type Output = Place;
+
+    fn index(&self, index: u32) -> &Place {
+        match &self.slots[index as usize] {
+            Slot::Taken(place) => place,
+            Slot::Vacant(_) => unreachable!("only places that are there are asked for"),
+        }
+    }
+}
+
+impl IndexMut<u32> for Places {
+    fn index_mut(&mut self, index: u32) -> &mut Place {
+        match &mut self.slots[index as usize] {
+            Slot::Taken(place) => place,
+            Slot::Vacant(_) => unreachable!("only places that are there are asked for"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_takes_72_bytes_and_its_owner() {
+        assert_eq!(size_of::<Slot>(), 72);
+    }
+}

@@ -1,0 +1,84 @@
+//! The books of gates: what is recorded of those who wait and of permits, and what there is.
+
+use std::collections::BTreeMap;
+
+use super::CheckReport;
+use crate::{
+    CodecError,
+    key::Meaning,
+    record::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
+};
+
+/// What is known of a gate from its own record and from its places.
+#[derive(Debug, Default)]
+struct Account {
+    meta: GateMeta,
+    waiting_count: u64,
+    held_count: u64,
+    arrivals: BTreeMap<u64, String>,
+}
+
+/// The accounts of all gates.
+#[derive(Debug, Default)]
+pub(super) struct Gates(BTreeMap<String, Account>);
+
+impl Gates {
+    /// Enters a record if it is a gate's.
+    pub(super) fn enter(
+        &mut self,
+        meaning: Meaning<'_>,
+        value: &[u8],
+        report: &mut CheckReport,
+    ) -> Result<(), CodecError> {
+        match meaning {
+            Meaning::GateMeta(gate) => {
+                report.gate_count += 1;
+                self.account(gate).meta = GateMeta::decode(value)?;
+            }
+            Meaning::GatePlace(gate, owner) => {
+                let place = PlaceRecord::decode(value)?;
+                let account = self.account(gate);
+                match place.state {
+                    PlaceState::Waiting { .. } => account.waiting_count += 1,
+                    PlaceState::Held { .. } => {
+                        account.held_count += 1;
+                        report.permit_count += 1;
+                    }
+                }
+                if let Some(other) = account.arrivals.insert(place.arrival, owner.to_owned()) {
+                    let what = format!("{owner:?} and {other:?} have the same place");
+                    report.add(format_args!("gate {gate:?}"), what);
+                }
+            }
+            Meaning::GatePolicy(_) => drop(GatePolicyRecord::decode(value)?),
+            Meaning::GateUsage(_) => drop(GateUsage::decode(value)?),
+            Meaning::GateWaits(_) => drop(GateWaits::decode(value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, gate: &str) -> &mut Account {
+        self.0.entry(gate.to_owned()).or_default()
+    }
+
+    /// Compares the accounts of all gates.
+    pub(super) fn close(&self, report: &mut CheckReport) {
+        for (gate, account) in &self.0 {
+            let place = format!("gate {gate:?}");
+            let pairs = [
+                ("waiting", account.meta.waiting_count, account.waiting_count),
+                ("permits", account.meta.held_count, account.held_count),
+            ];
+            for (what, told, found) in pairs.into_iter().filter(|(_, told, found)| told != found) {
+                report.add(&place, format_args!("{told} {what} are recorded, {found} are there"));
+            }
+            let last = account.arrivals.last_key_value();
+            if let Some((arrival, _)) = last.filter(|&(&last, _)| last >= account.meta.arrival_next)
+            {
+                let what = format!("arrival {arrival} comes after the next one to be numbered");
+                report.add(&place, what);
+            }
+        }
+    }
+}

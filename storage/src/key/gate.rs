@@ -1,0 +1,51 @@
+//! Keys of gates, and of those who wait at them or hold their permits.
+
+use super::{Key, KeyRange, key, tag};
+
+/// The totals of a gate.
+pub fn gate_meta(gate_id: &str) -> Key {
+    key(tag::GATE_META, &[gate_id.as_bytes()])
+}
+
+/// The totals of all gates whose ids begin with `prefix`, in the order of the ids.
+pub fn gate_metas(prefix: &str) -> KeyRange {
+    KeyRange::prefix(&gate_meta(prefix))
+}
+
+/// The gate id of a key of [`gate_meta`], or `None` if it is no such key.
+pub fn gate_id_of(meta: &Key) -> Option<&str> {
+    let (&first, id) = meta.as_bytes().split_first()?;
+    (first == tag::GATE_META).then(|| std::str::from_utf8(id).ok()).flatten()
+}
+
+/// Who waits at a gate or holds a permit of it, by owner.
+pub fn gate_place(gate_id: &str, owner: &str) -> Key {
+    key(tag::GATE_PLACE, &[gate_id.as_bytes(), &[0], owner.as_bytes()])
+}
+
+/// Everyone who waits at a gate or holds a permit of it, in the order of their names.
+pub fn gate_places(gate_id: &str) -> KeyRange {
+    KeyRange::prefix(&key(tag::GATE_PLACE, &[gate_id.as_bytes(), &[0]]))
+}
+
+/// The owner in a key of [`gate_place`], or `None` if it is no such key.
+pub fn owner_of(place: &Key) -> Option<&str> {
+    let (&first, names) = place.as_bytes().split_first()?;
+    let (_, owner) = std::str::from_utf8(names).ok()?.split_once('\0')?;
+    (first == tag::GATE_PLACE).then_some(owner)
+}
+
+/// The policy that a gate was given itself.
+pub fn gate_policy(gate_id: &str) -> Key {
+    key(tag::GATE_POLICY, &[gate_id.as_bytes()])
+}
+
+/// What a gate has used of its rate and its quota.
+pub fn gate_usage(gate_id: &str) -> Key {
+    key(tag::GATE_USAGE, &[gate_id.as_bytes()])
+}
+
+/// How long those who were let in lately had waited.
+pub fn gate_waits(gate_id: &str) -> Key {
+    key(tag::GATE_WAITS, &[gate_id.as_bytes()])
+}
