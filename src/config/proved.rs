@@ -10,7 +10,8 @@ use std::{
 use lanekeeper::{
     Durability, Lanekeeper, NodeBuilder, OpenError,
     queue::QueueLimits,
-    server::{ServerOptions, Token},
+    server::{ServerOptions, SocketOptions, Token},
+    stream::StreamLimits,
 };
 
 use super::{ByteCount, LogFormat, Settings, Span};
@@ -111,11 +112,46 @@ fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, 
         .idle_timeout(spans("idle_timeout", given.idle_timeout, 1..=month, 300_000)?)
         .activations_max(count("activations_max", given.activations_max, 1..=1 << 30, 1_000_000)?)
         .mailbox_max(count("mailbox_max", given.mailbox_max, 1..=1_000_000, 10_000)?)
-        .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() });
+        .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() })
+        .stream_limits(stream_limits(given, item_bytes_max)?);
     if given.memory_max.is_some() {
         node = node.memory_max_bytes(bytes("memory_max", given.memory_max, 1 << 20..=1 << 50, 0)?);
     }
     Ok(node)
+}
+
+fn stream_limits(given: &Settings, data_bytes_max: usize) -> Result<StreamLimits, ConfigError> {
+    let given = given.stream_subscribers_max;
+    let subscribers_max = count("stream_subscribers_max", given, 1..=1_000_000, 10_000)?;
+    Ok(StreamLimits { subscribers_max, data_bytes_max, ..StreamLimits::default() })
+}
+
+fn socket_options(given: &Settings) -> Result<SocketOptions, ConfigError> {
+    let (connections, ping) = (given.socket_connections_max, given.socket_ping_interval);
+    let (send, frame) = (given.socket_send_timeout, given.socket_frame_bytes_max);
+    Ok(SocketOptions {
+        connections_max: count("socket_connections_max", connections, 1..=1_000_000, 5_000)?,
+        origins: origins(given)?,
+        ping_interval: spans("socket_ping_interval", ping, 100..=HOUR, 20_000)?,
+        send_timeout: spans("socket_send_timeout", send, 100..=HOUR, 5_000)?,
+        frame_bytes_max: bytes("socket_frame_bytes_max", frame, 1024..=16 << 20, 64 << 10)?,
+    })
+}
+
+/// Origins are compared as they are sent: without a path, not even `/`.
+fn origins(given: &Settings) -> Result<Vec<String>, ConfigError> {
+    let origins = given.socket_origins.clone().unwrap_or_default();
+    let is_origin = |origin: &&String| {
+        let (scheme, host) = origin.split_once("://").unwrap_or_default();
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*'])
+    };
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        None => Ok(origins),
+        Some(other) => {
+            let bound = "origins such as https://example.org, without a path";
+            Err(out_of_bounds("socket_origins", bound, &format!("{other:?}")))
+        }
+    }
 }
 
 fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptions, ConfigError> {
@@ -131,6 +167,7 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
         body_timeout: spans("body_timeout", given.body_timeout, 100..=HOUR, 30_000)?,
         write_timeout: spans("write_timeout", given.write_timeout, 100..=HOUR, 30_000)?,
         keep_alive: spans("keep_alive", given.keep_alive, 1_000..=HOUR, 75_000)?,
+        socket: socket_options(given)?,
     })
 }
 
@@ -227,6 +264,9 @@ mod tests {
         assert_eq!(refused("flush_interval = \"2m\""), expected);
         let expected = "body_bytes_max must be from 1MiB to 1GiB, not 1000";
         assert_eq!(refused("body_bytes_max = 1000"), expected);
+        let expected = "socket_origins must be origins such as https://example.org, without a \
+                        path, not \"https://example.org/\"";
+        assert_eq!(refused("socket_origins = [\"https://example.org/\"]"), expected);
         assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
         assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));
         assert!(!refused("token = \"a b\"").contains("a b"));

@@ -82,6 +82,32 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
     pub(crate) connections_max: Option<u64>,
 
+    /// Subscribers of one stream at a time [default: 10000]
+    #[arg(long, env = "LANEKEEPER_STREAM_SUBSCRIBERS_MAX", value_name = "COUNT")]
+    pub(crate) stream_subscribers_max: Option<u64>,
+
+    /// WebSockets and server-sent events at a time, of all connections [default: 5000]
+    #[arg(long, env = "LANEKEEPER_SOCKET_CONNECTIONS_MAX", value_name = "COUNT")]
+    pub(crate) socket_connections_max: Option<u64>,
+
+    /// Pages that may open WebSockets, such as https://example.org, with commas [default: none]
+    ///
+    /// Only browsers say from which page they come; other clients are not concerned.
+    #[arg(long, env = "LANEKEEPER_SOCKET_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',')]
+    pub(crate) socket_origins: Option<Vec<String>>,
+
+    /// Time between two pings; a client silent from one to the next is gone [default: 20s]
+    #[arg(long, env = "LANEKEEPER_SOCKET_PING_INTERVAL", value_name = "TIME")]
+    pub(crate) socket_ping_interval: Option<Span>,
+
+    /// How long a send to a subscriber may take before it is cut [default: 5s]
+    #[arg(long, env = "LANEKEEPER_SOCKET_SEND_TIMEOUT", value_name = "TIME")]
+    pub(crate) socket_send_timeout: Option<Span>,
+
+    /// Size of what a client may send over a WebSocket in one message [default: 64KiB]
+    #[arg(long, env = "LANEKEEPER_SOCKET_FRAME_BYTES_MAX", value_name = "BYTES")]
+    pub(crate) socket_frame_bytes_max: Option<ByteCount>,
+
     /// Threads that answer requests [default: one for each core]
     #[arg(long, env = "LANEKEEPER_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<u64>,
@@ -122,6 +148,12 @@ impl Settings {
             write_timeout: self.write_timeout.or(other.write_timeout),
             keep_alive: self.keep_alive.or(other.keep_alive),
             connections_max: self.connections_max.or(other.connections_max),
+            stream_subscribers_max: self.stream_subscribers_max.or(other.stream_subscribers_max),
+            socket_connections_max: self.socket_connections_max.or(other.socket_connections_max),
+            socket_origins: self.socket_origins.or(other.socket_origins),
+            socket_ping_interval: self.socket_ping_interval.or(other.socket_ping_interval),
+            socket_send_timeout: self.socket_send_timeout.or(other.socket_send_timeout),
+            socket_frame_bytes_max: self.socket_frame_bytes_max.or(other.socket_frame_bytes_max),
             workers: self.workers.or(other.workers),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             token: self.token.or(other.token),

@@ -15,11 +15,13 @@ const ENVELOPE_BYTES: usize = 128;
 /// The characters of a message id, its quotes and a comma.
 const ID_BYTES: usize = 27;
 
-/// A body with its type, to be answered as 200.
+/// What is answered when all went well.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    body: Bytes,
-    content_type: &'static str,
+pub(crate) enum Answer {
+    /// A body with its type, as 200.
+    Whole { body: Bytes, content_type: &'static str },
+    /// An answer that was begun already and does not end.
+    Begun(HttpResponse),
 }
 
 impl Answer {
@@ -30,17 +32,23 @@ impl Answer {
 
     /// JSON that was written already.
     pub(crate) fn json_text(text: impl Into<Bytes>) -> Self {
-        Self { body: text.into(), content_type: "application/json" }
+        Self::Whole { body: text.into(), content_type: "application/json" }
     }
 
     /// The exposition format of Prometheus.
     pub(crate) fn metrics(text: String) -> Self {
-        Self { body: text.into(), content_type: "text/plain; version=0.0.4; charset=utf-8" }
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        Self::Whole { body: text.into(), content_type }
     }
 
     /// The answer.
     pub(crate) fn into_response(self) -> HttpResponse {
-        HttpResponse::Ok().insert_header((CONTENT_TYPE, self.content_type)).body(self.body)
+        match self {
+            Self::Whole { body, content_type } => {
+                HttpResponse::Ok().insert_header((CONTENT_TYPE, content_type)).body(body)
+            }
+            Self::Begun(response) => response,
+        }
     }
 }
 
@@ -135,6 +143,13 @@ mod tests {
     use super::*;
     use crate::server::wire;
 
+    fn body(answer: Answer) -> Bytes {
+        match answer {
+            Answer::Whole { body, .. } => body,
+            Answer::Begun(response) => panic!("{response:?}"),
+        }
+    }
+
     fn message_of(id: &str, payload: &str) -> Message {
         Message {
             id: id.parse().expect("an id"),
@@ -153,30 +168,30 @@ mod tests {
     #[test]
     fn ids_are_written_as_the_wire_says() {
         let ids: Vec<MessageId> = pair().iter().map(|message| message.id).collect();
-        let read: wire::Pushed = serde_json::from_slice(&pushed(&ids).body).expect("the type");
+        let read: wire::Pushed = serde_json::from_slice(&body(pushed(&ids))).expect("the type");
         assert_eq!((read.success, read.count), (true, 2));
         assert_eq!(read.ids, ["000000000000000000000003", "000000000000000100000003"]);
     }
 
     #[test]
     fn payloads_are_written_byte_for_byte() {
-        let text = popped(&pair()).body;
+        let text = body(popped(&pair()));
         assert_eq!(text, r#"{"items":[{ "a" : 1.0 },{}],"count":2}"#);
-        assert_eq!(popped(&[]).body, r#"{"items":[],"count":0}"#);
+        assert_eq!(body(popped(&[])), r#"{"items":[],"count":0}"#);
     }
 
     #[test]
     fn messages_are_written_as_the_wire_says() {
         let page = page(&Page { messages: pair(), next: Some(pair()[1].id) });
-        let read: wire::Page = serde_json::from_slice(&page.body).expect("the type");
+        let read: wire::Page = serde_json::from_slice(&body(page)).expect("the type");
         assert_eq!((read.count, read.next.as_deref()), (2, Some("000000000000000100000003")));
         let first = &read.messages[0];
         assert_eq!((first.priority, first.pushed_at, first.deliveries), (3, 1_234, 2));
         assert_eq!(first.item.get(), "{ \"a\" : 1.0 }");
         let one = message(&pair()[0], MessageState::Ready);
-        let read: wire::Message = serde_json::from_slice(&one.body).expect("the type");
+        let read: wire::Message = serde_json::from_slice(&body(one)).expect("the type");
         assert_eq!(read.state.as_deref(), Some("ready"));
-        let read: wire::Messages = serde_json::from_slice(&messages(&pair()).body).expect("it");
+        let read: wire::Messages = serde_json::from_slice(&body(messages(&pair()))).expect("it");
         assert_eq!(read.count, 2);
     }
 }

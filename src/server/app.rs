@@ -25,6 +25,8 @@ use super::{
     queue,
     route::{self, Found, Missing, Route},
     setting,
+    socket::Connections,
+    stream, subscribe,
 };
 
 /// What all workers of a server share.
@@ -35,6 +37,7 @@ pub(crate) struct Shared {
     options: ServerOptions,
     counters: Mutex<Vec<Arc<Counters>>>,
     failures: FailureLog,
+    connections: Arc<Connections>,
 }
 
 impl Shared {
@@ -46,6 +49,7 @@ impl Shared {
             options,
             counters: Mutex::new(Vec::new()),
             failures: FailureLog::new(),
+            connections: Arc::new(Connections::new()),
         }
     }
 
@@ -59,9 +63,15 @@ impl Shared {
         drop(self.node.set(node));
     }
 
-    /// Refuses what comes from now on.
+    /// Refuses what comes from now on, and lets the connections that stay come to their end.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
+        self.connections.stop();
+    }
+
+    /// The connections that stay.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     /// The node, whatever its state, once there is one.
@@ -197,6 +207,14 @@ async fn handle(
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
         Route::Queues => list::queues(call).await,
+        Route::Subscribe => {
+            let options = &shared.options.socket;
+            subscribe::subscribe(call, request, options, &shared.connections).await
+        }
+        Route::Publish => stream::publish(call).await,
+        Route::StreamConfig => stream::config(call).await,
+        Route::StreamConfigure => stream::configure(call).await,
+        Route::StreamStats => stream::stats(call).await,
         route => unreachable!("{route:?} was answered above"),
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
 use bytes::Bytes;
-use lanekeeper_actors::{Node, check_id, queue::Queue};
+use lanekeeper_actors::{Node, check_id, queue::Queue, stream::Topic};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -74,8 +74,8 @@ impl<'a> Call<'a> {
         body: &'a mut Unread,
     ) -> Result<Self, Problem> {
         let (id, message) = (decode(found.id), decode(found.message));
-        if found.has_id() {
-            let named = |error| Problem::new(Code::InvalidId, format!("queue id: {error}"));
+        if let Some(name) = found.id_names() {
+            let named = |error| Problem::new(Code::InvalidId, format!("{name}: {error}"));
             check_id(&id).map_err(named)?;
         }
         Ok(Self { node, id, message, query, body })
@@ -84,6 +84,11 @@ impl<'a> Call<'a> {
     /// The queue in the path.
     pub(crate) fn queue(&self) -> Queue {
         self.node.queue(&self.id)
+    }
+
+    /// The stream in the path.
+    pub(crate) fn stream(&self) -> Topic {
+        self.node.stream(&self.id)
     }
 
     /// The message id in the path.
@@ -105,6 +110,11 @@ impl<'a> Call<'a> {
     /// As [`body::read`].
     pub(crate) async fn body(&mut self) -> Result<Bytes, Problem> {
         self.body.read().await
+    }
+
+    /// What the connection carries from now on, to be read by whoever takes it over.
+    pub(crate) fn payload(&mut self) -> Option<web::Payload> {
+        self.body.payload.take()
     }
 
     /// Checks that there is no body, or an empty object, as some clients send one always.

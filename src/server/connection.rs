@@ -33,6 +33,9 @@ use super::{
 pub(crate) struct Progress {
     state: Cell<State>,
     since: Cell<Instant>,
+    /// When a chunk of an answer that does not end was handed over, until there is room again.
+    sending_since: Cell<Option<Instant>>,
+    is_cut: Cell<bool>,
 }
 
 /// What a connection waits for.
@@ -44,17 +47,45 @@ enum State {
     Answer,
     /// The next request.
     Idle,
+    /// Nothing: it carries an answer that does not end.
+    Streaming,
 }
 
 impl Progress {
     fn new() -> Self {
-        Self { state: Cell::new(State::Head), since: Cell::new(Instant::now()) }
+        Self {
+            state: Cell::new(State::Head),
+            since: Cell::new(Instant::now()),
+            sending_since: Cell::new(None),
+            is_cut: Cell::new(false),
+        }
     }
 
     /// A request has arrived: until the guard is dropped, its answer is made.
     pub(crate) fn answering(self: Rc<Self>) -> Answering {
         self.state.set(State::Answer);
         Answering(self)
+    }
+
+    /// An answer begins that does not end: until the guard is dropped, its sends are watched.
+    pub(crate) fn streaming(self: Rc<Self>) -> Streaming {
+        self.begin(State::Streaming);
+        Streaming(self)
+    }
+
+    /// A chunk was handed over.
+    pub(crate) fn sending(&self) {
+        self.sending_since.set(Some(Instant::now()));
+    }
+
+    /// There is room for another.
+    pub(crate) fn sent(&self) {
+        self.sending_since.set(None);
+    }
+
+    /// Whether the connection was given up because its client stalled.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.get()
     }
 
     fn read_some(&self) {
@@ -79,6 +110,25 @@ pub(crate) struct Answering(Rc<Progress>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if self.0.state.get() == State::Answer {
+            self.0.begin(State::Idle);
+        }
+    }
+}
+
+/// Kept while an answer goes on that does not end.
+pub(crate) struct Streaming(Rc<Progress>);
+
+impl Streaming {
+    /// What it shares with its connection.
+    pub(crate) fn progress(&self) -> &Rc<Progress> {
+        &self.0
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.sent();
         self.0.begin(State::Idle);
     }
 }
@@ -92,6 +142,8 @@ pub(crate) struct Patience {
     pub(crate) idle: Duration,
     /// Without taking a byte of an answer.
     pub(crate) write: Duration,
+    /// Until there is room again in an answer that does not end.
+    pub(crate) send: Duration,
 }
 
 /// The stream of a connection.
@@ -139,6 +191,11 @@ impl Stream {
             let state = self.progress.state.get();
             let since = self.progress.since.get();
             let end = match (self.write_since, state) {
+                (write_since, State::Streaming) => {
+                    let sending_since = self.progress.sending_since.get();
+                    let since = write_since.into_iter().chain(sending_since).min();
+                    since.map(|since| since + self.patience.send)
+                }
                 (Some(since), _) => Some(since + self.patience.write),
                 (None, State::Head) => Some(since + self.patience.head),
                 (None, State::Idle) => Some(since + self.patience.idle),
@@ -148,6 +205,7 @@ impl Stream {
                 if self.write_since.is_none() && state == State::Head {
                     self.tell_timeout();
                 }
+                self.progress.is_cut.set(true);
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stalled"));
             }
             let latest = now + self.patience.interval();
@@ -167,7 +225,7 @@ impl Stream {
 impl Patience {
     /// How often to look after a client.
     fn interval(&self) -> Duration {
-        self.head.min(self.idle).min(self.write)
+        self.head.min(self.idle).min(self.write).min(self.send)
     }
 }
 

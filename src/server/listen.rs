@@ -62,6 +62,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
             head: options.head_timeout,
             idle: options.keep_alive,
             write: options.write_timeout,
+            send: options.socket.send_timeout,
         };
         let stopping = stopping.clone();
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));

@@ -1,8 +1,10 @@
 //! `/metrics`: the exposition format of Prometheus, in base units.
 
+mod stream;
+
 use std::fmt::{Display, Write};
 
-use lanekeeper_actors::NodeStatus;
+use lanekeeper_actors::{NodeStatus, stream::StreamTotals};
 
 use super::{
     counters::{BUCKET_MICROS, Figures, RouteFigures},
@@ -19,6 +21,13 @@ pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
         actors(&mut out, status);
         engine(&mut out, status);
     }
+    out.text
+}
+
+/// Writes what all streams of the node counted together.
+pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> String {
+    let mut out = Text::default();
+    stream::streams(&mut out, totals, connection_count);
     out.text
 }
 
@@ -141,6 +150,11 @@ fn name(place: usize) -> &'static str {
         Some(Route::Configure) => "configure",
         Some(Route::Stats) => "stats",
         Some(Route::Queues) => "queues",
+        Some(Route::Subscribe) => "subscribe",
+        Some(Route::Publish) => "publish",
+        Some(Route::StreamConfig) => "stream_config",
+        Some(Route::StreamConfigure) => "stream_configure",
+        Some(Route::StreamStats) => "stream_stats",
         Some(Route::Health) => "health",
         Some(Route::Live) => "live",
         Some(Route::Ready) => "ready",
@@ -214,7 +228,9 @@ mod tests {
         worker.begin().end(Some(Route::Push), StatusCode::OK);
         worker.begin().end(None, StatusCode::NOT_FOUND);
         worker.add_to(&mut figures);
-        let text = text(&figures, Some(&NodeStatus::default()));
+        let mut text = text(&figures, Some(&NodeStatus::default()));
+        let ended = vec![(lanekeeper_actors::stream::End::Lost, 2)];
+        text += &stream_text(&StreamTotals { ended, ..StreamTotals::default() }, 3);
         let mut family = "";
         for line in text.lines() {
             match line.strip_prefix("# TYPE ") {

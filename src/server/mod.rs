@@ -14,7 +14,8 @@
 //!
 //! `listen` takes the address, `connection` is what a client speaks to, and `app` admits and counts
 //! each request on its way to the file of its verb. From there it reaches the public handles; what
-//! comes back is written by `answer` or, if it was refused, by `refusal` and `problem`.
+//! comes back is written by `answer` or, if it was refused, by `refusal` and `problem`. An answer
+//! that does not end is a `socket`.
 
 mod answer;
 mod app;
@@ -40,8 +41,11 @@ mod refusal;
 mod route;
 mod serve;
 mod setting;
+mod socket;
+mod stream;
+mod subscribe;
 pub mod wire;
 
 pub use auth::{InvalidToken, Token};
-pub use options::{BindError, ServerOptions};
+pub use options::{BindError, ServerOptions, SocketOptions};
 pub use serve::{Server, ServerHandle};

@@ -8,7 +8,9 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{answer::Answer, list, operation, push::PushMessage, queue, setting, wire};
+use super::{
+    answer::Answer, list, operation, push::PushMessage, queue, setting, stream, subscribe, wire,
+};
 
 /// The queue in a path.
 #[derive(IntoParams)]
@@ -30,6 +32,16 @@ pub(crate) struct MessagePath {
     id: String,
     /// The message, as `ids` of a push named it.
     mid: String,
+}
+
+/// The stream in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct TopicPath {
+    /// The stream: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    topic: String,
 }
 
 /// What every call may answer instead.
@@ -65,6 +77,11 @@ pub(crate) enum Problems {
         setting::configure,
         setting::stats,
         list::queues,
+        subscribe::subscribe,
+        stream::publish,
+        stream::config,
+        stream::configure,
+        stream::stats,
         operation::health,
         operation::live,
         operation::ready,

@@ -49,7 +49,12 @@ pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
 )]
 pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
     let status = shared.opened().map(|node| node.status());
-    Ok(Answer::metrics(exposition::text(&shared.figures(), status.as_ref())))
+    let mut text = exposition::text(&shared.figures(), status.as_ref());
+    if let Some(node) = shared.opened() {
+        let connection_count = shared.connections().open_count();
+        text += &exposition::stream_text(&node.stream_totals(), connection_count);
+    }
+    Ok(Answer::metrics(text))
 }
 
 /// This description.

@@ -32,6 +32,36 @@ pub struct ServerOptions {
     pub write_timeout: Duration,
     /// How long a connection may be idle.
     pub keep_alive: Duration,
+    /// Connections that stay.
+    pub socket: SocketOptions,
+}
+
+/// How connections are served that stay: WebSockets and server-sent events.
+#[derive(Clone, Debug)]
+pub struct SocketOptions {
+    /// How many there may be at a time, of all [connections](ServerOptions::connections_max).
+    pub connections_max: usize,
+    /// The pages that may open them: each as a browser sends it in `Origin`, such as
+    /// `https://example.org`. Clients that send no `Origin` are no browsers and not concerned.
+    pub origins: Vec<String>,
+    /// Time between two pings; a client that has sent nothing from one to the next is gone.
+    pub ping_interval: Duration,
+    /// How long a send may take before the connection is cut.
+    pub send_timeout: Duration,
+    /// Size of a frame, and of a message, that a client may send.
+    pub frame_bytes_max: usize,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: 5_000,
+            origins: Vec::new(),
+            ping_interval: Duration::from_secs(20),
+            send_timeout: Duration::from_secs(5),
+            frame_bytes_max: 64 << 10,
+        }
+    }
 }
 
 impl Default for ServerOptions {
@@ -47,6 +77,7 @@ impl Default for ServerOptions {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
+            socket: SocketOptions::default(),
         }
     }
 }

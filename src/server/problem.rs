@@ -6,7 +6,10 @@ use actix_web::{
     HttpResponse,
     http::{
         StatusCode,
-        header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{
+            ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+            WWW_AUTHENTICATE,
+        },
     },
 };
 use serde::Serialize;
@@ -22,14 +25,18 @@ pub(crate) enum Code {
     InvalidWait,
     InvalidRequest,
     Unauthorized,
+    ForbiddenOrigin,
     NotFound,
     MessageNotFound,
+    SubscriberNotFound,
     MethodNotAllowed,
     RequestTimeout,
     NotEmpty,
     TooLarge,
+    UpgradeRequired,
     HeadersTooLarge,
     QueueFull,
+    TooManySubscribers,
     HandlerPanicked,
     ActivationFailed,
     CallCycle,
@@ -38,6 +45,7 @@ pub(crate) enum Code {
     StoreFailed,
     StorePoisoned,
     Overloaded,
+    TooManyConnections,
     Paused,
     DeadlinePassed,
     Fenced,
@@ -58,13 +66,17 @@ impl Code {
             Self::InvalidWait => ("invalid_wait", 400),
             Self::InvalidRequest => ("invalid_request", 400),
             Self::Unauthorized => ("unauthorized", 401),
+            Self::ForbiddenOrigin => ("forbidden_origin", 403),
             Self::NotFound => ("not_found", 404),
             Self::MessageNotFound => ("message_not_found", 404),
+            Self::SubscriberNotFound => ("subscriber_not_found", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::RequestTimeout => ("request_timeout", 408),
             Self::NotEmpty => ("not_empty", 409),
             Self::TooLarge => ("too_large", 413),
+            Self::UpgradeRequired => ("upgrade_required", 426),
             Self::QueueFull => ("queue_full", 429),
+            Self::TooManySubscribers => ("too_many_subscribers", 429),
             Self::HeadersTooLarge => ("headers_too_large", 431),
             Self::HandlerPanicked => ("handler_panicked", 500),
             Self::ActivationFailed => ("activation_failed", 500),
@@ -74,6 +86,7 @@ impl Code {
             Self::StoreFailed => ("store_failed", 500),
             Self::StorePoisoned => ("store_poisoned", 500),
             Self::Overloaded => ("overloaded", 503),
+            Self::TooManyConnections => ("too_many_connections", 503),
             Self::Paused => ("paused", 503),
             Self::DeadlinePassed => ("deadline_passed", 503),
             Self::Fenced => ("fenced", 503),
@@ -95,6 +108,7 @@ impl Code {
             Self::QueueFull | Self::Paused | Self::DeadlinePassed | Self::Fenced => {
                 Some(Duration::from_secs(1))
             }
+            Self::TooManySubscribers | Self::TooManyConnections => Some(Duration::from_secs(5)),
             Self::Recovering | Self::ShuttingDown => Some(Duration::from_secs(2)),
             Self::DiskFull => Some(Duration::from_secs(10)),
             _ => None,
@@ -194,6 +208,10 @@ impl Problem {
         }
         if let Some(methods) = self.0.allow {
             response.insert_header((ALLOW, methods));
+        }
+        if self.0.code == Code::UpgradeRequired {
+            response.insert_header((UPGRADE, "websocket"));
+            response.insert_header((SEC_WEBSOCKET_VERSION, "13"));
         }
         if self.0.code == Code::Unauthorized {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"lanekeeper\""));

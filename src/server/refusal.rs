@@ -1,7 +1,8 @@
-//! Which code, and so which status, every refusal of a queue gets: the one place that knows.
+//! Which code, and so which status, every refusal gets: the one place that knows.
 
 use lanekeeper_actors::{
     ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown, queue::QueueError,
+    stream::StreamError,
 };
 
 use super::problem::{Code, Problem};
@@ -39,6 +40,31 @@ impl From<QueueError> for Problem {
             QueueError::NotEmpty(count) => Self::new(Code::NotEmpty, detail).current(count),
             QueueError::Load(error) => Self::new(code_of_load(&error), detail),
             QueueError::Ask(error) => error.into(),
+        }
+    }
+}
+
+impl From<StreamError> for Problem {
+    fn from(error: StreamError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StreamError::InvalidId(_) => Self::new(Code::InvalidId, detail),
+            StreamError::InvalidData(_)
+            | StreamError::InvalidClass(_)
+            | StreamError::InvalidConfig { .. } => Self::new(Code::InvalidRequest, detail),
+            StreamError::TooLarge { bytes, bytes_max } => {
+                Self::new(Code::TooLarge, detail).limit(bytes_max as u64).current(bytes as u64)
+            }
+            StreamError::InvalidQueueMax { most, .. } => {
+                Self::new(Code::InvalidRequest, detail).limit(most as u64)
+            }
+            StreamError::TooManySubscribers { subscribers_max } => {
+                let most = subscribers_max as u64;
+                Self::new(Code::TooManySubscribers, detail).limit(most).current(most)
+            }
+            StreamError::SubscriberNotFound(_) => Self::new(Code::SubscriberNotFound, detail),
+            StreamError::Load(error) => Self::new(code_of_load(&error), detail),
+            StreamError::Ask(error) => error.into(),
         }
     }
 }

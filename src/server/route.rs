@@ -17,6 +17,11 @@ pub(crate) enum Route {
     Configure,
     Stats,
     Queues,
+    Subscribe,
+    Publish,
+    StreamConfig,
+    StreamConfigure,
+    StreamStats,
     Health,
     Live,
     Ready,
@@ -30,7 +35,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Push,
         Self::Pop,
         Self::Peek,
@@ -43,6 +48,11 @@ impl Route {
         Self::Configure,
         Self::Stats,
         Self::Queues,
+        Self::Subscribe,
+        Self::Publish,
+        Self::StreamConfig,
+        Self::StreamConfigure,
+        Self::StreamStats,
         Self::Health,
         Self::Live,
         Self::Ready,
@@ -66,6 +76,11 @@ impl Route {
             Self::Configure => (Method::PUT, "/queue/{id}/config"),
             Self::Stats => (Method::GET, "/queue/{id}/stats"),
             Self::Queues => (Method::GET, "/queues"),
+            Self::Subscribe => (Method::GET, "/stream/{topic}"),
+            Self::Publish => (Method::POST, "/stream/{topic}/publish"),
+            Self::StreamConfig => (Method::GET, "/stream/{topic}/config"),
+            Self::StreamConfigure => (Method::PUT, "/stream/{topic}/config"),
+            Self::StreamStats => (Method::GET, "/stream/{topic}/stats"),
             Self::Health => (Method::GET, "/health"),
             Self::Live => (Method::GET, "/health/live"),
             Self::Ready => (Method::GET, "/health/ready"),
@@ -90,9 +105,11 @@ pub(crate) struct Found<'p> {
 }
 
 impl Found<'_> {
-    /// Whether the path names a queue.
-    pub(crate) fn has_id(&self) -> bool {
-        self.route.template().1.starts_with("/queue/")
+    /// What the id in the path names, if there is one.
+    pub(crate) fn id_names(&self) -> Option<&'static str> {
+        let (_, template) = self.route.template();
+        let names = [("/queue/", "queue id"), ("/stream/", "topic")];
+        names.into_iter().find(|(prefix, _)| template.starts_with(prefix)).map(|(_, name)| name)
     }
 }
 
@@ -127,6 +144,10 @@ fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
         [Some("queue"), Some(id), Some("message"), Some(mid), None] => {
             (&[Route::Message, Route::Cancel], id, mid)
         }
+        [Some("stream"), Some(topic), None, ..] => (&[Route::Subscribe], topic, ""),
+        [Some("stream"), Some(topic), Some(verb), None, _] => {
+            (routes_of_stream_verb(verb)?, topic, "")
+        }
         [Some("queues"), None, ..] => (&[Route::Queues], "", ""),
         [Some("health"), None, ..] => (&[Route::Health], "", ""),
         [Some("health"), Some("live"), None, ..] => (&[Route::Live], "", ""),
@@ -149,6 +170,15 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
         "resume" => &[Route::Resume],
         "config" => &[Route::Config, Route::Configure],
         "stats" => &[Route::Stats],
+        _ => return None,
+    })
+}
+
+fn routes_of_stream_verb(verb: &str) -> Option<&'static [Route]> {
+    Some(match verb {
+        "publish" => &[Route::Publish],
+        "config" => &[Route::StreamConfig, Route::StreamConfigure],
+        "stats" => &[Route::StreamStats],
         _ => return None,
     })
 }
@@ -176,10 +206,11 @@ mod tests {
         for (place, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, place, "{route:?} is out of order");
             let (method, template) = route.template();
-            let path = template.replace("{id}", "q").replace("{mid}", "m");
+            let path = template.replace("{id}", "q").replace("{mid}", "m").replace("{topic}", "q");
             let found = find(&method, &path).expect("its own path");
             assert_eq!(found.route, route);
-            assert_eq!(found.id == "q", template.contains("{id}"));
+            let has_id = template.contains("{id}") || template.contains("{topic}");
+            assert_eq!((found.id == "q", found.id_names().is_some()), (has_id, has_id));
             assert_eq!(found.message == "m", template.contains("{mid}"));
         }
     }

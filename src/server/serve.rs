@@ -85,7 +85,8 @@ impl ServerHandle {
     }
 
     /// Refuses requests from now on as `shutting_down`; those being answered go on. Connections
-    /// stay open and readiness is answered, so that a load balancer sees it.
+    /// stay open and readiness is answered, so that a load balancer sees it; only subscriptions are
+    /// closed, once they have what waits for them.
     pub fn drain(&self) {
         self.shared.drain();
     }

@@ -20,6 +20,8 @@ mod http_limits;
 mod http_operations;
 mod http_patience;
 mod http_push;
+mod http_socket;
+mod http_stream;
 mod http_take;
 mod queue_control;
 mod queue_order;

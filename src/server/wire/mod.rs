@@ -5,6 +5,8 @@
 mod convert;
 mod queue;
 mod service;
+mod stream;
+mod stream_convert;
 
 pub(crate) use convert::{millis, unix_millis};
 pub use queue::{
@@ -12,3 +14,6 @@ pub use queue::{
     PriorityStats, Purged, Pushed, QueueList, Stats, Verbs,
 };
 pub use service::{Health, Problem, Version};
+pub use stream::{
+    Class, Counts, OnSlow, PerClass, Published, StreamConfig, StreamStats, SubscriberStats,
+};

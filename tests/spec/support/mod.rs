@@ -4,3 +4,4 @@ pub(crate) mod counter;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod process;
+pub(crate) mod socket;

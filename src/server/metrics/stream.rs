@@ -1,0 +1,46 @@
+//! The streams of a node, aggregated: no label names a topic or a subscriber.
+
+use lanekeeper_actors::stream::{Class, StreamTotals};
+
+use super::Text;
+
+/// Writes what all streams counted together.
+pub(super) fn streams(out: &mut Text, totals: &StreamTotals, connection_count: usize) {
+    out.gauge_of("lanekeeper_stream_subscribers", "Subscribers.", totals.subscriber_count);
+    out.gauge_of(
+        "lanekeeper_socket_connections",
+        "Connections that stay: WebSockets and server-sent events.",
+        connection_count,
+    );
+    out.counter_of(
+        "lanekeeper_stream_subscribed_total",
+        "Subscribers there ever were.",
+        totals.subscribed,
+    );
+    out.counter("lanekeeper_stream_ended_total", "Subscribers that ended.");
+    for (end, count) in &totals.ended {
+        out.sample("", &format!("{{reason=\"{end}\"}}"), count);
+    }
+    let families = [
+        ("lanekeeper_stream_published_total", "Messages published."),
+        ("lanekeeper_stream_evicted_total", "Messages that gave way to others."),
+        ("lanekeeper_stream_refused_total", "Messages refused at a subscriber's door."),
+    ];
+    for (place, (name, help)) in families.into_iter().enumerate() {
+        out.counter(name, help);
+        for class in Class::ALL {
+            out.sample("", &format!("{{class=\"{class}\"}}"), totals.of(class)[place]);
+        }
+    }
+    out.counter_of(
+        "lanekeeper_stream_queued_total",
+        "Messages queued for a subscriber.",
+        totals.queued,
+    );
+    out.counter_of(
+        "lanekeeper_stream_delivered_total",
+        "Messages delivered to a subscriber.",
+        totals.delivered,
+    );
+    out.counter_of("lanekeeper_stream_slow_total", "Subscribers that became slow.", totals.slowed);
+}

@@ -1,0 +1,206 @@
+//! Who may have a connection that stays, and how it begins.
+
+use std::{
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use actix_http::ws::{HandshakeError, verify_handshake};
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    body::BoxBody,
+    dev,
+    http::{
+        Method,
+        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, UPGRADE},
+    },
+    rt, web,
+};
+use tokio::sync::watch;
+
+use super::{
+    Incoming, Source,
+    body::{Flow, SocketBody, Stopping},
+    event_source::EventBody,
+    guard::Guard,
+    reader::Reader,
+};
+use crate::server::{
+    SocketOptions,
+    connection::Progress,
+    problem::{Code, Problem},
+};
+
+/// The connections of a server that stay.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    stopping: watch::Sender<bool>,
+}
+
+impl Connections {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self { open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
+    }
+
+    /// How many there are.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.load(Relaxed)
+    }
+
+    /// Lets all of them finish and close.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    fn stopping(&self) -> Stopping {
+        let mut stopping = self.stopping.subscribe();
+        Box::pin(async move { drop(stopping.wait_for(|is_stopping| *is_stopping).await) })
+    }
+}
+
+/// The right to one of the connections; given back when dropped.
+pub(super) struct Permit(Arc<Connections>);
+
+impl Permit {
+    fn take(connections: &Arc<Connections>, most: usize) -> Result<Self, Problem> {
+        let one_more = |open: usize| (open < most).then_some(open + 1);
+        if connections.open.fetch_update(Relaxed, Relaxed, one_more).is_err() {
+            let detail = format!("{most} connections are subscribed, as many as may be");
+            let problem = Problem::new(Code::TooManyConnections, detail);
+            return Err(problem.limit(most as u64).current(most as u64));
+        }
+        Ok(Self(Arc::clone(connections)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What sort of connection a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    WebSocket,
+    Events,
+}
+
+impl Wanted {
+    /// Reads it from the head of a request.
+    ///
+    /// # Errors
+    /// `upgrade_required` if it is neither; `invalid_request` if the handshake is broken.
+    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let has = |name, word: &str| {
+            let mut values = request.headers().get_all(name);
+            values.any(|value| {
+                value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains(word))
+            })
+        };
+        if has(UPGRADE, "websocket") {
+            return match verify_handshake(request.head()) {
+                Ok(()) => Ok(Self::WebSocket),
+                Err(HandshakeError::UnsupportedVersion) => {
+                    Err(upgrade_required("Sec-WebSocket-Version must be 13"))
+                }
+                Err(error) => {
+                    Err(Problem::new(Code::InvalidRequest, format!("the upgrade: {error}")))
+                }
+            };
+        }
+        if has(ACCEPT, "text/event-stream") && *request.method() == Method::GET {
+            return Ok(Self::Events);
+        }
+        Err(upgrade_required(
+            "subscribe with a WebSocket upgrade, or with Accept: text/event-stream",
+        ))
+    }
+}
+
+fn upgrade_required(detail: &'static str) -> Problem {
+    Problem::new(Code::UpgradeRequired, detail)
+}
+
+/// A client that was let in and is still to be answered.
+pub(crate) struct Admission {
+    wanted: Wanted,
+    request: HttpRequest,
+    permit: Permit,
+    stopping: Stopping,
+    options: SocketOptions,
+}
+
+impl Admission {
+    /// Lets a client in, if it may come from where it does and there is room.
+    ///
+    /// # Errors
+    /// `forbidden_origin`, `too_many_connections`, and as [`Wanted::of`].
+    pub(crate) fn check(
+        request: &HttpRequest,
+        options: &SocketOptions,
+        connections: &Arc<Connections>,
+    ) -> Result<Self, Problem> {
+        let wanted = Wanted::of(request)?;
+        for origin in request.headers().get_all(ORIGIN) {
+            let is_known =
+                options.origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
+            if !is_known {
+                let detail = format!("pages of {origin:?} may not subscribe here");
+                return Err(Problem::new(Code::ForbiddenOrigin, detail));
+            }
+        }
+        let permit = Permit::take(connections, options.connections_max)?;
+        let stopping = connections.stopping();
+        Ok(Self { wanted, request: request.clone(), permit, stopping, options: options.clone() })
+    }
+
+    /// Begins the connection.
+    ///
+    /// # Errors
+    /// `invalid_request` if there is no connection to begin it on.
+    pub(crate) async fn open(
+        self,
+        payload: Option<web::Payload>,
+        source: impl Source,
+        incoming: impl Incoming,
+    ) -> Result<HttpResponse, Problem> {
+        let Self { wanted, request, permit, stopping, options } = self;
+        let broken = || Problem::new(Code::InvalidRequest, "there is no connection to upgrade");
+        let progress = request.conn_data::<Rc<Progress>>().ok_or_else(broken)?;
+        let streaming = Rc::clone(progress).streaming();
+        let (source, stopping) = (Box::new(source), Some(stopping));
+        let flow = Flow { source, streaming, stopping, _permit: permit };
+        if wanted == Wanted::Events {
+            return Ok(events(EventBody::new(flow, options.ping_interval)));
+        }
+        let payload = payload.ok_or_else(broken)?;
+        let (guard, is_breached) = Guard::new(payload.into_inner(), options.frame_bytes_max as u64);
+        let mut guarded: dev::Payload = dev::Payload::Stream { payload: Box::pin(guard) };
+        let payload = web::Payload::from_request(&request, &mut guarded).await;
+        let payload = payload.map_err(|_| broken())?;
+        let (response, session, messages) =
+            actix_ws::handle(&request, payload).map_err(|_| broken())?;
+        let messages = messages
+            .max_frame_size(options.frame_bytes_max)
+            .aggregate_continuations()
+            .max_continuation_size(options.frame_bytes_max);
+        let ping_interval = options.ping_interval;
+        let reader = Reader { session, messages, incoming, is_breached, ping_interval };
+        rt::spawn(reader.run());
+        Ok(response.map_body(|_, control| BoxBody::new(SocketBody::new(control, flow))))
+    }
+}
+
+fn events(body: EventBody) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, "text/event-stream"))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .message_body(BoxBody::new(body))
+        .expect("the headers are valid")
+}

@@ -1,0 +1,87 @@
+//! The receiving side of a WebSocket: answers pings, sends some, and ends it when it must.
+
+use std::{cell::Cell, io::ErrorKind, rc::Rc, time::Duration};
+
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError, Session};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Closing, Incoming};
+
+/// What a client sends, and what to do with it.
+pub(super) struct Reader<I> {
+    pub(super) session: Session,
+    pub(super) messages: AggregatedMessageStream,
+    pub(super) incoming: I,
+    /// Set once the client sent more than it may.
+    pub(super) is_breached: Rc<Cell<bool>>,
+    pub(super) ping_interval: Duration,
+}
+
+/// Why nothing more is read.
+enum Over {
+    /// The connection is gone.
+    Gone,
+    Close(Closing),
+}
+
+impl<I: Incoming> Reader<I> {
+    /// Reads until the connection ends or has to be ended.
+    pub(super) async fn run(mut self) {
+        if let Err(Over::Close(closing)) = self.read().await {
+            // Fails if the connection is gone, which is what it is for.
+            drop(self.session.close(Some(closing.reason())).await);
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Over> {
+        let mut pings = interval(self.ping_interval);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        pings.tick().await;
+        let mut is_heard = true;
+        loop {
+            tokio::select! {
+                message = self.messages.recv() => {
+                    is_heard = true;
+                    match message {
+                        Some(Ok(message)) => self.take(message).await?,
+                        Some(Err(error)) => return Err(self.broken(&error)),
+                        None => return Err(Over::Gone),
+                    }
+                }
+                _ = pings.tick() => {
+                    if !std::mem::take(&mut is_heard) {
+                        return Err(Over::Close(Closing::NoPong));
+                    }
+                    self.session.ping(b"").await.map_err(|_| Over::Gone)?;
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, message: AggregatedMessage) -> Result<(), Over> {
+        match message {
+            AggregatedMessage::Ping(bytes) => {
+                self.session.pong(&bytes).await.map_err(|_| Over::Gone)
+            }
+            AggregatedMessage::Pong(_) => Ok(()),
+            AggregatedMessage::Text(text) => self.incoming.text(&text).map_err(Over::Close),
+            AggregatedMessage::Binary(_) => Err(Over::Close(Closing::Unexpected)),
+            AggregatedMessage::Close(_) => Err(Over::Close(Closing::Normal)),
+        }
+    }
+
+    fn broken(&self, error: &ProtocolError) -> Over {
+        match error {
+            _ if self.is_breached.get() => Over::Close(Closing::TooLarge),
+            ProtocolError::Overflow => Over::Close(Closing::TooLarge),
+            ProtocolError::Io(error) => match error.kind() {
+                ErrorKind::InvalidData if error.to_string().contains("reserved") => {
+                    Over::Close(Closing::Protocol)
+                }
+                ErrorKind::InvalidData => Over::Close(Closing::NotText),
+                _ => Over::Gone,
+            },
+            _ => Over::Close(Closing::Protocol),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `/stream/{topic}/…`: publishing, settings, figures.
+
+use lanekeeper_actors::{
+    queue::{InvalidItem, Item},
+    stream::{StreamError, SubscriberId},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::{
+    answer::Answer,
+    call::Call,
+    openapi::{Problems, TopicPath},
+    parse::{self, present},
+    problem::{Code, Problem},
+    wire,
+};
+
+/// A message on its way to the subscribers.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PublishRequest<'a> {
+    /// How urgent it is.
+    class: wire::Class,
+    /// The payload: one JSON object.
+    #[serde(borrow, default, deserialize_with = "present")]
+    #[schema(value_type = Object, required = true)]
+    data: Option<&'a RawValue>,
+    /// Only to this subscriber, as `Lanekeeper-Subscriber` named it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    subscriber: Option<u64>,
+}
+
+/// Publishes a message to all subscribers, or to one; never waits for any of them.
+#[utoipa::path(
+    post, path = "/stream/{topic}/publish", tag = "stream", params(TopicPath),
+    request_body = PublishRequest,
+    responses(
+        (status = 200, description = "What became of it", body = wire::Published),
+        Problems,
+    ),
+)]
+pub(crate) async fn publish(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let body = call.body().await?;
+    let request: PublishRequest<'_> = parse::object(&body)?;
+    let Some(data) = request.data else {
+        let detail = "data is missing: it must be one JSON object";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    };
+    let data = Item::from_raw(data).map_err(|error: InvalidItem| StreamError::from(error))?;
+    let mut publish = call.stream().publish(request.class.into(), data);
+    if let Some(id) = request.subscriber {
+        publish = publish.to(SubscriberId(id));
+    }
+    Ok(Answer::json(&wire::Published::from(publish.await?)))
+}
+
+/// The stream in numbers; one never used answers zeros.
+#[utoipa::path(
+    get, path = "/stream/{topic}/stats", tag = "stream", params(TopicPath),
+    responses((status = 200, description = "As of now", body = wire::StreamStats), Problems),
+)]
+pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::StreamStats::from(call.stream().stats().await?)))
+}
+
+/// The settings.
+#[utoipa::path(
+    get, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
+    responses((status = 200, description = "As they are", body = wire::StreamConfig), Problems),
+)]
+pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::StreamConfig::from(call.stream().config().await?)))
+}
+
+/// Replaces the settings, at once and beyond a restart.
+#[utoipa::path(
+    put, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
+    request_body = wire::StreamConfig,
+    responses((status = 200, description = "As they are now", body = wire::StreamConfig), Problems),
+)]
+pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let config: wire::StreamConfig = parse::object(&call.body().await?)?;
+    Ok(Answer::json(&wire::StreamConfig::from(call.stream().configure(config.into()).await?)))
+}
