@@ -1,7 +1,10 @@
 //! What happens in a node, told to whoever subscribes: tests wait for these facts.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -59,6 +62,16 @@ pub enum Event {
         id: ActorId,
         /// Its name.
         name: String,
+    },
+    /// A worker was taken to be alive.
+    WorkerOnline {
+        /// Which one.
+        worker: Arc<str>,
+    },
+    /// A worker was taken for dead, or said goodbye.
+    WorkerOffline {
+        /// Which one.
+        worker: Arc<str>,
     },
     /// The engine did its upkeep.
     Upkeep(Upkeep),

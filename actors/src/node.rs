@@ -111,8 +111,10 @@ impl Node {
         self.0.runtime.drain();
     }
 
-    /// Ends the node in order: stops admission, finishes turns, passivates every actor, flushes
-    /// and closes the store. Waits for turns until `deadline`; the store is closed in any case.
+    /// Ends the node in order: stops admission, finishes turns, passivates every actor, writes what
+    /// was merged in memory (heartbeats), releases the ownership, flushes and closes the store.
+    /// Waits for turns until `deadline`, then at most 10 s for what was merged; the store is closed
+    /// in any case.
     /// Dropping the future stops admission and leaves the rest to the drop of the node. The data
     /// directory can be opened again once every handle of this node is dropped.
     ///
@@ -122,7 +124,7 @@ impl Node {
         let runtime = &self.0.runtime;
         let began = runtime.clock.elapsed();
         runtime.drain();
-        let finished = self.finish_turns(deadline).await;
+        let finished = self.finish_turns(deadline).await.and(self.finish_duties().await);
         let services = self.0.services.lock().take();
         let engine = Arc::clone(runtime.store.engine());
         runtime.release_ownership();
@@ -159,6 +161,18 @@ impl Node {
         }
     }
 
+    async fn finish_duties(&self) -> Result<(), ShutdownError> {
+        let mut finished = Ok(());
+        for duty in &self.0.runtime.duties {
+            let done = Arc::clone(duty).finish(Arc::clone(&self.0.runtime)).await;
+            finished = finished.and(done.map_err(|reason| {
+                tracing::error!(duty = duty.name(), %reason, "a duty was not finished");
+                ShutdownError::Unfinished { duty: duty.name(), reason }
+            }));
+        }
+        finished
+    }
+
     pub(crate) fn runtime(&self) -> &Arc<Runtime> {
         &self.0.runtime
     }
@@ -186,6 +200,14 @@ pub enum ShutdownError {
     /// unknown.
     #[error("{0} actors were still busy at the deadline")]
     TurnsRunning(usize),
+    /// What was merged in memory could not be written in time.
+    #[error("{duty} was not finished: {reason}")]
+    Unfinished {
+        /// Whose it was.
+        duty: &'static str,
+        /// Why.
+        reason: String,
+    },
     /// The last commits could not be made durable.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -225,6 +247,10 @@ impl Node {
         crate::passivation::run_once(runtime);
         runtime.timers.run_once(runtime.clock.elapsed());
         crate::reminder::run_once(runtime).await?;
+        for duty in &runtime.duties {
+            let now = runtime.clock.elapsed();
+            Arc::clone(duty).run_once(Arc::clone(runtime), now).await;
+        }
         runtime.store.read(|engine| engine.upkeep().map(drop)).await
     }
 }

@@ -102,6 +102,11 @@ impl NodeBuilder {
         self
     }
 
+    /// The settings of one kind of actor, if there are any.
+    pub(crate) fn kept<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.settings.get()
+    }
+
     /// Keeps the settings of one kind of actor, which finds them by their type.
     #[must_use]
     pub(crate) fn setting<T: Send + Sync + 'static>(mut self, setting: T) -> Self {
@@ -157,8 +162,8 @@ impl NodeBuilder {
     pub fn start(self, engine: Arc<dyn Engine>) -> Result<Node, OpenError> {
         let path = self.data.unwrap_or_default();
         let executor = Handle::current();
-        let runtime =
-            Runtime::start(engine, self.clock.clone(), executor, self.options, self.settings);
+        let built_in = built_in::install(self.settings, &self.clock);
+        let runtime = Runtime::start(engine, self.clock, executor, self.options, built_in);
         let runtime = runtime.map_err(|error| {
             let source = io::Error::other(error);
             OpenError::Io { path: path.clone(), source }

@@ -18,6 +18,7 @@ use crate::{
     Actor, ActorId, ActorRef, Clock, NotExecuted, Store,
     chain::ActorHash,
     check_id,
+    duty::StandingDuty,
     event::{Event, Events},
     kind::AnyKind,
     registry::Kind,
@@ -40,10 +41,19 @@ pub(crate) struct RuntimeOptions {
     pub(crate) mailbox_max: usize,
 }
 
+/// What a node has besides the runtime: the settings of single kinds of actors, and what the
+/// built-ins do by themselves.
+pub(crate) struct BuiltIn {
+    pub(crate) settings: Settings,
+    pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
+}
+
 pub(crate) struct Runtime {
     pub(crate) options: RuntimeOptions,
     pub(crate) settings: Settings,
     pub(crate) shared: Shared,
+    /// What the built-ins do by themselves.
+    pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) executor: Handle,
@@ -82,14 +92,16 @@ impl Runtime {
         clock: Clock,
         executor: Handle,
         options: RuntimeOptions,
-        settings: Settings,
+        built_in: BuiltIn,
     ) -> Result<Arc<Self>, CommitError> {
+        let BuiltIn { settings, duties } = built_in;
         let epochs = (0..OWNERSHIP_SHARDS).map(|shard| engine.claim(ShardNo(shard)));
         let epochs = epochs.collect::<Result<_, _>>()?;
         Ok(Arc::new(Self {
             options,
             settings,
             shared: Shared::default(),
+            duties,
             store: Store::new(engine, executor.clone()),
             clock,
             executor,

@@ -15,7 +15,13 @@ use futures_util::FutureExt;
 use lanekeeper_storage::{Engine, LoadError, Upkeep};
 use tokio::sync::oneshot;
 
-use crate::{event::Event, passivation, reminder, request::BoxFuture, runtime::Runtime};
+use crate::{
+    duty::{self, StandingDuty},
+    event::Event,
+    passivation, reminder,
+    request::BoxFuture,
+    runtime::Runtime,
+};
 
 /// One duty: runs until its arbiter stops, and again if it panics.
 struct Duty {
@@ -41,14 +47,23 @@ impl Actor for Duty {
 
 impl Supervised for Duty {}
 
-type Run = fn(Weak<Runtime>) -> BoxFuture<()>;
+type Run = Box<dyn Fn(Weak<Runtime>) -> BoxFuture<()> + Send>;
 
-const DUTIES: [(&str, Run); 4] = [
-    ("passivation", |runtime| Box::pin(passivate(runtime))),
-    ("timers", |runtime| Box::pin(fire_timers(runtime))),
-    ("reminders", |runtime| Box::pin(deliver_reminders(runtime))),
-    ("upkeep", |runtime| Box::pin(keep_up(runtime))),
-];
+/// The runtime's own duties, and those of the built-ins.
+fn duties(built_in: Vec<Arc<dyn StandingDuty>>) -> Vec<(&'static str, Run)> {
+    let mut duties: Vec<(&'static str, Run)> = vec![
+        ("passivation", Box::new(|runtime| Box::pin(passivate(runtime)))),
+        ("timers", Box::new(|runtime| Box::pin(fire_timers(runtime)))),
+        ("reminders", Box::new(|runtime| Box::pin(deliver_reminders(runtime)))),
+        ("upkeep", Box::new(|runtime| Box::pin(keep_up(runtime)))),
+    ];
+    for duty in built_in {
+        let name = duty.name();
+        let run = move |runtime| Box::pin(duty::keep(Arc::clone(&duty), runtime)) as BoxFuture<()>;
+        duties.push((name, Box::new(run)));
+    }
+    duties
+}
 
 /// The thread on which the duties' actix system lives.
 #[derive(Debug)]
@@ -59,11 +74,12 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn start(runtime: &Arc<Runtime>) -> std::io::Result<Self> {
+        let duties = duties(runtime.duties.clone());
         let runtime = Arc::downgrade(runtime);
         let (stop, is_stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("lanekeeper-duty".to_owned())
-            .spawn(move || run_system(&runtime, &is_stopped))?;
+            .spawn(move || run_system(&runtime, duties, &is_stopped))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 
@@ -79,10 +95,14 @@ impl Services {
     }
 }
 
-fn run_system(runtime: &Weak<Runtime>, is_stopped: &mpsc::Receiver<()>) {
+fn run_system(
+    runtime: &Weak<Runtime>,
+    duties: Vec<(&'static str, Run)>,
+    is_stopped: &mpsc::Receiver<()>,
+) {
     let system = System::new();
     let arbiter = system.block_on(async { Arbiter::new() });
-    for (name, run) in DUTIES {
+    for (name, run) in duties {
         let duty = Duty { name, runtime: Weak::clone(runtime), run };
         Supervisor::start_in_arbiter(&arbiter.handle(), |_| duty);
     }

@@ -2,6 +2,7 @@
 
 mod gate;
 mod ledger;
+mod worker;
 
 use std::{
     fmt, fs,
@@ -82,6 +83,8 @@ pub struct CheckReport {
     pub gate_count: u64,
     /// Permits that are held.
     pub permit_count: u64,
+    /// Workers that were ever seen and are not forgotten.
+    pub worker_count: u64,
     /// What is wrong: none if the directory is sound. At most a hundred are listed.
     pub problems: Vec<Problem>,
     /// Problems found, listed or not.
@@ -132,7 +135,8 @@ impl fmt::Display for CheckReport {
         writeln!(
             f,
             "records: {queue_count} queues, {message_count} messages, {actor_count} actors, \
-             {reminder_count} reminders"
+             {reminder_count} reminders, {} workers",
+            self.worker_count
         )?;
         if self.gate_count > 0 {
             writeln!(f, "gates: {}, with {} permits held", self.gate_count, self.permit_count)?;

@@ -15,6 +15,9 @@
 //! | `22` | gate id | [`GatePolicyRecord`](crate::record::GatePolicyRecord) |
 //! | `23` | gate id | [`GateUsage`](crate::record::GateUsage) |
 //! | `24` | gate id | [`GateWaits`](crate::record::GateWaits) |
+//! | `30` | worker id | [`WorkerRecord`](crate::record::WorkerRecord) |
+//! | `31` | worker id | [`WorkerMeta`](crate::record::WorkerMeta) |
+//! | `32` | departure (u64) | [`DepartureRecord`](crate::record::DepartureRecord) |
 //! | `40` | topic | [`StreamSettings`](crate::record::StreamSettings) |
 //! | `41` | topic `00` number (u64) | [`RetainedMessage`](crate::record::RetainedMessage) |
 //!
@@ -26,6 +29,7 @@ mod gate;
 mod meaning;
 mod queue;
 mod stream;
+mod worker;
 
 use std::fmt;
 
@@ -43,6 +47,10 @@ pub use queue::{
     queue_settings,
 };
 pub use stream::{stream_retained, stream_retained_all, stream_seq_of, stream_settings};
+pub use worker::{
+    DepartureNo, departure, departures, number_of_departure, worker, worker_id_of, worker_meta,
+    worker_metas, workers,
+};
 
 /// A key of the store: opaque bytes with an order.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +140,9 @@ mod tag {
     pub(super) const GATE_WAITS: u8 = 0x24;
     pub(super) const STREAM_SETTINGS: u8 = 0x40;
     pub(super) const STREAM_RETAINED: u8 = 0x41;
+    pub(super) const WORKER: u8 = 0x30;
+    pub(super) const WORKER_META: u8 = 0x31;
+    pub(super) const DEPARTURE: u8 = 0x32;
 }
 
 fn key(tag: u8, parts: &[&[u8]]) -> Key {
@@ -192,6 +203,9 @@ mod tests {
             ),
             (stream_settings("t"), Meaning::StreamSettings("t")),
             (stream_retained("t", 7), Meaning::StreamRetained("t")),
+            (worker("w"), Meaning::Worker("w")),
+            (worker_meta("w"), Meaning::WorkerMeta("w")),
+            (departure(DepartureNo(7)), Meaning::Departure),
             (gate_meta("g"), Meaning::GateMeta("g")),
             (gate_place("g", "o"), Meaning::GatePlace("g", "o")),
             (gate_policy("g"), Meaning::GatePolicy("g")),
@@ -209,6 +223,8 @@ mod tests {
                     | tag::GATE_USAGE
                     | tag::GATE_WAITS
                     | tag::STREAM_SETTINGS
+                    | tag::WORKER
+                    | tag::WORKER_META
             );
             assert_eq!(meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(), is_named_alone);
         }

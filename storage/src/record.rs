@@ -4,6 +4,7 @@ mod actor;
 mod gate;
 mod queue;
 mod stream;
+mod worker;
 
 pub use actor::{ActorState, ReminderDue, ReminderRecord};
 pub use gate::{
@@ -13,6 +14,7 @@ pub use queue::{
     LaneMeta, MessageRecord, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings,
 };
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
+pub use worker::{DepartureRecord, OfflineCause, WorkerMeta, WorkerRecord};
 
 /// Implements encoding and decoding for a record without a tail.
 macro_rules! record {

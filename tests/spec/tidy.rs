@@ -101,7 +101,7 @@ fn the_runtime_knows_none_of_the_built_in_actors() {
         .into_iter()
         .filter(|source| source.path.matches('/').count() == 2)
         .collect();
-    let words = ["queue::", "stream::", "gate::"];
+    let words = ["queue::", "stream::", "gate::", "liveness::"];
     forbid(&runtime, &words, &[], "the runtime knows a built-in actor");
 }
 

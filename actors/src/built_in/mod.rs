@@ -1,9 +1,19 @@
-//! The built-in actors, which every node knows from its start: so that their reminders wake them
-//! after a restart before anybody has asked for them.
+//! What every node comes with besides the runtime: the one place that puts the two together.
 
-use crate::{Node, gate::GateActor};
+use std::sync::Arc;
 
-/// Makes a node know them.
+use crate::{
+    Clock, Node, duty::StandingDuty, gate::GateActor, liveness, runtime::BuiltIn, setting::Settings,
+};
+
+/// Makes the built-ins of a node that is about to start.
+pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
+    let duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock);
+    BuiltIn { settings, duties }
+}
+
+/// Makes a node that begins know its built-in actors, so that their reminders wake them after a
+/// restart before anybody has asked for them.
 pub(crate) fn register(node: &Node) {
     node.register::<GateActor>().expect("nobody has taken a kind of a node that begins");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{CheckReport, gate::Gates};
+use super::{CheckReport, gate::Gates, worker};
 use crate::{
     CodecError, Key, LoadError,
     embedded::overlay::Overlay,
@@ -57,6 +57,7 @@ impl<'a> Ledger<'a> {
         match self.decode(meaning, value, report) {
             Ok(()) => {
                 self.check_retained(key, meaning, report)?;
+                worker::check(self.records, meaning, report)?;
                 self.check_reminder(key, meaning, value, report)
             }
             Err(error) => {
@@ -108,6 +109,9 @@ impl<'a> Ledger<'a> {
                 account.lanes.entry(priority).or_default().message_count += 1;
                 account.message_bytes += message_bytes;
                 account.arrival_max = account.arrival_max.max(Some(arrival));
+            }
+            Meaning::Worker(_) | Meaning::WorkerMeta(_) | Meaning::Departure => {
+                worker::decode(meaning, value, report)?;
             }
             Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
             Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),

@@ -5,6 +5,7 @@ use super::{
     queue::{Arrival, MessageState, Priority, QueueNo, place_of, priority_of_lane},
     stream::topic_of,
     tag,
+    worker::{number_of_departure, worker_id_of},
 };
 
 /// What a key stands for.
@@ -30,6 +31,9 @@ pub(crate) enum Meaning<'a> {
     GatePolicy(&'a str),
     GateUsage(&'a str),
     GateWaits(&'a str),
+    Worker(&'a str),
+    WorkerMeta(&'a str),
+    Departure,
 }
 
 /// What a key stands for, or `None` if no function of this file makes such a key.
@@ -67,6 +71,9 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
         tag::GATE_POLICY => text(rest).map(Meaning::GatePolicy),
         tag::GATE_USAGE => text(rest).map(Meaning::GateUsage),
         tag::GATE_WAITS => text(rest).map(Meaning::GateWaits),
+        tag::WORKER => Some(Meaning::Worker(worker_id_of(key)?)),
+        tag::WORKER_META => Some(Meaning::WorkerMeta(worker_id_of(key)?)),
+        tag::DEPARTURE => number_of_departure(key).map(|_| Meaning::Departure),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use lanekeeper_storage::{
     key::{self, Arrival, MessageState, Priority, QueueNo},
     record::{
         ActorState, LaneMeta, MessageRecord, QueueEntry, QueueMeta, QueueSettings, ReminderDue,
-        ReminderRecord,
+        ReminderRecord, WorkerMeta, WorkerRecord,
     },
 };
 
@@ -23,7 +23,7 @@ fn message(arrival: u64, payload: &'static [u8]) -> (key::Key, bytes::Bytes) {
     (place, message.encode())
 }
 
-/// A queue with two messages, an actor and a reminder, all in agreement.
+/// A queue with two messages, an actor, a reminder and a worker, all in agreement.
 fn sound() -> Batch {
     let mut batch = Batch::new();
     batch.put(key::queue_entry("orders"), QueueEntry::new(QUEUE, 1).encode());
@@ -46,6 +46,9 @@ fn sound() -> Batch {
     };
     batch.put(key::reminder(9, "counter", "visits", "tick"), reminder.encode());
     batch.put(key::reminder_due("counter", "visits", "tick"), ReminderDue { due_ms: 9 }.encode());
+    let worker = WorkerRecord { first_seen_at_ms: 1, last_seen_at_ms: 2, offline_since_ms: None };
+    batch.put(key::worker("w1"), worker.encode());
+    batch.put(key::worker_meta("w1"), WorkerMeta { json: "{}".into() }.encode());
     batch
 }
 
@@ -74,7 +77,8 @@ fn a_sound_directory_is_found_sound_and_left_alone() {
         (report.queue_count, report.message_count, report.actor_count, report.reminder_count),
         (1, 2, 2, 1)
     );
-    assert_eq!((report.record_count, report.torn_tail.is_none()), (10, true));
+    assert_eq!((report.worker_count, report.record_count), (1, 12));
+    assert!(report.torn_tail.is_none());
     assert!(report.to_string().ends_with("sound"), "{report}");
     assert!(before == contents(dir.path()));
 }
@@ -122,6 +126,7 @@ fn records_that_disagree_are_each_named() {
         &|batch| batch.delete(key::reminder(9, "counter", "visits", "tick")),
         "the reminder's other record does not match",
     );
+    with(&|batch| batch.delete(key::worker("w1")), "worker \"w1\": its metadata is there");
     with(&|batch| batch.put(key::queue_meta(QUEUE), "\u{9}junk"), "format 9 is not known");
     with(&|batch| batch.put(key::Key::from_bytes(b"wx"), ""), "no record has such a key");
     for (batch, told) in batches {

@@ -1,6 +1,7 @@
 //! What the promises are tested with.
 
 pub(crate) mod counter;
+pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod process;

@@ -1,0 +1,54 @@
+//! What has to be written before it takes effect.
+
+use std::sync::Arc;
+
+use lanekeeper_storage::{
+    Batch, CommitSeq,
+    key::{self, DepartureNo},
+    record::{DepartureRecord, OfflineCause},
+};
+
+use super::member::Member;
+
+/// A departure that somebody has still to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Untold {
+    pub(super) number: DepartureNo,
+    pub(super) id: Arc<str>,
+    pub(super) at_ms: u64,
+    pub(super) cause: OfflineCause,
+}
+
+/// What is to be written at once, and takes effect once the store has accepted it.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) id: Arc<str>,
+    pub(super) member: Member,
+    pub(super) departure: Option<Untold>,
+    /// Who gives way to a newcomer.
+    pub(super) forgotten: Option<Arc<str>>,
+}
+
+impl Change {
+    pub(super) fn write(&self, batch: &mut Batch) {
+        self.member.write(&self.id, batch);
+        if let Some(Untold { number, id, at_ms, cause }) = &self.departure {
+            let worker_id = id.to_string();
+            let record = DepartureRecord { worker_id, at_ms: *at_ms, cause: *cause };
+            batch.put(key::departure(*number), record.encode());
+        }
+        if let Some(id) = &self.forgotten {
+            batch.delete(key::worker(id));
+            batch.delete(key::worker_meta(id));
+        }
+    }
+}
+
+/// What a beat or a farewell leads to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing that has to be written at once; the answer rests on this commit.
+    Merged(CommitSeq),
+    /// This has to be written before the answer.
+    Write(Box<Change>),
+}

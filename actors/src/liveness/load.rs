@@ -1,0 +1,60 @@
+//! The fleet as the store has it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Key, KeyRange, LoadError, ScanLimit,
+    key::{self, DepartureNo},
+    record::{DepartureRecord, WorkerMeta, WorkerRecord},
+};
+
+use super::{LivenessOptions, change::Untold, fleet::Fleet, member::Member};
+use crate::{queue::Item, runtime::Runtime};
+
+/// Records read at a time.
+const PAGE: usize = 4_096;
+
+/// Reads the fleet. New departures are numbered from `first` on.
+pub(super) async fn fleet(
+    runtime: &Runtime,
+    options: LivenessOptions,
+    first: DepartureNo,
+) -> Result<Fleet, LoadError> {
+    let mut metas = HashMap::new();
+    for (key, value) in all(runtime, key::worker_metas()).await? {
+        let meta = Item::from_store(WorkerMeta::decode(&value)?.json);
+        metas.insert(id_of(&key)?, meta);
+    }
+    let now = runtime.clock.elapsed();
+    let mut fleet = Fleet::new(options, first);
+    for (key, value) in all(runtime, key::workers()).await? {
+        let (id, record) = (id_of(&key)?, WorkerRecord::decode(&value)?);
+        let meta = metas.remove(&id);
+        fleet.restore(id, Member::stored(record, meta, now));
+    }
+    for (key, value) in all(runtime, key::departures()).await? {
+        let number = key::number_of_departure(&key).ok_or_else(|| strange(&key))?;
+        let DepartureRecord { worker_id, at_ms, cause } = DepartureRecord::decode(&value)?;
+        fleet.restore_departure(Untold { number, id: worker_id.into(), at_ms, cause });
+    }
+    Ok(fleet)
+}
+
+async fn all(runtime: &Runtime, mut rest: KeyRange) -> Result<Vec<(Key, Bytes)>, LoadError> {
+    let mut found = Vec::new();
+    loop {
+        let page = runtime.store.scan(rest.clone(), ScanLimit::count(PAGE)).await?;
+        let Some((last, _)) = page.last() else { return Ok(found) };
+        rest = rest.after(last);
+        found.extend(page);
+    }
+}
+
+fn id_of(key: &Key) -> Result<Arc<str>, LoadError> {
+    key::worker_id_of(key).map(Arc::from).ok_or_else(|| strange(key))
+}
+
+fn strange(key: &Key) -> LoadError {
+    LoadError::Corrupt(format!("{key:?} is no key of a worker").into())
+}

@@ -1,0 +1,44 @@
+//! The verb with options: what is set before it is awaited, and awaiting it.
+
+use std::future::IntoFuture;
+
+use super::{Beat, LivenessError, Worker};
+use crate::{
+    queue::{IntoItem, InvalidItem, Item},
+    request::BoxFuture,
+};
+
+/// A heartbeat that was not sent yet: await it.
+#[must_use = "nothing beats before it is awaited"]
+#[derive(Debug)]
+pub struct Heartbeat {
+    worker: Worker,
+    meta: Option<Result<Item, InvalidItem>>,
+}
+
+impl Heartbeat {
+    pub(super) fn new(worker: Worker) -> Self {
+        Self { worker, meta: None }
+    }
+
+    /// What the worker says of itself: one JSON object, kept byte for byte, in place of what it
+    /// said before. A heartbeat without it leaves that as it is.
+    pub fn meta(mut self, meta: impl IntoItem) -> Self {
+        self.meta = Some(meta.into_item());
+        self
+    }
+}
+
+impl IntoFuture for Heartbeat {
+    type Output = Result<Beat, LivenessError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { worker, meta } = self;
+        Box::pin(async move {
+            let id = worker.checked_id()?;
+            let meta = meta.transpose()?;
+            worker.liveness.keeper.beat(&worker.liveness.runtime, id, meta).await
+        })
+    }
+}

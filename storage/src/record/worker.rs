@@ -1,0 +1,72 @@
+//! Values of workers.
+
+use bytes::Bytes;
+
+use super::record;
+use crate::codec::{self, CodecError, Decode, Encode, Format};
+
+/// What is known of a worker. Written with every flush in which it beat, hence small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WorkerRecord {
+    /// When it was seen for the first time.
+    pub first_seen_at_ms: u64,
+    /// When it was last seen, as far as it was written.
+    pub last_seen_at_ms: u64,
+    /// Since when it is offline; `None` while it is online.
+    pub offline_since_ms: Option<u64>,
+}
+
+record!(WorkerRecord, "worker", 1);
+
+/// What a worker says of itself: one JSON object, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerMeta {
+    /// The object as it was sent.
+    pub json: Bytes,
+}
+
+#[derive(Encode, Decode)]
+struct WorkerMetaHeader;
+
+impl Format for WorkerMetaHeader {
+    const NAME: &'static str = "worker metadata";
+    const FORMAT: u8 = 1;
+}
+
+impl WorkerMeta {
+    /// The value as the store keeps it.
+    pub fn encode(&self) -> Bytes {
+        codec::encode(&WorkerMetaHeader, &self.json)
+    }
+
+    /// The value read back; the object shares the bytes given.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are of an unknown format or damaged.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let (WorkerMetaHeader, tail) = codec::decode(bytes)?;
+        Ok(Self { json: bytes.slice(tail..) })
+    }
+}
+
+/// Why a worker is offline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum OfflineCause {
+    /// It was not seen for too long.
+    Silent,
+    /// It said goodbye.
+    Deregistered,
+}
+
+/// A worker that went offline, which somebody has still to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DepartureRecord {
+    /// Which worker.
+    pub worker_id: String,
+    /// When.
+    pub at_ms: u64,
+    /// Why.
+    pub cause: OfflineCause,
+}
+
+record!(DepartureRecord, "departure", 1);
