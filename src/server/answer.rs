@@ -2,7 +2,10 @@
 
 use std::io::Write;
 
-use actix_web::{HttpResponse, http::header::CONTENT_TYPE};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header::CONTENT_TYPE},
+};
 use bytes::Bytes;
 use lanekeeper_actors::queue::{Message, MessageId, MessageState, Page};
 use serde::Serialize;
@@ -18,8 +21,8 @@ const ID_BYTES: usize = 27;
 /// What is answered when all went well.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// A body with its type, as 200.
-    Whole { body: Bytes, content_type: &'static str },
+    /// A body with its type and its status.
+    Whole { body: Bytes, content_type: &'static str, status: StatusCode },
     /// An answer that was begun already and does not end.
     Begun(HttpResponse),
 }
@@ -32,20 +35,29 @@ impl Answer {
 
     /// JSON that was written already.
     pub(crate) fn json_text(text: impl Into<Bytes>) -> Self {
-        Self::Whole { body: text.into(), content_type: "application/json" }
+        let (body, status) = (text.into(), StatusCode::OK);
+        Self::Whole { body, content_type: "application/json", status }
     }
 
     /// The exposition format of Prometheus.
     pub(crate) fn metrics(text: String) -> Self {
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        Self::Whole { body: text.into(), content_type }
+        Self::Whole { body: text.into(), content_type, status: StatusCode::OK }
+    }
+
+    /// Answers 202: what was asked for is still to come.
+    pub(crate) fn accepted(mut self) -> Self {
+        if let Self::Whole { status, .. } = &mut self {
+            *status = StatusCode::ACCEPTED;
+        }
+        self
     }
 
     /// The answer.
     pub(crate) fn into_response(self) -> HttpResponse {
         match self {
-            Self::Whole { body, content_type } => {
-                HttpResponse::Ok().insert_header((CONTENT_TYPE, content_type)).body(body)
+            Self::Whole { body, content_type, status } => {
+                HttpResponse::build(status).insert_header((CONTENT_TYPE, content_type)).body(body)
             }
             Self::Begun(response) => response,
         }

@@ -18,7 +18,7 @@ use super::{
     call::{Call, Unread},
     connection::Progress,
     counters::{Counters, Figures},
-    head, list,
+    gate, head, list,
     log::{self, FailureLog},
     operation,
     problem::{Code, Problem},
@@ -138,6 +138,14 @@ pub(crate) async fn answer(
     let found = route::find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.route);
     let handled = match admit(shared, &request, found) {
+        Ok(found) if found.is_given_up_with_its_caller() => {
+            tokio::select! {
+                handled = handle(shared, &request, found, &mut body) => handled,
+                () = Progress::gone(progress) => {
+                    Err(Problem::new(Code::Cancelled, "the client closed the connection"))
+                }
+            }
+        }
         Ok(found) => handle(shared, &request, found, &mut body).await,
         Err(problem) => Err(problem),
     };
@@ -193,7 +201,12 @@ async fn handle(
         _ => {}
     }
     let query = request.uri().query().unwrap_or_default();
-    let call = Call::new(shared.serving()?, found, query, body)?;
+    let is_drain = |problem: &Problem| problem.code() == Code::ShuttingDown && found.is_of_gate();
+    let node = shared.serving().map_err(|problem| match is_drain(&problem) {
+        true => problem.blocked_by(Some("drain")),
+        false => problem,
+    })?;
+    let call = Call::new(node, found, query, body)?;
     match found.route {
         Route::Push => queue::push(call).await,
         Route::Pop => queue::pop(call).await,
@@ -207,6 +220,7 @@ async fn handle(
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
         Route::Queues => list::queues(call).await,
+        route if found.is_of_gate() => gate::answer(route, call).await,
         Route::Subscribe => {
             let options = &shared.options.socket;
             subscribe::subscribe(call, request, options, &shared.connections).await

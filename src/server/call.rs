@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
 use bytes::Bytes;
-use lanekeeper_actors::{Node, check_id, queue::Queue, stream::Topic};
+use lanekeeper_actors::{Node, check_id, gate::Gate, queue::Queue, stream::Topic};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -91,7 +91,12 @@ impl<'a> Call<'a> {
         self.node.stream(&self.id)
     }
 
-    /// The message id in the path.
+    /// The gate in the path.
+    pub(crate) fn gate(&self) -> Gate {
+        self.node.gate(&self.id)
+    }
+
+    /// The message id in the path, or the owner.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

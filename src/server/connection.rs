@@ -20,6 +20,7 @@ use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
+    sync::Notify,
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Progress {
     /// When a chunk of an answer that does not end was handed over, until there is room again.
     sending_since: Cell<Option<Instant>>,
     is_cut: Cell<bool>,
+    is_gone: Cell<bool>,
+    left: Notify,
 }
 
 /// What a connection waits for.
@@ -58,7 +61,22 @@ impl Progress {
             since: Cell::new(Instant::now()),
             sending_since: Cell::new(None),
             is_cut: Cell::new(false),
+            is_gone: Cell::new(false),
+            left: Notify::new(),
         }
+    }
+
+    /// Ready once the client has closed its side of the connection; never without one.
+    pub(crate) async fn gone(progress: Option<&Rc<Self>>) {
+        let Some(progress) = progress else { return std::future::pending().await };
+        while !progress.is_gone.get() {
+            progress.left.notified().await;
+        }
+    }
+
+    fn leave(&self) {
+        self.is_gone.set(true);
+        self.left.notify_one();
     }
 
     /// A request has arrived: until the guard is dropped, its answer is made.
@@ -244,6 +262,8 @@ impl AsyncRead for Stream {
             Poll::Ready(done) => {
                 if buf.filled().len() > before {
                     self.progress.read_some();
+                } else {
+                    self.progress.leave();
                 }
                 Poll::Ready(done)
             }

@@ -25,11 +25,20 @@ const BUCKET_COUNT: usize = BUCKET_MICROS.len() + 1;
 pub(crate) const CLASS_COUNT: usize = 5;
 
 /// What one worker has counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     /// By route; the last one is for requests that found none.
     routes: [RouteCounters; ROUTE_COUNT + 1],
     in_flight: AtomicI64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            routes: std::array::from_fn(|_| RouteCounters::default()),
+            in_flight: AtomicI64::new(0),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -51,12 +60,18 @@ pub(crate) struct RouteFigures {
 }
 
 /// All figures, added up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Figures {
     /// By route; the last one is for requests that found none.
     pub(crate) routes: [RouteFigures; ROUTE_COUNT + 1],
     /// Requests being answered.
     pub(crate) in_flight: i64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self { routes: [RouteFigures::default(); ROUTE_COUNT + 1], in_flight: 0 }
+    }
 }
 
 impl Counters {

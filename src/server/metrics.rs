@@ -1,10 +1,11 @@
 //! `/metrics`: the exposition format of Prometheus, in base units.
 
+mod gate;
 mod stream;
 
 use std::fmt::{Display, Write};
 
-use lanekeeper_actors::{NodeStatus, stream::StreamTotals};
+use lanekeeper_actors::{NodeStatus, gate::GateTotals, stream::StreamTotals};
 
 use super::{
     counters::{BUCKET_MICROS, Figures, RouteFigures},
@@ -28,6 +29,13 @@ pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
 pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> String {
     let mut out = Text::default();
     stream::streams(&mut out, totals, connection_count);
+    out.text
+}
+
+/// Writes what all gates of the node counted together.
+pub(crate) fn gate_text(totals: &GateTotals) -> String {
+    let mut out = Text::default();
+    gate::gates(&mut out, totals);
     out.text
 }
 
@@ -155,6 +163,18 @@ fn name(place: usize) -> &'static str {
         Some(Route::StreamConfig) => "stream_config",
         Some(Route::StreamConfigure) => "stream_configure",
         Some(Route::StreamStats) => "stream_stats",
+        Some(Route::GateAcquire) => "gate_acquire",
+        Some(Route::GateRelease) => "gate_release",
+        Some(Route::GateCancel) => "gate_cancel",
+        Some(Route::GateExtend) => "gate_extend",
+        Some(Route::GateTicket) => "gate_ticket",
+        Some(Route::GateStats) => "gate_stats",
+        Some(Route::GatePolicy) => "gate_policy",
+        Some(Route::GateSetPolicy) => "gate_set_policy",
+        Some(Route::GateDropPolicy) => "gate_drop_policy",
+        Some(Route::GatePause) => "gate_pause",
+        Some(Route::GateResume) => "gate_resume",
+        Some(Route::ActionStats) => "action_stats",
         Some(Route::Health) => "health",
         Some(Route::Live) => "live",
         Some(Route::Ready) => "ready",
@@ -230,6 +250,7 @@ mod tests {
         worker.add_to(&mut figures);
         let mut text = text(&figures, Some(&NodeStatus::default()));
         let ended = vec![(lanekeeper_actors::stream::End::Lost, 2)];
+        text += &gate_text(&GateTotals::default());
         text += &stream_text(&StreamTotals { ended, ..StreamTotals::default() }, 3);
         let mut family = "";
         for line in text.lines() {

@@ -24,6 +24,7 @@ mod body;
 mod call;
 mod connection;
 mod counters;
+mod gate;
 mod head;
 mod list;
 mod listen;

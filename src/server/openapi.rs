@@ -9,7 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, list, operation, push::PushMessage, queue, setting, stream, subscribe, wire,
+    answer::Answer, gate, list, operation, push::PushMessage, queue, setting, stream, subscribe,
+    wire,
 };
 
 /// The queue in a path.
@@ -44,6 +45,29 @@ pub(crate) struct TopicPath {
     topic: String,
 }
 
+/// The gate in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct GatePath {
+    /// The gate: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    id: String,
+}
+
+/// The gate and the owner in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct TicketPath {
+    /// The gate: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    id: String,
+    /// The owner, made of the same.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    owner: String,
+}
+
 /// What every call may answer instead.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which `Problem` writes")]
@@ -61,8 +85,9 @@ pub(crate) enum Problems {
 #[openapi(
     info(
         title = "Lanekeeper",
-        description = "Durable priority queues. Times are integers in milliseconds, instants Unix \
-                       milliseconds; errors are problem documents (RFC 9457) with a `code`.",
+        description = "Durable priority queues, admission gates, streams. Times are integers in \
+                       milliseconds, instants Unix milliseconds; errors are problem documents \
+                       (RFC 9457) with a `code`.",
     ),
     paths(
         queue::push,
@@ -82,6 +107,18 @@ pub(crate) enum Problems {
         stream::config,
         stream::configure,
         stream::stats,
+        gate::acquire,
+        gate::release,
+        gate::cancel,
+        gate::extend,
+        gate::ticket,
+        gate::stats,
+        gate::action_stats,
+        gate::policy,
+        gate::set_policy,
+        gate::drop_policy,
+        gate::pause,
+        gate::resume,
         operation::health,
         operation::live,
         operation::ready,

@@ -128,6 +128,8 @@ fn code_of(path: &str) -> Code {
         "item" => Code::InvalidItem,
         "items" => Code::InvalidItems,
         "priority" => Code::InvalidPriority,
+        "owner" => Code::InvalidOwner,
+        "ttl_ms" => Code::InvalidTtl,
         _ => Code::InvalidRequest,
     }
 }

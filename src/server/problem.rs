@@ -23,20 +23,32 @@ pub(crate) enum Code {
     InvalidPriority,
     InvalidDepth,
     InvalidWait,
+    InvalidOwner,
+    InvalidGroup,
+    InvalidTimeout,
+    InvalidTtl,
+    InvalidPolicy,
     InvalidRequest,
     Unauthorized,
     ForbiddenOrigin,
     NotFound,
     MessageNotFound,
     SubscriberNotFound,
+    TicketNotFound,
+    PermitNotFound,
     MethodNotAllowed,
     RequestTimeout,
+    TimedOut,
     NotEmpty,
+    Granted,
+    Cancelled,
     TooLarge,
     UpgradeRequired,
     HeadersTooLarge,
     QueueFull,
     TooManySubscribers,
+    RateLimited,
+    QuotaExceeded,
     HandlerPanicked,
     ActivationFailed,
     CallCycle,
@@ -64,19 +76,31 @@ impl Code {
             Self::InvalidPriority => ("invalid_priority", 400),
             Self::InvalidDepth => ("invalid_depth", 400),
             Self::InvalidWait => ("invalid_wait", 400),
+            Self::InvalidOwner => ("invalid_owner", 400),
+            Self::InvalidGroup => ("invalid_group", 400),
+            Self::InvalidTimeout => ("invalid_timeout", 400),
+            Self::InvalidTtl => ("invalid_ttl", 400),
+            Self::InvalidPolicy => ("invalid_policy", 400),
             Self::InvalidRequest => ("invalid_request", 400),
             Self::Unauthorized => ("unauthorized", 401),
             Self::ForbiddenOrigin => ("forbidden_origin", 403),
             Self::NotFound => ("not_found", 404),
             Self::MessageNotFound => ("message_not_found", 404),
             Self::SubscriberNotFound => ("subscriber_not_found", 404),
+            Self::TicketNotFound => ("ticket_not_found", 404),
+            Self::PermitNotFound => ("permit_not_found", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::RequestTimeout => ("request_timeout", 408),
+            Self::TimedOut => ("timed_out", 408),
+            Self::Granted => ("granted", 409),
+            Self::Cancelled => ("cancelled", 409),
             Self::NotEmpty => ("not_empty", 409),
             Self::TooLarge => ("too_large", 413),
             Self::UpgradeRequired => ("upgrade_required", 426),
             Self::QueueFull => ("queue_full", 429),
             Self::TooManySubscribers => ("too_many_subscribers", 429),
+            Self::RateLimited => ("rate_limited", 429),
+            Self::QuotaExceeded => ("quota_exceeded", 429),
             Self::HeadersTooLarge => ("headers_too_large", 431),
             Self::HandlerPanicked => ("handler_panicked", 500),
             Self::ActivationFailed => ("activation_failed", 500),
@@ -105,10 +129,13 @@ impl Code {
     fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Overloaded => Some(Duration::from_millis(100)),
-            Self::QueueFull | Self::Paused | Self::DeadlinePassed | Self::Fenced => {
-                Some(Duration::from_secs(1))
-            }
             Self::TooManySubscribers | Self::TooManyConnections => Some(Duration::from_secs(5)),
+            Self::QueueFull
+            | Self::RateLimited
+            | Self::QuotaExceeded
+            | Self::Paused
+            | Self::DeadlinePassed
+            | Self::Fenced => Some(Duration::from_secs(1)),
             Self::Recovering | Self::ShuttingDown => Some(Duration::from_secs(2)),
             Self::DiskFull => Some(Duration::from_secs(10)),
             _ => None,
@@ -127,6 +154,9 @@ struct Content {
     detail: Cow<'static, str>,
     limit: Option<u64>,
     current: Option<u64>,
+    retry_after: Option<Duration>,
+    blocked_by: Option<&'static str>,
+    waited_ms: Option<u64>,
     allow: Option<HeaderValue>,
 }
 
@@ -135,7 +165,17 @@ impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let status = StatusCode::from_u16(code.table().1).expect("the table holds statuses");
         let detail = detail.into();
-        Self(Box::new(Content { code, status, detail, limit: None, current: None, allow: None }))
+        Self(Box::new(Content {
+            code,
+            status,
+            detail,
+            limit: None,
+            current: None,
+            retry_after: None,
+            blocked_by: None,
+            waited_ms: None,
+            allow: None,
+        }))
     }
 
     /// States the bound that was met.
@@ -147,6 +187,24 @@ impl Problem {
     /// States how much there is of what is bounded.
     pub(crate) fn current(mut self, current: u64) -> Self {
         self.0.current = Some(current);
+        self
+    }
+
+    /// States when asking again helps, where that is known better than by the code.
+    pub(crate) fn retry_in(mut self, wait: Option<Duration>) -> Self {
+        self.0.retry_after = wait;
+        self
+    }
+
+    /// States what keeps an owner out of a gate.
+    pub(crate) fn blocked_by(mut self, what: Option<&'static str>) -> Self {
+        self.0.blocked_by = what;
+        self
+    }
+
+    /// States how long somebody waited in vain.
+    pub(crate) fn waited(mut self, waited_ms: u64) -> Self {
+        self.0.waited_ms = Some(waited_ms);
         self
     }
 
@@ -180,7 +238,8 @@ impl Problem {
     /// Says what to wait: 429 and 503 always do.
     fn retry_after(&self) -> Option<Duration> {
         let is_unavailable = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
-        self.0.code.retry_after().or(is_unavailable.then_some(Duration::from_secs(1)))
+        let usual = self.0.code.retry_after();
+        self.0.retry_after.or(usual).or(is_unavailable.then_some(Duration::from_secs(1)))
     }
 
     /// The document.
@@ -194,6 +253,8 @@ impl Problem {
             retry_after_ms: self.retry_after().map(|wait| wait.as_millis() as u64),
             limit: self.0.limit,
             current: self.0.current,
+            blocked_by: self.0.blocked_by,
+            waited_ms: self.0.waited_ms,
         };
         serde_json::to_string(&document).expect("a document of text and numbers")
     }
@@ -235,6 +296,10 @@ struct Document<'a> {
     limit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked_by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<u64>,
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! Which code, and so which status, every refusal gets: the one place that knows.
 
 use lanekeeper_actors::{
-    ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown, queue::QueueError,
+    ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown,
+    gate::{BlockedBy, GateError},
+    queue::QueueError,
     stream::StreamError,
 };
 
-use super::problem::{Code, Problem};
+use super::{
+    problem::{Code, Problem},
+    wire::millis,
+};
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
@@ -66,6 +71,45 @@ impl From<StreamError> for Problem {
             StreamError::Load(error) => Self::new(code_of_load(&error), detail),
             StreamError::Ask(error) => error.into(),
         }
+    }
+}
+
+impl From<GateError> for Problem {
+    fn from(error: GateError) -> Self {
+        let (detail, retry_after) = (error.to_string(), error.retry_after());
+        let blocked_by = error.blocked_by().map(BlockedBy::as_str);
+        let problem = match error {
+            GateError::InvalidId(_) => Self::new(Code::InvalidId, detail),
+            GateError::InvalidOwner(_) => Self::new(Code::InvalidOwner, detail),
+            GateError::InvalidPriority { .. } => Self::new(Code::InvalidPriority, detail),
+            GateError::InvalidGroup { .. } => Self::new(Code::InvalidGroup, detail),
+            GateError::InvalidTimeout { timeout_max, .. } => {
+                Self::new(Code::InvalidTimeout, detail).limit(millis(timeout_max))
+            }
+            GateError::InvalidTtl { .. } => Self::new(Code::InvalidTtl, detail),
+            GateError::InvalidPolicy { .. } => Self::new(Code::InvalidPolicy, detail),
+            GateError::Paused => Self::new(Code::Paused, detail),
+            GateError::Full { current, limit, .. } => {
+                Self::new(Code::QueueFull, detail).limit(limit.into()).current(current.into())
+            }
+            GateError::GaveWay => Self::new(Code::QueueFull, detail),
+            GateError::QuotaExceeded { limit, .. } => {
+                Self::new(Code::QuotaExceeded, detail).limit(limit)
+            }
+            GateError::RateLimited { per_second, .. } => {
+                Self::new(Code::RateLimited, detail).limit(per_second.into())
+            }
+            GateError::TimedOut { waited } => {
+                Self::new(Code::TimedOut, detail).waited(millis(waited))
+            }
+            GateError::Cancelled => Self::new(Code::Cancelled, detail),
+            GateError::Granted => Self::new(Code::Granted, detail),
+            GateError::TicketNotFound => Self::new(Code::TicketNotFound, detail),
+            GateError::PermitNotFound => Self::new(Code::PermitNotFound, detail),
+            GateError::Load(error) => Self::new(code_of_load(&error), detail),
+            GateError::Ask(error) => error.into(),
+        };
+        problem.retry_in(retry_after).blocked_by(blocked_by)
     }
 }
 

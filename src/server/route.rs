@@ -22,6 +22,18 @@ pub(crate) enum Route {
     StreamConfig,
     StreamConfigure,
     StreamStats,
+    GateAcquire,
+    GateRelease,
+    GateCancel,
+    GateExtend,
+    GateTicket,
+    GateStats,
+    GatePolicy,
+    GateSetPolicy,
+    GateDropPolicy,
+    GatePause,
+    GateResume,
+    ActionStats,
     Health,
     Live,
     Ready,
@@ -35,7 +47,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::Push,
         Self::Pop,
         Self::Peek,
@@ -53,6 +65,18 @@ impl Route {
         Self::StreamConfig,
         Self::StreamConfigure,
         Self::StreamStats,
+        Self::GateAcquire,
+        Self::GateRelease,
+        Self::GateCancel,
+        Self::GateExtend,
+        Self::GateTicket,
+        Self::GateStats,
+        Self::GatePolicy,
+        Self::GateSetPolicy,
+        Self::GateDropPolicy,
+        Self::GatePause,
+        Self::GateResume,
+        Self::ActionStats,
         Self::Health,
         Self::Live,
         Self::Ready,
@@ -81,6 +105,18 @@ impl Route {
             Self::StreamConfig => (Method::GET, "/stream/{topic}/config"),
             Self::StreamConfigure => (Method::PUT, "/stream/{topic}/config"),
             Self::StreamStats => (Method::GET, "/stream/{topic}/stats"),
+            Self::GateAcquire => (Method::POST, "/gate/{id}/acquire"),
+            Self::GateRelease => (Method::POST, "/gate/{id}/release"),
+            Self::GateCancel => (Method::POST, "/gate/{id}/cancel"),
+            Self::GateExtend => (Method::POST, "/gate/{id}/extend"),
+            Self::GateTicket => (Method::GET, "/gate/{id}/ticket/{owner}"),
+            Self::GateStats => (Method::GET, "/gate/{id}/stats"),
+            Self::GatePolicy => (Method::GET, "/gate/{id}/policy"),
+            Self::GateSetPolicy => (Method::PUT, "/gate/{id}/policy"),
+            Self::GateDropPolicy => (Method::DELETE, "/gate/{id}/policy"),
+            Self::GatePause => (Method::POST, "/gate/{id}/pause"),
+            Self::GateResume => (Method::POST, "/gate/{id}/resume"),
+            Self::ActionStats => (Method::GET, "/api/v1/actions/{id}/queue-stats"),
             Self::Health => (Method::GET, "/health"),
             Self::Live => (Method::GET, "/health/live"),
             Self::Ready => (Method::GET, "/health/ready"),
@@ -108,8 +144,23 @@ impl Found<'_> {
     /// What the id in the path names, if there is one.
     pub(crate) fn id_names(&self) -> Option<&'static str> {
         let (_, template) = self.route.template();
-        let names = [("/queue/", "queue id"), ("/stream/", "topic")];
+        let names = [
+            ("/queue/", "queue id"),
+            ("/stream/", "topic"),
+            ("/gate/", "gate id"),
+            ("/api/v1/actions/", "action"),
+        ];
         names.into_iter().find(|(prefix, _)| template.starts_with(prefix)).map(|(_, name)| name)
+    }
+
+    /// Whether the id in the path names a gate.
+    pub(crate) fn is_of_gate(&self) -> bool {
+        matches!(self.id_names(), Some("gate id" | "action"))
+    }
+
+    /// Whether the call is given up when its caller closes the connection.
+    pub(crate) fn is_given_up_with_its_caller(&self) -> bool {
+        self.route == Route::GateAcquire
     }
 }
 
@@ -138,15 +189,22 @@ pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Miss
 /// The calls at a path, one for each method, and the path's variable parts.
 fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
     let mut parts = path.strip_prefix('/')?.split('/');
-    let parts: [Option<&str>; 5] = std::array::from_fn(|_| parts.next());
+    let parts: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
     let (routes, id, message): (&'static [Route], _, _) = match parts {
-        [Some("queue"), Some(id), Some(verb), None, _] => (routes_of_verb(verb)?, id, ""),
-        [Some("queue"), Some(id), Some("message"), Some(mid), None] => {
+        [Some("queue"), Some(id), Some(verb), None, ..] => (routes_of_verb(verb)?, id, ""),
+        [Some("queue"), Some(id), Some("message"), Some(mid), None, _] => {
             (&[Route::Message, Route::Cancel], id, mid)
         }
         [Some("stream"), Some(topic), None, ..] => (&[Route::Subscribe], topic, ""),
-        [Some("stream"), Some(topic), Some(verb), None, _] => {
+        [Some("stream"), Some(topic), Some(verb), None, ..] => {
             (routes_of_stream_verb(verb)?, topic, "")
+        }
+        [Some("gate"), Some(id), Some(verb), None, ..] => (routes_of_gate(verb)?, id, ""),
+        [Some("gate"), Some(id), Some("ticket"), Some(owner), None, _] => {
+            (&[Route::GateTicket], id, owner)
+        }
+        [Some("api"), Some("v1"), Some("actions"), Some(id), Some("queue-stats"), None] => {
+            (&[Route::ActionStats], id, "")
         }
         [Some("queues"), None, ..] => (&[Route::Queues], "", ""),
         [Some("health"), None, ..] => (&[Route::Health], "", ""),
@@ -183,6 +241,20 @@ fn routes_of_stream_verb(verb: &str) -> Option<&'static [Route]> {
     })
 }
 
+fn routes_of_gate(verb: &str) -> Option<&'static [Route]> {
+    Some(match verb {
+        "acquire" => &[Route::GateAcquire],
+        "release" => &[Route::GateRelease],
+        "cancel" => &[Route::GateCancel],
+        "extend" => &[Route::GateExtend],
+        "stats" => &[Route::GateStats],
+        "policy" => &[Route::GatePolicy, Route::GateSetPolicy, Route::GateDropPolicy],
+        "pause" => &[Route::GatePause],
+        "resume" => &[Route::GateResume],
+        _ => return None,
+    })
+}
+
 /// What an `Allow` header says.
 fn methods(routes: &[Route]) -> String {
     let mut names: Vec<&str> = Vec::new();
@@ -206,12 +278,14 @@ mod tests {
         for (place, route) in Route::ALL.into_iter().enumerate() {
             assert_eq!(route as usize, place, "{route:?} is out of order");
             let (method, template) = route.template();
-            let path = template.replace("{id}", "q").replace("{mid}", "m").replace("{topic}", "q");
+            let path = template.replace("{id}", "q").replace("{topic}", "q");
+            let path = path.replace("{mid}", "m").replace("{owner}", "m");
             let found = find(&method, &path).expect("its own path");
             assert_eq!(found.route, route);
             let has_id = template.contains("{id}") || template.contains("{topic}");
             assert_eq!((found.id == "q", found.id_names().is_some()), (has_id, has_id));
-            assert_eq!(found.message == "m", template.contains("{mid}"));
+            let has_more = template.contains("{mid}") || template.contains("{owner}");
+            assert_eq!(found.message == "m", has_more);
         }
     }
 

@@ -16,6 +16,7 @@ mod gate_order;
 mod gate_wait;
 mod http_control;
 mod http_errors;
+mod http_gate;
 mod http_limits;
 mod http_operations;
 mod http_patience;

@@ -12,13 +12,15 @@ use super::{
     GateError, GatePolicy,
     board::Board,
     change::{Change, Decision},
+    listener::Listeners,
     place::NEVER,
     policy::DefaultPolicy,
     restore::policy_of,
     rules::Rules,
+    tally::Mark,
 };
 use crate::{
-    ActivateError, Actor, Deferred, LoadError, Origin, Promise, Reminder, Turn,
+    ActivateError, Actor, Deferred, LoadError, Origin, Reminder, Turn,
     clock::{from_unix_ms, unix_ms},
 };
 
@@ -35,21 +37,12 @@ const GATES_PAGE: usize = 1_000;
 pub(crate) struct GateActor {
     pub(super) rules: Rules,
     listeners: Option<Box<Listeners>>,
-    board: Arc<Board>,
+    pub(super) board: Arc<Board>,
     /// The change of policies up to which this one was resolved.
     resolved: u64,
     /// When the reminder of what is due is set to go off; [`NEVER`] if it is not.
     armed_ms: u64,
     is_listed: bool,
-}
-
-/// Those who wait for a decision, by the number of their place.
-#[derive(Default)]
-struct Listeners {
-    first: Vec<Option<Promise<Decision>>>,
-    /// Others who wait for the same owner: their place, their acquire.
-    more: Vec<(u32, u32, Promise<Decision>)>,
-    count: usize,
 }
 
 impl Actor for GateActor {
@@ -79,6 +72,7 @@ impl Actor for GateActor {
         let armed_ms = armed.map_err(LoadError::from)?.map_or(NEVER, |due| due.due_ms);
         // Nobody is here: an earlier life may have left it on the list all the same.
         let is_listed = people == 0;
+        board.tally.stand(Mark::default(), Mark::of(&rules));
         Ok(Self { rules, listeners: None, board, resolved, armed_ms, is_listed })
     }
 
@@ -124,11 +118,13 @@ impl GateActor {
     ) -> Result<(T, Vec<String>), LoadError> {
         self.resolve(turn)?;
         let (id, now_ms) = (turn.id(), unix_ms(turn.now()));
+        let before = Mark::of(&self.rules);
         let mut change = Change::new(&id.key, now_ms, &mut turn.effects.batch);
         self.rules.begin(&mut change);
         let value = verb(&mut self.rules, &mut change);
         self.rules.settle(&mut change);
         let Change { decided, granted, .. } = change;
+        self.board.tally.add(before, Mark::of(&self.rules));
         self.tell(decided, turn);
         self.list(&id.key, turn)?;
         self.arm(turn);
@@ -164,7 +160,7 @@ impl GateActor {
             for promise in promises {
                 turn.fulfil(promise, decision);
             }
-            if listeners.count == 0 {
+            if listeners.is_empty() {
                 self.listeners = None;
             }
         }
@@ -198,7 +194,7 @@ impl GateActor {
                 {
                     place.attempt = heir;
                 }
-                self.listeners = self.listeners.take().filter(|listeners| listeners.count > 0);
+                self.listeners = self.listeners.take().filter(|listeners| !listeners.is_empty());
             }
             return Ok(());
         }
@@ -302,78 +298,8 @@ impl GateActor {
     }
 }
 
-impl Listeners {
-    fn add(&mut self, index: u32, attempt: u32, promise: Promise<Decision>) {
-        let at = index as usize;
-        if at >= self.first.len() {
-            if at >= self.first.capacity() {
-                let missing = at + 1 - self.first.len();
-                self.first.reserve_exact(missing + super::place::growth(at));
-            }
-            self.first.resize_with(at + 1, || None);
-        }
-        self.more.retain(|(_, _, other)| !other.is_abandoned());
-        match &mut self.first[at] {
-            Some(first) if !first.is_abandoned() => self.more.push((index, attempt, promise)),
-            Some(first) => *first = promise,
-            vacant => {
-                *vacant = Some(promise);
-                self.count += 1;
-            }
-        }
-    }
-
-    /// Takes out everyone who waits for a place.
-    fn take(&mut self, index: u32) -> Vec<Promise<Decision>> {
-        let first = self.first.get_mut(index as usize).and_then(Option::take);
-        let Some(first) = first else { return Vec::new() };
-        self.count -= 1;
-        let mut taken = vec![first];
-        if !self.more.is_empty() {
-            let more = std::mem::take(&mut self.more);
-            for (at, attempt, promise) in more {
-                if at == index {
-                    taken.push(promise);
-                } else {
-                    self.more.push((at, attempt, promise));
-                }
-            }
-        }
-        taken
-    }
-
-    /// The first of those who wait goes; whoever comes next after it, if anybody, stays for it.
-    fn inherit(&mut self, index: u32) -> Option<u32> {
-        let next =
-            self.more.iter().position(|(at, _, other)| *at == index && !other.is_abandoned())?;
-        let (_, attempt, promise) = self.more.remove(next);
-        *self.first.get_mut(index as usize)? = Some(promise);
-        Some(attempt)
-    }
-
-    /// Somebody who waits for a place that stays goes; answers who comes first now, if the first is
-    /// gone too.
-    fn forget(&mut self, index: u32, attempt: u32) -> Option<u32> {
-        self.more.retain(|(at, own, _)| (*at, *own) != (index, attempt));
-        let is_gone = |first: &Promise<Decision>| first.is_abandoned();
-        let first = self.first.get(index as usize).and_then(Option::as_ref);
-        if !first.is_some_and(is_gone) {
-            return None;
-        }
-        let heir = self.inherit(index);
-        if heir.is_none() {
-            self.first[index as usize] = None;
-            self.count -= 1;
-        }
-        heir
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.first.capacity() * size_of::<Option<Promise<Decision>>>()
-            + self.count * PROMISE_BYTES
-            + self.more.capacity() * size_of::<(u32, u32, Promise<Decision>)>()
+impl Drop for GateActor {
+    fn drop(&mut self) {
+        self.board.tally.stand(Mark::of(&self.rules), Mark::default());
     }
 }
-
-/// What a promise takes beside itself: the cell it shares with who waits.
-const PROMISE_BYTES: usize = 88;

@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{AppliedPolicy, PolicySource};
+use super::{AppliedPolicy, PolicySource, tally::Tally};
 
 /// Shared by all gates of a node.
 ///
@@ -19,6 +19,7 @@ use super::{AppliedPolicy, PolicySource};
 /// change is counted *before* the list is read. So one of the two always sees the other.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    pub(super) tally: Tally,
     changes: AtomicU64,
     waiting: Mutex<BTreeSet<Arc<str>>>,
     policies: Mutex<HashMap<PolicySource, Arc<AppliedPolicy>>>,

@@ -76,6 +76,9 @@ impl Handler<AcquireOne> for GateActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<Acquired, GateError> {
         let (admitted, _) = self.run(turn, |rules, change| rules.acquire(&wanted, change))?;
+        if let Some(blocked_by) = admitted.as_ref().err().and_then(GateError::blocked_by) {
+            self.board.tally.refuse(blocked_by);
+        }
         let index = match admitted? {
             Admission::Granted { waited_ms } => return Ok(Acquired::Granted { waited_ms }),
             Admission::Waiting(index) => index,

@@ -21,6 +21,7 @@ mod group;
 mod handle;
 mod handler;
 mod line;
+mod listener;
 #[cfg(test)]
 mod model;
 mod permit;
@@ -29,6 +30,7 @@ mod policy;
 mod restore;
 mod rules;
 mod stats;
+mod tally;
 #[cfg(test)]
 mod trial;
 mod usage;
@@ -46,6 +48,7 @@ pub use policy::{
     AppliedPolicy, GatePolicy, GroupLimit, OnFull, Period, PolicySource, Quota, Rate,
 };
 pub use stats::{AgeCount, GateStats, Released, Ticket, TicketState};
+pub use tally::GateTotals;
 pub use verb::{Acquire, TakeTicket};
 pub use waits::WaitStats;
 

@@ -3,12 +3,18 @@
 //! Times are integers in milliseconds, instants Unix milliseconds. A payload is kept byte for byte.
 
 mod convert;
+mod convert_gate;
+mod gate;
 mod queue;
 mod service;
 mod stream;
 mod stream_convert;
 
 pub(crate) use convert::{millis, unix_millis};
+pub use gate::{
+    ActionStats, AgeCount, AppliedPolicy, Extended, GatePaused, GatePolicy, GateQuota, GateRate,
+    GateStats, GateWaits, OnFullLine, QuotaPeriod, Released, Ticket,
+};
 pub use queue::{
     Cancelled, Config, Durability, Message, Messages, OnFull, Page, PauseState, Popped,
     PriorityStats, Purged, Pushed, QueueList, Stats, Verbs,

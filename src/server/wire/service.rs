@@ -44,4 +44,11 @@ pub struct Problem {
     /// How much there is of what is bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<u64>,
+    /// What keeps an owner out of a gate: `drain`, `pause`, `full`, `quota`, `rate` or
+    /// `concurrency`; of several, the first in this order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_by: Option<String>,
+    /// How long an owner waited at a gate in vain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_ms: Option<u64>,
 }
