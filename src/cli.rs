@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 
+use lanekeeper::liveness::WorkerStatus;
+
 use crate::config::{Settings, Span};
 
 const AFTER_HELP: &str = "\
@@ -51,6 +53,15 @@ Examples:
   lanekeeper pop orders --depth 10
   lanekeeper pop orders --wait 30s --json";
 
+const HEARTBEAT_HELP: &str = "\
+Beats until Ctrl-C or SIGTERM and then says goodbye, so that the worker is offline at once. While
+the server cannot be reached it goes on trying. Prints a line when the worker's status changes; with
+--json the answer to each beat.
+
+Examples:
+  lanekeeper heartbeat w1 --every 15s
+  lanekeeper heartbeat w1 --meta '{\"slots\":4}' &";
+
 const CHECK_HELP: &str = "\
 Verifies the checksums of the journal, every record of the store, and that the counts of queues
 agree with their messages. Nothing in the directory is changed; a copy of the store is made in the
@@ -89,6 +100,11 @@ pub(crate) enum Command {
     Stats(Stats),
     /// List the queues there are
     Queues(Queues),
+    /// Say that a worker is alive, again and again
+    #[command(after_help = HEARTBEAT_HELP)]
+    Heartbeat(Heartbeat),
+    /// List the workers there are
+    Workers(Workers),
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
     Check(Check),
@@ -221,6 +237,38 @@ pub(crate) struct Queues {
     #[arg(long, env = "LANEKEEPER_AFTER", value_name = "ID")]
     pub(crate) after: Option<String>,
     /// Queues at most [default: all]
+    #[arg(long, env = "LANEKEEPER_LIMIT", value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `heartbeat`
+#[derive(Debug, Args)]
+pub(crate) struct Heartbeat {
+    /// The worker; its first beat makes it known
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Time between two beats: 10ms to 1h
+    #[arg(long, env = "LANEKEEPER_EVERY", value_name = "TIME", default_value = "15s")]
+    pub(crate) every: Span,
+    /// What the worker says of itself: one JSON object
+    #[arg(long, env = "LANEKEEPER_META", value_name = "JSON")]
+    pub(crate) meta: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `workers`
+#[derive(Debug, Args)]
+pub(crate) struct Workers {
+    /// Only workers of this status: online or offline
+    #[arg(long, env = "LANEKEEPER_STATUS", value_name = "STATUS")]
+    pub(crate) status: Option<WorkerStatus>,
+    /// Only workers after this one
+    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "ID")]
+    pub(crate) after: Option<String>,
+    /// Workers at most [default: all]
     #[arg(long, env = "LANEKEEPER_LIMIT", value_name = "N")]
     pub(crate) limit: Option<usize>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::{queue::Item, server::wire};
+use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
 
 use super::{Failure, INTERRUPTED, embedded::Embedded, http::Http};
 use crate::cli::Target;
@@ -27,6 +27,15 @@ pub(crate) trait Backend {
     /// Lists a page of queues.
     fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure>;
 
+    /// Says that a worker is alive.
+    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure>;
+
+    /// Says that a worker goes.
+    fn deregister(&self, id: &str) -> Result<(), Failure>;
+
+    /// Lists a page of workers.
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure>;
+
     /// Puts away what was opened.
     fn close(&self) -> Result<(), Failure>;
 }
@@ -47,6 +56,14 @@ pub(crate) struct ListOf<'a> {
     pub(crate) limit: usize,
 }
 
+/// Which workers to list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorkersOf<'a> {
+    pub(crate) status: Option<WorkerStatus>,
+    pub(crate) after: Option<&'a str>,
+    pub(crate) limit: usize,
+}
+
 /// What a missing data directory means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
@@ -56,16 +73,21 @@ pub(crate) enum Missing {
     Refused,
 }
 
+/// Opens what the flags say.
+pub(crate) fn open(target: &Target, missing: Missing) -> Result<Box<dyn Backend>, Failure> {
+    Ok(match &target.data {
+        Some(dir) => Box::new(Embedded::open(dir, missing)?),
+        None => Box::new(Http::new(&target.server, target.token.as_deref())?),
+    })
+}
+
 /// Opens what the flags say, has the command use it, and puts it away.
 pub(crate) fn with<T>(
     target: &Target,
     missing: Missing,
     command: impl FnOnce(&dyn Backend) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let backend: Box<dyn Backend> = match &target.data {
-        Some(dir) => Box::new(Embedded::open(dir, missing)?),
-        None => Box::new(Http::new(&target.server, target.token.as_deref())?),
-    };
+    let backend = open(target, missing)?;
     exit_on_interrupt()?;
     let done = command(&*backend);
     backend.close()?;

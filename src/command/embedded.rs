@@ -1,10 +1,10 @@
 //! A data directory opened by the command itself.
 
-use std::{future::Future, path::Path, time::Duration};
+use std::{fmt, future::Future, path::Path, time::Duration};
 
 use lanekeeper::{
     Lanekeeper,
-    queue::{Item, NewMessage, QueueError},
+    queue::{Item, NewMessage},
     server::wire,
 };
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     Failure,
-    backend::{Backend, ListOf, Missing, PageOf},
+    backend::{Backend, ListOf, Missing, PageOf, WorkersOf},
 };
 
 /// How long the node may take to be put away.
@@ -36,10 +36,10 @@ impl Embedded {
         Ok(Self { runtime, node })
     }
 
-    fn wait<T, F>(&self, answer: F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<T, QueueError>>,
-    {
+    fn wait<T, E: fmt::Display>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
         self.runtime.block_on(answer).map_err(Failure::failed)
     }
 }
@@ -94,6 +94,29 @@ impl Backend for Embedded {
             list = list.after(after);
         }
         self.wait(async { list.await }).map(wire::QueueList::from)
+    }
+
+    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure> {
+        let mut heartbeat = self.node.worker(id).heartbeat();
+        if let Some(meta) = meta {
+            heartbeat = heartbeat.meta(meta);
+        }
+        self.wait(async { heartbeat.await }).map(wire::Beat::from)
+    }
+
+    fn deregister(&self, id: &str) -> Result<(), Failure> {
+        self.wait(self.node.worker(id).deregister())
+    }
+
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure> {
+        let mut list = self.node.workers().limit(page.limit);
+        if let Some(status) = page.status {
+            list = list.status(status);
+        }
+        if let Some(after) = page.after {
+            list = list.after(after);
+        }
+        self.wait(async { list.await }).map(wire::WorkerList::from)
     }
 
     fn close(&self) -> Result<(), Failure> {

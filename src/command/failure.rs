@@ -22,22 +22,29 @@ pub(super) const INTERRUPTED: u8 = 130;
 pub(crate) struct Failure {
     pub(super) exit_code: u8,
     pub(super) message: String,
+    /// Whether the same may succeed later: nobody answered, or not now.
+    pub(super) is_passing: bool,
 }
 
 impl Failure {
     /// The server refused, could not be reached, or something broke on the way.
     pub(super) fn failed(message: impl fmt::Display) -> Self {
-        Self { exit_code: FAILED, message: message.to_string() }
+        Self { exit_code: FAILED, message: message.to_string(), is_passing: false }
+    }
+
+    /// The same, and it may succeed later.
+    pub(super) fn passing(message: impl fmt::Display) -> Self {
+        Self { is_passing: true, ..Self::failed(message) }
     }
 
     /// A flag or a setting is wrong.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { exit_code: USAGE, message: message.to_string() }
+        Self { exit_code: USAGE, message: message.to_string(), is_passing: false }
     }
 
     /// The address or the data directory cannot be had.
     pub(super) fn not_started(message: impl fmt::Display) -> Self {
-        Self { exit_code: NOT_STARTED, message: message.to_string() }
+        Self { exit_code: NOT_STARTED, message: message.to_string(), is_passing: false }
     }
 
     /// Tells it on stderr, if there is something to tell.
@@ -52,7 +59,9 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self { exit_code: DONE, message: String::new() },
+            io::ErrorKind::BrokenPipe => {
+                Self { exit_code: DONE, message: String::new(), is_passing: false }
+            }
             _ => Self::failed(error),
         }
     }

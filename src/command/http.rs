@@ -12,7 +12,7 @@ use ureq::{
 
 use super::{
     Failure,
-    backend::{Backend, ListOf, PageOf},
+    backend::{Backend, ListOf, PageOf, WorkersOf},
 };
 
 /// What is sent as it is in a path or a query.
@@ -67,7 +67,7 @@ impl Http {
         let request = request.map_err(Failure::usage)?;
         let config = self.agent.configure_request(request);
         let request = config.timeout_recv_response(Some(wait + ANSWER_TIMEOUT)).build();
-        let unreached = |error| Failure::failed(format!("{}: {error}", self.server));
+        let unreached = |error| Failure::passing(format!("{}: {error}", self.server));
         let mut response = self.agent.run(request).map_err(unreached)?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let body = body.read_to_vec().map_err(unreached)?;
@@ -81,10 +81,13 @@ impl Http {
 
 /// What a server said when it refused.
 fn refusal(response: &Response<Body>, body: &[u8]) -> Failure {
-    match serde_json::from_slice::<wire::Problem>(body) {
-        Ok(problem) => Failure::failed(format!("{} ({})", problem.detail, problem.code)),
-        Err(_) => Failure::failed(format!("the server answered {}", response.status())),
-    }
+    let status = response.status();
+    let message = match serde_json::from_slice::<wire::Problem>(body) {
+        Ok(problem) => format!("{} ({})", problem.detail, problem.code),
+        Err(_) => format!("the server answered {status}"),
+    };
+    let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+    Failure { is_passing, ..Failure::failed(message) }
 }
 
 impl Backend for Http {
@@ -141,6 +144,30 @@ impl Backend for Http {
         self.ask("GET", &path, Vec::new(), Duration::ZERO)
     }
 
+    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure> {
+        let body = meta.map(|meta| format!("{{\"meta\":{meta}}}"));
+        let path = worker_path(id, "/heartbeat");
+        self.ask("POST", &path, body.unwrap_or_default().into_bytes(), Duration::ZERO)
+    }
+
+    fn deregister(&self, id: &str) -> Result<(), Failure> {
+        let path = worker_path(id, "/deregister");
+        let done: Result<wire::Deregistered, _> =
+            self.ask("POST", &path, Vec::new(), Duration::ZERO);
+        done.map(drop)
+    }
+
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure> {
+        let mut path = format!("/workers?limit={}", page.limit);
+        if let Some(status) = page.status {
+            add(&mut path, "status", status.as_str());
+        }
+        if let Some(after) = page.after {
+            add(&mut path, "after", after);
+        }
+        self.ask("GET", &path, Vec::new(), Duration::ZERO)
+    }
+
     fn close(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -148,6 +175,10 @@ impl Backend for Http {
 
 fn path(id: &str, verb: &str) -> String {
     format!("/queue/{}/{verb}", utf8_percent_encode(id, ENCODED))
+}
+
+fn worker_path(id: &str, verb: &str) -> String {
+    format!("/worker/{}{verb}", utf8_percent_encode(id, ENCODED))
 }
 
 fn add(path: &mut String, name: &str, value: &str) {

@@ -4,6 +4,7 @@ mod backend;
 mod check;
 mod embedded;
 mod failure;
+mod heartbeat;
 mod http;
 mod output;
 mod peek;
@@ -13,12 +14,13 @@ mod push;
 mod queues;
 mod serve;
 mod stats;
+mod workers;
 
 use std::process::ExitCode;
 
 use crate::cli::Command;
 pub(crate) use failure::Failure;
-use failure::{DONE, FAILED, INTERRUPTED, NOT_STARTED};
+use failure::{DONE, FAILED, INTERRUPTED};
 
 /// Runs a command to its exit code.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -30,6 +32,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Purge(args) => purge::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Queues(args) => queues::run(&args),
+        Command::Heartbeat(args) => heartbeat::run(&args),
+        Command::Workers(args) => workers::run(&args),
         Command::Check(args) => check::run(&args),
     };
     match done {

@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{DONE, FAILED, Failure, INTERRUPTED, NOT_STARTED, output};
+use super::{DONE, FAILED, Failure, INTERRUPTED, output};
 use crate::{cli, config::Config, telemetry};
 
 /// The least time that answers already made are given to reach their clients.
@@ -78,7 +78,7 @@ impl Serving {
                     Ok(Err(error)) => error.to_string(),
                     Ok(Ok(())) | Err(_) => "the server ended by itself".to_owned(),
                 };
-                return Err(Failure { exit_code: NOT_STARTED, message });
+                return Err(Failure::not_started(message));
             }
         };
         tracing::info!(signal = ending.name(), "draining");

@@ -9,6 +9,7 @@ use std::{
 
 use lanekeeper::{
     Durability, Lanekeeper, NodeBuilder, OpenError,
+    liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
     server::{ServerOptions, SocketOptions, Token},
     stream::StreamLimits,
@@ -59,6 +60,9 @@ pub(crate) enum ConfigError {
         /// What it is.
         found: String,
     },
+    /// Living workers could be taken for dead.
+    #[error(transparent)]
+    Liveness(#[from] InvalidLiveness),
 }
 
 impl Config {
@@ -113,11 +117,27 @@ fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, 
         .activations_max(count("activations_max", given.activations_max, 1..=1 << 30, 1_000_000)?)
         .mailbox_max(count("mailbox_max", given.mailbox_max, 1..=1_000_000, 10_000)?)
         .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() })
-        .stream_limits(stream_limits(given, item_bytes_max)?);
+        .stream_limits(stream_limits(given, item_bytes_max)?)
+        .liveness(liveness_options(given)?)?;
     if given.memory_max.is_some() {
         node = node.memory_max_bytes(bytes("memory_max", given.memory_max, 1 << 20..=1 << 50, 0)?);
     }
     Ok(node)
+}
+
+fn liveness_options(given: &Settings) -> Result<LivenessOptions, ConfigError> {
+    let (flush, beat, stale) = (given.heartbeat_flush, given.heartbeat_interval, given.stale_after);
+    let meta = given.worker_meta_max;
+    Ok(LivenessOptions {
+        heartbeat_flush: spans("heartbeat_flush", flush, 1..=HOUR, 60_000)?,
+        heartbeat_interval: spans("heartbeat_interval", beat, 1..=HOUR, 15_000)?,
+        sweep_interval: spans("sweep_interval", given.sweep_interval, 1..=HOUR, 30_000)?,
+        stale_after: spans("stale_after", stale, 1..=24 * HOUR, 150_000)?,
+        is_passthrough: given.heartbeat_passthrough.unwrap_or_default(),
+        workers_max: count("fleet_max", given.fleet_max, 1..=10_000_000, 100_000)?,
+        meta_bytes_max: bytes("worker_meta_max", meta, 2..=64 << 10, 4 << 10)?,
+        ..LivenessOptions::default()
+    })
 }
 
 fn stream_limits(given: &Settings, data_bytes_max: usize) -> Result<StreamLimits, ConfigError> {
@@ -267,6 +287,9 @@ mod tests {
         let expected = "socket_origins must be origins such as https://example.org, without a \
                         path, not \"https://example.org/\"";
         assert_eq!(refused("socket_origins = [\"https://example.org/\"]"), expected);
+        let expected = "stale_after must be more than heartbeat_flush + heartbeat_interval + \
+                        sweep_interval = 60s + 15s + 40s = 115s, not 110s";
+        assert_eq!(refused("stale_after = \"110s\"\nsweep_interval = \"40s\""), expected);
         assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
         assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));
         assert!(!refused("token = \"a b\"").contains("a b"));

@@ -50,6 +50,39 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_MAILBOX_MAX", value_name = "COUNT")]
     pub(crate) mailbox_max: Option<u64>,
 
+    /// Time between two writes of merged heartbeats [default: 60s]
+    ///
+    /// This, the heartbeat interval and the sweep interval together are less than --stale-after.
+    #[arg(long, env = "LANEKEEPER_HEARTBEAT_FLUSH", value_name = "TIME")]
+    pub(crate) heartbeat_flush: Option<Span>,
+
+    /// How often workers are expected to beat [default: 15s]
+    #[arg(long, env = "LANEKEEPER_HEARTBEAT_INTERVAL", value_name = "TIME")]
+    pub(crate) heartbeat_interval: Option<Span>,
+
+    /// Write every heartbeat before it is answered, instead of merging [default: false]
+    #[arg(
+        long, env = "LANEKEEPER_HEARTBEAT_PASSTHROUGH", value_name = "BOOL",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true",
+    )]
+    pub(crate) heartbeat_passthrough: Option<bool>,
+
+    /// Time between two looks for dead workers [default: 30s]
+    #[arg(long, env = "LANEKEEPER_SWEEP_INTERVAL", value_name = "TIME")]
+    pub(crate) sweep_interval: Option<Span>,
+
+    /// A worker not seen for longer is taken for dead [default: 150s]
+    #[arg(long, env = "LANEKEEPER_STALE_AFTER", value_name = "TIME")]
+    pub(crate) stale_after: Option<Span>,
+
+    /// Workers that are known at a time, offline ones included [default: 100000]
+    #[arg(long, env = "LANEKEEPER_FLEET_MAX", value_name = "COUNT")]
+    pub(crate) fleet_max: Option<u64>,
+
+    /// Bytes of what one worker says of itself [default: 4KiB]
+    #[arg(long, env = "LANEKEEPER_WORKER_META_MAX", value_name = "BYTES")]
+    pub(crate) worker_meta_max: Option<ByteCount>,
+
     /// Size of one item [default: 1MiB]
     #[arg(long, env = "LANEKEEPER_ITEM_BYTES_MAX", value_name = "BYTES")]
     pub(crate) item_bytes_max: Option<ByteCount>,
@@ -140,6 +173,13 @@ impl Settings {
             activations_max: self.activations_max.or(other.activations_max),
             memory_max: self.memory_max.or(other.memory_max),
             mailbox_max: self.mailbox_max.or(other.mailbox_max),
+            heartbeat_flush: self.heartbeat_flush.or(other.heartbeat_flush),
+            heartbeat_interval: self.heartbeat_interval.or(other.heartbeat_interval),
+            heartbeat_passthrough: self.heartbeat_passthrough.or(other.heartbeat_passthrough),
+            sweep_interval: self.sweep_interval.or(other.sweep_interval),
+            stale_after: self.stale_after.or(other.stale_after),
+            fleet_max: self.fleet_max.or(other.fleet_max),
+            worker_meta_max: self.worker_meta_max.or(other.worker_meta_max),
             item_bytes_max: self.item_bytes_max.or(other.item_bytes_max),
             body_bytes_max: self.body_bytes_max.or(other.body_bytes_max),
             head_bytes_max: self.head_bytes_max.or(other.head_bytes_max),

@@ -26,7 +26,7 @@ use super::{
     route::{self, Found, Missing, Route},
     setting,
     socket::Connections,
-    stream, subscribe,
+    stream, subscribe, worker,
 };
 
 /// What all workers of a server share.
@@ -79,14 +79,21 @@ impl Shared {
         self.node.get()
     }
 
+    /// The node, whether or not it is draining.
+    ///
+    /// # Errors
+    /// `recovering`.
+    pub(crate) fn recovered(&self) -> Result<&Node, Problem> {
+        let recovering = || Problem::new(Code::Recovering, "the node is still reading its data");
+        self.node.get().ok_or_else(recovering)
+    }
+
     /// The node, if it takes requests.
     ///
     /// # Errors
     /// `recovering` or `shutting_down`.
     pub(crate) fn serving(&self) -> Result<&Node, Problem> {
-        let Some(node) = self.node.get() else {
-            return Err(Problem::new(Code::Recovering, "the node is still reading its data"));
-        };
+        let node = self.recovered()?;
         if self.is_draining.load(Ordering::Acquire) || node.is_draining() {
             return Err(Problem::new(Code::ShuttingDown, "the node is shutting down"));
         }
@@ -185,6 +192,14 @@ fn admit<'p>(
     })
 }
 
+/// The node, if it takes requests; a gate says that it is the drain that holds it up.
+fn serving<'s>(shared: &'s Shared, found: &Found<'_>) -> Result<&'s Node, Problem> {
+    shared.serving().map_err(|problem| match problem.code() {
+        Code::ShuttingDown if found.is_of_gate() => problem.blocked_by(Some("drain")),
+        _ => problem,
+    })
+}
+
 async fn handle(
     shared: &Shared,
     request: &HttpRequest,
@@ -201,11 +216,11 @@ async fn handle(
         _ => {}
     }
     let query = request.uri().query().unwrap_or_default();
-    let is_drain = |problem: &Problem| problem.code() == Code::ShuttingDown && found.is_of_gate();
-    let node = shared.serving().map_err(|problem| match is_drain(&problem) {
-        true => problem.blocked_by(Some("drain")),
-        false => problem,
-    })?;
+    // Who drains still wants to know who is alive.
+    let (node, is_draining) = match found.route {
+        Route::Heartbeat | Route::Deregister => (shared.recovered()?, shared.serving().is_err()),
+        _ => (serving(shared, &found)?, false),
+    };
     let call = Call::new(node, found, query, body)?;
     match found.route {
         Route::Push => queue::push(call).await,
@@ -229,6 +244,10 @@ async fn handle(
         Route::StreamConfig => stream::config(call).await,
         Route::StreamConfigure => stream::configure(call).await,
         Route::StreamStats => stream::stats(call).await,
+        Route::Heartbeat => worker::heartbeat(call, is_draining).await,
+        Route::Deregister => worker::deregister(call).await,
+        Route::Worker => worker::worker(call).await,
+        Route::Workers => worker::workers(call).await,
         route => unreachable!("{route:?} was answered above"),
     }
 }

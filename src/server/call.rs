@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
 use bytes::Bytes;
-use lanekeeper_actors::{Node, check_id, gate::Gate, queue::Queue, stream::Topic};
+use lanekeeper_actors::{
+    Node, check_id, gate::Gate, liveness::Worker, queue::Queue, stream::Topic,
+};
 use percent_encoding::percent_decode_str;
 
 use super::{
@@ -94,6 +96,11 @@ impl<'a> Call<'a> {
     /// The gate in the path.
     pub(crate) fn gate(&self) -> Gate {
         self.node.gate(&self.id)
+    }
+
+    /// The worker in the path.
+    pub(crate) fn worker(&self) -> Worker {
+        self.node.worker(&self.id)
     }
 
     /// The message id in the path, or the owner.

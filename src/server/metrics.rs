@@ -2,10 +2,13 @@
 
 mod gate;
 mod stream;
+mod worker;
 
 use std::fmt::{Display, Write};
 
-use lanekeeper_actors::{NodeStatus, gate::GateTotals, stream::StreamTotals};
+use lanekeeper_actors::{
+    NodeStatus, gate::GateTotals, liveness::LivenessStats, stream::StreamTotals,
+};
 
 use super::{
     counters::{BUCKET_MICROS, Figures, RouteFigures},
@@ -36,6 +39,13 @@ pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> Str
 pub(crate) fn gate_text(totals: &GateTotals) -> String {
     let mut out = Text::default();
     gate::gates(&mut out, totals);
+    out.text
+}
+
+/// Writes what is known of all workers of the node together.
+pub(crate) fn worker_text(stats: &LivenessStats) -> String {
+    let mut out = Text::default();
+    worker::workers(&mut out, stats);
     out.text
 }
 
@@ -175,6 +185,10 @@ fn name(place: usize) -> &'static str {
         Some(Route::GatePause) => "gate_pause",
         Some(Route::GateResume) => "gate_resume",
         Some(Route::ActionStats) => "action_stats",
+        Some(Route::Heartbeat) => "heartbeat",
+        Some(Route::Deregister) => "deregister",
+        Some(Route::Worker) => "worker",
+        Some(Route::Workers) => "workers",
         Some(Route::Health) => "health",
         Some(Route::Live) => "live",
         Some(Route::Ready) => "ready",

@@ -46,6 +46,7 @@ mod socket;
 mod stream;
 mod subscribe;
 pub mod wire;
+mod worker;
 
 pub use auth::{InvalidToken, Token};
 pub use options::{BindError, ServerOptions, SocketOptions};

@@ -10,7 +10,7 @@ use utoipa::{
 
 use super::{
     answer::Answer, gate, list, operation, push::PushMessage, queue, setting, stream, subscribe,
-    wire,
+    wire, worker,
 };
 
 /// The queue in a path.
@@ -68,6 +68,16 @@ pub(crate) struct TicketPath {
     owner: String,
 }
 
+/// The worker in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "describes the path, which is read by hand")]
+pub(crate) struct WorkerPath {
+    /// The worker: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
+    id: String,
+}
+
 /// What every call may answer instead.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which `Problem` writes")]
@@ -119,6 +129,10 @@ pub(crate) enum Problems {
         gate::drop_policy,
         gate::pause,
         gate::resume,
+        worker::heartbeat,
+        worker::deregister,
+        worker::worker,
+        worker::workers,
         operation::health,
         operation::live,
         operation::ready,

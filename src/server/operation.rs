@@ -54,6 +54,7 @@ pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
         text += &exposition::gate_text(&node.gate_totals());
         let connection_count = shared.connections().open_count();
         text += &exposition::stream_text(&node.stream_totals(), connection_count);
+        text += &exposition::worker_text(&node.liveness().stats());
     }
     Ok(Answer::metrics(text))
 }

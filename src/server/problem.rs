@@ -14,112 +14,79 @@ use actix_web::{
 };
 use serde::Serialize;
 
-/// What went wrong, in one word that a program can branch on. Every code has one status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Code {
-    InvalidId,
-    InvalidItem,
-    InvalidItems,
-    InvalidPriority,
-    InvalidDepth,
-    InvalidWait,
-    InvalidOwner,
-    InvalidGroup,
-    InvalidTimeout,
-    InvalidTtl,
-    InvalidPolicy,
-    InvalidRequest,
-    Unauthorized,
-    ForbiddenOrigin,
-    NotFound,
-    MessageNotFound,
-    SubscriberNotFound,
-    TicketNotFound,
-    PermitNotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    TimedOut,
-    NotEmpty,
-    Granted,
-    Cancelled,
-    TooLarge,
-    UpgradeRequired,
-    HeadersTooLarge,
-    QueueFull,
-    TooManySubscribers,
-    RateLimited,
-    QuotaExceeded,
-    HandlerPanicked,
-    ActivationFailed,
-    CallCycle,
-    OutcomeUnknown,
-    NotSaved,
-    StoreFailed,
-    StorePoisoned,
-    Overloaded,
-    TooManyConnections,
-    Paused,
-    DeadlinePassed,
-    Fenced,
-    Recovering,
-    ShuttingDown,
-    DiskFull,
+/// Defines the codes: each is a line of its own with the word on the wire and its status.
+macro_rules! codes {
+    ($($code:ident $word:literal $status:literal)+) => {
+        /// What went wrong, in one word that a program can branch on. Every code has one status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Code {
+            $($code),+
+        }
+
+        impl Code {
+            /// The word on the wire, and the status that goes with it.
+            fn table(self) -> (&'static str, u16) {
+                match self {
+                    $(Self::$code => ($word, $status)),+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidId "invalid_id" 400
+    InvalidItem "invalid_item" 400
+    InvalidItems "invalid_items" 400
+    InvalidPriority "invalid_priority" 400
+    InvalidDepth "invalid_depth" 400
+    InvalidWait "invalid_wait" 400
+    InvalidOwner "invalid_owner" 400
+    InvalidGroup "invalid_group" 400
+    InvalidTimeout "invalid_timeout" 400
+    InvalidTtl "invalid_ttl" 400
+    InvalidPolicy "invalid_policy" 400
+    InvalidRequest "invalid_request" 400
+    Unauthorized "unauthorized" 401
+    ForbiddenOrigin "forbidden_origin" 403
+    NotFound "not_found" 404
+    MessageNotFound "message_not_found" 404
+    SubscriberNotFound "subscriber_not_found" 404
+    TicketNotFound "ticket_not_found" 404
+    PermitNotFound "permit_not_found" 404
+    WorkerNotFound "worker_not_found" 404
+    MethodNotAllowed "method_not_allowed" 405
+    RequestTimeout "request_timeout" 408
+    TimedOut "timed_out" 408
+    Granted "granted" 409
+    Cancelled "cancelled" 409
+    NotEmpty "not_empty" 409
+    TooLarge "too_large" 413
+    UpgradeRequired "upgrade_required" 426
+    QueueFull "queue_full" 429
+    FleetFull "fleet_full" 429
+    TooManySubscribers "too_many_subscribers" 429
+    RateLimited "rate_limited" 429
+    QuotaExceeded "quota_exceeded" 429
+    HeadersTooLarge "headers_too_large" 431
+    HandlerPanicked "handler_panicked" 500
+    ActivationFailed "activation_failed" 500
+    CallCycle "call_cycle" 500
+    OutcomeUnknown "outcome_unknown" 500
+    NotSaved "not_saved" 500
+    StoreFailed "store_failed" 500
+    StorePoisoned "store_poisoned" 500
+    Overloaded "overloaded" 503
+    TooManyConnections "too_many_connections" 503
+    Paused "paused" 503
+    DeadlinePassed "deadline_passed" 503
+    Fenced "fenced" 503
+    Recovering "recovering" 503
+    ShuttingDown "shutting_down" 503
+    DiskFull "disk_full" 507
 }
 
 impl Code {
-    /// The word on the wire, and the status that goes with it.
-    fn table(self) -> (&'static str, u16) {
-        match self {
-            Self::InvalidId => ("invalid_id", 400),
-            Self::InvalidItem => ("invalid_item", 400),
-            Self::InvalidItems => ("invalid_items", 400),
-            Self::InvalidPriority => ("invalid_priority", 400),
-            Self::InvalidDepth => ("invalid_depth", 400),
-            Self::InvalidWait => ("invalid_wait", 400),
-            Self::InvalidOwner => ("invalid_owner", 400),
-            Self::InvalidGroup => ("invalid_group", 400),
-            Self::InvalidTimeout => ("invalid_timeout", 400),
-            Self::InvalidTtl => ("invalid_ttl", 400),
-            Self::InvalidPolicy => ("invalid_policy", 400),
-            Self::InvalidRequest => ("invalid_request", 400),
-            Self::Unauthorized => ("unauthorized", 401),
-            Self::ForbiddenOrigin => ("forbidden_origin", 403),
-            Self::NotFound => ("not_found", 404),
-            Self::MessageNotFound => ("message_not_found", 404),
-            Self::SubscriberNotFound => ("subscriber_not_found", 404),
-            Self::TicketNotFound => ("ticket_not_found", 404),
-            Self::PermitNotFound => ("permit_not_found", 404),
-            Self::MethodNotAllowed => ("method_not_allowed", 405),
-            Self::RequestTimeout => ("request_timeout", 408),
-            Self::TimedOut => ("timed_out", 408),
-            Self::Granted => ("granted", 409),
-            Self::Cancelled => ("cancelled", 409),
-            Self::NotEmpty => ("not_empty", 409),
-            Self::TooLarge => ("too_large", 413),
-            Self::UpgradeRequired => ("upgrade_required", 426),
-            Self::QueueFull => ("queue_full", 429),
-            Self::TooManySubscribers => ("too_many_subscribers", 429),
-            Self::RateLimited => ("rate_limited", 429),
-            Self::QuotaExceeded => ("quota_exceeded", 429),
-            Self::HeadersTooLarge => ("headers_too_large", 431),
-            Self::HandlerPanicked => ("handler_panicked", 500),
-            Self::ActivationFailed => ("activation_failed", 500),
-            Self::CallCycle => ("call_cycle", 500),
-            Self::OutcomeUnknown => ("outcome_unknown", 500),
-            Self::NotSaved => ("not_saved", 500),
-            Self::StoreFailed => ("store_failed", 500),
-            Self::StorePoisoned => ("store_poisoned", 500),
-            Self::Overloaded => ("overloaded", 503),
-            Self::TooManyConnections => ("too_many_connections", 503),
-            Self::Paused => ("paused", 503),
-            Self::DeadlinePassed => ("deadline_passed", 503),
-            Self::Fenced => ("fenced", 503),
-            Self::Recovering => ("recovering", 503),
-            Self::ShuttingDown => ("shutting_down", 503),
-            Self::DiskFull => ("disk_full", 507),
-        }
-    }
-
     /// The word on the wire.
     pub(crate) fn as_str(self) -> &'static str {
         self.table().0
@@ -129,7 +96,9 @@ impl Code {
     fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Overloaded => Some(Duration::from_millis(100)),
-            Self::TooManySubscribers | Self::TooManyConnections => Some(Duration::from_secs(5)),
+            Self::TooManySubscribers | Self::TooManyConnections | Self::FleetFull => {
+                Some(Duration::from_secs(5))
+            }
             Self::QueueFull
             | Self::RateLimited
             | Self::QuotaExceeded

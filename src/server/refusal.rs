@@ -3,6 +3,7 @@
 use lanekeeper_actors::{
     ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown,
     gate::{BlockedBy, GateError},
+    liveness::LivenessError,
     queue::QueueError,
     stream::StreamError,
 };
@@ -110,6 +111,34 @@ impl From<GateError> for Problem {
             GateError::Ask(error) => error.into(),
         };
         problem.retry_in(retry_after).blocked_by(blocked_by)
+    }
+}
+
+impl From<LivenessError> for Problem {
+    fn from(error: LivenessError) -> Self {
+        let detail = error.to_string();
+        match error {
+            LivenessError::InvalidId(_) => Self::new(Code::InvalidId, detail),
+            LivenessError::InvalidMeta(_) => Self::new(Code::InvalidRequest, detail),
+            LivenessError::MetaTooLarge { bytes, bytes_max } => {
+                Self::new(Code::TooLarge, detail).limit(bytes_max as u64).current(bytes as u64)
+            }
+            LivenessError::MetasTooLarge { bytes, bytes_max } => {
+                Self::new(Code::FleetFull, detail).limit(bytes_max as u64).current(bytes as u64)
+            }
+            LivenessError::FleetFull { workers_max } => {
+                Self::new(Code::FleetFull, detail).limit(workers_max as u64)
+            }
+            LivenessError::TooManyUntold { departures_max } => {
+                Self::new(Code::Overloaded, detail).limit(departures_max as u64)
+            }
+            LivenessError::NotFound => Self::new(Code::WorkerNotFound, detail),
+            LivenessError::InvalidLimit { limit_max, .. } => {
+                Self::new(Code::InvalidRequest, detail).limit(limit_max as u64)
+            }
+            LivenessError::Load(error) => Self::new(code_of_load(&error), detail),
+            LivenessError::Ask(error) => error.into(),
+        }
     }
 }
 

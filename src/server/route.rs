@@ -34,6 +34,10 @@ pub(crate) enum Route {
     GatePause,
     GateResume,
     ActionStats,
+    Heartbeat,
+    Deregister,
+    Worker,
+    Workers,
     Health,
     Live,
     Ready,
@@ -47,7 +51,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::Push,
         Self::Pop,
         Self::Peek,
@@ -77,6 +81,10 @@ impl Route {
         Self::GatePause,
         Self::GateResume,
         Self::ActionStats,
+        Self::Heartbeat,
+        Self::Deregister,
+        Self::Worker,
+        Self::Workers,
         Self::Health,
         Self::Live,
         Self::Ready,
@@ -117,6 +125,10 @@ impl Route {
             Self::GatePause => (Method::POST, "/gate/{id}/pause"),
             Self::GateResume => (Method::POST, "/gate/{id}/resume"),
             Self::ActionStats => (Method::GET, "/api/v1/actions/{id}/queue-stats"),
+            Self::Heartbeat => (Method::POST, "/worker/{id}/heartbeat"),
+            Self::Deregister => (Method::POST, "/worker/{id}/deregister"),
+            Self::Worker => (Method::GET, "/worker/{id}"),
+            Self::Workers => (Method::GET, "/workers"),
             Self::Health => (Method::GET, "/health"),
             Self::Live => (Method::GET, "/health/live"),
             Self::Ready => (Method::GET, "/health/ready"),
@@ -148,6 +160,7 @@ impl Found<'_> {
             ("/queue/", "queue id"),
             ("/stream/", "topic"),
             ("/gate/", "gate id"),
+            ("/worker/", "worker id"),
             ("/api/v1/actions/", "action"),
         ];
         names.into_iter().find(|(prefix, _)| template.starts_with(prefix)).map(|(_, name)| name)
@@ -206,6 +219,10 @@ fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
         [Some("api"), Some("v1"), Some("actions"), Some(id), Some("queue-stats"), None] => {
             (&[Route::ActionStats], id, "")
         }
+        [Some("worker"), Some(id), None, ..] => (&[Route::Worker], id, ""),
+        [Some("worker"), Some(id), Some("heartbeat"), None, ..] => (&[Route::Heartbeat], id, ""),
+        [Some("worker"), Some(id), Some("deregister"), None, ..] => (&[Route::Deregister], id, ""),
+        [Some("workers"), None, ..] => (&[Route::Workers], "", ""),
         [Some("queues"), None, ..] => (&[Route::Queues], "", ""),
         [Some("health"), None, ..] => (&[Route::Health], "", ""),
         [Some("health"), Some("live"), None, ..] => (&[Route::Live], "", ""),

@@ -9,6 +9,8 @@ mod queue;
 mod service;
 mod stream;
 mod stream_convert;
+mod worker;
+mod worker_convert;
 
 pub(crate) use convert::{millis, unix_millis};
 pub use gate::{
@@ -23,3 +25,4 @@ pub use service::{Health, Problem, Version};
 pub use stream::{
     Class, Counts, OnSlow, PerClass, Published, StreamConfig, StreamStats, SubscriberStats,
 };
+pub use worker::{Beat, Deregistered, Worker, WorkerList, WorkerStatus};
