@@ -174,7 +174,8 @@ async fn a_ticket_keeps_its_place_whoever_stops_waiting_for_it() {
 
 #[tokio::test]
 async fn a_gate_that_somebody_waits_at_is_not_put_away() {
-    let gates = Gates::with(|builder| builder.idle_timeout(Duration::from_secs(1)));
+    let second = Duration::from_secs(1);
+    let gates = Gates::with(|builder| builder.idle_timeout(second).without_duties());
     let gate = gates.gate("g", 1).await;
     granted(&gate, "a").await;
     let b = waiting(gate.acquire("b")).await;
