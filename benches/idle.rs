@@ -43,7 +43,7 @@ fn main() {
         }
         let began = Instant::now();
         let stats = node.queue("queue-1-77").stats().await.unwrap();
-        assert_eq!((stats.pushed, stats.popped, stats.ready), (2, 1, 1));
+        assert_eq!((stats.totals.pushed, stats.totals.popped, stats.ready), (2, 1, 1));
         println!("first use afterwards: {:.0} µs", began.elapsed().as_secs_f64() * 1e6);
         node.shutdown(Duration::from_secs(60)).await.unwrap();
     });

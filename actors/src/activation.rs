@@ -150,8 +150,9 @@ impl<A: Actor> Activation<A> {
             let seq = seq.map_err(AskError::Refused)?;
             runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability: level });
         }
-        if effects.reminders.iter().any(|(_, due_ms)| due_ms.is_some()) {
-            runtime.reminders.changed.notify_one();
+        runtime.reminders.note(&effects.reminders);
+        if let Some(number) = effects.first_letter {
+            runtime.outbox.look_from(number);
         }
         for fulfil in effects.fulfilments {
             fulfil(*gate);

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use lanekeeper_storage::{
-    Batch, CodecError, decode_state, encode_state,
+    Batch, CodecError, LoadError, decode_state, encode_state,
     key::{self},
     record::ActorState,
 };
@@ -129,6 +129,19 @@ pub trait Actor: Sized + Send + 'static {
         async {}
     }
 
+    /// Takes what another actor's turn sent: exactly once if this answers `Ok`, and again later if
+    /// not. What it writes joins the commit that removes the letter.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the store failed; nothing may have been changed then.
+    fn on_letter(
+        &mut self,
+        _content: Bytes,
+        _turn: &mut Turn<'_, Self>,
+    ) -> impl Future<Output = Result<(), LoadError>> + Send {
+        async { Ok(()) }
+    }
+
     /// Whether the activation may be put away now; not asked at shutdown.
     fn is_passivatable(&self) -> bool {
         true
@@ -222,7 +235,7 @@ fn read_state<T: VirtualActor>(bytes: &Bytes) -> Result<T, ActivateError> {
         expected: T::VERSION,
         reason: reason.to_string(),
     };
-    let record = ActorState::decode(bytes).map_err(lanekeeper_storage::LoadError::from)?;
+    let record = ActorState::decode(bytes).map_err(LoadError::from)?;
     if record.version == T::VERSION {
         decode_state(&record.state).map_err(|error| mismatch(record.version, &error))
     } else {

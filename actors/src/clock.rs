@@ -5,7 +5,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
@@ -19,12 +22,13 @@ pub struct Clock(Source);
 
 #[derive(Clone)]
 enum Source {
-    System { origin: Instant },
+    System { origin: Instant, wall: Arc<Onward> },
     Manual(Arc<Mutex<Manual>>),
 }
 
 struct Manual {
     wall: SystemTime,
+    onward: Onward,
     elapsed: Duration,
     sleeper_next: u64,
     sleepers: BTreeMap<(Duration, u64), Waker>,
@@ -33,23 +37,33 @@ struct Manual {
 impl Clock {
     /// The clock of the operating system.
     pub fn system() -> Self {
-        Self(Source::System { origin: Instant::now() })
+        Self(Source::System { origin: Instant::now(), wall: Arc::default() })
     }
 
     /// A clock that stands still until it is told to [`advance`](Clock::advance). It begins at
     /// 2026-01-01T00:00:00Z.
     pub fn manual() -> Self {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
-        let manual =
-            Manual { wall, elapsed: Duration::ZERO, sleeper_next: 0, sleepers: BTreeMap::new() };
+        let manual = Manual {
+            wall,
+            onward: Onward::default(),
+            elapsed: Duration::ZERO,
+            sleeper_next: 0,
+            sleepers: BTreeMap::new(),
+        };
         Self(Source::Manual(Arc::new(Mutex::new(manual))))
     }
 
-    /// Wall time.
+    /// Wall time, which never runs backwards here: when the system's is set back by a second or
+    /// more, this one goes on from where it was last asked, until the system's has caught up or the
+    /// process ends.
     pub fn now(&self) -> SystemTime {
         match &self.0 {
-            Source::System { .. } => SystemTime::now(),
-            Source::Manual(manual) => manual.lock().wall,
+            Source::System { wall, .. } => wall.follow(SystemTime::now()),
+            Source::Manual(manual) => {
+                let manual = manual.lock();
+                manual.onward.follow(manual.wall)
+            }
         }
     }
 
@@ -61,7 +75,7 @@ impl Clock {
     /// Monotonic time since the clock was made.
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
-            Source::System { origin } => origin.elapsed(),
+            Source::System { origin, .. } => origin.elapsed(),
             Source::Manual(manual) => manual.lock().elapsed,
         }
     }
@@ -90,13 +104,56 @@ impl Clock {
         due.into_values().for_each(Waker::wake);
     }
 
-    /// Sets the wall time of a manual clock, as an administrator may; monotonic time goes on.
+    /// Sets the wall time of a manual clock, as an administrator may; monotonic time goes on, and
+    /// [`Clock::now`] too.
     ///
     /// # Panics
     /// On the system's clock.
     pub fn set_wall(&self, wall: SystemTime) {
         let Source::Manual(manual) = &self.0 else { panic!("the system's clock cannot be set") };
-        manual.lock().wall = wall;
+        let mut manual = manual.lock();
+        manual.onward.follow(manual.wall);
+        manual.wall = wall;
+        manual.onward.follow(wall);
+    }
+}
+
+/// Wall time that goes on when the clock it follows is set back.
+#[derive(Debug, Default)]
+struct Onward {
+    /// The last time told, in Unix nanoseconds, as of some milliseconds ago.
+    last: AtomicU64,
+    /// How far the clock that is followed is behind.
+    ahead: AtomicU64,
+}
+
+impl Onward {
+    /// What is not told to be set back: threads that look at once see each other's past.
+    const SLACK: u64 = 1_000_000_000;
+    /// How seldom the last time told is noted, so that threads do not fight for it.
+    const NOTED_EVERY: u64 = 10_000_000;
+
+    fn follow(&self, wall: SystemTime) -> SystemTime {
+        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let last = self.last.load(Ordering::Acquire);
+        let mut ahead = self.ahead.load(Ordering::Acquire);
+        if ahead > 0 && wall >= last {
+            // It was set forward again.
+            ahead = 0;
+            self.ahead.store(0, Ordering::Release);
+        }
+        let mut now = wall.saturating_add(ahead);
+        if now.saturating_add(Self::SLACK) < last {
+            let behind = last - wall;
+            self.ahead.store(behind, Ordering::Release);
+            tracing::warn!(behind_ms = behind / 1_000_000, "the clock was set back; time goes on");
+            now = last;
+        }
+        if now > last.saturating_add(Self::NOTED_EVERY) {
+            self.last.fetch_max(now, Ordering::AcqRel);
+        }
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(now)
     }
 }
 
@@ -195,6 +252,18 @@ mod tests {
         clock.advance(Duration::from_millis(10));
         assert!(Pin::new(&mut short).poll(&mut cx).is_ready());
         assert!(Pin::new(&mut long).poll(&mut cx).is_pending());
+    }
+
+    #[test]
+    fn time_goes_on_when_the_wall_clock_is_set_back() {
+        let clock = Clock::manual();
+        let (began, hour) = (clock.now(), Duration::from_secs(3_600));
+        clock.set_wall(began - hour);
+        assert_eq!(clock.now(), began);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(clock.now(), began + Duration::from_secs(5));
+        clock.set_wall(began + hour);
+        assert_eq!(clock.now(), began + hour, "set forward, it is the wall clock again");
     }
 
     #[test]

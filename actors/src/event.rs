@@ -73,6 +73,11 @@ pub enum Event {
         /// Which one.
         worker: Arc<str>,
     },
+    /// An actor took letters.
+    LettersTaken {
+        /// Which one.
+        id: ActorId,
+    },
     /// The engine did its upkeep.
     Upkeep(Upkeep),
     /// The node admits no more.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use lanekeeper_storage::record::ReminderRecord;
+use lanekeeper_storage::{LoadError, record::ReminderRecord};
 
 use crate::{
-    Actor, ActorId, ActorRef, AskError,
+    Actor, ActorId, ActorRef, AskError, Handler, Request,
     activation::{Activation, Step},
+    outbox::Letters,
     registry::Kind,
     reminder::Due,
     request::{BoxFuture, WaitingRequest},
@@ -41,12 +42,31 @@ pub(crate) trait AnyKind: Send + Sync {
 
     /// Runs the turn of a reminder and says whose it was.
     fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>>;
+
+    /// Runs the turn that takes letters and says whose it was.
+    fn take_letters(
+        self: Arc<Self>,
+        actor_key: &str,
+        numbers: Vec<u64>,
+    ) -> BoxFuture<Result<ActorId, AskError>>;
 }
 
 impl<A: Actor> Kind<A> {
     fn retire(&self, activation: Box<Activation<A>>) {
         let kind = Arc::clone(&activation.meta.seat.kind);
         turn::start(&self.runtime.executor, turn::carry_on(kind, Step::Retiring(activation)));
+    }
+
+    /// Asks an actor of this kind what a service has to ask, and says which one it was.
+    async fn told<R>(self: Arc<Self>, key: Arc<str>, request: R) -> Result<ActorId, AskError>
+    where
+        R: Request<Reply = Result<(), LoadError>>,
+        A: Handler<R>,
+    {
+        let id = ActorId { kind: A::KIND, key };
+        let told = ActorRef::<A>::new(self, Ok(Arc::clone(&id.key)));
+        told.ask(request).await?.map_err(|error| AskError::NotSaved(error.to_string()))?;
+        Ok(id)
     }
 
     /// Gives the request of a timer to the activation that armed it, if it still lives.
@@ -120,11 +140,15 @@ impl<A: Actor> AnyKind for Kind<A> {
     }
 
     fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>> {
-        Box::pin(async move {
-            let id = ActorId { kind: A::KIND, key: record.actor_key.as_str().into() };
-            let told = ActorRef::<A>::new(self, Ok(Arc::clone(&id.key)));
-            told.ask(Due(record)).await?.map_err(|error| AskError::NotSaved(error.to_string()))?;
-            Ok(id)
-        })
+        let actor_key = record.actor_key.as_str().into();
+        Box::pin(self.told(actor_key, Due(record)))
+    }
+
+    fn take_letters(
+        self: Arc<Self>,
+        actor_key: &str,
+        numbers: Vec<u64>,
+    ) -> BoxFuture<Result<ActorId, AskError>> {
+        Box::pin(self.told(actor_key.into(), Letters(numbers)))
     }
 }

@@ -238,6 +238,7 @@ pub struct NodeStatus {
 
 impl Node {
     /// Does once, now, what the duties do in the background: for tests that moved a manual clock.
+    /// Turns that this begins go on by themselves.
     ///
     /// # Errors
     /// [`LoadError`](crate::LoadError) if the store fails.
@@ -247,10 +248,26 @@ impl Node {
         crate::passivation::run_once(runtime);
         runtime.timers.run_once(runtime.clock.elapsed());
         crate::reminder::run_once(runtime).await?;
+        crate::outbox::run_once(runtime).await?;
         for duty in &runtime.duties {
             let now = runtime.clock.elapsed();
             Arc::clone(duty).run_once(Arc::clone(runtime), now).await;
         }
         runtime.store.read(|engine| engine.upkeep().map(drop)).await
+    }
+
+    /// As [`Node::run_duties`], and waits for the turns of reminders and letters that this begins.
+    ///
+    /// # Errors
+    /// [`LoadError`](crate::LoadError) if the store fails.
+    #[cfg(feature = "test-util")]
+    pub async fn settle_duties(&self) -> Result<(), crate::LoadError> {
+        let runtime = self.runtime();
+        self.run_duties().await?;
+        runtime.deliveries.wait_ended().await;
+        // What was reminded may have sent letters.
+        crate::outbox::run_once(runtime).await?;
+        runtime.deliveries.wait_ended().await;
+        Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -55,13 +58,26 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(crate) struct Reminders {
     under_way: Mutex<HashSet<Key>>,
     places: Arc<Semaphore>,
+    /// What the duty sleeps until; the end of time while it looks.
+    next_ms: AtomicU64,
     pub(crate) changed: Notify,
 }
 
 impl Default for Reminders {
     fn default() -> Self {
         let places = Arc::new(Semaphore::new(DELIVERIES_MAX));
-        Self { under_way: Mutex::default(), places, changed: Notify::new() }
+        let next_ms = AtomicU64::new(u64::MAX);
+        Self { under_way: Mutex::default(), places, next_ms, changed: Notify::new() }
+    }
+}
+
+impl Reminders {
+    /// Has the duty look again if one of these, just committed, is due before it would.
+    pub(crate) fn note(&self, changes: &[(String, Option<u64>)]) {
+        let Some(first_ms) = changes.iter().filter_map(|(_, due_ms)| *due_ms).min() else { return };
+        if first_ms < self.next_ms.load(Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
     }
 }
 
@@ -129,6 +145,32 @@ impl<A: Actor> Turn<'_, A> {
         Ok(())
     }
 
+    /// Moves a reminder of this actor from one due time to another (Unix milliseconds), or removes
+    /// it. The caller knows when it was due, so that nothing has to be read.
+    pub(crate) fn replace_reminder(
+        &mut self,
+        name: &str,
+        from_ms: Option<u64>,
+        due_ms: Option<u64>,
+    ) {
+        let id = self.id();
+        if let Some(from_ms) = from_ms {
+            self.effects.batch.delete(key::reminder(from_ms, id.kind, &id.key, name));
+        }
+        self.effects.reminders.push((name.to_owned(), due_ms));
+        let Some(due_ms) = due_ms else {
+            return self.effects.batch.delete(key::reminder_due(id.kind, &id.key, name));
+        };
+        let record = ReminderRecord {
+            kind: id.kind.to_owned(),
+            actor_key: id.key.to_string(),
+            name: name.to_owned(),
+            due_ms,
+            period_ms: None,
+        };
+        put(&mut self.effects.batch, &record);
+    }
+
     /// When the reminder of this name is due, as of now in this turn.
     fn reminder_due_ms(&self, name: &str) -> Result<Option<u64>, LoadError> {
         let changed = self.effects.reminders.iter().rev().find(|(changed, _)| changed == name);
@@ -189,6 +231,15 @@ impl<A: Actor> Handler<Due> for A {
 
 /// Delivers what is due and says when the next reminder is (Unix milliseconds).
 pub(crate) async fn run_once(runtime: &Arc<Runtime>) -> Result<Option<u64>, LoadError> {
+    runtime.reminders.next_ms.store(u64::MAX, Ordering::SeqCst);
+    let next_ms = deliver_due(runtime).await?;
+    if let Some(next_ms) = next_ms {
+        runtime.reminders.next_ms.store(next_ms, Ordering::SeqCst);
+    }
+    Ok(next_ms)
+}
+
+async fn deliver_due(runtime: &Arc<Runtime>) -> Result<Option<u64>, LoadError> {
     let now_ms = runtime.clock.now_ms();
     let mut range = key::reminders();
     loop {
@@ -215,11 +266,14 @@ async fn deliver(runtime: &Arc<Runtime>, key: Key, record: ReminderRecord) {
     };
     let places = Arc::clone(&runtime.reminders.places);
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
+    let delivery = runtime.deliveries.begin();
     let runtime = Arc::clone(runtime);
     runtime.clone().executor.spawn(async move {
         let _place = place;
         let (actor_key, name) = (record.actor_key.clone(), record.name.clone());
-        match kind.remind(record).await {
+        let reminded = kind.remind(record).await;
+        drop(delivery);
+        match reminded {
             Ok(id) => runtime.events.emit(|| Event::ReminderFired { id, name }),
             Err(error) => {
                 tracing::warn!(%actor_key, reminder = %name, %error, "a reminder is tried again");

@@ -18,9 +18,11 @@ use crate::{
     Actor, ActorId, ActorRef, Clock, NotExecuted, Store,
     chain::ActorHash,
     check_id,
+    delivery::Deliveries,
     duty::StandingDuty,
     event::{Event, Events},
     kind::AnyKind,
+    outbox::Outbox,
     registry::Kind,
     reminder::Reminders,
     setting::Settings,
@@ -56,10 +58,14 @@ pub(crate) struct Runtime {
     pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
+    /// Wall time when the node was opened.
+    pub(crate) opened_at_ms: u64,
     pub(crate) executor: Handle,
     pub(crate) events: Events,
     pub(crate) timers: Timers,
     pub(crate) reminders: Reminders,
+    pub(crate) outbox: Outbox,
+    pub(crate) deliveries: Arc<Deliveries>,
     /// There may be more activations than there should.
     pub(crate) pressure: Notify,
     /// A slot was freed while the node drains.
@@ -103,11 +109,14 @@ impl Runtime {
             shared: Shared::default(),
             duties,
             store: Store::new(engine, executor.clone()),
+            opened_at_ms: clock.now_ms(),
             clock,
             executor,
             events: Events::new(),
             timers: Timers::default(),
             reminders: Reminders::default(),
+            outbox: Outbox::default(),
+            deliveries: Arc::default(),
             pressure: Notify::new(),
             freed: Notify::new(),
             kinds: RwLock::default(),
@@ -164,8 +173,9 @@ impl Runtime {
         kinds.by_type.insert(TypeId::of::<A>(), Arc::clone(&kind) as _);
         kinds.by_name.insert(A::KIND, Arc::clone(&kind) as _);
         drop(kinds);
-        // Its reminders may have waited for somebody who knows it.
+        // Its reminders and letters may have waited for somebody who knows it.
         self.reminders.changed.notify_one();
+        self.outbox.look_from(0);
         Ok(kind)
     }
 

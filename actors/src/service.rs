@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     duty::{self, StandingDuty},
     event::Event,
-    passivation, reminder,
+    outbox, passivation, reminder,
     request::BoxFuture,
     runtime::Runtime,
 };
@@ -55,6 +55,7 @@ fn duties(built_in: Vec<Arc<dyn StandingDuty>>) -> Vec<(&'static str, Run)> {
         ("passivation", Box::new(|runtime| Box::pin(passivate(runtime)))),
         ("timers", Box::new(|runtime| Box::pin(fire_timers(runtime)))),
         ("reminders", Box::new(|runtime| Box::pin(deliver_reminders(runtime)))),
+        ("outbox", Box::new(|runtime| Box::pin(deliver_letters(runtime)))),
         ("upkeep", Box::new(|runtime| Box::pin(keep_up(runtime)))),
     ];
     for duty in built_in {
@@ -163,6 +164,21 @@ async fn deliver_reminders(runtime: Weak<Runtime>) {
                 tokio::select! { () = sleep => {}, () = changed => {} }
             }
         }
+    }
+}
+
+/// The pause after letters could not be read.
+const LETTERS_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+async fn deliver_letters(runtime: Weak<Runtime>) {
+    while let Some(runtime) = runtime.upgrade() {
+        let changed = runtime.outbox.changed.notified();
+        if let Err(error) = outbox::run_once(&runtime).await {
+            tracing::error!(%error, "letters could not be read");
+            runtime.clock.sleep(LETTERS_RETRY_AFTER).await;
+            continue;
+        }
+        changed.await;
     }
 }
 

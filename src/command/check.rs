@@ -39,6 +39,7 @@ fn json_of(report: &CheckReport) -> Value {
         "actors": report.actor_count,
         "reminders": report.reminder_count,
         "workers": report.worker_count,
+        "letters": report.letter_count,
         "records": report.record_count,
         "record_bytes": report.record_bytes,
         "store_bytes": report.store_bytes,

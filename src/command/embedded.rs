@@ -50,9 +50,8 @@ impl Backend for Embedded {
             let new = NewMessage::new(item).expect("an item stays an item");
             new.priority(priority)
         };
-        let ids = self.wait(self.node.queue(id).push_all(items.iter().map(message).collect()))?;
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        Ok(wire::Pushed { success: true, count: ids.len(), ids })
+        let pushed = self.wait(self.node.queue(id).push_all(items.iter().map(message).collect()));
+        Ok(wire::Pushed::from(&pushed?[..]))
     }
 
     fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure> {

@@ -7,10 +7,10 @@ use actix_web::{
     http::{StatusCode, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
-use lanekeeper_actors::queue::{Message, MessageId, MessageState, Page};
+use lanekeeper_actors::queue::{Message, MessageState, Page, Pushed};
 use serde::Serialize;
 
-use super::wire::unix_millis;
+use super::wire::{self, unix_millis};
 
 /// The bytes that surround one payload in a list of messages, generously.
 const ENVELOPE_BYTES: usize = 128;
@@ -64,15 +64,30 @@ impl Answer {
     }
 }
 
-/// The ids of pushed messages.
-pub(crate) fn pushed(ids: &[MessageId]) -> Answer {
-    let mut out = Vec::with_capacity(48 + ids.len() * ID_BYTES);
-    put(&mut out, format_args!("{{\"success\":true,\"count\":{},\"ids\":[", ids.len()));
-    for (place, id) in ids.iter().enumerate() {
+/// What became of pushed messages.
+pub(crate) fn pushed(pushed: &[Pushed]) -> Answer {
+    let mut out = Vec::with_capacity(48 + pushed.len() * ID_BYTES);
+    let duplicates: Vec<_> = pushed
+        .iter()
+        .enumerate()
+        .filter_map(|(place, one)| Some((place, one.duplicate?)))
+        .collect();
+    let count = pushed.len() - duplicates.len();
+    put(&mut out, format_args!("{{\"success\":true,\"count\":{count},\"ids\":["));
+    for (place, Pushed { id, .. }) in pushed.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         put(&mut out, format_args!("{comma}\"{id}\""));
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if !duplicates.is_empty() {
+        let row = |&(index, state): &(usize, MessageState)| wire::Duplicate {
+            index,
+            id: pushed[index].id.to_string(),
+            state: state.as_str().to_owned(),
+        };
+        put_value(&mut out, "duplicates", &duplicates.iter().map(row).collect::<Vec<_>>());
+    }
+    out.push(b'}');
     Answer::json_text(out)
 }
 
@@ -140,6 +155,20 @@ fn put_message(out: &mut Vec<u8>, message: &Message) {
     out.extend_from_slice(message.item.as_bytes());
     let (pushed_at, deliveries) = (unix_millis(message.pushed_at), message.deliveries);
     put(out, format_args!(",\"pushed_at\":{pushed_at},\"deliveries\":{deliveries}"));
+    if let Some(expires_at) = message.expires_at {
+        put(out, format_args!(",\"expires_at\":{}", unix_millis(expires_at)));
+    }
+    if let Some(reason) = &message.reason {
+        put_value(out, "reason", reason);
+    }
+    if let Some(letter) = &message.dead_letter {
+        put_value(out, "dead_letter", &wire::DeadLetter::from(&**letter));
+    }
+}
+
+fn put_value(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    put(out, format_args!(",\"{name}\":"));
+    serde_json::to_writer(&mut *out, value).expect("the types of the wire serialise");
 }
 
 fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
@@ -169,6 +198,9 @@ mod tests {
             item: Item::from_json(payload).expect("an object"),
             pushed_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234),
             deliveries: 2,
+            expires_at: None,
+            reason: None,
+            dead_letter: None,
         }
     }
 
@@ -179,10 +211,15 @@ mod tests {
 
     #[test]
     fn ids_are_written_as_the_wire_says() {
-        let ids: Vec<MessageId> = pair().iter().map(|message| message.id).collect();
-        let read: wire::Pushed = serde_json::from_slice(&body(pushed(&ids))).expect("the type");
-        assert_eq!((read.success, read.count), (true, 2));
+        let new = |message: &Message| Pushed { id: message.id, duplicate: None };
+        let mut both: Vec<_> = pair().iter().map(new).collect();
+        let read: wire::Pushed = serde_json::from_slice(&body(pushed(&both))).expect("it");
+        assert_eq!((read.success, read.count, read.duplicates.len()), (true, 2, 0));
         assert_eq!(read.ids, ["000000000000000000000003", "000000000000000100000003"]);
+        both[1].duplicate = Some(MessageState::Done);
+        let read: wire::Pushed = serde_json::from_slice(&body(pushed(&both))).expect("it");
+        let (index, id, state) = (1, read.ids[1].clone(), "done".to_owned());
+        assert_eq!((read.count, read.duplicates), (1, vec![wire::Duplicate { index, id, state }]));
     }
 
     #[test]

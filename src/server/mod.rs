@@ -22,6 +22,7 @@ mod app;
 mod auth;
 mod body;
 mod call;
+mod code;
 mod connection;
 mod counters;
 mod gate;

@@ -14,103 +14,7 @@ use actix_web::{
 };
 use serde::Serialize;
 
-/// Defines the codes: each is a line of its own with the word on the wire and its status.
-macro_rules! codes {
-    ($($code:ident $word:literal $status:literal)+) => {
-        /// What went wrong, in one word that a program can branch on. Every code has one status.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Code {
-            $($code),+
-        }
-
-        impl Code {
-            /// The word on the wire, and the status that goes with it.
-            fn table(self) -> (&'static str, u16) {
-                match self {
-                    $(Self::$code => ($word, $status)),+
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    InvalidId "invalid_id" 400
-    InvalidItem "invalid_item" 400
-    InvalidItems "invalid_items" 400
-    InvalidPriority "invalid_priority" 400
-    InvalidDepth "invalid_depth" 400
-    InvalidWait "invalid_wait" 400
-    InvalidOwner "invalid_owner" 400
-    InvalidGroup "invalid_group" 400
-    InvalidTimeout "invalid_timeout" 400
-    InvalidTtl "invalid_ttl" 400
-    InvalidPolicy "invalid_policy" 400
-    InvalidRequest "invalid_request" 400
-    Unauthorized "unauthorized" 401
-    ForbiddenOrigin "forbidden_origin" 403
-    NotFound "not_found" 404
-    MessageNotFound "message_not_found" 404
-    SubscriberNotFound "subscriber_not_found" 404
-    TicketNotFound "ticket_not_found" 404
-    PermitNotFound "permit_not_found" 404
-    WorkerNotFound "worker_not_found" 404
-    MethodNotAllowed "method_not_allowed" 405
-    RequestTimeout "request_timeout" 408
-    TimedOut "timed_out" 408
-    Granted "granted" 409
-    Cancelled "cancelled" 409
-    NotEmpty "not_empty" 409
-    TooLarge "too_large" 413
-    UpgradeRequired "upgrade_required" 426
-    QueueFull "queue_full" 429
-    FleetFull "fleet_full" 429
-    TooManySubscribers "too_many_subscribers" 429
-    RateLimited "rate_limited" 429
-    QuotaExceeded "quota_exceeded" 429
-    HeadersTooLarge "headers_too_large" 431
-    HandlerPanicked "handler_panicked" 500
-    ActivationFailed "activation_failed" 500
-    CallCycle "call_cycle" 500
-    OutcomeUnknown "outcome_unknown" 500
-    NotSaved "not_saved" 500
-    StoreFailed "store_failed" 500
-    StorePoisoned "store_poisoned" 500
-    Overloaded "overloaded" 503
-    TooManyConnections "too_many_connections" 503
-    Paused "paused" 503
-    DeadlinePassed "deadline_passed" 503
-    Fenced "fenced" 503
-    Recovering "recovering" 503
-    ShuttingDown "shutting_down" 503
-    DiskFull "disk_full" 507
-}
-
-impl Code {
-    /// The word on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        self.table().0
-    }
-
-    /// How long a client should wait before it asks again, where asking again may help.
-    fn retry_after(self) -> Option<Duration> {
-        match self {
-            Self::Overloaded => Some(Duration::from_millis(100)),
-            Self::TooManySubscribers | Self::TooManyConnections | Self::FleetFull => {
-                Some(Duration::from_secs(5))
-            }
-            Self::QueueFull
-            | Self::RateLimited
-            | Self::QuotaExceeded
-            | Self::Paused
-            | Self::DeadlinePassed
-            | Self::Fenced => Some(Duration::from_secs(1)),
-            Self::Recovering | Self::ShuttingDown => Some(Duration::from_secs(2)),
-            Self::DiskFull => Some(Duration::from_secs(10)),
-            _ => None,
-        }
-    }
-}
+pub(crate) use super::code::Code;
 
 /// A refusal on its way out.
 #[derive(Debug)]
@@ -126,13 +30,14 @@ struct Content {
     retry_after: Option<Duration>,
     blocked_by: Option<&'static str>,
     waited_ms: Option<u64>,
+    lease_expires_at: Option<u64>,
     allow: Option<HeaderValue>,
 }
 
 impl Problem {
     /// A problem whose detail names the field and its bound.
     pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        let status = StatusCode::from_u16(code.table().1).expect("the table holds statuses");
+        let status = StatusCode::from_u16(code.status()).expect("the table holds statuses");
         let detail = detail.into();
         Self(Box::new(Content {
             code,
@@ -143,6 +48,7 @@ impl Problem {
             retry_after: None,
             blocked_by: None,
             waited_ms: None,
+            lease_expires_at: None,
             allow: None,
         }))
     }
@@ -177,6 +83,12 @@ impl Problem {
         self
     }
 
+    /// States when the leases end that are in the way (Unix milliseconds).
+    pub(crate) fn lease_expires_at(mut self, instant: u64) -> Self {
+        self.0.lease_expires_at = Some(instant);
+        self
+    }
+
     /// States the methods that the path knows.
     pub(crate) fn allow(mut self, methods: &str) -> Self {
         self.0.allow = HeaderValue::from_str(methods).ok();
@@ -205,7 +117,7 @@ impl Problem {
     }
 
     /// Says what to wait: 429 and 503 always do.
-    fn retry_after(&self) -> Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
         let is_unavailable = self.0.status == StatusCode::SERVICE_UNAVAILABLE;
         let usual = self.0.code.retry_after();
         self.0.retry_after.or(usual).or(is_unavailable.then_some(Duration::from_secs(1)))
@@ -219,18 +131,19 @@ impl Problem {
             status: self.0.status.as_u16(),
             detail: &self.0.detail,
             code: self.0.code.as_str(),
-            retry_after_ms: self.retry_after().map(|wait| wait.as_millis() as u64),
+            retry_after_ms: self.wait().map(|wait| wait.as_millis() as u64),
             limit: self.0.limit,
             current: self.0.current,
             blocked_by: self.0.blocked_by,
             waited_ms: self.0.waited_ms,
+            lease_expires_at: self.0.lease_expires_at,
         };
         serde_json::to_string(&document).expect("a document of text and numbers")
     }
 
     /// The answer.
     pub(crate) fn into_response(self) -> HttpResponse {
-        let (body, retry_after) = (self.to_text(), self.retry_after());
+        let (body, retry_after) = (self.to_text(), self.wait());
         let mut response = HttpResponse::build(self.0.status);
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         if let Some(wait) = retry_after {
@@ -269,6 +182,8 @@ struct Document<'a> {
     blocked_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waited_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_expires_at: Option<u64>,
 }
 
 #[cfg(test)]

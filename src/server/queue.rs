@@ -34,7 +34,7 @@ pub(crate) async fn push(mut call: Call<'_>) -> Result<Answer, Problem> {
     match push::read(&body, &call.node.queue_limits())? {
         Pushing::One(item, priority) => {
             drop(body);
-            Ok(answer::pushed(&[queue.push(item).priority(priority).await?]))
+            Ok(answer::pushed(&[queue.push(item).priority(priority).report().await?]))
         }
         Pushing::All(messages) => {
             drop(body);

@@ -4,48 +4,41 @@ use lanekeeper_actors::{
     ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown,
     gate::{BlockedBy, GateError},
     liveness::LivenessError,
-    queue::QueueError,
+    queue::{LeaseError, QueueError},
     stream::StreamError,
 };
 
 use super::{
     problem::{Code, Problem},
-    wire::millis,
+    wire::{millis, unix_millis},
 };
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         let detail = error.to_string();
         match error {
-            QueueError::InvalidId(_) => Self::new(Code::InvalidId, detail),
-            QueueError::InvalidItem(_) => Self::new(Code::InvalidItem, detail),
-            QueueError::InvalidPriority { .. } => Self::new(Code::InvalidPriority, detail),
-            QueueError::InvalidItems { count_max, .. } => {
-                Self::new(Code::InvalidItems, detail).limit(count_max as u64)
-            }
-            QueueError::InvalidDepth { depth_max, .. } => {
-                Self::new(Code::InvalidDepth, detail).limit(depth_max as u64)
-            }
-            QueueError::InvalidWait { wait_max, .. } => {
-                Self::new(Code::InvalidWait, detail).limit(wait_max.as_millis() as u64)
-            }
-            QueueError::InvalidLimit { limit_max, .. } => {
-                Self::new(Code::InvalidRequest, detail).limit(limit_max as u64)
-            }
-            QueueError::InvalidMessageId(_) | QueueError::InvalidConfig { .. } => {
-                Self::new(Code::InvalidRequest, detail)
-            }
+            QueueError::Load(error) => Self::new(code_of_load(&error), detail),
+            QueueError::Ask(error) => error.into(),
             QueueError::TooLarge { bytes, bytes_max } => {
                 Self::new(Code::TooLarge, detail).limit(bytes_max as u64).current(bytes as u64)
             }
-            QueueError::Paused { .. } => Self::new(Code::Paused, detail),
             QueueError::Full { current, capacity } => {
                 Self::new(Code::QueueFull, detail).limit(capacity).current(current)
             }
-            QueueError::MessageNotFound => Self::new(Code::MessageNotFound, detail),
             QueueError::NotEmpty(count) => Self::new(Code::NotEmpty, detail).current(count),
-            QueueError::Load(error) => Self::new(code_of_load(&error), detail),
-            QueueError::Ask(error) => error.into(),
+            QueueError::Locked { until } => {
+                Self::new(Code::Locked, detail).lease_expires_at(unix_millis(until))
+            }
+            QueueError::RateLimited { retry_after, .. } => {
+                Self::new(Code::RateLimited, detail).retry_in(Some(retry_after))
+            }
+            error => {
+                let problem = Self::new(code_of_queue(&error), detail);
+                match bound(&error) {
+                    Some(limit) => problem.limit(limit),
+                    None => problem,
+                }
+            }
         }
     }
 }
@@ -139,6 +132,42 @@ impl From<LivenessError> for Problem {
             LivenessError::Load(error) => Self::new(code_of_load(&error), detail),
             LivenessError::Ask(error) => error.into(),
         }
+    }
+}
+
+/// The code of what says all in its detail, and perhaps in a bound.
+fn code_of_queue(error: &QueueError) -> Code {
+    match error {
+        QueueError::InvalidId(_)
+        | QueueError::InvalidWorker(_)
+        | QueueError::NoDeadLetterId { .. } => Code::InvalidId,
+        QueueError::InvalidItem(_) => Code::InvalidItem,
+        QueueError::InvalidPriority { .. } => Code::InvalidPriority,
+        QueueError::InvalidItems { .. } => Code::InvalidItems,
+        QueueError::InvalidDepth { .. } => Code::InvalidDepth,
+        QueueError::InvalidWait { .. } => Code::InvalidWait,
+        QueueError::InvalidLeaseTtl(_) | QueueError::InvalidMessageTtl(_) => Code::InvalidTtl,
+        QueueError::InvalidDelay(_) => Code::InvalidDelay,
+        QueueError::InvalidKey { .. } => Code::InvalidKey,
+        QueueError::InvalidLeases { .. } => Code::InvalidLeases,
+        QueueError::Lease(LeaseError::NotFound) => Code::LeaseNotFound,
+        QueueError::Lease(LeaseError::Expired) => Code::LeaseExpired,
+        QueueError::Leased => Code::Leased,
+        QueueError::Paused { .. } => Code::Paused,
+        QueueError::MessageNotFound => Code::MessageNotFound,
+        _ => Code::InvalidRequest,
+    }
+}
+
+/// The bound that was met, where one number says it.
+fn bound(error: &QueueError) -> Option<u64> {
+    match error {
+        QueueError::InvalidItems { count_max: bound, .. }
+        | QueueError::InvalidLeases { count_max: bound, .. }
+        | QueueError::InvalidDepth { depth_max: bound, .. }
+        | QueueError::InvalidLimit { limit_max: bound, .. } => Some(*bound as u64),
+        QueueError::InvalidWait { wait_max, .. } => Some(wait_max.as_millis() as u64),
+        _ => None,
     }
 }
 

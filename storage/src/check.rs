@@ -1,5 +1,6 @@
 //! Verifying a data directory: is everything there that should be, and does it agree?
 
+mod counterpart;
 mod gate;
 mod ledger;
 mod worker;
@@ -85,6 +86,8 @@ pub struct CheckReport {
     pub permit_count: u64,
     /// Workers that were ever seen and are not forgotten.
     pub worker_count: u64,
+    /// Letters between actors that were not taken yet.
+    pub letter_count: u64,
     /// What is wrong: none if the directory is sound. At most a hundred are listed.
     pub problems: Vec<Problem>,
     /// Problems found, listed or not.
@@ -131,11 +134,12 @@ impl fmt::Display for CheckReport {
             f,
             "store: {store_bytes} bytes on disk; {record_count} records of {record_bytes} bytes"
         )?;
-        let Self { actor_count, reminder_count, queue_count, message_count, .. } = self;
+        let Self { actor_count, reminder_count, queue_count, message_count, letter_count, .. } =
+            self;
         writeln!(
             f,
-            "records: {queue_count} queues, {message_count} messages, {actor_count} actors, \
-             {reminder_count} reminders, {} workers",
+            "records: {queue_count} queues, {message_count} messages, {letter_count} letters, \
+             {actor_count} actors, {reminder_count} reminders, {} workers",
             self.worker_count
         )?;
         if self.gate_count > 0 {

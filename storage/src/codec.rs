@@ -45,8 +45,24 @@ pub(crate) trait Format: Encode + Decode<()> {
 
     /// Decodes what an older format wrote; the default knows none.
     fn upgrade(found: u8, _body: &[u8]) -> Result<(Self, usize), CodecError> {
-        Err(CodecError::UnknownFormat { record: Self::NAME, found, newest: Self::FORMAT })
+        Err(unknown_format::<Self>(found))
     }
+}
+
+fn unknown_format<T: Format>(found: u8) -> CodecError {
+    CodecError::UnknownFormat { record: T::NAME, found, newest: T::FORMAT }
+}
+
+/// Decodes what format 1 wrote as an `Old`.
+pub(crate) fn upgrade<Old: Decode<()> + Into<New>, New: Format>(
+    found: u8,
+    body: &[u8],
+) -> Result<(New, usize), CodecError> {
+    if found != 1 {
+        return Err(unknown_format::<New>(found));
+    }
+    let (old, length) = decode_body::<Old>(New::NAME, body)?;
+    Ok((old.into(), length))
 }
 
 const CONFIG: config::Configuration = config::standard();
@@ -68,12 +84,17 @@ pub(crate) fn encode<T: Format>(value: &T, tail: &[u8]) -> Bytes {
 /// Decodes a value and says at which byte its tail begins.
 pub(crate) fn decode<T: Format>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
     let (&format, body) = bytes.split_first().ok_or_else(|| malformed(T::NAME, &"no bytes"))?;
-    let (value, length) = if format == T::FORMAT {
-        bincode::decode_from_slice(body, CONFIG).map_err(|error| malformed(T::NAME, &error))?
-    } else {
-        T::upgrade(format, body)?
-    };
+    let (value, length) =
+        if format == T::FORMAT { decode_body(T::NAME, body)? } else { T::upgrade(format, body)? };
     Ok((value, 1 + length))
+}
+
+/// Decodes what follows a format number, and says how many bytes that took.
+pub(crate) fn decode_body<T: Decode<()>>(
+    name: &'static str,
+    body: &[u8],
+) -> Result<(T, usize), CodecError> {
+    bincode::decode_from_slice(body, CONFIG).map_err(|error| malformed(name, &error))
 }
 
 /// Encodes the state of a user's actor.

@@ -5,11 +5,17 @@
 //! | `01` | actor kind `00` actor key | [`ActorState`](crate::record::ActorState) |
 //! | `02` | due (u64) kind `00` actor key `00` name | [`ReminderRecord`](crate::record::ReminderRecord) |
 //! | `03` | kind `00` actor key `00` name | [`ReminderDue`](crate::record::ReminderDue) |
+//! | `04` | number (u64) | [`LetterRecord`](crate::record::LetterRecord) |
 //! | `10` | queue id | [`QueueEntry`](crate::record::QueueEntry) |
 //! | `11` | queue (u64) | [`QueueMeta`](crate::record::QueueMeta) |
 //! | `12` | queue (u64) | [`QueueSettings`](crate::record::QueueSettings) |
 //! | `13` | queue (u64) priority (u32) | [`LaneMeta`](crate::record::LaneMeta) |
 //! | `14` | queue (u64) state (u8) priority (u32) arrival (u64) | [`MessageRecord`](crate::record::MessageRecord) |
+//! | `15` | queue (u64) due (u48) arrival (u64) | [`DueEntry`](crate::record::DueEntry) |
+//! | `16` | queue (u64) deduplication key | [`DedupRecord`](crate::record::DedupRecord) |
+//! | `17` | queue (u64) due (u64) deduplication key | empty |
+//! | `18` | queue id | [`SinkRecord`](crate::record::SinkRecord) |
+//! | `19` | worker id `00` queue (u64) priority (u32) arrival (u64) | empty |
 //! | `20` | gate id | [`GateMeta`](crate::record::GateMeta) |
 //! | `21` | gate id `00` owner | [`PlaceRecord`](crate::record::PlaceRecord) |
 //! | `22` | gate id | [`GatePolicyRecord`](crate::record::GatePolicyRecord) |
@@ -35,16 +41,19 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-pub use actor::{actor, reminder, reminder_due, reminders, reminders_due_by};
+pub use actor::{
+    actor, letter, letter_number, letters_from, reminder, reminder_due, reminders, reminders_due_by,
+};
 pub use gate::{
     gate_id_of, gate_meta, gate_metas, gate_place, gate_places, gate_policy, gate_usage,
     gate_waits, owner_of,
 };
 pub(crate) use meaning::{Meaning, meaning};
 pub use queue::{
-    Arrival, MessageState, Priority, QueueNo, lane, lanes, message, messages, messages_of,
-    place_of, priority_of_lane, queue_entries, queue_entry, queue_id_of, queue_meta,
-    queue_settings,
+    Arrival, MessageState, Priority, QueueNo, dedup, dedup_due, dedup_due_of, dedup_dues,
+    dedup_dues_by, due, due_of, dues, dues_by, lane, lanes, message, messages, messages_of,
+    place_of, priority_of_lane, queue_entries, queue_entry, queue_id_of, queue_id_of_sink,
+    queue_meta, queue_settings, sink, sinks, worker_lease, worker_lease_of, worker_leases,
 };
 pub use stream::{stream_retained, stream_retained_all, stream_seq_of, stream_settings};
 pub use worker::{
@@ -128,11 +137,17 @@ mod tag {
     pub(super) const ACTOR: u8 = 0x01;
     pub(super) const REMINDER: u8 = 0x02;
     pub(super) const REMINDER_DUE: u8 = 0x03;
+    pub(super) const LETTER: u8 = 0x04;
     pub(super) const QUEUE_ENTRY: u8 = 0x10;
     pub(super) const QUEUE_META: u8 = 0x11;
     pub(super) const QUEUE_SETTINGS: u8 = 0x12;
     pub(super) const LANE: u8 = 0x13;
     pub(super) const MESSAGE: u8 = 0x14;
+    pub(super) const DUE: u8 = 0x15;
+    pub(super) const DEDUP: u8 = 0x16;
+    pub(super) const DEDUP_DUE: u8 = 0x17;
+    pub(super) const SINK: u8 = 0x18;
+    pub(super) const WORKER_LEASE: u8 = 0x19;
     pub(super) const GATE_META: u8 = 0x20;
     pub(super) const GATE_PLACE: u8 = 0x21;
     pub(super) const GATE_POLICY: u8 = 0x22;
@@ -198,8 +213,8 @@ mod tests {
             (queue_settings(queue), Meaning::QueueSettings(queue)),
             (lane(queue, priority), Meaning::Lane(queue, priority)),
             (
-                message(queue, MessageState::Ready, priority, Arrival(4)),
-                Meaning::Message(queue, priority, Arrival(4)),
+                message(queue, MessageState::Leased, priority, Arrival(4)),
+                Meaning::Message(queue, MessageState::Leased, priority, Arrival(4)),
             ),
             (stream_settings("t"), Meaning::StreamSettings("t")),
             (stream_retained("t", 7), Meaning::StreamRetained("t")),
@@ -211,6 +226,7 @@ mod tests {
             (gate_policy("g"), Meaning::GatePolicy("g")),
             (gate_usage("g"), Meaning::GateUsage("g")),
             (gate_waits("g"), Meaning::GateWaits("g")),
+            (letter(5), Meaning::Letter(5)),
         ];
         for (key, expected) in keys {
             assert_eq!(meaning(&key), Some(expected));
@@ -233,6 +249,26 @@ mod tests {
     }
 
     #[test]
+    fn every_key_of_a_message_says_what_it_stands_for() {
+        let (queue, priority) = (QueueNo(9), Priority::default());
+        let keys = [
+            (due(queue, 77, Arrival(4)), Meaning::Due(queue, 77, Arrival(4))),
+            (dedup(queue, "once"), Meaning::Dedup(queue, "once")),
+            (dedup_due(queue, 77, "once"), Meaning::DedupDue(queue, 77, "once")),
+            (sink("q"), Meaning::Sink("q")),
+            (
+                worker_lease("w", queue, priority, Arrival(4)),
+                Meaning::WorkerLease(queue, priority, Arrival(4)),
+            ),
+        ];
+        for (key, expected) in keys {
+            assert_eq!(meaning(&key), Some(expected));
+            let is_named_alone = key.as_bytes()[0] == tag::SINK;
+            assert_eq!(meaning(&Key::from_bytes(&key.as_bytes()[..1])).is_some(), is_named_alone);
+        }
+    }
+
+    #[test]
     fn a_prefix_of_ids_selects_those_ids() {
         let range = queue_entries("tenant-7.");
         assert!(range.contains(&queue_entry("tenant-7.orders")));
@@ -251,6 +287,18 @@ mod tests {
         assert!(gate_metas("a.").contains(&gate_meta("a.b")));
         assert_eq!(gate_id_of(&gate_meta("a.b")), Some("a.b"));
         assert_eq!(gate_id_of(&gate_policy("a.b")), None);
+    }
+
+    #[test]
+    fn what_is_due_by_an_instant_includes_that_millisecond() {
+        let queue = QueueNo(7);
+        let range = dues_by(queue, 1_000);
+        assert!(range.contains(&due(queue, 1_000, Arrival(u64::MAX))));
+        assert!(!range.contains(&due(queue, 1_001, Arrival(0))));
+        assert!(!range.contains(&due(QueueNo(6), 5, Arrival(0))));
+        let range = dedup_dues_by(queue, 1_000);
+        assert!(range.contains(&dedup_due(queue, 1_000, "zzz")));
+        assert!(!range.contains(&dedup_due(queue, 1_001, "a")));
     }
 
     #[test]

@@ -2,26 +2,38 @@
 
 mod actor;
 mod gate;
+mod message;
 mod queue;
 mod stream;
 mod worker;
 
-pub use actor::{ActorState, ReminderDue, ReminderRecord};
+pub use actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord};
 pub use gate::{
     GateMeta, GatePolicyRecord, GateUsage, GateWaits, OnFullLine, PlaceRecord, PlaceState,
 };
+pub use message::{
+    DeathRecord, DedupRecord, DueEntry, LeaseRecord, MessageRecord, Note, QueueLetter, SinkRecord,
+    State,
+};
 pub use queue::{
-    LaneMeta, MessageRecord, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings,
+    LaneMeta, OnExpire, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings, QueueTotals,
+    Rate,
 };
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
 pub use worker::{DepartureRecord, OfflineCause, WorkerMeta, WorkerRecord};
 
-/// Implements encoding and decoding for a record without a tail.
+/// Implements encoding and decoding for a record without a tail; `from 1` names the type that
+/// format 1 had, which is upgraded.
 macro_rules! record {
-    ($type:ty, $name:literal, $format:literal) => {
+    ($type:ty, $name:literal, $format:literal $(, from 1: $old:ty)?) => {
         impl crate::codec::Format for $type {
             const NAME: &'static str = $name;
             const FORMAT: u8 = $format;
+            $(
+                fn upgrade(found: u8, body: &[u8]) -> Result<(Self, usize), crate::CodecError> {
+                    crate::codec::upgrade::<$old, Self>(found, body)
+                }
+            )?
         }
 
         impl $type {
@@ -52,8 +64,38 @@ mod tests {
     #[test]
     fn a_message_keeps_its_payload_byte_for_byte() {
         let payload = Bytes::from_static(b"{ \"a\" :\t1 }");
-        let message = MessageRecord { pushed_at_ms: 1_800_000_000_000, deliveries: 3, payload };
-        assert_eq!(MessageRecord::decode(&message.encode()), Ok(message));
+        let lease = LeaseRecord {
+            nonce: [7; 16],
+            leased_at_ms: 1,
+            expires_at_ms: 2,
+            worker: Some("w".to_owned()),
+        };
+        for state in [State::Ready, State::Scheduled { ready_at_ms: 5 }, State::Leased(lease)] {
+            let message = MessageRecord {
+                pushed_at_ms: 1_800_000_000_000,
+                deliveries: 3,
+                state,
+                expires_at_ms: Some(9),
+                note: None,
+                payload: payload.clone(),
+            };
+            assert_eq!(MessageRecord::decode(&message.clone().encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn records_of_format_1_are_upgraded() {
+        let message = Bytes::from_static(b"\x01\x05\x02{}");
+        let message = MessageRecord::decode(&message).unwrap();
+        assert_eq!((message.pushed_at_ms, message.deliveries), (5, 2));
+        assert_eq!((message.state, &message.payload[..]), (State::Ready, &b"{}"[..]));
+        let meta = QueueMeta::decode(&[1, 9, 2, 30, 8, 6, 5, 4, 3, 2]).unwrap();
+        assert_eq!((meta.arrival_next, meta.ready_count, meta.bytes), (9, 2, 30));
+        let QueueTotals { pushed, popped, rejected, evicted, cancelled, purged, .. } = meta.totals;
+        assert_eq!((pushed, popped, rejected, evicted, cancelled, purged), (8, 6, 5, 4, 3, 2));
+        let settings = QueueSettings::decode(&[1, 1, 7, 1, 0, 1, 0]).unwrap();
+        assert_eq!((settings.capacity, settings.on_full), (Some(7), OnFull::EvictLowest));
+        assert!(settings.is_push_paused && !settings.is_pop_paused);
     }
 
     #[test]
@@ -71,7 +113,7 @@ mod tests {
         bytes[0] = 9;
         assert_eq!(
             QueueMeta::decode(&bytes),
-            Err(CodecError::UnknownFormat { record: "queue metadata", found: 9, newest: 1 })
+            Err(CodecError::UnknownFormat { record: "queue metadata", found: 9, newest: 2 })
         );
     }
 

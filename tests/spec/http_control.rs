@@ -38,9 +38,19 @@ fn a_pause_that_names_no_verb_is_for_both() {
 #[test]
 fn settings_are_replaced_as_a_whole_and_take_effect_at_once() {
     let server = TestServer::start();
-    let default = json!({"capacity":null,"on_full":"reject","durability":null});
+    let default = json!({
+        "capacity": null, "on_full": "reject", "durability": null, "max_deliveries": null,
+        "lease_ttl_ms": null, "message_ttl_ms": null, "on_expire": "drop",
+        "dedup_window_ms": null, "exclusive": false, "push_rate": null, "pop_rate": null,
+        "aging_ms": null,
+    });
     assert_eq!(server.get("/queue/q/config").ok(), default);
-    let config = json!({"capacity":1,"on_full":"evict_lowest","durability":"relaxed"});
+    let config = json!({
+        "capacity": 1, "on_full": "evict_lowest", "durability": "relaxed", "max_deliveries": 3,
+        "lease_ttl_ms": 1000, "message_ttl_ms": 86400000, "on_expire": "dead_letter",
+        "dedup_window_ms": 0, "exclusive": true, "push_rate": {"per_second": 100, "burst": 9},
+        "pop_rate": {"per_second": 1, "burst": 1}, "aging_ms": 1,
+    });
     assert_eq!(server.put("/queue/q/config", config.to_string()).ok(), config);
     assert_eq!(server.get("/queue/q/config").ok(), config);
     server.post("/queue/q/push", r#"{"item":{"n":1},"priority":5}"#).ok();
@@ -62,7 +72,19 @@ fn a_setting_out_of_bounds_is_refused_and_changes_nothing() {
         (r#"{"capacity":"3"}"#, "capacity"),
         (r#"{"on_full":"drop"}"#, "on_full"),
         (r#"{"durability":"fast"}"#, "durability"),
-        (r#"{"max_deliveries":3}"#, "max_deliveries"),
+        (r#"{"max_deliveries":0}"#, "max_deliveries"),
+        (r#"{"lease_ttl_ms":999}"#, "lease_ttl_ms"),
+        (r#"{"lease_ttl_ms":43200001}"#, "lease_ttl_ms"),
+        (r#"{"message_ttl_ms":0}"#, "message_ttl_ms"),
+        (r#"{"message_ttl_ms":31622400001}"#, "message_ttl_ms"),
+        (r#"{"on_expire":"forget"}"#, "on_expire"),
+        (r#"{"dedup_window_ms":31622400001}"#, "dedup_window_ms"),
+        (r#"{"exclusive":1}"#, "exclusive"),
+        (r#"{"push_rate":{"per_second":0,"burst":1}}"#, "push_rate"),
+        (r#"{"pop_rate":{"per_second":1,"burst":0}}"#, "pop_rate"),
+        (r#"{"pop_rate":{"per_second":1}}"#, "pop_rate"),
+        (r#"{"aging_ms":0}"#, "aging_ms"),
+        (r#"{"max_retries":3}"#, "max_retries"),
         ("", "the body"),
     ];
     for (body, field) in bodies {

@@ -31,6 +31,7 @@ mod liveness_follow;
 mod liveness_sweep;
 mod liveness_view;
 mod queue_control;
+mod queue_lease;
 mod queue_order;
 mod queue_view;
 mod queue_wait;

@@ -35,7 +35,7 @@ async fn a_cancelled_message_is_gone_and_its_neighbours_stay() {
     let popped = queue.pop(9).await.unwrap();
     assert!(popped.iter().map(|message| message.id).eq([ids[0], ids[2]]));
     assert!(matches!(queue.cancel(ids[0]).await, Err(QueueError::MessageNotFound)));
-    assert_eq!(queue.stats().await.unwrap().cancelled, 1);
+    assert_eq!(queue.stats().await.unwrap().totals.cancelled, 1);
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_purge_takes_everything_or_one_priority() {
     assert_eq!(queue.purge(None).await.unwrap(), 30);
     assert_eq!(queue.pop(1).await.unwrap(), []);
     let stats = queue.stats().await.unwrap();
-    assert_eq!((stats.purged, stats.ready, stats.bytes), (2_530, 0, 0));
+    assert_eq!((stats.totals.purged, stats.ready, stats.bytes), (2_530, 0, 0));
     assert!(matches!(queue.purge(Some(u32::MAX)).await, Err(QueueError::InvalidPriority { .. })));
 }
 
@@ -93,7 +93,7 @@ async fn a_full_queue_refuses_until_there_is_room() {
     assert!(matches!(full, Err(QueueError::Full { current: 2, capacity: 2 })), "{full:?}");
     queue.pop(1).await.unwrap();
     queue.push(json!({})).await.unwrap();
-    assert_eq!(queue.stats().await.unwrap().rejected, 1);
+    assert_eq!(queue.stats().await.unwrap().totals.rejected, 1);
     let lowered = QueueConfig { capacity: Some(1), ..config };
     queue.configure(lowered).await.unwrap();
     assert_eq!(ready(&queue).await, 2, "a lower capacity drops nothing");
@@ -111,14 +111,14 @@ async fn a_full_queue_refuses_until_there_is_room() {
 async fn a_queue_that_evicts_lets_the_newest_of_the_least_urgent_give_way() {
     let node = Node::in_memory();
     let queue = node.queue("q");
-    let config =
-        QueueConfig { capacity: Some(2_000), on_full: OnFull::EvictLowest, durability: None };
+    let on_full = OnFull::EvictLowest;
+    let config = QueueConfig { capacity: Some(2_000), on_full, ..QueueConfig::default() };
     queue.configure(config).await.unwrap();
     fill(&queue, 5, 2_000).await;
     assert!(matches!(queue.push(json!({})).priority(5).await, Err(QueueError::Full { .. })));
     fill(&queue, 4, 1_500).await;
     let stats = queue.stats().await.unwrap();
-    assert_eq!((stats.ready, stats.evicted), (2_000, 1_500));
+    assert_eq!((stats.ready, stats.totals.evicted), (2_000, 1_500));
     let by_priority: Vec<_> =
         stats.by_priority.iter().map(|lane| (lane.priority, lane.ready)).collect();
     assert_eq!(by_priority, [(4, 1_500), (5, 500)]);
@@ -147,7 +147,7 @@ async fn a_pause_holds_until_it_is_resumed_restarts_included() {
     let paused = queue.resume(Paused { push: true, pop: true }).await.unwrap();
     assert_eq!(paused, Paused::default());
     queue.push(json!({})).await.unwrap();
-    assert_eq!(queue.stats().await.unwrap().rejected, 1);
+    assert_eq!(queue.stats().await.unwrap().totals.rejected, 1);
 }
 
 #[tokio::test]
@@ -187,7 +187,7 @@ async fn refusals_are_counted_across_passivation() {
     clock.advance(Duration::from_secs(5));
     node.run_duties().await.unwrap();
     assert_eq!(node.status().activations, 0);
-    assert_eq!(queue.stats().await.unwrap().rejected, 1);
+    assert_eq!(queue.stats().await.unwrap().totals.rejected, 1);
 }
 
 #[tokio::test]

@@ -60,14 +60,25 @@ async fn a_message_says_what_it_is() {
     clock.advance(Duration::from_secs(5));
     let popped = queue.pop(1).await.unwrap().remove(0);
     let item = Item::from_json("{}").unwrap();
-    assert_eq!(popped, Message { id, priority: 7, item, pushed_at, deliveries: 0 });
+    let expected = Message {
+        id,
+        priority: 7,
+        item,
+        pushed_at,
+        deliveries: 0,
+        expires_at: None,
+        reason: None,
+        dead_letter: None,
+    };
+    assert_eq!(popped, expected);
 }
 
 #[tokio::test]
 async fn a_push_of_many_keeps_its_order_and_answers_an_id_for_each() {
     let node = Node::in_memory();
     let queue = node.queue("q");
-    let ids = queue.push_all(messages(1_000)).await.unwrap();
+    let pushed = queue.push_all(messages(1_000)).await.unwrap();
+    let ids: Vec<_> = pushed.iter().map(|pushed| pushed.id).collect();
     assert_eq!(ids.len(), 1_000);
     assert!(ids.is_sorted());
     let popped = queue.pop(100).await.unwrap();
@@ -233,7 +244,7 @@ async fn a_queue_survives_passivation_and_restart() {
     let queue = node.queue("q");
     assert_eq!(queue.config().await.unwrap(), config);
     let stats = queue.stats().await.unwrap();
-    assert_eq!((stats.ready, stats.pushed, stats.popped), (999, 1_001, 2));
+    assert_eq!((stats.ready, stats.totals.pushed, stats.totals.popped), (999, 1_001, 2));
     let mut n = 1;
     loop {
         let popped = queue.pop(100).await.unwrap();

@@ -6,7 +6,7 @@ use lanekeeper_actors::{
     Clock, Durability, Node,
     queue::{
         NewMessage, Page, Paused, PriorityStats, Queue, QueueConfig, QueueError, QueueList,
-        QueueStats,
+        QueueStats, QueueTotals,
     },
 };
 use lanekeeper_storage::{Engine, MemoryEngine};
@@ -93,8 +93,7 @@ async fn statistics_count_what_is_there_and_what_was() {
         by_priority: vec![lane(0, 3), lane(2, 1)],
         bytes: 4 * 7,
         oldest_ready_age: Some(Duration::from_secs(7)),
-        pushed: 5,
-        popped: 1,
+        totals: QueueTotals { pushed: 5, popped: 1, ..QueueTotals::default() },
         durability: Durability::Durable,
         loss_window: Some(Duration::ZERO),
         ..QueueStats::default()

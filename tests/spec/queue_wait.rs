@@ -71,7 +71,7 @@ async fn a_push_of_many_serves_several_who_wait_and_keeps_the_rest() {
     assert_eq!(numbers(three.await), [1, 2, 3]);
     assert_eq!(numbers(queue.pop(9).await), [4, 5]);
     let stats = queue.stats().await.unwrap();
-    assert_eq!((stats.pushed, stats.popped, stats.ready), (7, 7, 0));
+    assert_eq!((stats.totals.pushed, stats.totals.popped, stats.ready), (7, 7, 0));
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Clock, Node, duty::StandingDuty, gate::GateActor, liveness, runtime::BuiltIn, setting::Settings,
+    Clock, Node, duty::StandingDuty, gate::GateActor, liveness, queue::QueueActor,
+    runtime::BuiltIn, setting::Settings,
 };
 
 /// Makes the built-ins of a node that is about to start.
@@ -15,5 +16,7 @@ pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
 /// Makes a node that begins know its built-in actors, so that their reminders wake them after a
 /// restart before anybody has asked for them.
 pub(crate) fn register(node: &Node) {
-    node.register::<GateActor>().expect("nobody has taken a kind of a node that begins");
+    let is_first = "nobody has taken a kind of a node that begins";
+    node.register::<QueueActor>().expect(is_first);
+    node.register::<GateActor>().expect(is_first);
 }

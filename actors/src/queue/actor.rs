@@ -2,36 +2,45 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Durability, LoadError,
     key::{self, Arrival, Priority, QueueNo},
+    record::QueueLetter,
 };
 
 use super::{
     Message, QueueError,
+    bury::SUFFIX,
+    grant::Granted,
+    lease::{LeaseTerms, Nonce},
     line::{InLine, Line, WAITING_MAX},
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
+    serve::Asker,
 };
-use crate::{ActivateError, Actor, AskError, Deferred, NotExecuted, Origin, Promise, Turn, clock};
+use crate::{ActivateError, Actor, Deferred, Origin, Reminder, Turn, clock};
 
 /// What a pop gets.
 pub(super) type Taken = Result<Vec<Message>, QueueError>;
 
-/// A queue in memory, and the pops that wait for it. Nobody waits while it has a message to give.
-pub(super) struct QueueActor {
+/// A queue in memory, and those who wait for it. Nobody waits while it has a message to give.
+pub(crate) struct QueueActor {
     pub(super) rules: Rules,
-    pub(super) line: Line<Promise<Taken>>,
+    pub(super) line: Line<Asker>,
 }
 
-/// What a pop that waits holds.
-pub(super) struct Waiting {
+/// What one who waits holds.
+pub(super) struct Waiting<T> {
     pub(super) place: InLine,
-    pub(super) taken: Deferred<Taken>,
+    pub(super) given: Deferred<T>,
 }
 
 /// Queues made by this process; with the epoch of the store's owner it makes their numbers unique.
 static CREATED: AtomicU32 = AtomicU32::new(0);
+
+/// The name of the reminder of what is due.
+pub(super) const WAKE: &str = "due";
 
 impl Actor for QueueActor {
     const KIND: &'static str = "queue";
@@ -45,6 +54,29 @@ impl Actor for QueueActor {
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
         self.rules.settle_refusals(turn.batch());
         self.choose_durability(turn);
+    }
+
+    async fn on_reminder(&mut self, _: &Reminder, turn: &mut Turn<'_, Self>) {
+        self.fall_due(turn).await;
+    }
+
+    async fn on_letter(
+        &mut self,
+        letter: Bytes,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let letter = QueueLetter::decode(&letter)?;
+        self.create(turn);
+        let now_ms = clock::unix_ms(turn.now());
+        let received = self.decide(turn, |rules, batch| rules.receive(&letter, now_ms, batch));
+        match received.await {
+            Err(QueueError::Load(error)) => return Err(error),
+            Err(error) => tracing::error!(queue = %turn.id(), %error, "a letter was refused"),
+            Ok(()) => {}
+        }
+        self.serve(turn).await;
+        self.settle(turn);
+        Ok(())
     }
 
     fn is_passivatable(&self) -> bool {
@@ -74,33 +106,28 @@ impl QueueActor {
         accepted
     }
 
-    /// Takes messages.
+    /// Takes messages for good.
     pub(super) async fn pop(&mut self, depth: usize, turn: &mut Turn<'_, Self>) -> Taken {
-        let taken = self.decide(turn, |rules, batch| rules.pop(depth, batch)).await;
+        let now_ms = clock::unix_ms(turn.now());
+        let taken = self.decide(turn, |rules, batch| rules.pop(depth, now_ms, batch)).await;
         turn.batch().frees_space();
         self.settle(turn);
         taken
     }
 
-    /// Puts a pop that found nothing into the line.
-    pub(super) fn wait(
+    /// Leases messages.
+    pub(super) async fn lease(
         &mut self,
-        depth: usize,
-        turn: &Turn<'_, Self>,
-    ) -> Result<Waiting, QueueError> {
-        let (promise, taken) = turn.defer();
-        let place = self.line.join(depth, promise).ok_or_else(|| {
-            let overloaded = NotExecuted::Overloaded { actor: turn.id(), waiting_max: WAITING_MAX };
-            QueueError::Ask(AskError::NotExecuted(overloaded))
-        })?;
-        Ok(Waiting { place, taken })
-    }
-
-    /// Tells everyone who waits that pops are paused.
-    pub(super) fn turn_away(&mut self, turn: &mut Turn<'_, Self>) {
-        while let Some((_, promise)) = self.line.next() {
-            turn.fulfil(promise, Err(QueueError::Paused { verb: "pop" }));
-        }
+        terms: &LeaseTerms,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Granted, QueueError> {
+        let now_ms = clock::unix_ms(turn.now());
+        let mut nonces = nonces(terms.depth);
+        let verb =
+            |rules: &mut Rules, batch: &mut Batch| rules.lease(terms, now_ms, &mut nonces, batch);
+        let leased = self.decide(turn, verb).await;
+        self.settle(turn);
+        Ok(Granted::new(leased?, turn.me()))
     }
 
     /// Lets the rules decide, as often as they have to see more of the store first.
@@ -129,19 +156,22 @@ impl QueueActor {
         self.rules.create(&id.key, number, now_ms, turn.batch());
     }
 
-    /// Ends a turn that changed messages.
-    pub(super) fn settle(&mut self, turn: &mut Turn<'_, Self>) {
+    /// Ends a turn that changed messages; answers the number of the last letter it sent.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_, Self>) -> Option<u64> {
+        let mut letter = None;
+        if !self.rules.dead.is_empty() {
+            let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
+            let receiver = format!("{}{SUFFIX}", id.key);
+            for dead in std::mem::take(&mut self.rules.dead) {
+                letter = Some(turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms)));
+            }
+        }
+        if let Some((before_ms, due_ms)) = self.rules.take_wake() {
+            turn.replace_reminder(WAKE, before_ms, Some(due_ms));
+        }
         self.rules.settle(turn.batch());
         self.choose_durability(turn);
-    }
-
-    /// Hands what is ready to those who wait, in their order.
-    async fn serve(&mut self, turn: &mut Turn<'_, Self>) {
-        while self.rules.meta.ready_count > 0 {
-            let Some((depth, promise)) = self.line.next() else { return };
-            let taken = self.decide(turn, |rules, batch| rules.pop(depth, batch)).await;
-            turn.fulfil(promise, taken);
-        }
+        letter
     }
 
     fn choose_durability(&self, turn: &mut Turn<'_, Self>) {
@@ -166,4 +196,12 @@ impl QueueActor {
         };
         self.rules.supply(need, found)
     }
+}
+
+/// Secrets for so many leases, from the operating system.
+pub(super) fn nonces(count: usize) -> impl FnMut() -> Nonce {
+    let mut bytes = vec![0; count * size_of::<Nonce>()];
+    getrandom::fill(&mut bytes).expect("an operating system has a source of randomness");
+    let mut secrets = bytes.into_iter();
+    move || std::array::from_fn(|_| secrets.next().expect("there are as many as leases"))
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-pub use lanekeeper_storage::record::OnFull;
+pub use lanekeeper_storage::record::{OnExpire, OnFull, Rate};
 use lanekeeper_storage::{Durability, record::QueueSettings};
 
+use super::QueueError;
 use crate::{Node, NodeBuilder};
 
 /// The settings of a queue; they survive a restart.
@@ -17,12 +18,115 @@ pub struct QueueConfig {
     /// The durability of this queue, if not the node's. Leaving or entering
     /// [`Durability::Memory`] is possible only while the queue is empty.
     pub durability: Option<Durability>,
+    /// Deliveries (1 or more) after which a message that is given back or whose lease ends goes to
+    /// the dead-letter queue; it never does if `None`.
+    pub max_deliveries: Option<u32>,
+    /// How long a lease lasts for which nothing else is asked: 1 s to 12 h, 30 s if `None`.
+    pub lease_ttl: Option<Duration>,
+    /// How long a message lives that does not say so itself: 1 ms to a year, forever if `None`.
+    /// Messages pushed before keep theirs.
+    pub message_ttl: Option<Duration>,
+    /// What happens to a message then.
+    pub on_expire: OnExpire,
+    /// How long the key of a message is remembered: up to a year, 5 minutes if `None`, not at all
+    /// if zero.
+    pub dedup_window: Option<Duration>,
+    /// Whether there is one batch of leases at a time, so that the order is strict across failures:
+    /// until the last of them is settled or ends, others are refused or wait.
+    pub exclusive: bool,
+    /// How often messages are accepted.
+    pub push_rate: Option<Rate>,
+    /// How often messages are popped or leased.
+    pub pop_rate: Option<Rate>,
+    /// After how long a message that waits rises by one priority: 1 ms to a year, never if `None`.
+    pub aging: Option<Duration>,
 }
 
 impl From<QueueSettings> for QueueConfig {
     fn from(settings: QueueSettings) -> Self {
-        let QueueSettings { capacity, on_full, durability, .. } = settings;
-        Self { capacity, on_full, durability: durability.map(Durability::from) }
+        let span = |ms: Option<u64>| ms.map(Duration::from_millis);
+        Self {
+            capacity: settings.capacity,
+            on_full: settings.on_full,
+            durability: settings.durability.map(Durability::from),
+            max_deliveries: settings.deliveries_max,
+            lease_ttl: span(settings.lease_ttl_ms),
+            message_ttl: span(settings.message_ttl_ms),
+            on_expire: settings.on_expire,
+            dedup_window: span(settings.dedup_window_ms),
+            exclusive: settings.is_exclusive,
+            push_rate: settings.push_rate,
+            pop_rate: settings.pop_rate,
+            aging: span(settings.aging_ms),
+        }
+    }
+}
+
+/// The longest time of anything about a message.
+pub(super) const SPAN_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// The shortest and the longest lease.
+pub(super) const LEASE_TTL: (Duration, Duration) =
+    (Duration::from_secs(1), Duration::from_secs(12 * 3_600));
+/// The most that may happen each second, or at once.
+const RATE_MAX: u32 = 1_000_000_000;
+
+impl QueueConfig {
+    /// The settings that keep this, if it is within the bounds.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidConfig`] with the field and its bound.
+    pub(super) fn checked(&self, before: &QueueSettings) -> Result<QueueSettings, QueueError> {
+        let refuse = |field, reason| Err(QueueError::InvalidConfig { field, reason });
+        if self.capacity == Some(0) {
+            return refuse("capacity", "must be at least 1");
+        }
+        if self.max_deliveries == Some(0) {
+            return refuse("max_deliveries", "must be at least 1");
+        }
+        let is_lease_ttl = |ttl: Duration| (LEASE_TTL.0..=LEASE_TTL.1).contains(&ttl);
+        if !self.lease_ttl.is_none_or(is_lease_ttl) {
+            return refuse("lease_ttl_ms", "must be from 1000 (1 s) to 43200000 (12 h)");
+        }
+        let is_span = |span: Duration| span.as_millis() > 0 && span <= SPAN_MAX;
+        let year = "must be from 1 to 31622400000 (366 days)";
+        for (field, span) in [("message_ttl_ms", self.message_ttl), ("aging_ms", self.aging)] {
+            if !span.is_none_or(is_span) {
+                return refuse(field, year);
+            }
+        }
+        if self.dedup_window.is_some_and(|window| window > SPAN_MAX) {
+            return refuse("dedup_window_ms", "must be from 0 to 31622400000 (366 days)");
+        }
+        let is_rate = |rate: Rate| {
+            (1..=RATE_MAX).contains(&rate.per_second) && (1..=RATE_MAX).contains(&rate.burst)
+        };
+        for (field, rate) in [("push_rate", self.push_rate), ("pop_rate", self.pop_rate)] {
+            if !rate.is_none_or(is_rate) {
+                return refuse(field, "per_second and burst must be from 1 to 1000000000");
+            }
+        }
+        let ms = |span: Option<Duration>| span.map(|span| span.as_millis() as u64);
+        Ok(QueueSettings {
+            capacity: self.capacity,
+            on_full: self.on_full,
+            durability: self.durability.map(Into::into),
+            deliveries_max: self.max_deliveries,
+            lease_ttl_ms: ms(self.lease_ttl),
+            message_ttl_ms: ms(self.message_ttl),
+            on_expire: self.on_expire,
+            dedup_window_ms: ms(self.dedup_window),
+            is_exclusive: self.exclusive,
+            push_rate: self.push_rate,
+            pop_rate: self.pop_rate,
+            aging_ms: ms(self.aging),
+            is_push_paused: before.is_push_paused,
+            is_pop_paused: before.is_pop_paused,
+        })
+    }
+
+    /// Whether messages may die of what this says.
+    pub(super) fn has_dead_letters(&self) -> bool {
+        self.max_deliveries.is_some() || self.on_expire == OnExpire::DeadLetter
     }
 }
 

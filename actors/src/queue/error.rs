@@ -1,10 +1,10 @@
 //! Why a queue refuses.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lanekeeper_storage::{LoadError, key::Priority};
 
-use super::{InvalidItem, InvalidMessageId};
+use super::{InvalidItem, InvalidMessageId, LeaseError};
 use crate::{AskError, InvalidId};
 
 /// Why a verb of a queue failed. A refusal changes nothing.
@@ -73,10 +73,73 @@ pub enum QueueError {
         /// The bound.
         bytes_max: usize,
     },
+    /// A lease's time is out of bounds.
+    #[error("ttl must be from 1000 ms (1 s) to 43200000 ms (12 h), not {} ms", .0.as_millis())]
+    InvalidLeaseTtl(Duration),
+    /// A message's time to live is out of bounds.
+    #[error(
+        "ttl must be from 1 to 31622400000 ms (366 days) and longer than the delay, not {} ms",
+        .0.as_millis()
+    )]
+    InvalidMessageTtl(Duration),
+    /// A delay is out of bounds.
+    #[error("delay must be from 0 to 31622400000 ms (366 days), not {} ms", .0.as_millis())]
+    InvalidDelay(Duration),
+    /// A deduplication key is out of bounds.
+    #[error("key must have 1 to 256 bytes, not {bytes}")]
+    InvalidKey {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A reason is too long.
+    #[error("reason must have at most 1024 bytes, not {bytes}")]
+    InvalidReason {
+        /// Its size.
+        bytes: usize,
+    },
+    /// The id of a worker breaks a rule of ids.
+    #[error("worker: {0}")]
+    InvalidWorker(InvalidId),
+    /// Too few or too many leases to be settled together.
+    #[error("leases must hold 1 to {count_max} tokens, not {count}")]
+    InvalidLeases {
+        /// How many there were.
+        count: usize,
+        /// How many there may be.
+        count_max: usize,
+    },
+    /// There is no such lease, or it was settled.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The message is leased.
+    #[error("the message is leased: who holds the lease settles it")]
+    Leased,
+    /// An exclusive queue has messages under work.
+    #[error("the queue is exclusive and has messages under work")]
+    Locked {
+        /// When that ends, at most.
+        until: SystemTime,
+    },
+    /// Too much in too little time.
+    #[error("{verb} is limited: try again in {} ms", .retry_after.as_millis())]
+    RateLimited {
+        /// `push`, `pop` or `lease`.
+        verb: &'static str,
+        /// After how long there is room.
+        retry_after: Duration,
+    },
+    /// The id leaves no room for that of the dead-letter queue.
+    #[error("queue id: its dead letters would go to {id:?}, of over {length_max} characters")]
+    NoDeadLetterId {
+        /// The id of the dead-letter queue.
+        id: String,
+        /// Characters an id may have.
+        length_max: usize,
+    },
     /// The verb is paused.
     #[error("{verb} is paused")]
     Paused {
-        /// `push` or `pop`.
+        /// `push`, `pop` or `lease`.
         verb: &'static str,
     },
     /// The queue is at its capacity and nothing in it gives way.

@@ -1,18 +1,28 @@
 //! The address of a queue.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use lanekeeper_storage::{Durability, key::Priority};
+use lanekeeper_storage::{
+    Durability,
+    key::{MessageState as State, Priority},
+};
 
 use super::{
-    IntoItem, Message, MessageId, MessageState, NewMessage, Paused, Peek, Pop, Push, QueueConfig,
-    QueueError, QueueLimits, QueueStats,
+    IntoItem, Message, MessageId, MessageState, NewMessage, Paused, Peek, Pop, Push, Pushed,
+    QueueConfig, QueueError, QueueLimits, QueueStats,
     actor::QueueActor,
+    bury::SUFFIX,
+    config::SPAN_MAX,
     handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
     push::Incoming,
     survey::{Find, ReadConfig, ReadStats},
 };
-use crate::{ActorRef, Handler, InvalidId, Node, Request, check_id, runtime::Runtime};
+use crate::{
+    ActorRef, Handler, ID_LENGTH_MAX, InvalidId, Node, Request, check_id, runtime::Runtime,
+};
+
+/// Bytes of a deduplication key at most.
+const KEY_BYTES_MAX: usize = 256;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -47,20 +57,23 @@ impl Queue {
     /// returns. If pops wait, it goes to the first of them at once.
     ///
     /// # Errors
-    /// [`QueueError::InvalidItem`], [`QueueError::InvalidPriority`], [`QueueError::TooLarge`],
-    /// [`QueueError::Paused`], [`QueueError::Full`].
+    /// [`QueueError::InvalidItem`], [`QueueError::InvalidPriority`], [`QueueError::InvalidDelay`],
+    /// [`QueueError::InvalidMessageTtl`], [`QueueError::InvalidKey`], [`QueueError::TooLarge`],
+    /// [`QueueError::Paused`], [`QueueError::Full`], [`QueueError::RateLimited`].
     pub fn push(&self, item: impl IntoItem) -> Push {
         Push::new(self.clone(), item.into_item())
     }
 
-    /// Accepts all messages or none, in the order given; answers their ids in that order.
+    /// Accepts all messages or none, in the order given; answers in that order what became of
+    /// each. A message with a key that the queue remembers is a repetition of the one it was pushed
+    /// with: it is answered with that one's id and state, and changes nothing.
     ///
     /// A queue that evicts lets as many of its own messages give way as it has no room for, and
     /// only if each of those is less urgent than every message given; else it is full.
     ///
     /// # Errors
     /// [`QueueError::InvalidItems`], and as [`Queue::push`].
-    pub async fn push_all(&self, messages: Vec<NewMessage>) -> Result<Vec<MessageId>, QueueError> {
+    pub async fn push_all(&self, messages: Vec<NewMessage>) -> Result<Vec<Pushed>, QueueError> {
         let actor = self.actor()?;
         let (count, count_max) = (messages.len(), self.limits().items_max);
         if !(1..=count_max).contains(&count) {
@@ -74,7 +87,8 @@ impl Queue {
     /// gives none, unless [`Pop::wait`] says to wait.
     ///
     /// # Errors
-    /// [`QueueError::InvalidDepth`], [`QueueError::InvalidWait`], [`QueueError::Paused`].
+    /// [`QueueError::InvalidDepth`], [`QueueError::InvalidWait`], [`QueueError::Paused`],
+    /// [`QueueError::Locked`], [`QueueError::RateLimited`].
     pub fn pop(&self, depth: usize) -> Pop {
         Pop::new(self.clone(), depth)
     }
@@ -99,13 +113,15 @@ impl Queue {
     /// Takes a message out, whatever its place.
     ///
     /// # Errors
-    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way.
+    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way; [`QueueError::Leased`]
+    /// while it is leased.
     pub async fn cancel(&self, id: MessageId) -> Result<(), QueueError> {
         self.ask(Cancel(id)).await?
     }
 
-    /// Takes out every message (of one priority) that is there when it begins; answers how many.
-    /// What is pushed meanwhile stays.
+    /// Takes out every ready or scheduled message (of one priority) that is there when it begins;
+    /// answers how many. What is pushed meanwhile stays, and so does what is leased: who holds the
+    /// lease settles it.
     ///
     /// It goes on in slices of at most 1,000 messages, each durable by itself, so that other
     /// requests are served in between. A message that somebody pops meanwhile is theirs and not
@@ -115,14 +131,15 @@ impl Queue {
     /// [`QueueError::InvalidPriority`].
     pub async fn purge(&self, priority: Option<u32>) -> Result<u64, QueueError> {
         let priority = priority.map(checked_priority).transpose()?;
-        let mut cursor = None;
+        let (mut state, mut cursor) = (State::Ready, None);
         let mut purged = 0;
         loop {
-            let (count, next) = self.ask(PurgeSlice { priority, cursor }).await??;
+            let (count, next) = self.ask(PurgeSlice { state, priority, cursor }).await??;
             purged += count;
-            match next {
-                Some(_) => cursor = next,
-                None => return Ok(purged),
+            match (next, state) {
+                (Some(_), _) => cursor = next,
+                (None, State::Ready) => (state, cursor) = (State::Scheduled, None),
+                (None, _) => return Ok(purged),
             }
         }
     }
@@ -159,9 +176,13 @@ impl Queue {
     /// there is room.
     ///
     /// # Errors
-    /// [`QueueError::InvalidConfig`]; [`QueueError::NotEmpty`] if the durability would enter or
-    /// leave [`Durability::Memory`] while there are messages.
+    /// [`QueueError::InvalidConfig`]; [`QueueError::NoDeadLetterId`] if messages could die and the
+    /// id is too long for a dead-letter queue; [`QueueError::NotEmpty`] if the durability would
+    /// enter or leave [`Durability::Memory`] while there are messages.
     pub async fn configure(&self, config: QueueConfig) -> Result<QueueConfig, QueueError> {
+        if config.has_dead_letters() {
+            self.dead_letter_id()?;
+        }
         self.ask(Configure { config, node: self.node_durability() }).await?
     }
 
@@ -188,7 +209,17 @@ impl Queue {
         self.0.actor.as_ref().map_err(|&error| error.into())
     }
 
-    pub(super) fn runtime(&self) -> &Runtime {
+    /// Another queue of the same node.
+    pub(super) fn sibling(&self, id: &str) -> Self {
+        Self::at(id, Arc::clone(self.runtime()), *self.limits())
+    }
+
+    fn at(id: &str, runtime: Arc<Runtime>, limits: QueueLimits) -> Self {
+        let actor = check_id(id).map(|()| runtime.actor(id));
+        Self(Arc::new(Address { id: id.into(), actor, runtime, limits }))
+    }
+
+    pub(super) fn runtime(&self) -> &Arc<Runtime> {
         &self.0.runtime
     }
 
@@ -198,13 +229,29 @@ impl Queue {
 
     /// A message on its way in, if it is within the bounds.
     pub(super) fn incoming(&self, message: NewMessage) -> Result<Incoming, QueueError> {
-        let NewMessage { item, priority } = message;
+        let NewMessage { item, priority, delay, ttl, key: dedup_key } = message;
         let priority = checked_priority(priority)?;
+        if delay > SPAN_MAX {
+            return Err(QueueError::InvalidDelay(delay));
+        }
+        let is_ttl = |ttl: Duration| ttl.as_millis() > 0 && ttl <= SPAN_MAX && ttl > delay;
+        if let Some(ttl) = ttl.filter(|&ttl| !is_ttl(ttl)) {
+            return Err(QueueError::InvalidMessageTtl(ttl));
+        }
+        let key_bytes = dedup_key.as_ref().map_or(1, String::len);
+        if !(1..=KEY_BYTES_MAX).contains(&key_bytes) {
+            return Err(QueueError::InvalidKey { bytes: key_bytes });
+        }
         let (bytes, bytes_max) = (item.size_bytes(), self.limits().item_bytes_max);
         if bytes > bytes_max {
             return Err(QueueError::TooLarge { bytes, bytes_max });
         }
-        Ok(Incoming { priority, payload: item.as_bytes().clone() })
+        Ok(Incoming {
+            delay_ms: delay.as_millis() as u64,
+            ttl_ms: ttl.map(|ttl| ttl.as_millis() as u64),
+            dedup_key,
+            ..Incoming::new(priority, item.as_bytes().clone())
+        })
     }
 
     /// A number of messages to take or to look at, if it is within the bounds.
@@ -214,7 +261,16 @@ impl Queue {
         if is_within { Ok(depth) } else { Err(QueueError::InvalidDepth { depth, depth_max }) }
     }
 
-    async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, QueueError>
+    /// The id of the queue that this one's dead letters go to.
+    pub(super) fn dead_letter_id(&self) -> Result<String, QueueError> {
+        let id = format!("{}{SUFFIX}", self.id());
+        match check_id(&id) {
+            Ok(()) => Ok(id),
+            Err(_) => Err(QueueError::NoDeadLetterId { id, length_max: ID_LENGTH_MAX }),
+        }
+    }
+
+    pub(super) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, QueueError>
     where
         QueueActor: Handler<R>,
     {
@@ -239,8 +295,6 @@ impl fmt::Debug for Queue {
 impl Node {
     /// The address of a queue. A text that is no id is reported by each of the queue's verbs.
     pub fn queue(&self, id: &str) -> Queue {
-        let runtime = Arc::clone(self.runtime());
-        let actor = check_id(id).map(|()| runtime.actor(id));
-        Queue(Arc::new(Address { id: id.into(), actor, runtime, limits: self.queue_limits() }))
+        Queue::at(id, Arc::clone(self.runtime()), self.queue_limits())
     }
 }

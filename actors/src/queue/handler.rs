@@ -6,11 +6,13 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    Message, MessageId, Paused, QueueConfig, QueueError,
+    Message, MessageId, MessageState, Paused, Pushed, QueueConfig, QueueError,
     actor::{QueueActor, Taken, Waiting},
-    place::Place,
-    push::Incoming,
-    window::Held,
+    grant::Granted,
+    lease::LeaseTerms,
+    place::{Place, SliceCursor},
+    push::{Duplicate, Incoming},
+    serve::Asker,
 };
 use crate::{Handler, Request, Turn};
 
@@ -30,10 +32,17 @@ pub(super) struct PopSome {
     pub(super) may_wait: bool,
 }
 
-/// What a pop comes to.
-pub(super) enum Popped {
-    Now(Vec<Message>),
-    Later(Waiting),
+/// What taking comes to.
+pub(super) enum Given<T, W> {
+    Now(T),
+    Later(Waiting<W>),
+}
+
+/// Lease messages.
+pub(super) struct LeaseSome {
+    pub(super) terms: LeaseTerms,
+    /// Whether to wait in line if there are none.
+    pub(super) may_wait: bool,
 }
 
 /// Take one message out, whatever its place.
@@ -41,19 +50,12 @@ pub(super) struct Cancel(pub(super) MessageId);
 
 /// Take out a slice of what is to be purged.
 pub(super) struct PurgeSlice {
+    /// Those that are ready, or those that are scheduled.
+    pub(super) state: State,
     /// Only this priority.
     pub(super) priority: Option<Priority>,
     /// How far the purge is; `None` if it begins.
-    pub(super) cursor: Option<PurgeCursor>,
-}
-
-/// How far a purge is.
-#[derive(Clone, Copy)]
-pub(super) struct PurgeCursor {
-    /// What arrived from here on stays: it was pushed after the purge began.
-    end: Arrival,
-    /// The last place looked at.
-    after: Place,
+    pub(super) cursor: Option<SliceCursor>,
 }
 
 /// Change what the queue refuses, and how durable it is.
@@ -72,41 +74,62 @@ pub(super) struct Pause {
 }
 
 impl Request for PushOne {
-    type Reply = Result<MessageId, QueueError>;
+    type Reply = Result<Pushed, QueueError>;
 }
 
 impl Handler<PushOne> for QueueActor {
     async fn handle(
         &mut self,
-        PushOne(message): PushOne,
+        PushOne(mut message): PushOne,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<MessageId, QueueError> {
-        let priority = message.priority;
+    ) -> Result<Pushed, QueueError> {
+        self.recognise(std::slice::from_mut(&mut message), turn)?;
         let arrival = self.push(std::slice::from_ref(&message), turn).await?;
-        Ok(MessageId { arrival, priority })
+        Ok(match message.duplicate {
+            Some(Duplicate::Earlier(id, state)) => Pushed { id, duplicate: Some(state) },
+            _ => {
+                let id = MessageId { arrival, priority: message.priority };
+                Pushed { id, duplicate: None }
+            }
+        })
     }
 }
 
 impl Request for PushAll {
-    type Reply = Result<Vec<MessageId>, QueueError>;
+    type Reply = Result<Vec<Pushed>, QueueError>;
 }
 
 impl Handler<PushAll> for QueueActor {
     async fn handle(
         &mut self,
-        PushAll(messages): PushAll,
+        PushAll(mut messages): PushAll,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Vec<MessageId>, QueueError> {
+    ) -> Result<Vec<Pushed>, QueueError> {
+        self.recognise(&mut messages, turn)?;
         let first = self.push(&messages, turn).await?;
-        let arrivals = (first.0..).map(Arrival);
-        let id =
-            |(message, arrival): (Incoming, _)| MessageId { arrival, priority: message.priority };
-        Ok(messages.into_iter().zip(arrivals).map(id).collect())
+        let mut arrivals = (first.0..).map(Arrival);
+        let mut pushed: Vec<Pushed> = Vec::with_capacity(messages.len());
+        for message in messages {
+            pushed.push(match message.duplicate {
+                Some(Duplicate::Earlier(id, state)) => Pushed { id, duplicate: Some(state) },
+                Some(Duplicate::Same(index)) => {
+                    let Pushed { id, duplicate } = pushed[index];
+                    let ready = MessageState::waiting(message.delay_ms);
+                    Pushed { id, duplicate: Some(duplicate.unwrap_or(ready)) }
+                }
+                None => {
+                    let arrival = arrivals.next().expect("there is no end of numbers");
+                    let id = MessageId { arrival, priority: message.priority };
+                    Pushed { id, duplicate: None }
+                }
+            });
+        }
+        Ok(pushed)
     }
 }
 
 impl Request for PopSome {
-    type Reply = Result<Popped, QueueError>;
+    type Reply = Result<Given<Vec<Message>, Taken>, QueueError>;
 }
 
 impl Handler<PopSome> for QueueActor {
@@ -114,13 +137,34 @@ impl Handler<PopSome> for QueueActor {
         &mut self,
         PopSome { depth, may_wait }: PopSome,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Popped, QueueError> {
+    ) -> Result<Given<Vec<Message>, Taken>, QueueError> {
         let messages: Taken = self.pop(depth, turn).await;
-        let messages = messages?;
-        if messages.is_empty() && may_wait {
-            return self.wait(depth, turn).map(Popped::Later);
+        match messages {
+            Ok(messages) if messages.is_empty() && may_wait => {}
+            Err(QueueError::Locked { .. }) if may_wait => {}
+            messages => return messages.map(Given::Now),
         }
-        Ok(Popped::Now(messages))
+        self.wait(depth, turn, Asker::Pop).map(Given::Later)
+    }
+}
+
+impl Request for LeaseSome {
+    type Reply = Result<Given<Granted, Result<Granted, QueueError>>, QueueError>;
+}
+
+impl Handler<LeaseSome> for QueueActor {
+    async fn handle(
+        &mut self,
+        LeaseSome { terms, may_wait }: LeaseSome,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Given<Granted, Result<Granted, QueueError>>, QueueError> {
+        match self.lease(&terms, turn).await {
+            Ok(granted) if granted.is_empty() && may_wait => {}
+            Err(QueueError::Locked { .. }) if may_wait => {}
+            granted => return granted.map(Given::Now),
+        }
+        let depth = terms.depth;
+        self.wait(depth, turn, |promise| Asker::Lease(terms, promise)).map(Given::Later)
     }
 }
 
@@ -135,6 +179,9 @@ impl Handler<Cancel> for QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
         let message = self.find(id, turn)?;
+        if message.state.of_key() == State::Leased {
+            return Err(QueueError::Leased);
+        }
         let place = Place::from(id);
         self.decide(turn, |rules, batch| rules.cancel(place, &message, batch)).await?;
         turn.batch().frees_space();
@@ -143,46 +190,37 @@ impl Handler<Cancel> for QueueActor {
     }
 }
 
-impl QueueActor {
-    /// A message by its id.
-    pub(super) fn find(&self, id: MessageId, turn: &Turn<'_, Self>) -> Result<Held, QueueError> {
-        let queue = self.rules.queue.ok_or(QueueError::MessageNotFound)?;
-        let record = turn.store().get(&Place::from(id).key(queue))?;
-        Ok(Held::decode(&record.ok_or(QueueError::MessageNotFound)?)?)
-    }
-}
-
 impl Request for PurgeSlice {
     /// How many were taken out, and how far the purge is if it is not over.
-    type Reply = Result<(u64, Option<PurgeCursor>), QueueError>;
+    type Reply = Result<(u64, Option<SliceCursor>), QueueError>;
 }
 
 impl Handler<PurgeSlice> for QueueActor {
     async fn handle(
         &mut self,
-        PurgeSlice { priority, cursor }: PurgeSlice,
+        PurgeSlice { state, priority, cursor }: PurgeSlice,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<(u64, Option<PurgeCursor>), QueueError> {
-        let Some(queue) = self.rules.queue.filter(|_| self.rules.meta.ready_count > 0) else {
+    ) -> Result<(u64, Option<SliceCursor>), QueueError> {
+        let Some(queue) = self.rules.queue.filter(|_| self.rules.held_count() > 0) else {
             return Ok((0, None));
         };
         let mut range = match priority {
-            Some(priority) => key::messages_of(queue, State::Ready, priority),
-            None => key::messages(queue, State::Ready),
+            Some(priority) => key::messages_of(queue, state, priority),
+            None => key::messages(queue, state),
         };
         let end = cursor.map_or(self.rules.arrival_next(), |cursor| cursor.end);
         if let Some(cursor) = cursor {
-            range = range.after(&cursor.after.key(queue));
+            range = range.after(&cursor.after.key(queue, state));
         }
         let found = turn.store().scan(range, PURGE_LIMIT).await?;
-        let found = self.rules.messages(found)?;
+        let found = self.rules.records(found)?;
         let Some(&(last, _)) = found.last() else { return Ok((0, None)) };
         let count = self.decide(turn, |rules, batch| rules.purge(&found, end, batch)).await?;
         turn.batch().frees_space();
         self.settle(turn);
         // Behind a message that stays, all of its priority stay.
         let after = if last.arrival < end { last } else { Place::end_of(last.priority) };
-        Ok((count, Some(PurgeCursor { end, after })))
+        Ok((count, Some(SliceCursor { end, after })))
     }
 }
 

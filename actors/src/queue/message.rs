@@ -1,10 +1,18 @@
 //! Messages as their users see them.
 
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
-use lanekeeper_storage::key::{Arrival, Priority};
+use lanekeeper_storage::{
+    key::{Arrival, Priority},
+    record::{DeathRecord, State},
+};
 
 use super::{IntoItem, InvalidItem, Item};
+use crate::clock::from_unix_ms;
 
 /// The id of a message: opaque, unique in its queue, ordered by arrival. Its text is 24 characters
 /// of lower-case hexadecimal.
@@ -53,8 +61,49 @@ pub struct Message {
     pub item: Item,
     /// When the queue accepted it.
     pub pushed_at: SystemTime,
-    /// How often it was delivered before.
+    /// How often it was leased, the lease it comes with included.
     pub deliveries: u32,
+    /// When its time to live ends, if it does.
+    pub expires_at: Option<SystemTime>,
+    /// Why it was given back last, if that was said.
+    pub reason: Option<String>,
+    /// What it was before it died, for a dead letter.
+    pub dead_letter: Option<Box<DeadLetter>>,
+}
+
+/// What a dead letter was before it died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The queue it died in.
+    pub origin: String,
+    /// Its id there.
+    pub id: MessageId,
+    /// Why it died.
+    pub reason: String,
+    /// How often it had been leased.
+    pub deliveries: u32,
+    /// When it had been accepted there.
+    pub pushed_at: SystemTime,
+    /// When it died.
+    pub died_at: SystemTime,
+}
+
+impl DeadLetter {
+    pub(super) fn new(death: DeathRecord, priority: Priority) -> Self {
+        let DeathRecord { origin, arrival, reason, deliveries, pushed_at_ms, died_at_ms } = death;
+        let id = MessageId { arrival: Arrival(arrival), priority };
+        let (pushed_at, died_at) = (from_unix_ms(pushed_at_ms), from_unix_ms(died_at_ms));
+        Self { origin, id, reason, deliveries, pushed_at, died_at }
+    }
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The id of the message, or of the one it repeats.
+    pub id: MessageId,
+    /// The state of that one, if it repeats one: then nothing was pushed.
+    pub duplicate: Option<MessageState>,
 }
 
 /// What a message waits for.
@@ -62,6 +111,22 @@ pub struct Message {
 pub enum MessageState {
     /// To be taken.
     Ready,
+    /// For its time.
+    Scheduled,
+    /// For whoever holds its lease.
+    Leased,
+    /// For nothing: it is gone from its queue, by whatever way.
+    Done,
+}
+
+impl From<&State> for MessageState {
+    fn from(state: &State) -> Self {
+        match state {
+            State::Ready => Self::Ready,
+            State::Scheduled { .. } => Self::Scheduled,
+            State::Leased(_) => Self::Leased,
+        }
+    }
 }
 
 impl MessageState {
@@ -69,7 +134,15 @@ impl MessageState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "ready",
+            Self::Scheduled => "scheduled",
+            Self::Leased => "leased",
+            Self::Done => "done",
         }
+    }
+
+    /// The state of a message pushed just now, with this delay.
+    pub(super) fn waiting(delay_ms: u64) -> Self {
+        if delay_ms == 0 { Self::Ready } else { Self::Scheduled }
     }
 }
 
@@ -78,6 +151,9 @@ impl MessageState {
 pub struct NewMessage {
     pub(crate) item: Item,
     pub(crate) priority: u32,
+    pub(crate) delay: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) key: Option<String>,
 }
 
 impl NewMessage {
@@ -86,13 +162,41 @@ impl NewMessage {
     /// # Errors
     /// [`InvalidItem`] unless the payload is one JSON object.
     pub fn new(item: impl IntoItem) -> Result<Self, InvalidItem> {
-        Ok(Self { item: item.into_item()?, priority: Priority::default().get() })
+        Ok(Self::of(item.into_item()?))
+    }
+
+    pub(super) fn of(item: Item) -> Self {
+        let priority = Priority::default().get();
+        Self { item, priority, delay: Duration::ZERO, ttl: None, key: None }
     }
 
     /// Sets the priority: 0 (most urgent) to 2,147,483,647. The bound is checked by the push.
     #[must_use]
     pub fn priority(mut self, priority: u32) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// Lets it wait so long before it is ready, a year at most. Not at all by default.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Lets it live so long, from a millisecond to a year; then it goes the way the queue says. As
+    /// the queue says by default.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Gives it a key of 1 to 256 bytes: a message pushed with a key that the queue remembers is a
+    /// repetition, and changes nothing.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 }

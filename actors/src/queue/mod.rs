@@ -1,21 +1,34 @@
 //! The queue: a virtual actor that holds messages in priority order.
 
 mod actor;
+mod bucket;
+mod bury;
 mod config;
+mod due;
 mod error;
+mod grant;
 mod handle;
 mod handler;
+mod held;
 mod item;
 mod lanes;
+mod lease;
+mod life;
 mod line;
 mod list;
 mod message;
 #[cfg(test)]
 mod model;
+mod patience;
 mod place;
 mod push;
+mod recognise;
+mod redrive;
 mod rules;
+mod serve;
 mod settings;
+mod settle;
+mod settlement;
 mod stats;
 mod survey;
 mod tail;
@@ -23,13 +36,21 @@ mod take;
 #[cfg(test)]
 mod trial;
 mod verb;
+mod wake;
 mod window;
+mod work;
 
-pub use config::{OnFull, Paused, QueueConfig, QueueLimits};
+pub(crate) use actor::QueueActor;
+pub use config::{OnExpire, OnFull, Paused, QueueConfig, QueueLimits, Rate};
 pub use error::QueueError;
 pub use handle::Queue;
 pub use item::{IntoItem, InvalidItem, Item};
+pub use lease::{InvalidLeaseToken, LeaseError, LeaseToken};
 pub use list::{ListQueues, QueueList};
-pub use message::{InvalidMessageId, Message, MessageId, MessageState, NewMessage, Page};
-pub use stats::{PriorityStats, QueueStats};
+pub use message::{
+    DeadLetter, InvalidMessageId, Message, MessageId, MessageState, NewMessage, Page, Pushed,
+};
+pub use settlement::{Extended, Settled};
+pub use stats::{PriorityStats, QueueStats, QueueTotals};
 pub use verb::{Peek, Pop, Push};
+pub use work::{Lease, LeaseMessages, NackOptions, Redrive};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lanekeeper_storage::record::QueueMeta;
+use lanekeeper_storage::record::{QueueMeta, QueueTotals};
 
 use super::{
     Message, MessageId, OnFull, QueueConfig, QueueError,
@@ -160,13 +160,13 @@ impl Run {
     fn configure(&mut self) {
         let on_full = if self.random.bool() { OnFull::EvictLowest } else { OnFull::Reject };
         let capacity = self.random.bool().then(|| self.random.u64(1..30));
-        self.model.config = QueueConfig { capacity, on_full, durability: None };
+        self.model.config = QueueConfig { capacity, on_full, ..QueueConfig::default() };
         self.trial.configure(self.model.config).expect("a valid configuration");
     }
 
     fn reactivate(&mut self) {
         // What was refused and not written since is forgotten with the memory.
-        self.model.rejected = self.trial.stored_meta().rejected_total;
+        self.model.rejected = self.trial.stored_meta().totals.rejected;
         self.trial.reactivate();
     }
 
@@ -194,13 +194,19 @@ impl Run {
         let meta = &trial.rules.meta;
         let bytes: usize = model.messages.iter().map(|(_, text)| text.len()).sum();
         let totals =
-            [meta.pushed_total, meta.popped_total, meta.rejected_total, meta.evicted_total];
+            [meta.totals.pushed, meta.totals.popped, meta.totals.rejected, meta.totals.evicted];
         assert_eq!(totals, [model.pushed, model.popped, model.rejected, model.evicted]);
-        assert_eq!([meta.cancelled_total, meta.purged_total], [model.cancelled, model.purged]);
-        let holds = [meta.ready_count, meta.ready_bytes];
+        assert_eq!([meta.totals.cancelled, meta.totals.purged], [model.cancelled, model.purged]);
+        let holds = [meta.ready_count, meta.bytes];
         assert_eq!(holds, [model.messages.len() as u64, bytes as u64]);
         let written = trial.stored_meta();
-        assert_eq!(QueueMeta { rejected_total: written.rejected_total, ..*meta }, written);
+        assert_eq!(
+            QueueMeta {
+                totals: QueueTotals { rejected: written.totals.rejected, ..meta.totals },
+                ..*meta
+            },
+            written
+        );
         self.check_memory();
     }
 
@@ -212,7 +218,10 @@ impl Run {
         assert!(rules.tail.len() <= self.bounds.tail_count_max);
         assert!(rules.lanes.len() <= self.bounds.lane_count_max);
         let all = || self.model.messages.iter().map(|(place, _)| *place);
-        assert!(window.places().eq(all().take(window.len())), "the window is the head");
+        assert!(
+            window.messages().map(|(place, _)| place).eq(all().take(window.len())),
+            "the window is the head"
+        );
         let tail = rules.tail.back().map(|(place, _)| place);
         assert!(tail.eq(all().rev().take(rules.tail.len())), "the tail is the end");
     }

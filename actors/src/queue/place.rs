@@ -8,7 +8,7 @@ use lanekeeper_storage::{
 use super::MessageId;
 
 /// The place of a message in pop order: by priority, then by arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
     pub(super) priority: Priority,
     pub(super) arrival: Arrival,
@@ -20,15 +20,34 @@ impl Place {
         Self { priority, arrival: Arrival(u64::MAX) }
     }
 
-    /// The place of a ready message's key, or `None` if it is no such key.
+    /// The place of a message's key, or `None` if it is no such key.
     pub(super) fn of(key: &Key) -> Option<Self> {
         key::place_of(key).map(|(priority, arrival)| Self { priority, arrival })
     }
 
-    /// The key of the ready message at this place.
-    pub(super) fn key(self, queue: QueueNo) -> Key {
-        key::message(queue, MessageState::Ready, self.priority, self.arrival)
+    /// The key of the message at this place, in this state.
+    pub(super) fn key(self, queue: QueueNo, state: MessageState) -> Key {
+        key::message(queue, state, self.priority, self.arrival)
     }
+
+    /// The key of what is due for the message at this place.
+    pub(super) fn due_key(self, queue: QueueNo, due_ms: u64) -> Key {
+        key::due(queue, due_ms, self.arrival)
+    }
+
+    /// The key of the message at this place in the index of the worker that has it.
+    pub(super) fn worker_key(self, queue: QueueNo, worker: &str) -> Key {
+        key::worker_lease(worker, queue, self.priority, self.arrival)
+    }
+}
+
+/// How far somebody is who goes through a queue a slice a turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SliceCursor {
+    /// What arrived from here on stays: it came after that began.
+    pub(super) end: Arrival,
+    /// The last place looked at.
+    pub(super) after: Place,
 }
 
 impl From<MessageId> for Place {

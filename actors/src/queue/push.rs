@@ -1,28 +1,67 @@
 //! Accepting messages, and who gives way to them.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use lanekeeper_storage::{
     Batch,
-    key::{Arrival, Priority},
-    record::{MessageRecord, OnFull},
+    key::{self, Arrival, Priority},
+    record::{DedupRecord, Note, OnFull},
 };
 
 use super::{
-    QueueError,
+    MessageId, MessageState, QueueError,
+    held::{Extent, Held},
     place::Place,
     rules::{Rules, Stop},
-    window::Held,
 };
+
+/// How long a deduplication key is remembered if the queue does not say.
+pub(super) const DEDUP_WINDOW_MS: u64 = 300_000;
 
 /// A message on its way in, within the bounds.
 #[derive(Clone, Debug)]
 pub(super) struct Incoming {
     pub(super) priority: Priority,
     pub(super) payload: Bytes,
+    /// How long it waits before it is ready.
+    pub(super) delay_ms: u64,
+    /// How long it lives, if not as the queue says.
+    pub(super) ttl_ms: Option<u64>,
+    pub(super) dedup_key: Option<String>,
+    /// When its key was to be forgotten that is known and no longer good.
+    pub(super) stale_dedup_ms: Option<u64>,
+    /// What it is a repetition of, if it is one.
+    pub(super) duplicate: Option<Duplicate>,
+}
+
+/// What a message is a repetition of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duplicate {
+    /// A message pushed before, which is in this state now.
+    Earlier(MessageId, MessageState),
+    /// The message of the same push that has this index.
+    Same(usize),
+}
+
+impl Incoming {
+    /// A message with nothing special about it.
+    pub(super) fn new(priority: Priority, payload: Bytes) -> Self {
+        Self {
+            priority,
+            payload,
+            delay_ms: 0,
+            ttl_ms: None,
+            dedup_key: None,
+            stale_dedup_ms: None,
+            duplicate: None,
+        }
+    }
 }
 
 impl Rules {
-    /// Accepts all of `messages` or none, with consecutive arrival numbers; answers the first.
+    /// Accepts all of `messages` that are no repetitions, or none, with consecutive arrival
+    /// numbers; answers the first.
     ///
     /// A full queue refuses, or lets as many of its messages give way as it has no room for: the
     /// least urgent, the newest of them first, and only if each is less urgent than every newcomer.
@@ -32,67 +71,113 @@ impl Rules {
         now_ms: u64,
         batch: &mut Batch,
     ) -> Result<Arrival, Stop> {
+        let newcomers = || messages.iter().filter(|message| message.duplicate.is_none());
+        let count = newcomers().count();
         if self.settings.is_push_paused {
-            return Err(self.reject(messages.len(), QueueError::Paused { verb: "push" }));
+            return Err(self.reject(count, QueueError::Paused { verb: "push" }));
         }
-        let victims = self.victims(messages)?;
+        let least_urgent = newcomers().map(|newcomer| newcomer.priority).max();
+        let victims = self.victims(count, least_urgent)?;
         let priorities = victims.iter().map(|(place, _)| place.priority);
-        let priorities = priorities.chain(messages.iter().map(|message| message.priority));
-        self.know_lanes(self.lanes.unknown(priorities))?;
-        for &(place, payload_bytes) in &victims {
-            self.forget(place, payload_bytes, batch);
+        let priorities = priorities.chain(newcomers().map(|message| message.priority));
+        let unknown = self.lanes.unknown(priorities);
+        self.know_lanes(unknown)?;
+        self.take_push_tokens(count, now_ms)?;
+        for &(place, extent) in &victims {
+            self.leave_ready(place, extent, batch);
         }
-        self.meta.evicted_total += victims.len() as u64;
+        self.meta.totals.evicted += victims.len() as u64;
+        if count < messages.len() {
+            self.meta.totals.duplicates += (messages.len() - count) as u64;
+            self.has_unwritten_refusals = true;
+        }
         let first = self.arrival_next();
-        messages.iter().for_each(|message| self.accept(message, now_ms));
+        newcomers().for_each(|message| self.accept(message, now_ms, batch));
         Ok(first)
     }
 
-    fn accept(&mut self, message: &Incoming, now_ms: u64) {
+    fn accept(&mut self, message: &Incoming, now_ms: u64, batch: &mut Batch) {
         let place = Place { priority: message.priority, arrival: self.arrival_next() };
-        let payload_bytes = message.payload.len();
-        let payload = message.payload.clone();
-        let record = MessageRecord { pushed_at_ms: now_ms, deliveries: 0, payload }.encode();
-        // Shares the record's bytes, so that the request's own can go.
-        let payload = record.slice(record.len() - payload_bytes..);
-        self.window.offer(place, Held { pushed_at_ms: now_ms, deliveries: 0, payload });
-        self.tail.offer(place, payload_bytes);
-        self.lanes.add(place.priority);
-        self.fresh.push((place, record));
         self.meta.arrival_next += 1;
-        self.meta.pushed_total += 1;
-        self.meta.ready_count += 1;
-        self.meta.ready_bytes += payload_bytes as u64;
-        self.is_meta_changed = true;
+        self.meta.totals.pushed += 1;
+        let ttl_ms = message.ttl_ms.or(self.settings.message_ttl_ms);
+        let held = Held {
+            expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
+            note: message
+                .dedup_key
+                .clone()
+                .map(|dedup_key| Box::new(Note { dedup_key: Some(dedup_key), ..Note::default() })),
+            ..Held::new(now_ms, message.payload.clone())
+        };
+        if let Some(dedup_key) = &message.dedup_key {
+            if let Some(stale_ms) = message.stale_dedup_ms {
+                batch.delete(key::dedup_due(self.number(), stale_ms, dedup_key));
+            }
+            self.remember(dedup_key, place, now_ms, batch);
+        }
+        match message.delay_ms {
+            0 => self.enter_ready(place, held, batch),
+            delay_ms => {
+                self.enter_scheduled(place, held, now_ms.saturating_add(delay_ms), batch);
+            }
+        }
     }
 
-    /// Who gives way to the newcomers, the last of the queue first.
-    fn victims(&mut self, newcomers: &[Incoming]) -> Result<Vec<(Place, usize)>, Stop> {
+    /// How long a deduplication key is remembered.
+    pub(super) fn dedup_window_ms(&self) -> u64 {
+        self.settings.dedup_window_ms.unwrap_or(DEDUP_WINDOW_MS)
+    }
+
+    fn remember(&mut self, dedup_key: &str, place: Place, now_ms: u64, batch: &mut Batch) {
+        let window_ms = self.dedup_window_ms();
+        if window_ms == 0 {
+            return;
+        }
+        let (queue, forget_at_ms) = (self.number(), now_ms.saturating_add(window_ms));
+        let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
+        batch.put(key::dedup(queue, dedup_key), record.encode());
+        batch.put(key::dedup_due(queue, forget_at_ms, dedup_key), Bytes::new());
+        self.wake_by(forget_at_ms);
+    }
+
+    /// Who gives way to so many newcomers, the last of the queue first.
+    fn victims(
+        &mut self,
+        count: usize,
+        least_urgent: Option<Priority>,
+    ) -> Result<Vec<(Place, Extent)>, Stop> {
         let Some(capacity) = self.settings.capacity else { return Ok(Vec::new()) };
-        let current = self.meta.ready_count;
+        let current = self.held_count();
         let room = capacity.saturating_sub(current);
-        let count = newcomers.len() as u64;
-        if count <= room {
+        if count as u64 <= room {
             return Ok(Vec::new());
         }
         let full = QueueError::Full { current, capacity };
-        let excess = count - room;
-        if self.settings.on_full == OnFull::Reject || excess > current {
-            return Err(self.reject(newcomers.len(), full));
+        let excess = count as u64 - room;
+        if self.settings.on_full == OnFull::Reject || excess > self.meta.ready_count {
+            return Err(self.reject(count, full));
         }
         let excess = excess as usize;
         self.know_tail(excess)?;
         let victims: Vec<_> = self.tail.back().take(excess).collect();
-        let least_urgent = newcomers.iter().map(|newcomer| newcomer.priority).max();
         let most_urgent = victims.last().map(|(place, _)| place.priority);
         if most_urgent <= least_urgent {
-            return Err(self.reject(newcomers.len(), full));
+            return Err(self.reject(count, full));
         }
         Ok(victims)
     }
 
+    fn take_push_tokens(&mut self, count: usize, now_ms: u64) -> Result<(), Stop> {
+        let Some(rate) = self.settings.push_rate else { return Ok(()) };
+        let taken = self.push_bucket.take(rate, count as u64, now_ms);
+        taken.map_err(|retry_after_ms| {
+            let retry_after = Duration::from_millis(retry_after_ms);
+            self.reject(count, QueueError::RateLimited { verb: "push", retry_after })
+        })
+    }
+
     fn reject(&mut self, count: usize, error: QueueError) -> Stop {
-        self.meta.rejected_total += count as u64;
+        self.meta.totals.rejected += count as u64;
         self.has_unwritten_refusals = true;
         error.into()
     }
@@ -145,10 +230,10 @@ mod tests {
         let mut trial = Trial::bounded(1, OnFull::Reject);
         trial.push(&[(1, "a")]).unwrap();
         assert!(trial.push(&[(1, "b"), (1, "c")]).is_err());
-        assert_eq!(trial.rules.meta.rejected_total, 2);
-        assert_eq!(trial.stored_meta().rejected_total, 0);
+        assert_eq!(trial.rules.meta.totals.rejected, 2);
+        assert_eq!(trial.stored_meta().totals.rejected, 0);
         trial.pop(1).unwrap();
-        assert_eq!(trial.stored_meta().rejected_total, 2);
+        assert_eq!(trial.stored_meta().totals.rejected, 2);
     }
 
     #[test]
@@ -159,7 +244,7 @@ mod tests {
         assert_eq!(trial.payloads(), ["x", "y", "old", "middle"]);
         trial.push(&[(0, "z")]).unwrap();
         assert_eq!(trial.payloads(), ["z", "x", "y", "old"]);
-        assert_eq!(trial.rules.meta.evicted_total, 2);
+        assert_eq!(trial.rules.meta.totals.evicted, 2);
     }
 
     #[test]
@@ -195,7 +280,7 @@ mod tests {
         for (on_full, outcome) in [(OnFull::Reject, false), (OnFull::EvictLowest, true)] {
             let mut trial = Trial::bounded(9, on_full);
             trial.push(&[(5, "a"), (5, "b"), (5, "c")]).unwrap();
-            let config = QueueConfig { capacity: Some(1), on_full, durability: None };
+            let config = QueueConfig { capacity: Some(1), on_full, ..QueueConfig::default() };
             trial.configure(config).unwrap();
             assert_eq!(trial.payloads(), ["a", "b", "c"]);
             assert_eq!(trial.push(&[(1, "x")]).is_ok(), outcome, "one for one");
@@ -221,7 +306,7 @@ mod tests {
         trial.pause(Paused { push: true, pop: false });
         let refused = trial.push(&[(1, "a"), (1, "b")]);
         assert!(matches!(refused, Err(QueueError::Paused { verb: "push" })), "{refused:?}");
-        assert_eq!(trial.rules.meta.rejected_total, 2);
+        assert_eq!(trial.rules.meta.totals.rejected, 2);
         trial.resume(Paused { push: true, pop: false });
         trial.push(&[(1, "a")]).unwrap();
     }

@@ -1,10 +1,20 @@
 //! The rules of a queue: what it knows, and how it changes. No clock, no I/O, no task.
 //!
-//! A message's life, as long as there is neither a schedule nor a lease:
+//! A message's life:
 //!
 //! ```text
-//!   push ──► ready ──► popped · cancelled · purged · evicted   (gone)
+//!          delay              due            lease
+//!   push ───────▶ scheduled ───────▶ ready ─────────▶ leased ───▶ done    (ack)
+//!     │               ▲              ▲  │             │ │  │
+//!     │               │ delayed nack │  │ nack, expiry│ │  │
+//!     │               └──────────────┼──┼─────────────┘ │  │
+//!     └──────────────────────────────┘◀─┼───────────────┘  └────▶ dead    (dead letter)
+//!              no delay                 │
+//!                                       └▶ done  (pop, cancel, purge, eviction, expiry)
 //! ```
+//!
+//! Dead is ready again in another queue: the dead-letter queue of this one. A message keeps its
+//! place, priority and arrival, through all of it.
 //!
 //! A verb either does all it should, or refuses, or says what it must see of the store first
 //! ([`Stop::Load`]); only in the first case has anything changed. [`Rules::settle`] ends a turn.
@@ -13,15 +23,18 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Key, KeyRange, LoadError, ScanLimit,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, OnFull, QueueEntry, QueueMeta, QueueSettings},
+    record::{LaneMeta, MessageRecord, OnFull, QueueEntry, QueueMeta, QueueSettings},
 };
 
 use super::{
     QueueError,
+    bucket::Bucket,
+    bury::Dead,
+    held::{Extent, Held},
     lanes::Lanes,
     place::Place,
     tail::Tail,
-    window::{Held, Window},
+    window::Window,
 };
 
 /// Room for accepted messages that is kept from turn to turn.
@@ -92,6 +105,12 @@ pub(super) struct Rules {
     pub(super) is_settings_changed: bool,
     /// Whether `meta` counts refusals that no change has written yet.
     pub(super) has_unwritten_refusals: bool,
+    /// Messages that died in this turn and are to be sent to the dead-letter queue.
+    pub(super) dead: Vec<Dead>,
+    /// The earliest thing due that this turn added.
+    pub(super) wake_wanted_ms: Option<u64>,
+    pub(super) push_bucket: Bucket,
+    pub(super) pop_bucket: Bucket,
     bounds: MemoryBounds,
 }
 
@@ -109,6 +128,10 @@ impl Rules {
             is_meta_changed: false,
             is_settings_changed: false,
             has_unwritten_refusals: false,
+            dead: Vec::new(),
+            wake_wanted_ms: None,
+            push_bucket: Bucket::default(),
+            pop_bucket: Bucket::default(),
             bounds,
         };
         rules.settle_memory();
@@ -168,7 +191,7 @@ impl Rules {
             Need::Head(..) => self.window.extend(self.messages(found)?),
             Need::Tail(..) => {
                 let messages = self.messages(found)?.into_iter();
-                self.tail.extend(messages.map(|(place, held)| (place, held.payload.len())));
+                self.tail.extend(messages.map(|(place, held)| (place, held.extent())));
             }
         }
         Ok(())
@@ -179,7 +202,7 @@ impl Rules {
         if self.is_meta_changed {
             let queue = self.number();
             for (place, record) in self.fresh.drain(..) {
-                batch.put(place.key(queue), record);
+                batch.put(place.key(queue, MessageState::Ready), record);
             }
             self.fresh.shrink_to(FRESH_KEPT_MAX);
             self.lanes.settle(queue, batch);
@@ -200,7 +223,7 @@ impl Rules {
 
     /// Bytes of memory held.
     pub(super) fn memory_bytes(&self) -> usize {
-        let tail = self.tail.len() * size_of::<(Place, usize)>();
+        let tail = self.tail.len() * size_of::<(Place, Extent)>();
         let lanes = self.lanes.len() * size_of::<(Priority, u64, u64)>();
         size_of::<Self>() + self.window.bytes() + tail + lanes
     }
@@ -230,7 +253,7 @@ impl Rules {
         let queue = self.number();
         let range = key::messages(queue, MessageState::Ready);
         let range = match self.window.end() {
-            Some(end) => range.after(&end.key(queue)),
+            Some(end) => range.after(&end.key(queue, MessageState::Ready)),
             None => range,
         };
         Err(Stop::Load(Need::Head(range, self.window_limit())))
@@ -244,24 +267,16 @@ impl Rules {
         let queue = self.number();
         let mut range = key::messages(queue, MessageState::Ready);
         if let Some(start) = self.tail.start() {
-            range.end = start.key(queue);
+            range.end = start.key(queue, MessageState::Ready);
         }
         let limit = ScanLimit { count_max: self.bounds.tail_count_max, ..self.window_limit() };
         Err(Stop::Load(Need::Tail(range, limit)))
     }
 
-    /// Takes a ready message out of the counts and out of the store.
-    pub(super) fn forget(&mut self, place: Place, payload_bytes: usize, batch: &mut Batch) {
-        match self.fresh.iter().position(|(fresh, _)| *fresh == place) {
-            Some(index) => drop(self.fresh.swap_remove(index)),
-            None => batch.delete(place.key(self.number())),
-        }
-        self.window.remove(place);
-        self.tail.remove(place);
-        self.lanes.remove(place.priority);
-        self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
-        self.meta.ready_bytes = self.meta.ready_bytes.saturating_sub(payload_bytes as u64);
-        self.is_meta_changed = true;
+    /// Messages held, in whatever state.
+    pub(super) fn held_count(&self) -> u64 {
+        let QueueMeta { ready_count, scheduled_count, leased_count, .. } = self.meta;
+        ready_count + scheduled_count + leased_count
     }
 
     /// Reads messages found in the store.
@@ -269,11 +284,20 @@ impl Rules {
         &self,
         found: Vec<(Key, Bytes)>,
     ) -> Result<Vec<(Place, Held)>, LoadError> {
-        let message = |(key, record): (Key, Bytes)| {
+        let held = |(place, record)| (place, Held::of(record));
+        Ok(self.records(found)?.into_iter().map(held).collect())
+    }
+
+    /// As [`Rules::messages`], with their states.
+    pub(super) fn records(
+        &self,
+        found: Vec<(Key, Bytes)>,
+    ) -> Result<Vec<(Place, MessageRecord)>, LoadError> {
+        let record = |(key, record): (Key, Bytes)| {
             let place = Place::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
-            Ok((place, Held::decode(&record)?))
+            Ok((place, MessageRecord::decode(&record)?))
         };
-        found.into_iter().map(message).collect()
+        found.into_iter().map(record).collect()
     }
 
     fn damaged(&self, reason: &str) -> LoadError {
@@ -296,6 +320,19 @@ impl Rules {
         if self.is_evicting() {
             self.tail.settle(self.meta.ready_count);
         }
+    }
+
+    /// When the queue has to be woken, if that is earlier than it was to be up to now; with when
+    /// that was.
+    pub(super) fn take_wake(&mut self) -> Option<(Option<u64>, u64)> {
+        let wanted_ms = self.wake_wanted_ms.take()?;
+        let before_ms = self.meta.wake_at_ms;
+        if before_ms.is_some_and(|before_ms| before_ms <= wanted_ms) {
+            return None;
+        }
+        self.meta.wake_at_ms = Some(wanted_ms);
+        self.is_meta_changed = true;
+        Some((before_ms, wanted_ms))
     }
 
     /// The arrival number the next message gets.

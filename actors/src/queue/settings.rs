@@ -18,22 +18,17 @@ impl Rules {
         config: QueueConfig,
         node: Durability,
     ) -> Result<bool, QueueError> {
-        let QueueConfig { capacity, on_full, durability } = config;
-        if capacity == Some(0) {
-            let reason = "must be at least 1";
-            return Err(QueueError::InvalidConfig { field: "capacity", reason });
-        }
+        let settings = config.checked(&self.settings)?;
         let is_in_memory = self.durability(node) == Durability::Memory;
-        let will_be_in_memory = durability.unwrap_or(node) == Durability::Memory;
-        if is_in_memory != will_be_in_memory && self.meta.ready_count > 0 {
-            return Err(QueueError::NotEmpty(self.meta.ready_count));
+        let will_be_in_memory = config.durability.unwrap_or(node) == Durability::Memory;
+        if is_in_memory != will_be_in_memory && self.held_count() > 0 {
+            return Err(QueueError::NotEmpty(self.held_count()));
         }
-        let durability = durability.map(Into::into);
-        if durability != self.settings.durability {
+        if settings.durability != self.settings.durability {
             // The level left behind must not be the one that knows the counts best.
             self.is_meta_changed = true;
         }
-        Ok(self.change(QueueSettings { capacity, on_full, durability, ..self.settings }))
+        Ok(self.change(settings))
     }
 
     /// Pauses the verbs that are `true`; answers whether that changed anything.

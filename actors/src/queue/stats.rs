@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lanekeeper_storage::Durability;
+pub use lanekeeper_storage::record::QueueTotals;
 
 use super::Paused;
 
@@ -11,24 +12,22 @@ use super::Paused;
 pub struct QueueStats {
     /// Messages ready to be taken.
     pub ready: u64,
-    /// The same, by priority, most urgent first; at most the first 1,000 priorities.
+    /// Messages that wait for their time.
+    pub scheduled: u64,
+    /// Messages that are leased.
+    pub leased: u64,
+    /// Messages in the dead-letter queue of this one.
+    pub dead: u64,
+    /// The ready ones by priority, most urgent first; at most the first 1,000 priorities.
     pub by_priority: Vec<PriorityStats>,
-    /// Bytes of their payloads.
+    /// Bytes of all payloads, of ready, scheduled and leased messages.
     pub bytes: u64,
     /// How long the oldest ready message has waited.
     pub oldest_ready_age: Option<Duration>,
-    /// Messages accepted since creation.
-    pub pushed: u64,
-    /// Messages popped since creation.
-    pub popped: u64,
-    /// Messages refused since creation: because the queue was full or paused.
-    pub rejected: u64,
-    /// Messages that gave way to more urgent ones since creation.
-    pub evicted: u64,
-    /// Messages cancelled by id since creation.
-    pub cancelled: u64,
-    /// Messages purged since creation.
-    pub purged: u64,
+    /// How long ago the oldest lease began, of the first 1,000 leased messages in pop order.
+    pub oldest_leased_age: Option<Duration>,
+    /// What happened since creation.
+    pub totals: QueueTotals,
     /// Which verbs are paused.
     pub paused: Paused,
     /// When a push is acknowledged.

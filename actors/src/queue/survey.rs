@@ -1,21 +1,23 @@
 //! Looking at a queue without changing it.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lanekeeper_storage::{
     Durability, Engine, LoadError, ScanLimit,
     key::{self, MessageState as State, Priority, QueueNo},
-    record::LaneMeta,
+    record::{self, LaneMeta, MessageRecord, QueueEntry, QueueMeta},
 };
 
 use super::{
     Message, MessageId, MessageState, Page, Paused, PriorityStats, QueueConfig, QueueError,
-    QueueStats, actor::QueueActor, place::Place, window::Held,
+    QueueStats, actor::QueueActor, bury::SUFFIX, held::Held, place::Place,
 };
 use crate::{Handler, Request, Turn, clock::from_unix_ms};
 
 /// Priorities that statistics name.
 const PRIORITIES_MAX: usize = 1_000;
+/// Leases among which the oldest is looked for.
+const LEASES_MAX: usize = 1_000;
 
 /// A page of the queue in pop order.
 pub(super) struct PeekPage {
@@ -54,7 +56,7 @@ impl Handler<PeekPage> for QueueActor {
             None => key::messages(queue, State::Ready),
         };
         if let Some(after) = after {
-            range = range.after(&Place::from(after).key(queue));
+            range = range.after(&Place::from(after).key(queue, State::Ready));
         }
         let found = turn.store().scan(range, ScanLimit::count(depth)).await?;
         let found = self.rules.messages(found)?.into_iter();
@@ -75,8 +77,9 @@ impl Handler<Find> for QueueActor {
         Find(id): Find,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(Message, MessageState), QueueError> {
-        let held = self.find(id, turn)?;
-        Ok((held.into_message(id.into()), MessageState::Ready))
+        let found = self.find(id, turn)?;
+        let state = MessageState::from(&found.state);
+        Ok((Held::of(found).into_message(id.into()), state))
     }
 }
 
@@ -101,25 +104,26 @@ impl Handler<ReadStats> for QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<QueueStats, QueueError> {
         let now = turn.now();
-        let queue = self.rules.queue.filter(|_| self.rules.meta.ready_count > 0);
-        let (by_priority, oldest) = match queue {
-            Some(queue) => turn.store().read(move |engine| survey(engine, queue)).await?,
-            None => (Vec::new(), None),
-        };
-        let age = |oldest| now.duration_since(oldest).unwrap_or_default();
+        let (queue, id) = (self.rules.queue, turn.id());
+        let found = turn.store().read(move |engine| {
+            let dead_count = count_dead(engine, &id.key)?;
+            let found = queue.map(|queue| survey(engine, queue)).transpose()?;
+            Ok(Survey { dead_count, ..found.unwrap_or_default() })
+        });
+        let found = found.await?;
+        let age = |oldest_ms| now.duration_since(from_unix_ms(oldest_ms)).unwrap_or_default();
         let meta = &self.rules.meta;
         let durability = self.rules.durability(node);
         Ok(QueueStats {
             ready: meta.ready_count,
-            by_priority,
-            bytes: meta.ready_bytes,
-            oldest_ready_age: oldest.map(age),
-            pushed: meta.pushed_total,
-            popped: meta.popped_total,
-            rejected: meta.rejected_total,
-            evicted: meta.evicted_total,
-            cancelled: meta.cancelled_total,
-            purged: meta.purged_total,
+            scheduled: meta.scheduled_count,
+            leased: meta.leased_count,
+            dead: found.dead_count,
+            by_priority: found.by_priority,
+            bytes: meta.bytes,
+            oldest_ready_age: found.oldest_ready_ms.map(age),
+            oldest_leased_age: found.oldest_leased_ms.map(age),
+            totals: meta.totals,
             paused: Paused::from(self.rules.settings),
             durability,
             loss_window: match durability {
@@ -131,24 +135,47 @@ impl Handler<ReadStats> for QueueActor {
     }
 }
 
-/// The first priorities in use, and when the oldest of their messages was pushed. Inside a priority
-/// the first message is the oldest, so that one read of each is enough.
-fn survey(
-    engine: &dyn Engine,
-    queue: QueueNo,
-) -> Result<(Vec<PriorityStats>, Option<SystemTime>), LoadError> {
-    let mut by_priority = Vec::new();
-    let mut oldest_ms = None;
+/// What is read of the store for the statistics.
+#[derive(Debug, Default)]
+struct Survey {
+    by_priority: Vec<PriorityStats>,
+    oldest_ready_ms: Option<u64>,
+    oldest_leased_ms: Option<u64>,
+    dead_count: u64,
+}
+
+/// The first priorities in use, when the oldest of their messages was pushed, and when the oldest
+/// of the first leases began. Inside a priority the first message is the oldest, so that one read
+/// of each is enough.
+fn survey(engine: &dyn Engine, queue: QueueNo) -> Result<Survey, LoadError> {
+    let mut found = Survey::default();
+    let oldest = |oldest_ms: &mut Option<u64>, ms: u64| {
+        *oldest_ms = Some(oldest_ms.map_or(ms, |oldest_ms| oldest_ms.min(ms)));
+    };
     for (key, lane) in engine.scan(&key::lanes(queue), ScanLimit::count(PRIORITIES_MAX))? {
         let ready = LaneMeta::decode(&lane)?.ready_count;
         let Some(priority) = key::priority_of_lane(&key) else { continue };
-        by_priority.push(PriorityStats { priority: priority.get(), ready });
+        found.by_priority.push(PriorityStats { priority: priority.get(), ready });
         let first = key::messages_of(queue, State::Ready, priority);
         for (_, record) in engine.scan(&first, ScanLimit::count(1))? {
-            let pushed_at_ms = Held::decode(&record)?.pushed_at_ms;
-            oldest_ms =
-                Some(oldest_ms.map_or(pushed_at_ms, |oldest: u64| oldest.min(pushed_at_ms)));
+            oldest(&mut found.oldest_ready_ms, MessageRecord::decode(&record)?.pushed_at_ms);
         }
     }
-    Ok((by_priority, oldest_ms.map(from_unix_ms)))
+    let leased = key::messages(queue, State::Leased);
+    for (_, record) in engine.scan(&leased, ScanLimit::count(LEASES_MAX))? {
+        if let record::State::Leased(lease) = MessageRecord::decode(&record)?.state {
+            oldest(&mut found.oldest_leased_ms, lease.leased_at_ms);
+        }
+    }
+    Ok(found)
+}
+
+/// Messages in the dead-letter queue of a queue.
+fn count_dead(engine: &dyn Engine, id: &str) -> Result<u64, LoadError> {
+    let Some(entry) = engine.get(&key::queue_entry(&format!("{id}{SUFFIX}")))? else {
+        return Ok(0);
+    };
+    let meta = engine.get(&key::queue_meta(QueueEntry::decode(&entry)?.queue()))?;
+    let meta = meta.map(|meta| QueueMeta::decode(&meta)).transpose()?.unwrap_or_default();
+    Ok(meta.ready_count + meta.scheduled_count + meta.leased_count)
 }

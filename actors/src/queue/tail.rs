@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::place::Place;
+use super::{held::Extent, place::Place};
 
 /// How far a tail is exact: it knows every ready message from there to the end of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,11 +12,11 @@ enum Reach {
     Nothing,
 }
 
-/// The end of a queue that evicts: where its last messages stand and how large their payloads are,
-/// so that an eviction need not look at the disk. Bounded in count.
+/// The end of a queue that evicts: where its last messages stand and what it takes to take them
+/// out, so that an eviction need not look at the disk. Bounded in count.
 #[derive(Debug)]
 pub(super) struct Tail {
-    known: BTreeMap<Place, usize>,
+    known: BTreeMap<Place, Extent>,
     reach: Reach,
     count_max: usize,
 }
@@ -39,22 +39,22 @@ impl Tail {
         }
     }
 
-    /// The last messages with the bytes of their payloads, the very last first.
-    pub(super) fn back(&self) -> impl Iterator<Item = (Place, usize)> {
-        self.known.iter().rev().map(|(&place, &bytes)| (place, bytes))
+    /// The last messages, the very last first.
+    pub(super) fn back(&self) -> impl Iterator<Item = (Place, Extent)> {
+        self.known.iter().rev().map(|(&place, &extent)| (place, extent))
     }
 
     /// Sees a new message.
-    pub(super) fn offer(&mut self, place: Place, payload_bytes: usize) {
+    pub(super) fn offer(&mut self, place: Place, extent: Extent) {
         if Reach::From(place) >= self.reach {
-            self.known.insert(place, payload_bytes);
+            self.known.insert(place, extent);
         }
     }
 
     /// Adds the messages read before [`Tail::start`], the last first.
-    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, usize)>) {
-        for (place, payload_bytes) in messages {
-            self.known.insert(place, payload_bytes);
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, Extent)>) {
+        for (place, extent) in messages {
+            self.known.insert(place, extent);
             self.reach = Reach::From(place);
         }
     }
@@ -95,6 +95,8 @@ mod tests {
         Place { priority: Priority::default(), arrival: Arrival(arrival) }
     }
 
+    const EXTENT: Extent = Extent { payload_bytes: 1, due_ms: None };
+
     fn arrivals(tail: &Tail) -> Vec<u64> {
         tail.back().map(|(place, _)| place.arrival.0).collect()
     }
@@ -103,7 +105,7 @@ mod tests {
     fn a_tail_at_its_bound_lets_the_most_urgent_give_way() {
         let mut tail = Tail::new(2);
         tail.settle(0);
-        (0..4).for_each(|arrival| tail.offer(place(arrival), 1));
+        (0..4).for_each(|arrival| tail.offer(place(arrival), EXTENT));
         tail.settle(4);
         assert_eq!((arrivals(&tail), tail.start()), (vec![3, 2], Some(place(2))));
     }
@@ -111,11 +113,11 @@ mod tests {
     #[test]
     fn a_tail_learns_of_messages_within_its_reach_alone() {
         let mut tail = Tail::new(2);
-        tail.offer(place(9), 1);
+        tail.offer(place(9), EXTENT);
         assert_eq!(arrivals(&tail), [0_u64; 0]);
-        tail.extend([(place(7), 1), (place(5), 1)]);
-        tail.offer(place(4), 1);
-        tail.offer(place(6), 1);
+        tail.extend([(place(7), EXTENT), (place(5), EXTENT)]);
+        tail.offer(place(4), EXTENT);
+        tail.offer(place(6), EXTENT);
         assert_eq!(arrivals(&tail), [7, 6, 5]);
     }
 }

@@ -1,45 +1,167 @@
 //! Taking messages out: for good, by id, by the thousand.
 
-use lanekeeper_storage::{Batch, key::Arrival};
+use std::time::Duration;
+
+use lanekeeper_storage::{
+    Batch,
+    key::Arrival,
+    record::{MessageRecord, OnExpire},
+};
 
 use super::{
     Message, QueueError,
+    held::Held,
     place::Place,
     rules::{Rules, Stop},
-    window::Held,
 };
+use crate::clock::from_unix_ms;
+
+/// Why a message dies whose time to live has ended.
+const TTL_ENDED: &str = "its time to live ended";
+
+/// Whether somebody who waits can be given something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Giving {
+    Now,
+    /// So much later.
+    After(Duration),
+    /// Not before something happens.
+    Nothing,
+}
 
 impl Rules {
     /// Takes the first messages, `depth` at most, in the order of priority and arrival.
-    pub(super) fn pop(&mut self, depth: usize, batch: &mut Batch) -> Result<Vec<Message>, Stop> {
-        if self.settings.is_pop_paused {
-            return Err(QueueError::Paused { verb: "pop" }.into());
-        }
-        let ready_count = usize::try_from(self.meta.ready_count).unwrap_or(usize::MAX);
-        let count = depth.min(ready_count);
-        self.know_head(count)?;
-        let priorities = self.window.places().take(count).map(|place| place.priority);
-        self.know_lanes(self.lanes.unknown(priorities))?;
-        let mut messages = Vec::with_capacity(count);
-        while messages.len() < count {
-            let (place, held) = self.window.take_first().expect("know_head saw to it");
-            self.forget(place, held.payload.len(), batch);
-            messages.push(held.into_message(place));
-        }
-        self.meta.popped_total += count as u64;
-        Ok(messages)
+    pub(super) fn pop(
+        &mut self,
+        depth: usize,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Vec<Message>, Stop> {
+        let taken = self.take_first(depth, "pop", now_ms, batch)?;
+        self.meta.totals.popped += taken.len() as u64;
+        Ok(taken.into_iter().map(|(place, held)| held.into_message(place)).collect())
     }
 
-    /// Takes one message out by its place; `message` is what the store has there.
+    /// Takes the first messages out of their state, `depth` at most; those whose time to live has
+    /// ended go their own way.
+    pub(super) fn take_first(
+        &mut self,
+        depth: usize,
+        verb: &'static str,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Vec<(Place, Held)>, Stop> {
+        if self.settings.is_pop_paused {
+            return Err(QueueError::Paused { verb }.into());
+        }
+        self.check_unlocked(now_ms)?;
+        let wanted = self.allowed_by_rate(depth, verb, now_ms)?;
+        let count = self.know_alive(wanted, now_ms)?;
+        let priorities = self.window.messages().take(count).map(|(place, _)| place.priority);
+        let unknown = self.lanes.unknown(priorities);
+        self.know_lanes(unknown)?;
+        let mut taken = Vec::with_capacity(count.min(wanted));
+        for _ in 0..count {
+            let (place, held) = self.window.take_first().expect("know_alive saw to it");
+            self.leave_ready(place, held.extent(), batch);
+            if held.is_expired(now_ms) {
+                self.expire(place, held);
+            } else {
+                taken.push((place, held));
+            }
+        }
+        if let Some(rate) = self.settings.pop_rate {
+            // There are that many: they were counted above.
+            let _ = self.pop_bucket.take(rate, taken.len() as u64, now_ms);
+        }
+        Ok(taken)
+    }
+
+    /// Whether somebody who waits can be given something now.
+    pub(super) fn may_give(&self, now_ms: u64) -> Result<Giving, Stop> {
+        if self.settings.is_pop_paused || self.meta.ready_count == 0 {
+            return Ok(Giving::Nothing);
+        }
+        match self.check_unlocked(now_ms).and_then(|()| self.allowed_by_rate(1, "pop", now_ms)) {
+            Ok(_) => {}
+            Err(Stop::Refuse(QueueError::RateLimited { retry_after, .. })) => {
+                return Ok(Giving::After(retry_after));
+            }
+            Err(Stop::Refuse(_)) => return Ok(Giving::Nothing),
+            Err(stop) => return Err(stop),
+        }
+        let count = self.know_alive(1, now_ms)?;
+        let mut head = self.window.messages().take(count);
+        let is_alive = head.any(|(_, held)| !held.is_expired(now_ms));
+        Ok(if is_alive { Giving::Now } else { Giving::Nothing })
+    }
+
+    /// A message whose time to live ended, and which was taken out of its state.
+    pub(super) fn expire(&mut self, place: Place, held: Held) {
+        self.meta.totals.expired += 1;
+        match self.settings.on_expire {
+            OnExpire::Drop => self.meta.totals.dropped += 1,
+            OnExpire::DeadLetter => self.bury(place, held, TTL_ENDED.to_owned()),
+        }
+    }
+
+    /// How many messages of the head to look at for `wanted` that are alive.
+    fn know_alive(&self, wanted: usize, now_ms: u64) -> Result<usize, Stop> {
+        let ready_count = usize::try_from(self.meta.ready_count).unwrap_or(usize::MAX);
+        let mut count = wanted.min(ready_count);
+        loop {
+            self.know_head(count)?;
+            let head = self.window.messages().take(count);
+            let expired = head.filter(|(_, held)| held.is_expired(now_ms)).count();
+            let needed = (wanted + expired).min(ready_count);
+            if needed == count {
+                return Ok(count);
+            }
+            count = needed;
+        }
+    }
+
+    fn allowed_by_rate(
+        &self,
+        depth: usize,
+        verb: &'static str,
+        now_ms: u64,
+    ) -> Result<usize, Stop> {
+        let Some(rate) = self.settings.pop_rate else { return Ok(depth) };
+        let allowed = self.pop_bucket.available(rate, now_ms);
+        if allowed == 0 && self.meta.ready_count > 0 {
+            let mut asked = self.pop_bucket;
+            let retry_after_ms = asked.take(rate, 1, now_ms).err().unwrap_or(1);
+            let retry_after = Duration::from_millis(retry_after_ms);
+            return Err(QueueError::RateLimited { verb, retry_after }.into());
+        }
+        Ok(depth.min(usize::try_from(allowed).unwrap_or(usize::MAX)))
+    }
+
+    /// Refuses while an exclusive queue has messages under work, or holds back for one of them.
+    fn check_unlocked(&self, now_ms: u64) -> Result<(), Stop> {
+        let until_ms = match self.meta.leased_count {
+            0 => self.meta.held_back_until_ms,
+            _ => self.meta.locked_until_ms.max(self.meta.held_back_until_ms),
+        };
+        let is_locked = self.meta.leased_count > 0 || until_ms > now_ms;
+        if self.settings.is_exclusive && is_locked {
+            return Err(QueueError::Locked { until: from_unix_ms(until_ms) }.into());
+        }
+        Ok(())
+    }
+
+    /// Takes one message out; `message` is what the store has at its place.
     pub(super) fn cancel(
         &mut self,
         place: Place,
-        message: &Held,
+        message: &MessageRecord,
         batch: &mut Batch,
     ) -> Result<(), Stop> {
-        self.know_lanes(self.lanes.unknown(std::iter::once(place.priority)))?;
-        self.forget(place, message.payload.len(), batch);
-        self.meta.cancelled_total += 1;
+        let unknown = self.lanes.unknown(std::iter::once(place.priority));
+        self.know_lanes(unknown)?;
+        self.leave(place, message, batch);
+        self.meta.totals.cancelled += 1;
         Ok(())
     }
 
@@ -47,18 +169,18 @@ impl Rules {
     /// many.
     pub(super) fn purge(
         &mut self,
-        found: &[(Place, Held)],
+        found: &[(Place, MessageRecord)],
         end: Arrival,
         batch: &mut Batch,
     ) -> Result<u64, Stop> {
         let purged = || found.iter().filter(|(place, _)| place.arrival < end);
-        self.know_lanes(self.lanes.unknown(purged().map(|(place, _)| place.priority)))?;
+        self.know_lanes_of(purged())?;
         let mut count = 0;
-        for (place, held) in purged() {
-            self.forget(*place, held.payload.len(), batch);
+        for (place, message) in purged() {
+            self.leave(*place, message, batch);
             count += 1;
         }
-        self.meta.purged_total += count;
+        self.meta.totals.purged += count;
         Ok(count)
     }
 }
@@ -116,7 +238,7 @@ mod tests {
         trial.reactivate();
         let message = trial.pop(1).unwrap().remove(0);
         assert_eq!((message.id, message.priority, message.deliveries), (ids[0], 3, 0));
-        assert_eq!(message.pushed_at, crate::clock::from_unix_ms(1_800_000_000_123));
+        assert_eq!(message.pushed_at, from_unix_ms(1_800_000_000_123));
     }
 
     #[test]
@@ -145,7 +267,7 @@ mod tests {
         trial.push(&[(1, "a"), (1, "b")]).unwrap();
         let end = trial.rules.arrival_next();
         trial.push(&[(0, "c"), (1, "d")]).unwrap();
-        let found = trial.stored();
+        let found = trial.stored_records();
         assert_eq!(trial.turn(|rules, batch| rules.purge(&found, end, batch)).unwrap(), 2);
         assert_eq!(trial.payloads(), ["c", "d"]);
     }

@@ -6,15 +6,15 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Durability, Engine, Fence, Key, MemoryEngine, ScanLimit, ShardNo,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, QueueMeta},
+    record::{LaneMeta, MessageRecord, QueueMeta},
 };
 
 use super::{
     Message, MessageId, OnFull, Paused, QueueConfig, QueueError,
+    held::Held,
     place::Place,
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
-    window::Held,
 };
 
 const ID: &str = "trial";
@@ -55,7 +55,7 @@ impl Trial {
     /// A queue with a capacity.
     pub(super) fn bounded(capacity: u64, on_full: OnFull) -> Self {
         let mut trial = Self::new(TIGHT);
-        let config = QueueConfig { capacity: Some(capacity), on_full, durability: None };
+        let config = QueueConfig { capacity: Some(capacity), on_full, ..QueueConfig::default() };
         trial.configure(config).expect("a valid configuration");
         trial
     }
@@ -94,9 +94,8 @@ impl Trial {
         depths: &[usize],
     ) -> Result<(Vec<MessageId>, Vec<Message>), QueueError> {
         self.create();
-        let incoming = |&(number, payload): &(u32, &str)| Incoming {
-            priority: priority(number),
-            payload: Bytes::copy_from_slice(payload.as_bytes()),
+        let incoming = |&(number, payload): &(u32, &str)| {
+            Incoming::new(priority(number), Bytes::copy_from_slice(payload.as_bytes()))
         };
         let messages: Vec<_> = messages.iter().map(incoming).collect();
         let now_ms = self.now_ms;
@@ -104,7 +103,7 @@ impl Trial {
             let first = rules.push(&messages, now_ms, batch)?;
             let mut taken = Vec::new();
             for &depth in depths {
-                taken.extend(rules.pop(depth, batch)?);
+                taken.extend(rules.pop(depth, now_ms, batch)?);
             }
             Ok((first, taken))
         })?;
@@ -116,7 +115,8 @@ impl Trial {
     }
 
     pub(super) fn pop(&mut self, depth: usize) -> Result<Vec<Message>, QueueError> {
-        self.turn(|rules, batch| rules.pop(depth, batch))
+        let now_ms = self.now_ms;
+        self.turn(|rules, batch| rules.pop(depth, now_ms, batch))
     }
 
     /// The payloads of what the queue holds, in pop order.
@@ -128,16 +128,17 @@ impl Trial {
     /// Removes a message behind the back of the rules.
     pub(super) fn damage(&self, id: MessageId) {
         let mut batch = Batch::new();
-        batch.delete(Place::from(id).key(QUEUE));
+        batch.delete(Place::from(id).key(QUEUE, MessageState::Ready));
         self.commit(batch);
     }
 
     pub(super) fn cancel(&mut self, id: MessageId) -> Result<(), QueueError> {
         let place = Place::from(id);
-        let found = self.engine.get(&place.key(QUEUE)).expect("a memory engine reads");
+        let found =
+            self.engine.get(&place.key(QUEUE, MessageState::Ready)).expect("a memory engine reads");
         let Some(record) = found else { return Err(QueueError::MessageNotFound) };
-        let held = Held::decode(&record).expect("a message");
-        self.turn(|rules, batch| rules.cancel(place, &held, batch))
+        let message = MessageRecord::decode(&record).expect("a message");
+        self.turn(|rules, batch| rules.cancel(place, &message, batch))
     }
 
     /// Purges in slices of `slice` messages.
@@ -153,7 +154,7 @@ impl Trial {
             if found.is_empty() {
                 return purged;
             }
-            let found = self.rules.messages(found).expect("messages");
+            let found = self.rules.records(found).expect("messages");
             let count = self.turn(|rules, batch| rules.purge(&found, end, batch));
             purged += count.expect("a purge is not refused");
         }
@@ -199,6 +200,13 @@ impl Trial {
         let range = key::messages(QUEUE, MessageState::Ready);
         let found = self.engine.scan(&range, ScanLimit::count(usize::MAX)).expect("it reads");
         self.rules.messages(found).expect("messages")
+    }
+
+    /// As [`Trial::stored`], with their states.
+    pub(super) fn stored_records(&self) -> Vec<(Place, MessageRecord)> {
+        let range = key::messages(QUEUE, MessageState::Ready);
+        let found = self.engine.scan(&range, ScanLimit::count(usize::MAX)).expect("it reads");
+        self.rules.records(found).expect("messages")
     }
 
     /// The counts of the priorities in the store.

@@ -1,50 +1,71 @@
 //! Verbs with options: what is set before they are awaited, and awaiting them.
 
-use std::{future::IntoFuture, pin::pin, time::Duration};
-
-use lanekeeper_storage::key::Priority;
+use std::{future::IntoFuture, time::Duration};
 
 use super::{
-    InvalidItem, Item, Message, MessageId, NewMessage, Page, Queue, QueueError,
-    actor::{Taken, Waiting},
+    InvalidItem, Item, Message, MessageId, NewMessage, Page, Pushed, Queue, QueueError,
     handle::{BoxFuture, checked_priority},
-    handler::{PopSome, Popped, PushOne},
+    handler::{Given, PopSome, PushOne},
+    patience::{Patience, Waited},
     survey::PeekPage,
 };
-use crate::{AskError, NotExecuted, clock::Sleep};
 
 /// A push that was not sent yet: await it.
 #[must_use = "nothing is pushed before it is awaited"]
 #[derive(Debug)]
 pub struct Push {
     queue: Queue,
-    item: Result<Item, InvalidItem>,
-    priority: u32,
+    message: Result<NewMessage, InvalidItem>,
 }
 
 impl Push {
     pub(super) fn new(queue: Queue, item: Result<Item, InvalidItem>) -> Self {
-        Self { queue, item, priority: Priority::default().get() }
+        Self { queue, message: item.map(NewMessage::of) }
     }
 
     /// Sets the priority: 0 (most urgent) to 2,147,483,647. The bound is checked when awaited.
-    pub fn priority(mut self, priority: u32) -> Self {
-        self.priority = priority;
-        self
+    pub fn priority(self, priority: u32) -> Self {
+        self.with(|message| message.priority(priority))
+    }
+
+    /// As [`NewMessage::delay`].
+    pub fn delay(self, delay: Duration) -> Self {
+        self.with(|message| message.delay(delay))
+    }
+
+    /// As [`NewMessage::ttl`].
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.with(|message| message.ttl(ttl))
+    }
+
+    /// As [`NewMessage::key`].
+    pub fn key(self, key: impl Into<String>) -> Self {
+        self.with(|message| message.key(key))
+    }
+
+    fn with(self, change: impl FnOnce(NewMessage) -> NewMessage) -> Self {
+        let Self { queue, message } = self;
+        Self { queue, message: message.map(change) }
+    }
+
+    /// As awaiting it, and says whether the message repeats another.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub async fn report(self) -> Result<Pushed, QueueError> {
+        let actor = self.queue.actor()?;
+        let message = self.queue.incoming(self.message?)?;
+        actor.ask(PushOne(message)).await?
     }
 }
 
 impl IntoFuture for Push {
+    /// The id of the message, or of the one it repeats.
     type Output = Result<MessageId, QueueError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { queue, item, priority } = self;
-        Box::pin(async move {
-            let actor = queue.actor()?;
-            let message = queue.incoming(NewMessage { item: item?, priority })?;
-            actor.ask(PushOne(message)).await?
-        })
+        Box::pin(async move { Ok(self.report().await?.id) })
     }
 }
 
@@ -82,46 +103,20 @@ impl IntoFuture for Pop {
         Box::pin(async move {
             let actor = queue.actor()?;
             let depth = queue.checked_depth(depth)?;
-            let wait_max = queue.limits().wait_max;
-            if wait > wait_max {
-                return Err(QueueError::InvalidWait { wait, wait_max });
-            }
-            let clock = &queue.runtime().clock;
-            let until = clock.elapsed() + wait;
+            let mut patience = Patience::new(&queue, wait)?;
             loop {
-                let left = until.saturating_sub(clock.elapsed());
-                let may_wait = left > Duration::ZERO;
+                let may_wait = patience.is_left();
                 let waiting = match actor.ask(PopSome { depth, may_wait }).await?? {
-                    Popped::Now(messages) => return Ok(messages),
-                    Popped::Later(waiting) => waiting,
+                    Given::Now(messages) => return Ok(messages),
+                    Given::Later(waiting) => waiting,
                 };
-                if let Some(taken) = wait_in_line(waiting, clock.sleep(left)).await? {
-                    return taken;
+                match patience.wait(waiting).await? {
+                    Waited::Given(taken) => return taken,
+                    Waited::InVain => return Ok(Vec::new()),
+                    Waited::LineGone => {}
                 }
             }
         })
-    }
-}
-
-/// Waits for messages or for the end of the sleep; `None` if the line is gone, with all who waited.
-async fn wait_in_line(waiting: Waiting, sleep: Sleep) -> Result<Option<Taken>, QueueError> {
-    let Waiting { place, taken } = waiting;
-    let mut taken = pin!(taken.wait());
-    let first = tokio::select! {
-        biased;
-        answer = &mut taken => Some(answer),
-        () = sleep => None,
-    };
-    let answer = match first {
-        Some(answer) => answer,
-        None if place.leave() => return Ok(Some(Ok(Vec::new()))),
-        // The queue was first: the answer is on its way.
-        None => taken.await,
-    };
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(AskError::NotExecuted(NotExecuted::ShuttingDown)) => Ok(None),
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -2,42 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use lanekeeper_storage::{LoadError, record::MessageRecord};
-
-use super::{Item, Message, place::Place};
-use crate::clock::from_unix_ms;
-
-/// A message in memory. The payload shares the bytes of the record it was written or read in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Held {
-    pub(super) pushed_at_ms: u64,
-    pub(super) deliveries: u32,
-    pub(super) payload: Bytes,
-}
-
-impl Held {
-    /// Reads a message back from the store.
-    pub(super) fn decode(bytes: &Bytes) -> Result<Self, LoadError> {
-        let MessageRecord { pushed_at_ms, deliveries, payload } = MessageRecord::decode(bytes)?;
-        Ok(Self { pushed_at_ms, deliveries, payload })
-    }
-
-    /// The message as its users see it.
-    pub(super) fn into_message(self, place: Place) -> Message {
-        Message {
-            id: place.into(),
-            priority: place.priority.get(),
-            item: Item::from_store(self.payload),
-            pushed_at: from_unix_ms(self.pushed_at_ms),
-            deliveries: self.deliveries,
-        }
-    }
-
-    fn memory_bytes(&self) -> usize {
-        size_of::<(Place, Self)>() + self.payload.len()
-    }
-}
+use super::{held::Held, place::Place};
 
 /// How far a window is exact: it holds every ready message up to there and none behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,9 +47,9 @@ impl Window {
         }
     }
 
-    /// The places of the first messages.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
-        self.held.keys().copied()
+    /// The first messages.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (Place, &Held)> {
+        self.held.iter().map(|(&place, held)| (place, held))
     }
 
     /// Sees a new message: keeps it if it stands within the reach.
@@ -146,6 +111,7 @@ impl Window {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use lanekeeper_storage::key::{Arrival, Priority};
 
     use super::*;
@@ -156,7 +122,7 @@ mod tests {
     }
 
     fn message(bytes: usize) -> Held {
-        Held { pushed_at_ms: 0, deliveries: 0, payload: Bytes::from(vec![b'x'; bytes]) }
+        Held::new(0, Bytes::from(vec![b'x'; bytes]))
     }
 
     /// A window of two messages that knows of a queue with three.
@@ -171,7 +137,7 @@ mod tests {
     }
 
     fn places(window: &Window) -> Vec<(u32, u64)> {
-        window.places().map(|place| (place.priority.get(), place.arrival.0)).collect()
+        window.messages().map(|(place, _)| (place.priority.get(), place.arrival.0)).collect()
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 use lanekeeper_actors::{Durability as Level, queue};
 use serde_json::value::RawValue;
 
-use super::{Config, Durability, Message, OnFull, Page, PriorityStats, QueueList, Stats, Verbs};
+use super::{
+    Config, DeadLetter, Duplicate, Durability, Message, OnExpire, OnFull, Page, PriorityStats,
+    Pushed, QueueList, Rate, Stats, Verbs,
+};
 
 /// A duration as it is written: whole milliseconds.
 pub(crate) fn millis(duration: Duration) -> u64 {
@@ -26,7 +29,26 @@ impl From<&queue::Message> for Message {
             item: RawValue::from_string(item).expect("an item is valid JSON"),
             pushed_at: unix_millis(message.pushed_at),
             deliveries: message.deliveries,
+            expires_at: message.expires_at.map(unix_millis),
+            reason: message.reason.clone(),
+            dead_letter: message.dead_letter.as_deref().map(DeadLetter::from),
             state: None,
+        }
+    }
+}
+
+impl From<&[queue::Pushed]> for Pushed {
+    fn from(pushed: &[queue::Pushed]) -> Self {
+        let duplicate = |(index, one): (usize, &queue::Pushed)| {
+            let state = one.duplicate?.as_str().to_owned();
+            Some(Duplicate { index, id: one.id.to_string(), state })
+        };
+        let duplicates: Vec<_> = pushed.iter().enumerate().filter_map(duplicate).collect();
+        Self {
+            success: true,
+            count: pushed.len() - duplicates.len(),
+            ids: pushed.iter().map(|one| one.id.to_string()).collect(),
+            duplicates,
         }
     }
 }
@@ -40,27 +62,32 @@ impl From<queue::Page> for Page {
 
 impl From<queue::QueueStats> for Stats {
     fn from(stats: queue::QueueStats) -> Self {
+        let totals = stats.totals;
         let row =
             |row: &queue::PriorityStats| PriorityStats { priority: row.priority, ready: row.ready };
         Self {
             ready: stats.ready,
-            scheduled: 0,
-            leased: 0,
-            dead: 0,
+            scheduled: stats.scheduled,
+            leased: stats.leased,
+            dead: stats.dead,
             by_priority: stats.by_priority.iter().map(row).collect(),
             bytes: stats.bytes,
             oldest_ready_age_ms: stats.oldest_ready_age.map_or(0, millis),
-            oldest_leased_age_ms: 0,
-            pushed: stats.pushed,
-            popped: stats.popped,
-            acked: 0,
-            nacked: 0,
-            expired: 0,
-            dead_lettered: 0,
-            rejected: stats.rejected,
-            evicted: stats.evicted,
-            cancelled: stats.cancelled,
-            purged: stats.purged,
+            oldest_leased_age_ms: stats.oldest_leased_age.map_or(0, millis),
+            pushed: totals.pushed,
+            received: totals.received,
+            popped: totals.popped,
+            acked: totals.acked,
+            nacked: totals.nacked,
+            expired: totals.expired,
+            dropped: totals.dropped,
+            dead_lettered: totals.dead_lettered,
+            redriven: totals.redriven,
+            rejected: totals.rejected,
+            duplicates: totals.duplicates,
+            evicted: totals.evicted,
+            cancelled: totals.cancelled,
+            purged: totals.purged,
             paused: stats.paused.into(),
             durability: stats.durability.into(),
             loss_window_ms: stats.loss_window.map(millis),
@@ -89,6 +116,18 @@ impl From<queue::QueueConfig> for Config {
                 queue::OnFull::EvictLowest => OnFull::EvictLowest,
             },
             durability: config.durability.map(Durability::from),
+            max_deliveries: config.max_deliveries,
+            lease_ttl_ms: config.lease_ttl.map(millis),
+            message_ttl_ms: config.message_ttl.map(millis),
+            on_expire: match config.on_expire {
+                queue::OnExpire::Drop => OnExpire::Drop,
+                queue::OnExpire::DeadLetter => OnExpire::DeadLetter,
+            },
+            dedup_window_ms: config.dedup_window.map(millis),
+            exclusive: config.exclusive,
+            push_rate: config.push_rate.map(Rate::from),
+            pop_rate: config.pop_rate.map(Rate::from),
+            aging_ms: config.aging.map(millis),
         }
     }
 }
@@ -102,6 +141,43 @@ impl From<Config> for queue::QueueConfig {
                 OnFull::EvictLowest => queue::OnFull::EvictLowest,
             },
             durability: config.durability.map(Level::from),
+            max_deliveries: config.max_deliveries,
+            lease_ttl: config.lease_ttl_ms.map(Duration::from_millis),
+            message_ttl: config.message_ttl_ms.map(Duration::from_millis),
+            on_expire: match config.on_expire {
+                OnExpire::Drop => queue::OnExpire::Drop,
+                OnExpire::DeadLetter => queue::OnExpire::DeadLetter,
+            },
+            dedup_window: config.dedup_window_ms.map(Duration::from_millis),
+            exclusive: config.exclusive,
+            push_rate: config.push_rate.map(queue::Rate::from),
+            pop_rate: config.pop_rate.map(queue::Rate::from),
+            aging: config.aging_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+impl From<queue::Rate> for Rate {
+    fn from(queue::Rate { per_second, burst }: queue::Rate) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+impl From<Rate> for queue::Rate {
+    fn from(Rate { per_second, burst }: Rate) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+impl From<&queue::DeadLetter> for DeadLetter {
+    fn from(letter: &queue::DeadLetter) -> Self {
+        Self {
+            origin: letter.origin.clone(),
+            id: letter.id.to_string(),
+            reason: letter.reason.clone(),
+            deliveries: letter.deliveries,
+            pushed_at: unix_millis(letter.pushed_at),
+            died_at: unix_millis(letter.died_at),
         }
     }
 }

@@ -18,8 +18,8 @@ pub use gate::{
     GateStats, GateWaits, OnFullLine, QuotaPeriod, Released, Ticket,
 };
 pub use queue::{
-    Cancelled, Config, Durability, Message, Messages, OnFull, Page, PauseState, Popped,
-    PriorityStats, Purged, Pushed, QueueList, Stats, Verbs,
+    Cancelled, Config, DeadLetter, Duplicate, Durability, Message, Messages, OnExpire, OnFull,
+    Page, PauseState, Popped, PriorityStats, Purged, Pushed, QueueList, Rate, Stats, Verbs,
 };
 pub use service::{Health, Problem, Version};
 pub use stream::{

@@ -9,10 +9,25 @@ use utoipa::ToSchema;
 pub struct Pushed {
     /// Always `true`: a refusal is a problem document.
     pub success: bool,
-    /// How many messages were accepted.
+    /// How many messages were accepted, repetitions not among them.
     pub count: usize,
-    /// Their ids, in the order in which they were sent.
+    /// The ids, in the order in which the messages were sent; that of the original for a
+    /// repetition.
     pub ids: Vec<String>,
+    /// The messages that were recognised by their key as pushed before; left out if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// A message that repeats one pushed before, and changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Duplicate {
+    /// Its index among those that were sent.
+    pub index: usize,
+    /// The id of the original.
+    pub id: String,
+    /// The state of the original: `scheduled`, `ready`, `leased` or `done`.
+    pub state: String,
 }
 
 /// The answer to a pop: the payloads alone.
@@ -37,11 +52,37 @@ pub struct Message {
     pub item: Box<RawValue>,
     /// When it was accepted, in Unix milliseconds.
     pub pushed_at: u64,
-    /// How often it was delivered before.
+    /// How often it was leased, the lease it comes with included.
     pub deliveries: u32,
-    /// What it waits for, where one message was asked for: `ready`.
+    /// When its time to live ends, in Unix milliseconds, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// Why it was given back last, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it was before it died, for a dead letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<DeadLetter>,
+    /// What it waits for, where one message was asked for: `ready`, `scheduled` or `leased`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+}
+
+/// What a dead letter was before it died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetter {
+    /// The queue it died in.
+    pub origin: String,
+    /// Its id there.
+    pub id: String,
+    /// Why it died.
+    pub reason: String,
+    /// How often it had been leased.
+    pub deliveries: u32,
+    /// When it had been accepted there, in Unix milliseconds.
+    pub pushed_at: u64,
+    /// When it died, in Unix milliseconds.
+    pub died_at: u64,
 }
 
 /// The answer to a pop with `detail=true`.
@@ -128,6 +169,53 @@ pub struct Config {
     pub on_full: OnFull,
     /// The queue's own durability; `null`: the node's.
     pub durability: Option<Durability>,
+    /// Deliveries after which a message that is given back or whose lease ends goes to the
+    /// dead-letter queue; `null`: it never does.
+    #[schema(minimum = 1)]
+    pub max_deliveries: Option<u32>,
+    /// How long a lease lasts for which nothing else is asked; `null`: 30000.
+    #[schema(minimum = 1000, maximum = 43200000)]
+    pub lease_ttl_ms: Option<u64>,
+    /// How long a message lives that does not say so itself; `null`: forever.
+    #[schema(minimum = 1, maximum = 31622400000_i64)]
+    pub message_ttl_ms: Option<u64>,
+    /// What happens to a message then.
+    pub on_expire: OnExpire,
+    /// How long the key of a message is remembered; 0: not at all; `null`: 300000.
+    #[schema(maximum = 31622400000_i64)]
+    pub dedup_window_ms: Option<u64>,
+    /// Whether there is one batch of leases at a time; others get 423 `locked` or wait.
+    pub exclusive: bool,
+    /// How often messages are accepted; `null`: no limit.
+    pub push_rate: Option<Rate>,
+    /// How often messages are popped or leased; `null`: no limit.
+    pub pop_rate: Option<Rate>,
+    /// After how long a message that waits rises by one priority; `null`: never.
+    #[schema(minimum = 1, maximum = 31622400000_i64)]
+    pub aging_ms: Option<u64>,
+}
+
+/// What happens to a message at the end of its time to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExpire {
+    /// It is gone.
+    #[default]
+    Drop,
+    /// It goes to the dead-letter queue.
+    DeadLetter,
+}
+
+/// A token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Tokens that come back each second.
+    #[schema(minimum = 1, maximum = 1000000000)]
+    pub per_second: u32,
+    /// Tokens there are at most.
+    #[schema(minimum = 1, maximum = 1000000000)]
+    pub burst: u32,
 }
 
 /// One priority of a queue in numbers.
@@ -160,6 +248,8 @@ pub struct Stats {
     pub oldest_leased_age_ms: u64,
     /// Messages accepted since creation.
     pub pushed: u64,
+    /// Dead letters accepted from other queues, or got back, since creation.
+    pub received: u64,
     /// Messages popped since creation.
     pub popped: u64,
     /// Messages acknowledged since creation.
@@ -168,10 +258,16 @@ pub struct Stats {
     pub nacked: u64,
     /// Leases and messages that expired since creation.
     pub expired: u64,
+    /// Messages dropped since creation because their time to live had ended.
+    pub dropped: u64,
     /// Messages moved to the dead-letter queue since creation.
     pub dead_lettered: u64,
-    /// Messages refused since creation: because the queue was full or paused.
+    /// Messages handed back to the queue they came from since creation.
+    pub redriven: u64,
+    /// Messages refused since creation: because the queue was full, paused or limited.
     pub rejected: u64,
+    /// Messages recognised by their key as pushed before, since creation.
+    pub duplicates: u64,
     /// Messages that gave way to more urgent ones since creation.
     pub evicted: u64,
     /// Messages cancelled by id since creation.

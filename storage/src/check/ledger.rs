@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{CheckReport, gate::Gates, worker};
+use super::{CheckReport, counterpart, gate::Gates, worker};
 use crate::{
     CodecError, Key, LoadError,
     embedded::overlay::Overlay,
-    key::{self, Arrival, Meaning, Priority, QueueNo},
+    key::{self, Arrival, Meaning, MessageState, Priority, QueueNo},
     record::{
-        ActorState, LaneMeta, MessageRecord, QueueEntry, QueueMeta, QueueSettings, ReminderDue,
-        ReminderRecord, RetainedMessage, StreamSettings,
+        ActorState, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord, QueueEntry,
+        QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage, SinkRecord,
+        StreamSettings,
     },
 };
 
@@ -21,6 +22,8 @@ struct Account {
     id: Option<String>,
     meta: Option<QueueMeta>,
     lanes: BTreeMap<Priority, Lane>,
+    scheduled_count: u64,
+    leased_count: u64,
     message_bytes: u64,
     arrival_max: Option<Arrival>,
 }
@@ -54,11 +57,11 @@ impl<'a> Ledger<'a> {
             report.add(format_args!("{key:?}"), "no record has such a key");
             return Ok(());
         };
-        match self.decode(meaning, value, report) {
+        match self.decode(key, meaning, value, report) {
             Ok(()) => {
                 self.check_retained(key, meaning, report)?;
                 worker::check(self.records, meaning, report)?;
-                self.check_reminder(key, meaning, value, report)
+                counterpart::check(self.records, key, meaning, value, report)
             }
             Err(error) => {
                 report.add(format_args!("{key:?}"), error);
@@ -69,6 +72,7 @@ impl<'a> Ledger<'a> {
 
     fn decode(
         &mut self,
+        key: &Key,
         meaning: Meaning<'_>,
         value: &Bytes,
         report: &mut CheckReport,
@@ -83,6 +87,33 @@ impl<'a> Ledger<'a> {
                 report.reminder_count += 1;
             }
             Meaning::ReminderDue(..) => drop(ReminderDue::decode(value)?),
+            Meaning::Letter(_) => {
+                LetterRecord::decode(value)?;
+                report.letter_count += 1;
+            }
+            Meaning::Worker(_) | Meaning::WorkerMeta(_) | Meaning::Departure => {
+                worker::decode(meaning, value, report)?;
+            }
+            Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
+            Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
+            Meaning::GateMeta(_)
+            | Meaning::GatePlace(..)
+            | Meaning::GatePolicy(_)
+            | Meaning::GateUsage(_)
+            | Meaning::GateWaits(_) => self.gates.enter(meaning, value, report)?,
+            _ => self.decode_of_queue(key, meaning, value, report)?,
+        }
+        Ok(())
+    }
+
+    fn decode_of_queue(
+        &mut self,
+        key: &Key,
+        meaning: Meaning<'_>,
+        value: &Bytes,
+        report: &mut CheckReport,
+    ) -> Result<(), CodecError> {
+        match meaning {
             Meaning::QueueEntry(id) => {
                 let queue = QueueEntry::decode(value)?.queue();
                 report.queue_count += 1;
@@ -102,24 +133,18 @@ impl<'a> Ledger<'a> {
                 let told_count = LaneMeta::decode(value)?.ready_count;
                 self.account(queue).lanes.entry(priority).or_default().told_count = told_count;
             }
-            Meaning::Message(queue, priority, arrival) => {
-                let message_bytes = MessageRecord::decode(value)?.payload.len() as u64;
+            Meaning::Message(queue, state, priority, arrival) => {
+                let message = MessageRecord::decode(value)?;
                 report.message_count += 1;
-                let account = self.account(queue);
-                account.lanes.entry(priority).or_default().message_count += 1;
-                account.message_bytes += message_bytes;
-                account.arrival_max = account.arrival_max.max(Some(arrival));
+                if message.state.of_key() != state {
+                    report.add(format_args!("{key:?}"), "the message says another state");
+                }
+                self.account(queue).enter(state, priority, arrival, &message);
             }
-            Meaning::Worker(_) | Meaning::WorkerMeta(_) | Meaning::Departure => {
-                worker::decode(meaning, value, report)?;
-            }
-            Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
-            Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
-            Meaning::GateMeta(_)
-            | Meaning::GatePlace(..)
-            | Meaning::GatePolicy(_)
-            | Meaning::GateUsage(_)
-            | Meaning::GateWaits(_) => self.gates.enter(meaning, value, report)?,
+            Meaning::Due(..) => drop(DueEntry::decode(value)?),
+            Meaning::Dedup(..) => drop(DedupRecord::decode(value)?),
+            Meaning::Sink(_) => drop(SinkRecord::decode(value)?),
+            _ => {}
         }
         Ok(())
     }
@@ -144,37 +169,6 @@ impl<'a> Ledger<'a> {
         self.queues.entry(queue).or_default()
     }
 
-    /// A reminder is found by its due time and by its name: the two records must point at each
-    /// other.
-    fn check_reminder(
-        &self,
-        key: &Key,
-        meaning: Meaning<'_>,
-        value: &Bytes,
-        report: &mut CheckReport,
-    ) -> Result<(), LoadError> {
-        let other = match meaning {
-            Meaning::Reminder => {
-                let ReminderRecord { kind, actor_key, name, due_ms, .. } =
-                    ReminderRecord::decode(value)?;
-                if key::reminder(due_ms, &kind, &actor_key, &name) != *key {
-                    report.add(format_args!("{key:?}"), "the reminder says another place");
-                }
-                let due = self.records.get(&key::reminder_due(&kind, &actor_key, &name))?;
-                due.is_some_and(|due| ReminderDue::decode(&due) == Ok(ReminderDue { due_ms }))
-            }
-            Meaning::ReminderDue(kind, actor_key, name) => {
-                let due_ms = ReminderDue::decode(value)?.due_ms;
-                self.records.get(&key::reminder(due_ms, kind, actor_key, name))?.is_some()
-            }
-            _ => true,
-        };
-        if !other {
-            report.add(format_args!("{key:?}"), "the reminder's other record does not match");
-        }
-        Ok(())
-    }
-
     /// Compares the accounts of all queues.
     pub(super) fn close(self, report: &mut CheckReport) {
         for (queue, account) in &self.queues {
@@ -185,6 +179,22 @@ impl<'a> Ledger<'a> {
 }
 
 impl Account {
+    fn enter(
+        &mut self,
+        state: MessageState,
+        priority: Priority,
+        arrival: Arrival,
+        message: &MessageRecord,
+    ) {
+        match state {
+            MessageState::Ready => self.lanes.entry(priority).or_default().message_count += 1,
+            MessageState::Scheduled => self.scheduled_count += 1,
+            MessageState::Leased => self.leased_count += 1,
+        }
+        self.message_bytes += message.payload.len() as u64;
+        self.arrival_max = self.arrival_max.max(Some(arrival));
+    }
+
     fn close(&self, queue: QueueNo, report: &mut CheckReport) {
         let place = match &self.id {
             Some(id) => format!("queue {id:?}"),
@@ -197,9 +207,11 @@ impl Account {
         let message_count: u64 = self.lanes.values().map(|lane| lane.message_count).sum();
         let told_count: u64 = self.lanes.values().map(|lane| lane.told_count).sum();
         let pairs = [
-            ("messages", meta.ready_count, message_count),
-            ("messages by priority", told_count, message_count),
-            ("bytes of messages", meta.ready_bytes, self.message_bytes),
+            ("ready messages", meta.ready_count, message_count),
+            ("ready messages by priority", told_count, message_count),
+            ("scheduled messages", meta.scheduled_count, self.scheduled_count),
+            ("leased messages", meta.leased_count, self.leased_count),
+            ("bytes of messages", meta.bytes, self.message_bytes),
         ];
         for (what, told, found) in pairs.into_iter().filter(|(_, told, found)| told != found) {
             report.add(&place, format_args!("{told} {what} are recorded, {found} are there"));

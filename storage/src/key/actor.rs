@@ -30,3 +30,19 @@ pub fn reminder_due(kind: &str, actor_key: &str, name: &str) -> Key {
     let names = [kind.as_bytes(), &[0], actor_key.as_bytes(), &[0], name.as_bytes()].concat();
     key(tag::REMINDER_DUE, &[&names])
 }
+
+/// A letter from one actor to another, in the order in which letters were sent.
+pub fn letter(number: u64) -> Key {
+    key(tag::LETTER, &[&number.to_be_bytes()])
+}
+
+/// The letters from `number` on.
+pub fn letters_from(number: u64) -> KeyRange {
+    KeyRange { start: letter(number), end: key(tag::LETTER, &[]).after_prefix() }
+}
+
+/// The number of a letter's key, or `None` if it is no such key.
+pub fn letter_number(letter: &Key) -> Option<u64> {
+    let number = letter.as_bytes().strip_prefix(&[tag::LETTER])?;
+    Some(u64::from_be_bytes(number.try_into().ok()?))
+}

@@ -2,7 +2,11 @@
 
 use super::{
     Key,
-    queue::{Arrival, MessageState, Priority, QueueNo, place_of, priority_of_lane},
+    actor::letter_number,
+    queue::{
+        Arrival, MessageState, Priority, QueueNo, dedup_due_of, due_of, place_of, priority_of_lane,
+        queue_id_of_sink, worker_lease_of,
+    },
     stream::topic_of,
     tag,
     worker::{number_of_departure, worker_id_of},
@@ -21,7 +25,6 @@ pub(crate) enum Meaning<'a> {
     QueueMeta(QueueNo),
     QueueSettings(QueueNo),
     Lane(QueueNo, Priority),
-    Message(QueueNo, Priority, Arrival),
     StreamSettings(&'a str),
     /// A message kept for late subscribers of a topic.
     StreamRetained(&'a str),
@@ -34,12 +37,23 @@ pub(crate) enum Meaning<'a> {
     Worker(&'a str),
     WorkerMeta(&'a str),
     Departure,
+    Message(QueueNo, MessageState, Priority, Arrival),
+    /// Queue, due time (Unix milliseconds) and message.
+    Due(QueueNo, u64, Arrival),
+    /// Queue and deduplication key.
+    Dedup(QueueNo, &'a str),
+    /// Queue, due time (Unix milliseconds) and deduplication key.
+    DedupDue(QueueNo, u64, &'a str),
+    /// The queue's id.
+    Sink(&'a str),
+    WorkerLease(QueueNo, Priority, Arrival),
+    /// A letter's number.
+    Letter(u64),
 }
 
 /// What a key stands for, or `None` if no function of this file makes such a key.
 pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
     let (&first, rest) = key.as_bytes().split_first()?;
-    let queue = |bytes: &[u8]| Some(QueueNo(u64::from_be_bytes(bytes.try_into().ok()?)));
     let text = |bytes| std::str::from_utf8(bytes).ok();
     match first {
         tag::ACTOR => {
@@ -51,15 +65,6 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
             let (kind, rest) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
             let (actor_key, name) = rest.split_once('\0')?;
             Some(Meaning::ReminderDue(kind, actor_key, name))
-        }
-        tag::QUEUE_ENTRY => Some(Meaning::QueueEntry(std::str::from_utf8(rest).ok()?)),
-        tag::QUEUE_META => queue(rest).map(Meaning::QueueMeta),
-        tag::QUEUE_SETTINGS => queue(rest).map(Meaning::QueueSettings),
-        tag::LANE => Some(Meaning::Lane(queue(rest.get(..8)?)?, priority_of_lane(key)?)),
-        tag::MESSAGE => {
-            let (priority, arrival) = place_of(key)?;
-            let is_known = rest[8] == MessageState::Ready as u8;
-            is_known.then_some(Meaning::Message(queue(&rest[..8])?, priority, arrival))
         }
         tag::STREAM_SETTINGS => Some(Meaning::StreamSettings(std::str::from_utf8(rest).ok()?)),
         tag::STREAM_RETAINED => topic_of(key).map(Meaning::StreamRetained),
@@ -74,6 +79,41 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
         tag::WORKER => Some(Meaning::Worker(worker_id_of(key)?)),
         tag::WORKER_META => Some(Meaning::WorkerMeta(worker_id_of(key)?)),
         tag::DEPARTURE => number_of_departure(key).map(|_| Meaning::Departure),
+        tag::LETTER => letter_number(key).map(Meaning::Letter),
+        _ => meaning_of_queue(key, first, rest),
+    }
+}
+
+/// What a key of a queue stands for.
+fn meaning_of_queue<'k>(key: &'k Key, first: u8, rest: &'k [u8]) -> Option<Meaning<'k>> {
+    let queue = |bytes: &[u8]| Some(QueueNo(u64::from_be_bytes(bytes.try_into().ok()?)));
+    match first {
+        tag::QUEUE_ENTRY => Some(Meaning::QueueEntry(std::str::from_utf8(rest).ok()?)),
+        tag::QUEUE_META => queue(rest).map(Meaning::QueueMeta),
+        tag::QUEUE_SETTINGS => queue(rest).map(Meaning::QueueSettings),
+        tag::LANE => Some(Meaning::Lane(queue(rest.get(..8)?)?, priority_of_lane(key)?)),
+        tag::MESSAGE => {
+            let (priority, arrival) = place_of(key)?;
+            let state = MessageState::from_number(rest[8])?;
+            Some(Meaning::Message(queue(&rest[..8])?, state, priority, arrival))
+        }
+        tag::DUE => {
+            let (due_ms, arrival) = due_of(key)?;
+            Some(Meaning::Due(queue(&rest[..8])?, due_ms, arrival))
+        }
+        tag::DEDUP => {
+            let (number, dedup_key) = rest.split_at_checked(8)?;
+            Some(Meaning::Dedup(queue(number)?, std::str::from_utf8(dedup_key).ok()?))
+        }
+        tag::DEDUP_DUE => {
+            let (due_ms, dedup_key) = dedup_due_of(key)?;
+            Some(Meaning::DedupDue(queue(&rest[..8])?, due_ms, dedup_key))
+        }
+        tag::SINK => queue_id_of_sink(key).map(Meaning::Sink),
+        tag::WORKER_LEASE => {
+            let (queue, priority, arrival) = worker_lease_of(key)?;
+            Some(Meaning::WorkerLease(queue, priority, arrival))
+        }
         _ => None,
     }
 }

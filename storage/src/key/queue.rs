@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{Key, KeyRange, key, tag};
+use crate::codec::{Decode, Encode};
 
 /// The number a queue id is interned to: short in keys, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,11 +39,25 @@ impl Default for Priority {
 pub struct Arrival(pub u64);
 
 /// What a message waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 #[repr(u8)]
 pub enum MessageState {
     /// To be taken.
     Ready = 1,
+    /// For its time to come.
+    Scheduled = 2,
+    /// For whoever holds its lease to settle it.
+    Leased = 3,
+}
+
+impl MessageState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Scheduled, Self::Leased];
+
+    /// The state with this number.
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| *state as u8 == number)
+    }
 }
 
 /// The entry of a queue id in the directory of queues.
@@ -115,4 +130,106 @@ pub fn place_of(message: &Key) -> Option<(Priority, Arrival)> {
     let priority = u32::from_be_bytes(bytes[10..14].try_into().ok()?);
     let arrival = u64::from_be_bytes(bytes[14..].try_into().ok()?);
     (bytes[0] == tag::MESSAGE).then_some((Priority::new(priority)?, Arrival(arrival)))
+}
+
+/// The last instant that can be due (Unix milliseconds): six bytes of it keep the key short.
+const DUE_MS_MAX: u64 = (1 << 48) - 1;
+
+/// When something is due for a message: an entry of its queue's index, in the order of time (Unix
+/// milliseconds).
+pub fn due(queue: QueueNo, due_ms: u64, arrival: Arrival) -> Key {
+    let mut bytes = [0; 23];
+    bytes[0] = tag::DUE;
+    bytes[1..9].copy_from_slice(&queue.0.to_be_bytes());
+    bytes[9..15].copy_from_slice(&due_ms.min(DUE_MS_MAX).to_be_bytes()[2..]);
+    bytes[15..].copy_from_slice(&arrival.0.to_be_bytes());
+    Key(SmallVec::from_slice(&bytes))
+}
+
+/// What is due in a queue, earliest first.
+pub fn dues(queue: QueueNo) -> KeyRange {
+    KeyRange::prefix(&key(tag::DUE, &[&queue.0.to_be_bytes()]))
+}
+
+/// What is due in a queue at or before an instant (Unix milliseconds), earliest first.
+pub fn dues_by(queue: QueueNo, due_ms: u64) -> KeyRange {
+    let last = due(queue, due_ms, Arrival(u64::MAX));
+    KeyRange { start: dues(queue).start, end: last.after_prefix() }
+}
+
+/// Due time and message of a due key, or `None` if it is no such key.
+pub fn due_of(due: &Key) -> Option<(u64, Arrival)> {
+    let bytes: &[u8; 23] = due.as_bytes().try_into().ok()?;
+    let mut due_ms = [0; 8];
+    due_ms[2..].copy_from_slice(&bytes[9..15]);
+    let arrival = u64::from_be_bytes(bytes[15..].try_into().ok()?);
+    let entry = (u64::from_be_bytes(due_ms), Arrival(arrival));
+    (bytes[0] == tag::DUE).then_some(entry)
+}
+
+/// The message last pushed with a deduplication key.
+pub fn dedup(queue: QueueNo, dedup_key: &str) -> Key {
+    key(tag::DEDUP, &[&queue.0.to_be_bytes(), dedup_key.as_bytes()])
+}
+
+/// When a deduplication key is forgotten: an entry in the order of time (Unix milliseconds).
+pub fn dedup_due(queue: QueueNo, due_ms: u64, dedup_key: &str) -> Key {
+    let (queue, due) = (queue.0.to_be_bytes(), due_ms.to_be_bytes());
+    key(tag::DEDUP_DUE, &[&queue, &due, dedup_key.as_bytes()])
+}
+
+/// The deduplication keys of a queue in the order in which they are forgotten.
+pub fn dedup_dues(queue: QueueNo) -> KeyRange {
+    KeyRange::prefix(&key(tag::DEDUP_DUE, &[&queue.0.to_be_bytes()]))
+}
+
+/// The deduplication keys to be forgotten at or before an instant (Unix milliseconds).
+pub fn dedup_dues_by(queue: QueueNo, due_ms: u64) -> KeyRange {
+    let last = key(tag::DEDUP_DUE, &[&queue.0.to_be_bytes(), &due_ms.to_be_bytes()]);
+    KeyRange { start: dedup_dues(queue).start, end: last.after_prefix() }
+}
+
+/// Time and deduplication key of such an entry, or `None` if it is none.
+pub fn dedup_due_of(entry: &Key) -> Option<(u64, &str)> {
+    let rest = entry.as_bytes().strip_prefix(&[tag::DEDUP_DUE])?.get(8..)?;
+    let (due_ms, dedup_key) = rest.split_at_checked(8)?;
+    let due_ms = u64::from_be_bytes(due_ms.try_into().ok()?);
+    Some((due_ms, std::str::from_utf8(dedup_key).ok()?))
+}
+
+/// A message that is leased to a named worker: an entry of the worker's index.
+pub fn worker_lease(worker: &str, queue: QueueNo, priority: Priority, arrival: Arrival) -> Key {
+    let place = [&queue.0.to_be_bytes()[..], &priority.0.to_be_bytes(), &arrival.0.to_be_bytes()];
+    key(tag::WORKER_LEASE, &[worker.as_bytes(), &[0], &place.concat()])
+}
+
+/// Everything that is leased to a worker.
+pub fn worker_leases(worker: &str) -> KeyRange {
+    KeyRange::prefix(&key(tag::WORKER_LEASE, &[worker.as_bytes(), &[0]]))
+}
+
+/// The queue and the message of an entry of a worker's index, or `None` if it is no such key.
+pub fn worker_lease_of(entry: &Key) -> Option<(QueueNo, Priority, Arrival)> {
+    let bytes = entry.as_bytes().strip_prefix(&[tag::WORKER_LEASE])?;
+    let end = bytes.iter().position(|&byte| byte == 0)?;
+    let place: &[u8; 20] = bytes[end + 1..].try_into().ok()?;
+    let queue = u64::from_be_bytes(place[..8].try_into().ok()?);
+    let priority = u32::from_be_bytes(place[8..12].try_into().ok()?);
+    let arrival = u64::from_be_bytes(place[12..].try_into().ok()?);
+    Some((QueueNo(queue), Priority::new(priority)?, Arrival(arrival)))
+}
+
+/// Where the messages of a queue are delivered to.
+pub fn sink(queue_id: &str) -> Key {
+    key(tag::SINK, &[queue_id.as_bytes()])
+}
+
+/// The sinks of all queues, in the order of the queues' ids.
+pub fn sinks() -> KeyRange {
+    KeyRange::prefix(&key(tag::SINK, &[]))
+}
+
+/// The queue id of a sink's key, or `None` if it is no such key.
+pub fn queue_id_of_sink(sink: &Key) -> Option<&str> {
+    std::str::from_utf8(sink.as_bytes().strip_prefix(&[tag::SINK])?).ok()
 }

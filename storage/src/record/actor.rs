@@ -65,3 +65,43 @@ pub struct ReminderDue {
 }
 
 record!(ReminderDue, "reminder due time", 1);
+
+/// A letter: what one actor's turn sent to another actor, until that one's turn has taken it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterRecord {
+    /// The kind of the receiver.
+    pub kind: String,
+    /// The key of the receiver.
+    pub actor_key: String,
+    /// What the receiver's kind makes of it.
+    pub content: Bytes,
+}
+
+#[derive(Encode, Decode)]
+struct LetterHeader {
+    kind: String,
+    actor_key: String,
+}
+
+impl Format for LetterHeader {
+    const NAME: &'static str = "letter";
+    const FORMAT: u8 = 1;
+}
+
+impl LetterRecord {
+    /// The value as the store keeps it.
+    pub fn encode(&self) -> Bytes {
+        let Self { kind, actor_key, content } = self;
+        let header = LetterHeader { kind: kind.clone(), actor_key: actor_key.clone() };
+        codec::encode(&header, content)
+    }
+
+    /// The value read back; the content shares the bytes given.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are of an unknown format or damaged.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let (LetterHeader { kind, actor_key }, tail) = codec::decode(bytes)?;
+        Ok(Self { kind, actor_key, content: bytes.slice(tail..) })
+    }
+}

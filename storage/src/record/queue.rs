@@ -1,11 +1,9 @@
 //! Values of queues and their messages.
 
-use bytes::Bytes;
-
 use super::record;
 use crate::{
     Durability,
-    codec::{self, CodecError, Decode, Encode, Format},
+    codec::{Decode, Encode},
     key::QueueNo,
 };
 
@@ -39,23 +37,85 @@ pub struct QueueMeta {
     pub arrival_next: u64,
     /// Messages ready to be taken.
     pub ready_count: u64,
-    /// Bytes of their payloads.
-    pub ready_bytes: u64,
-    /// Messages accepted since creation.
-    pub pushed_total: u64,
-    /// Messages taken for good since creation.
-    pub popped_total: u64,
-    /// Messages refused since creation, as far as a later change wrote it.
-    pub rejected_total: u64,
-    /// Messages that gave way to more urgent ones since creation.
-    pub evicted_total: u64,
-    /// Messages cancelled by id since creation.
-    pub cancelled_total: u64,
-    /// Messages purged since creation.
-    pub purged_total: u64,
+    /// Messages that wait for their time.
+    pub scheduled_count: u64,
+    /// Messages that are leased.
+    pub leased_count: u64,
+    /// Bytes of the payloads of all of them.
+    pub bytes: u64,
+    /// When the queue has itself woken for the next thing that is due, if it does.
+    pub wake_at_ms: Option<u64>,
+    /// When the last of the leases under way ends, at most.
+    pub locked_until_ms: u64,
+    /// Until when an exclusive queue gives nothing, because a message was given back with a delay.
+    pub held_back_until_ms: u64,
+    /// What happened since creation.
+    pub totals: QueueTotals,
 }
 
-record!(QueueMeta, "queue metadata", 1);
+record!(QueueMeta, "queue metadata", 2, from 1: QueueMetaV1);
+
+/// What happened to the messages of a queue since its creation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct QueueTotals {
+    /// Messages accepted from users.
+    pub pushed: u64,
+    /// Messages accepted from other queues.
+    pub received: u64,
+    /// Messages taken for good.
+    pub popped: u64,
+    /// Leases settled as done.
+    pub acked: u64,
+    /// Leases given back.
+    pub nacked: u64,
+    /// Leases that ended, and messages whose time to live did.
+    pub expired: u64,
+    /// Messages dropped because their time to live had ended.
+    pub dropped: u64,
+    /// Messages handed to the dead-letter queue.
+    pub dead_lettered: u64,
+    /// Messages handed back to the queue they came from.
+    pub redriven: u64,
+    /// Messages refused, as far as a later change wrote it.
+    pub rejected: u64,
+    /// Messages recognised as pushed before.
+    pub duplicates: u64,
+    /// Messages that gave way to more urgent ones.
+    pub evicted: u64,
+    /// Messages cancelled by id.
+    pub cancelled: u64,
+    /// Messages purged.
+    pub purged: u64,
+}
+
+#[derive(Encode, Decode)]
+struct QueueMetaV1 {
+    arrival_next: u64,
+    ready_count: u64,
+    ready_bytes: u64,
+    pushed_total: u64,
+    popped_total: u64,
+    rejected_total: u64,
+    evicted_total: u64,
+    cancelled_total: u64,
+    purged_total: u64,
+}
+
+impl From<QueueMetaV1> for QueueMeta {
+    fn from(old: QueueMetaV1) -> Self {
+        let totals = QueueTotals {
+            pushed: old.pushed_total,
+            popped: old.popped_total,
+            rejected: old.rejected_total,
+            evicted: old.evicted_total,
+            cancelled: old.cancelled_total,
+            purged: old.purged_total,
+            ..QueueTotals::default()
+        };
+        let QueueMetaV1 { arrival_next, ready_count, ready_bytes: bytes, .. } = old;
+        Self { arrival_next, ready_count, bytes, totals, ..Self::default() }
+    }
+}
 
 /// What happens to a push into a full queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -98,6 +158,25 @@ impl From<Durability> for QueueDurability {
     }
 }
 
+/// What happens to a message at the end of its time to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum OnExpire {
+    /// It is gone.
+    #[default]
+    Drop,
+    /// It goes to the dead-letter queue.
+    DeadLetter,
+}
+
+/// How often something may happen: a token bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Rate {
+    /// Tokens that come back each second.
+    pub per_second: u32,
+    /// Tokens there are at most.
+    pub burst: u32,
+}
+
 /// The settings of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct QueueSettings {
@@ -111,9 +190,43 @@ pub struct QueueSettings {
     pub is_push_paused: bool,
     /// Whether pops are refused for now.
     pub is_pop_paused: bool,
+    /// Deliveries after which a message is a dead letter.
+    pub deliveries_max: Option<u32>,
+    /// How long a lease lasts if nothing else is said.
+    pub lease_ttl_ms: Option<u64>,
+    /// How long a message lives if nothing else is said.
+    pub message_ttl_ms: Option<u64>,
+    /// What happens then.
+    pub on_expire: OnExpire,
+    /// How long a deduplication key is remembered; 0 for not at all.
+    pub dedup_window_ms: Option<u64>,
+    /// Whether there is one batch of leases at a time.
+    pub is_exclusive: bool,
+    /// How often messages are accepted.
+    pub push_rate: Option<Rate>,
+    /// How often messages are given.
+    pub pop_rate: Option<Rate>,
+    /// After how long a message that waits rises by one priority.
+    pub aging_ms: Option<u64>,
 }
 
-record!(QueueSettings, "queue settings", 1);
+record!(QueueSettings, "queue settings", 2, from 1: QueueSettingsV1);
+
+#[derive(Encode, Decode)]
+struct QueueSettingsV1 {
+    capacity: Option<u64>,
+    on_full: OnFull,
+    durability: Option<QueueDurability>,
+    is_push_paused: bool,
+    is_pop_paused: bool,
+}
+
+impl From<QueueSettingsV1> for QueueSettings {
+    fn from(old: QueueSettingsV1) -> Self {
+        let QueueSettingsV1 { capacity, on_full, durability, is_push_paused, is_pop_paused } = old;
+        Self { capacity, on_full, durability, is_push_paused, is_pop_paused, ..Self::default() }
+    }
+}
 
 /// The counts of one priority of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -123,42 +236,3 @@ pub struct LaneMeta {
 }
 
 record!(LaneMeta, "lane", 1);
-
-/// A message: a small header, then the payload as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageRecord {
-    /// When it was accepted.
-    pub pushed_at_ms: u64,
-    /// How often it was delivered.
-    pub deliveries: u32,
-    /// The payload, byte for byte.
-    pub payload: Bytes,
-}
-
-#[derive(Encode, Decode)]
-struct MessageHeader {
-    pushed_at_ms: u64,
-    deliveries: u32,
-}
-
-impl Format for MessageHeader {
-    const NAME: &'static str = "message";
-    const FORMAT: u8 = 1;
-}
-
-impl MessageRecord {
-    /// The value as the store keeps it.
-    pub fn encode(&self) -> Bytes {
-        let header = MessageHeader { pushed_at_ms: self.pushed_at_ms, deliveries: self.deliveries };
-        codec::encode(&header, &self.payload)
-    }
-
-    /// The value read back; the payload shares the bytes given.
-    ///
-    /// # Errors
-    /// [`CodecError`] if the bytes are of an unknown format or damaged.
-    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
-        let (MessageHeader { pushed_at_ms, deliveries }, tail) = codec::decode(bytes)?;
-        Ok(Self { pushed_at_ms, deliveries, payload: bytes.slice(tail..) })
-    }
-}

@@ -8,8 +8,8 @@ use lanekeeper_storage::{
     conformance::wait_committed,
     key::{self, Arrival, MessageState, Priority, QueueNo},
     record::{
-        ActorState, LaneMeta, MessageRecord, QueueEntry, QueueMeta, QueueSettings, ReminderDue,
-        ReminderRecord, WorkerMeta, WorkerRecord,
+        ActorState, DedupRecord, DueEntry, LaneMeta, MessageRecord, QueueEntry, QueueMeta,
+        QueueSettings, ReminderDue, ReminderRecord, State, WorkerMeta, WorkerRecord,
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{embedded::small, history};
 const QUEUE: QueueNo = QueueNo(1);
 
 fn message(arrival: u64, payload: &'static [u8]) -> (key::Key, bytes::Bytes) {
-    let message = MessageRecord { pushed_at_ms: 1, deliveries: 0, payload: payload.into() };
+    let message = MessageRecord::ready(1, payload.into());
     let place = key::message(QUEUE, MessageState::Ready, Priority::default(), Arrival(arrival));
     (place, message.encode())
 }
@@ -27,8 +27,7 @@ fn message(arrival: u64, payload: &'static [u8]) -> (key::Key, bytes::Bytes) {
 fn sound() -> Batch {
     let mut batch = Batch::new();
     batch.put(key::queue_entry("orders"), QueueEntry::new(QUEUE, 1).encode());
-    let meta =
-        QueueMeta { arrival_next: 2, ready_count: 2, ready_bytes: 7, ..QueueMeta::default() };
+    let meta = QueueMeta { arrival_next: 2, ready_count: 2, bytes: 7, ..QueueMeta::default() };
     batch.put(key::queue_meta(QUEUE), meta.encode());
     batch.put(key::queue_settings(QUEUE), QueueSettings::default().encode());
     batch.put(key::lane(QUEUE, Priority::default()), LaneMeta { ready_count: 2 }.encode());
@@ -112,12 +111,18 @@ fn records_that_disagree_are_each_named() {
         write(&mut batch);
         batches.push((batch, told));
     };
-    with(&|batch| batch.delete(message(0, b"").0), "queue \"orders\": 2 messages are recorded, 1");
+    with(
+        &|batch| batch.delete(message(0, b"").0),
+        "queue \"orders\": 2 ready messages are recorded, 1",
+    );
     with(&|batch| batch.put(message(1, b"").0, message(1, b"six").1), "7 bytes of messages are");
     with(&|batch| batch.put(message(5, b"").0, message(5, b"").1), "message 5 comes after");
     with(&|batch| batch.delete(key::lane(QUEUE, Priority::default())), "priority 1: 0 are");
     with(&|batch| batch.delete(key::queue_entry("orders")), "queue number 1: no id leads to it");
-    with(&|batch| batch.delete(key::queue_meta(QUEUE)), "0 messages are recorded, 2 are there");
+    with(
+        &|batch| batch.delete(key::queue_meta(QUEUE)),
+        "0 ready messages are recorded, 2 are there",
+    );
     with(
         &|batch| batch.put(key::queue_entry("other"), QueueEntry::new(QUEUE, 1).encode()),
         "queue \"other\": it has the number of queue \"orders\"",
@@ -129,6 +134,59 @@ fn records_that_disagree_are_each_named() {
     with(&|batch| batch.delete(key::worker("w1")), "worker \"w1\": its metadata is there");
     with(&|batch| batch.put(key::queue_meta(QUEUE), "\u{9}junk"), "format 9 is not known");
     with(&|batch| batch.put(key::Key::from_bytes(b"wx"), ""), "no record has such a key");
+    expect_told(batches);
+}
+
+#[test]
+fn records_that_lead_nowhere_are_each_named() {
+    let mut batches: Vec<(Batch, &str)> = Vec::new();
+    let mut with = |write: &dyn Fn(&mut Batch), told: &'static str| {
+        let mut batch = sound();
+        write(&mut batch);
+        batches.push((batch, told));
+    };
+    let (queue, place) = (QUEUE, (Priority::default(), Arrival(1)));
+    let scheduled = || {
+        let state = State::Scheduled { ready_at_ms: 50 };
+        MessageRecord { state, ..MessageRecord::ready(1, "four".into()) }
+    };
+    with(
+        &|batch| {
+            let key = key::message(queue, MessageState::Scheduled, place.0, place.1);
+            batch.put(key, scheduled().encode());
+        },
+        "the message's other record does not match",
+    );
+    with(
+        &|batch| {
+            let key = key::message(queue, MessageState::Leased, place.0, place.1);
+            batch.put(key, scheduled().encode());
+        },
+        "the message says another state",
+    );
+    with(
+        &|batch| {
+            let entry = DueEntry::new(place.0, MessageState::Leased);
+            batch.put(key::due(queue, 7, place.1), entry.encode());
+        },
+        "the due message's other record does not match",
+    );
+    with(
+        &|batch| {
+            let record = DedupRecord::new(place.0, place.1, 5);
+            batch.put(key::dedup(queue, "once"), record.encode());
+        },
+        "the deduplication key's other record does not match",
+    );
+    with(
+        &|batch| batch.put(key::worker_lease("w", queue, place.0, place.1), ""),
+        "the lease of a worker's other record does not match",
+    );
+    expect_told(batches);
+}
+
+/// Checks a store of each of these batches: what is wrong with it has to be told.
+fn expect_told(batches: Vec<(Batch, &str)>) {
     for (batch, told) in batches {
         let engine = FaultEngine::new(1);
         write(&engine, batch);

@@ -1,0 +1,45 @@
+//! Deliveries of the duties that are under way: how many, and when there are none.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::Notify;
+
+/// Counts deliveries under way.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+/// One of them; dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Delivery(Arc<Deliveries>);
+
+impl Deliveries {
+    pub(crate) fn begin(self: &Arc<Self>) -> Delivery {
+        self.count.fetch_add(1, Ordering::AcqRel);
+        Delivery(Arc::clone(self))
+    }
+
+    /// Waits until none is under way. Dropping the future is safe.
+    #[cfg(feature = "test-util")]
+    pub(crate) async fn wait_ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::AcqRel);
+        self.0.ended.notify_waiters();
+    }
+}

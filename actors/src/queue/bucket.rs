@@ -1,0 +1,86 @@
+//! A token bucket: how often something may happen.
+
+use lanekeeper_storage::record::Rate;
+
+/// A token bucket after Turner's leaky bucket as a meter (IEEE Communications, 1986), which counts
+/// in thousandths of a token so that nothing is rounded away. It is full until it is first asked;
+/// what it knows is kept in memory alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket {
+    /// Thousandths of a token, and when there were so many; negative while in debt.
+    state: Option<(i64, u64)>,
+}
+
+/// Thousandths in a token.
+const TOKEN: i64 = 1_000;
+
+impl Bucket {
+    /// Whole tokens there are now.
+    pub(super) fn available(&self, rate: Rate, now_ms: u64) -> u64 {
+        u64::try_from(self.level(rate, now_ms).div_euclid(TOKEN)).unwrap_or(0)
+    }
+
+    /// Takes tokens. Whoever asks for more than the burst gets them from a full bucket, which is
+    /// then in debt.
+    ///
+    /// # Errors
+    /// After how many milliseconds there are enough, if not now.
+    pub(super) fn take(&mut self, rate: Rate, count: u64, now_ms: u64) -> Result<(), u64> {
+        let level = self.level(rate, now_ms);
+        let count = i64::try_from(count).unwrap_or(i64::MAX / TOKEN);
+        let needed = count.min(i64::from(rate.burst)) * TOKEN;
+        if level < needed {
+            let missing = u64::try_from(needed - level).unwrap_or(0);
+            // A thousandth of a token comes back each millisecond per token and second.
+            return Err(missing.div_ceil(u64::from(rate.per_second.max(1))));
+        }
+        self.state = Some((level.saturating_sub(count.saturating_mul(TOKEN)), now_ms));
+        Ok(())
+    }
+
+    fn level(&self, rate: Rate, now_ms: u64) -> i64 {
+        let full = i64::from(rate.burst) * TOKEN;
+        let Some((level, at_ms)) = self.state else { return full };
+        let elapsed_ms = i64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(i64::MAX);
+        let back = elapsed_ms.saturating_mul(i64::from(rate.per_second));
+        level.saturating_add(back).min(full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(RATE, 2, 0), Ok(()));
+        assert_eq!(bucket.take(RATE, 1, 0), Ok(()));
+        assert_eq!(bucket.take(RATE, 1, 0), Err(100));
+        assert_eq!(bucket.take(RATE, 1, 99), Err(1));
+        assert_eq!(bucket.take(RATE, 1, 100), Ok(()));
+        assert_eq!(bucket.available(RATE, 350), 2);
+        assert_eq!(bucket.available(RATE, 100_000), 3, "it holds its burst and no more");
+    }
+
+    #[test]
+    fn more_than_the_burst_is_taken_from_a_full_bucket_and_owed() {
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(RATE, 13, 0), Ok(()));
+        assert_eq!(bucket.available(RATE, 900), 0);
+        assert_eq!(bucket.take(RATE, 1, 900), Err(200), "ten are owed, one is wanted");
+        assert_eq!(bucket.take(RATE, 1, 1_100), Ok(()));
+    }
+
+    #[test]
+    fn what_it_says_of_the_wait_is_true() {
+        let rate = Rate { per_second: 3, burst: 2 };
+        let mut bucket = Bucket::default();
+        bucket.take(rate, 2, 0).unwrap();
+        let wait_ms = bucket.take(rate, 1, 0).unwrap_err();
+        assert!(bucket.take(rate, 1, wait_ms - 1).is_err());
+        assert!(bucket.take(rate, 1, wait_ms).is_ok());
+    }
+}

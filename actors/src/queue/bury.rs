@@ -1,0 +1,86 @@
+//! Dead letters: what a queue gives up on goes to another one.
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Batch,
+    record::{DeathRecord, MessageRecord, Note, QueueLetter},
+};
+
+use super::{
+    held::Held,
+    place::Place,
+    rules::{Rules, Stop},
+};
+
+/// What is added to a queue's id for the id of its dead-letter queue.
+pub(super) const SUFFIX: &str = "-deadletter";
+
+/// A message that died.
+#[derive(Clone, Debug)]
+pub(super) struct Dead {
+    pub(super) place: Place,
+    pub(super) held: Held,
+    pub(super) reason: String,
+}
+
+impl Dead {
+    /// What the dead-letter queue of `origin` is sent.
+    pub(super) fn into_letter(self, origin: &str, now_ms: u64) -> Bytes {
+        let Self { place, held, reason } = self;
+        let death = DeathRecord {
+            origin: origin.to_owned(),
+            arrival: place.arrival.0,
+            reason,
+            deliveries: held.deliveries,
+            pushed_at_ms: held.pushed_at_ms,
+            died_at_ms: now_ms,
+        };
+        let note = Some(Box::new(Note { death: Some(death), ..Note::default() }));
+        QueueLetter { priority: place.priority, note, payload: held.payload }.encode()
+    }
+}
+
+impl Rules {
+    /// Gives up on a message that was taken out of its state.
+    pub(super) fn bury(&mut self, place: Place, held: Held, reason: String) {
+        self.meta.totals.dead_lettered += 1;
+        self.dead.push(Dead { place, held, reason });
+    }
+
+    /// Accepts what another queue sent: always, as it is nowhere else.
+    pub(super) fn receive(
+        &mut self,
+        letter: &QueueLetter,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        let QueueLetter { priority, note, payload } = letter;
+        let unknown = self.lanes.unknown(std::iter::once(*priority));
+        self.know_lanes(unknown)?;
+        let place = Place { priority: *priority, arrival: self.arrival_next() };
+        self.meta.arrival_next += 1;
+        self.meta.totals.received += 1;
+        let expires_at_ms =
+            self.settings.message_ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms));
+        let held = Held { note: note.clone(), expires_at_ms, ..Held::new(now_ms, payload.clone()) };
+        self.enter_ready(place, held, batch);
+        Ok(())
+    }
+
+    /// Takes ready messages out to hand them back to the queue they came from.
+    pub(super) fn redrive(
+        &mut self,
+        messages: &[(Place, MessageRecord)],
+        batch: &mut Batch,
+    ) -> Result<Vec<Bytes>, Stop> {
+        self.know_lanes_of(messages)?;
+        let mut letters = Vec::with_capacity(messages.len());
+        for (place, message) in messages {
+            self.leave(*place, message, batch);
+            self.meta.totals.redriven += 1;
+            let (priority, payload) = (place.priority, message.payload.clone());
+            letters.push(QueueLetter { priority, note: None, payload }.encode());
+        }
+        Ok(letters)
+    }
+}

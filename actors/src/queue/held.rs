@@ -1,0 +1,73 @@
+//! A message in memory.
+
+use bytes::Bytes;
+use lanekeeper_storage::record::{MessageRecord, Note, State};
+
+use super::{DeadLetter, Item, Message, place::Place};
+use crate::clock::from_unix_ms;
+
+/// A message in memory. The payload shares the bytes of the record it was written or read in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) pushed_at_ms: u64,
+    pub(super) deliveries: u32,
+    /// When its time to live ends.
+    pub(super) expires_at_ms: Option<u64>,
+    pub(super) note: Option<Box<Note>>,
+    pub(super) payload: Bytes,
+}
+
+/// What is known of a message without its payload: enough to take it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) payload_bytes: usize,
+    pub(super) due_ms: Option<u64>,
+}
+
+impl Held {
+    /// A message that was never delivered.
+    pub(super) fn new(pushed_at_ms: u64, payload: Bytes) -> Self {
+        Self { pushed_at_ms, deliveries: 0, expires_at_ms: None, note: None, payload }
+    }
+
+    /// What a record says of the message itself.
+    pub(super) fn of(record: MessageRecord) -> Self {
+        let MessageRecord { pushed_at_ms, deliveries, expires_at_ms, note, payload, .. } = record;
+        Self { pushed_at_ms, deliveries, expires_at_ms, note, payload }
+    }
+
+    /// What the store keeps of it in this state.
+    pub(super) fn into_record(self, state: State) -> MessageRecord {
+        let Self { pushed_at_ms, deliveries, expires_at_ms, note, payload } = self;
+        MessageRecord { pushed_at_ms, deliveries, state, expires_at_ms, note, payload }
+    }
+
+    /// Whether its time to live has ended.
+    pub(super) fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|end| end <= now_ms)
+    }
+
+    /// What is needed to take it out while it is ready.
+    pub(super) fn extent(&self) -> Extent {
+        Extent { payload_bytes: self.payload.len(), due_ms: self.expires_at_ms }
+    }
+
+    /// The message as its users see it.
+    pub(super) fn into_message(self, place: Place) -> Message {
+        let note = self.note.map(|note| *note).unwrap_or_default();
+        Message {
+            id: place.into(),
+            priority: place.priority.get(),
+            item: Item::from_store(self.payload),
+            pushed_at: from_unix_ms(self.pushed_at_ms),
+            deliveries: self.deliveries,
+            expires_at: self.expires_at_ms.map(from_unix_ms),
+            reason: note.reason,
+            dead_letter: note.death.map(|death| Box::new(DeadLetter::new(death, place.priority))),
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of::<(Place, Self)>() + self.payload.len()
+    }
+}

@@ -1,0 +1,149 @@
+//! From one state to another: what every change of a message has in common.
+
+use lanekeeper_storage::{
+    Batch,
+    key::MessageState,
+    record::{DueEntry, LeaseRecord, MessageRecord, State},
+};
+
+use super::{
+    held::{Extent, Held},
+    place::Place,
+    rules::{Rules, Stop},
+};
+
+impl Rules {
+    /// Puts a message that is in no state now to those that are ready. Its priority's count is
+    /// known.
+    pub(super) fn enter_ready(&mut self, place: Place, held: Held, batch: &mut Batch) {
+        let extent = held.extent();
+        self.note_due(place, MessageState::Ready, extent.due_ms, batch);
+        let payload_bytes = extent.payload_bytes;
+        let record = held.clone().into_record(State::Ready).encode();
+        // Shares the record's bytes, so that the request's own can go.
+        let payload = record.slice(record.len() - payload_bytes..);
+        self.window.offer(place, Held { payload, ..held });
+        self.tail.offer(place, extent);
+        self.lanes.add(place.priority);
+        self.fresh.push((place, record));
+        self.meta.ready_count += 1;
+        self.grow(payload_bytes);
+    }
+
+    /// Lets a message that is in no state now wait for its time.
+    pub(super) fn enter_scheduled(
+        &mut self,
+        place: Place,
+        held: Held,
+        ready_at_ms: u64,
+        batch: &mut Batch,
+    ) {
+        self.meta.scheduled_count += 1;
+        self.put(place, held.into_record(State::Scheduled { ready_at_ms }), batch);
+    }
+
+    /// Leases a message that is in no state now.
+    pub(super) fn enter_leased(
+        &mut self,
+        place: Place,
+        held: Held,
+        lease: LeaseRecord,
+        batch: &mut Batch,
+    ) {
+        self.meta.leased_count += 1;
+        self.meta.locked_until_ms = self.meta.locked_until_ms.max(lease.expires_at_ms);
+        if let Some(worker) = &lease.worker {
+            batch.put(place.worker_key(self.number(), worker), Vec::new());
+        }
+        self.put(place, held.into_record(State::Leased(lease)), batch);
+    }
+
+    /// Takes a ready message out of its state. Its priority's count is known.
+    pub(super) fn leave_ready(&mut self, place: Place, extent: Extent, batch: &mut Batch) {
+        match self.fresh.iter().position(|(fresh, _)| *fresh == place) {
+            Some(index) => drop(self.fresh.swap_remove(index)),
+            None => batch.delete(place.key(self.number(), MessageState::Ready)),
+        }
+        self.window.remove(place);
+        self.tail.remove(place);
+        self.lanes.remove(place.priority);
+        self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
+        self.forget_due(place, extent.due_ms, batch);
+        self.shrink(extent.payload_bytes);
+    }
+
+    /// Takes a message out of its state, whichever that is. If it is ready, its priority's count
+    /// is known.
+    pub(super) fn leave(&mut self, place: Place, message: &MessageRecord, batch: &mut Batch) {
+        let due_ms = message.due_ms();
+        let extent = Extent { payload_bytes: message.payload.len(), due_ms };
+        let count = match &message.state {
+            State::Ready => return self.leave_ready(place, extent, batch),
+            State::Scheduled { .. } => &mut self.meta.scheduled_count,
+            State::Leased(_) => &mut self.meta.leased_count,
+        };
+        *count = count.saturating_sub(1);
+        let queue = self.number();
+        if let State::Leased(LeaseRecord { worker: Some(worker), .. }) = &message.state {
+            batch.delete(place.worker_key(queue, worker));
+        }
+        batch.delete(place.key(queue, message.state.of_key()));
+        self.forget_due(place, due_ms, batch);
+        self.shrink(extent.payload_bytes);
+        if self.meta.leased_count == 0 {
+            self.meta.locked_until_ms = 0;
+        }
+    }
+
+    /// Makes sure that the counts of these messages' priorities can be changed.
+    pub(super) fn know_lanes_of<'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = &'a (Place, MessageRecord)>,
+    ) -> Result<(), Stop> {
+        let priorities = messages.into_iter().map(|(place, _)| place.priority);
+        let unknown = self.lanes.unknown(priorities);
+        self.know_lanes(unknown)
+    }
+
+    fn put(&mut self, place: Place, message: MessageRecord, batch: &mut Batch) {
+        let state = message.state.of_key();
+        self.note_due(place, state, message.due_ms(), batch);
+        self.grow(message.payload.len());
+        batch.put(place.key(self.number(), state), message.encode());
+    }
+
+    fn note_due(
+        &mut self,
+        place: Place,
+        state: MessageState,
+        due_ms: Option<u64>,
+        batch: &mut Batch,
+    ) {
+        let Some(due_ms) = due_ms else { return };
+        let entry = DueEntry::new(place.priority, state);
+        batch.put(place.due_key(self.number(), due_ms), entry.encode());
+        self.wake_by(due_ms);
+    }
+
+    fn forget_due(&mut self, place: Place, due_ms: Option<u64>, batch: &mut Batch) {
+        if let Some(due_ms) = due_ms {
+            batch.delete(place.due_key(self.number(), due_ms));
+        }
+    }
+
+    /// Has the queue woken at this time, if not before.
+    pub(super) fn wake_by(&mut self, due_ms: u64) {
+        let wanted_ms = self.wake_wanted_ms.get_or_insert(due_ms);
+        *wanted_ms = due_ms.min(*wanted_ms);
+    }
+
+    fn grow(&mut self, payload_bytes: usize) {
+        self.meta.bytes += payload_bytes as u64;
+        self.is_meta_changed = true;
+    }
+
+    fn shrink(&mut self, payload_bytes: usize) {
+        self.meta.bytes = self.meta.bytes.saturating_sub(payload_bytes as u64);
+        self.is_meta_changed = true;
+    }
+}

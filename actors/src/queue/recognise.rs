@@ -1,0 +1,77 @@
+//! Finding messages by what is known of them: their id, or the key they were pushed with.
+
+use std::collections::HashMap;
+
+use lanekeeper_storage::{
+    LoadError,
+    key::{self, MessageState as State},
+    record::{DedupRecord, MessageRecord},
+};
+
+use super::{
+    MessageId, MessageState, QueueError,
+    actor::QueueActor,
+    place::Place,
+    push::{Duplicate, Incoming},
+};
+use crate::{Turn, clock};
+
+impl QueueActor {
+    /// A message by its id, whatever its state.
+    pub(super) fn find(
+        &self,
+        id: MessageId,
+        turn: &Turn<'_, Self>,
+    ) -> Result<MessageRecord, QueueError> {
+        self.look_up(id, turn)?.ok_or(QueueError::MessageNotFound)
+    }
+
+    /// Notes which of these messages were pushed before, by their keys.
+    pub(super) fn recognise(
+        &self,
+        messages: &mut [Incoming],
+        turn: &Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let has_key = |message: &Incoming| message.dedup_key.is_some();
+        if self.rules.dedup_window_ms() == 0 || !messages.iter().any(has_key) {
+            return Ok(());
+        }
+        let now_ms = clock::unix_ms(turn.now());
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for (index, message) in messages.iter_mut().enumerate() {
+            let Some(dedup_key) = &message.dedup_key else { continue };
+            if let Some(&first) = seen.get(dedup_key) {
+                message.duplicate = Some(Duplicate::Same(first));
+                continue;
+            }
+            seen.insert(dedup_key.clone(), index);
+            let Some(queue) = self.rules.queue else { continue };
+            let Some(record) = turn.store().get(&key::dedup(queue, dedup_key))? else { continue };
+            let record = DedupRecord::decode(&record)?;
+            if record.forget_at_ms <= now_ms {
+                message.stale_dedup_ms = Some(record.forget_at_ms);
+                continue;
+            }
+            let (priority, arrival) = record.place();
+            let id = MessageId { arrival, priority };
+            let state = self.look_up(id, turn)?;
+            let state = state.map_or(MessageState::Done, |found| MessageState::from(&found.state));
+            message.duplicate = Some(Duplicate::Earlier(id, state));
+        }
+        Ok(())
+    }
+
+    fn look_up(
+        &self,
+        id: MessageId,
+        turn: &Turn<'_, Self>,
+    ) -> Result<Option<MessageRecord>, LoadError> {
+        let Some(queue) = self.rules.queue else { return Ok(None) };
+        for state in State::ALL {
+            if let Some(record) = turn.store().get(&Place::from(id).key(queue, state))? {
+                return Ok(Some(MessageRecord::decode(&record)?));
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,122 @@
+//! Settling leases: done, given back, prolonged, given up.
+
+use lanekeeper_storage::{
+    Batch,
+    record::{MessageRecord, Note, State},
+};
+
+use super::{
+    held::Held,
+    place::Place,
+    rules::{Rules, Stop},
+};
+
+/// Why a message dies that was delivered too often.
+const TOO_OFTEN: &str = "max_deliveries";
+
+/// How leases are given back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NackTerms {
+    pub(super) delay_ms: u64,
+    pub(super) reason: Option<String>,
+    /// Whether the delivery counts.
+    pub(super) is_counted: bool,
+}
+
+impl Rules {
+    /// The work on these messages is done: they are gone.
+    pub(super) fn ack(&mut self, leased: &[(Place, MessageRecord)], batch: &mut Batch) {
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+        }
+        self.meta.totals.acked += leased.len() as u64;
+    }
+
+    /// These messages return to their places, at once or after a delay; those that were delivered
+    /// too often die.
+    pub(super) fn nack(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        terms: &NackTerms,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        self.know_lanes_of(leased)?;
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+            let mut held = Held::of(message.clone());
+            if let Some(reason) = &terms.reason {
+                held.note.get_or_insert_default().reason = Some(reason.clone());
+            }
+            self.meta.totals.nacked += 1;
+            self.give_back((*place, held), terms, now_ms, batch);
+        }
+        Ok(())
+    }
+
+    /// A message whose lease ended returns to its place, or dies.
+    pub(super) fn give_back(
+        &mut self,
+        (place, mut held): (Place, Held),
+        terms: &NackTerms,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) {
+        if !terms.is_counted {
+            held.deliveries = held.deliveries.saturating_sub(1);
+        }
+        let deliveries_max = self.settings.deliveries_max.filter(|_| terms.is_counted);
+        if deliveries_max.is_some_and(|deliveries_max| held.deliveries >= deliveries_max) {
+            let reason = match held.note.as_deref() {
+                Some(Note { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
+                _ => TOO_OFTEN.to_owned(),
+            };
+            self.bury(place, held, reason);
+        } else if held.is_expired(now_ms) {
+            self.expire(place, held);
+        } else if terms.delay_ms == 0 {
+            self.enter_ready(place, held, batch);
+        } else if self.settings.is_exclusive {
+            // What came later must not pass it: all wait with it.
+            self.enter_ready(place, held, batch);
+            self.hold_back(now_ms.saturating_add(terms.delay_ms));
+        } else {
+            let ready_at_ms = now_ms.saturating_add(terms.delay_ms);
+            self.enter_scheduled(place, held, ready_at_ms, batch);
+        }
+    }
+
+    /// The leases of these messages end at `until_ms` now.
+    pub(super) fn extend(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        until_ms: u64,
+        batch: &mut Batch,
+    ) {
+        for (place, message) in leased {
+            let State::Leased(lease) = &message.state else { continue };
+            self.leave(*place, message, batch);
+            let mut lease = lease.clone();
+            lease.expires_at_ms = until_ms;
+            self.enter_leased(*place, Held::of(message.clone()), lease, batch);
+        }
+    }
+
+    /// The work on these messages is given up: they die.
+    pub(super) fn dead_letter(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        reason: &str,
+        batch: &mut Batch,
+    ) {
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+            self.bury(*place, Held::of(message.clone()), reason.to_owned());
+        }
+    }
+
+    fn hold_back(&mut self, until_ms: u64) {
+        self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(until_ms);
+        self.wake_by(until_ms);
+    }
+}

@@ -1,0 +1,95 @@
+//! The turns in which things happen by themselves.
+
+use lanekeeper_storage::{
+    Engine, LoadError, ScanLimit,
+    key::{self, QueueNo},
+    record::{DueEntry, MessageRecord},
+};
+
+use super::{
+    QueueError,
+    actor::{QueueActor, WAKE},
+    due::Dues,
+    place::Place,
+    rules::Rules,
+};
+use crate::{Handler, Request, Turn, clock};
+
+/// What one turn does at most, so that other requests are served in between.
+const SLICE: ScanLimit = ScanLimit { count_max: 128, bytes_max: 4 << 20 };
+
+/// How long it takes until what could not be read is tried again.
+const RETRY_AFTER_MS: u64 = 1_000;
+
+/// Go on with what is due.
+struct GoOn;
+
+impl Request for GoOn {
+    type Reply = ();
+}
+
+impl Handler<GoOn> for QueueActor {
+    async fn handle(&mut self, _: GoOn, turn: &mut Turn<'_, Self>) {
+        self.fall_due(turn).await;
+    }
+}
+
+impl QueueActor {
+    /// Does what is due, a slice of it; a turn of its own goes on with what is left.
+    pub(super) async fn fall_due(&mut self, turn: &mut Turn<'_, Self>) {
+        let now_ms = clock::unix_ms(turn.now());
+        let woken_ms = self.rules.meta.wake_at_ms;
+        if let Err(error) = self.do_slice(now_ms, turn).await {
+            tracing::warn!(queue = %turn.id(), %error, "what is due is tried again");
+            self.rules.wake_by(now_ms + RETRY_AFTER_MS);
+        }
+        self.serve(turn).await;
+        let mut next_ms = self.rules.wake_wanted_ms.take();
+        if next_ms.is_some_and(|next_ms| next_ms <= now_ms) && turn.me().tell(GoOn).is_ok() {
+            // Should that turn not come, the reminder sees to it.
+            next_ms = Some(now_ms + RETRY_AFTER_MS);
+        }
+        self.rules.meta.wake_at_ms = next_ms;
+        turn.replace_reminder(WAKE, woken_ms, next_ms);
+        self.settle(turn);
+    }
+
+    async fn do_slice(&mut self, now_ms: u64, turn: &mut Turn<'_, Self>) -> Result<(), QueueError> {
+        let Some(queue) = self.rules.queue else { return Ok(()) };
+        let dues = turn.store().read(move |engine| dues(engine, queue, now_ms)).await?;
+        let opened_at_ms = turn.meta.seat.kind.runtime.opened_at_ms;
+        let verb =
+            |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, opened_at_ms, batch);
+        self.decide(turn, verb).await
+    }
+}
+
+/// What is due in a queue by now, the first slice of it.
+fn dues(engine: &dyn Engine, queue: QueueNo, now_ms: u64) -> Result<Dues, LoadError> {
+    let mut dues = Dues::default();
+    let mut bytes = 0;
+    for (due, entry) in engine.scan(&key::dues(queue), ScanLimit::count(SLICE.count_max + 1))? {
+        let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
+        if due_ms > now_ms || dues.messages.len() == SLICE.count_max || bytes > SLICE.bytes_max {
+            dues.note_next(due_ms);
+            break;
+        }
+        let entry = DueEntry::decode(&entry)?;
+        let place = Place { priority: entry.priority(), arrival };
+        let Some(record) = engine.get(&place.key(queue, entry.state))? else {
+            return Err(LoadError::Corrupt(format!("{due:?} is due and not there").into()));
+        };
+        bytes += record.len();
+        dues.messages.push((place, MessageRecord::decode(&record)?));
+    }
+    let keys = engine.scan(&key::dedup_dues(queue), ScanLimit::count(SLICE.count_max + 1))?;
+    for (entry, _) in &keys {
+        let Some((due_ms, dedup_key)) = key::dedup_due_of(entry) else { continue };
+        if due_ms > now_ms || dues.dedup_keys.len() == SLICE.count_max {
+            dues.note_next(due_ms);
+            break;
+        }
+        dues.dedup_keys.push((due_ms, dedup_key.to_owned()));
+    }
+    Ok(dues)
+}

@@ -1,0 +1,91 @@
+//! Records that must have another one: what is found by time must be found by name, and the other
+//! way round.
+
+use bytes::Bytes;
+
+use super::CheckReport;
+use crate::{
+    Key, LoadError,
+    embedded::overlay::Overlay,
+    key::{self, Arrival, Meaning, MessageState, Priority, QueueNo},
+    record::{
+        DedupRecord, DueEntry, LeaseRecord, MessageRecord, ReminderDue, ReminderRecord, State,
+    },
+};
+
+/// Looks for the counterpart of a record, if it needs one.
+pub(super) fn check(
+    records: &Overlay,
+    key: &Key,
+    meaning: Meaning<'_>,
+    value: &Bytes,
+    report: &mut CheckReport,
+) -> Result<(), LoadError> {
+    let has = |key: &Key| Ok::<_, LoadError>(records.get(key)?.is_some());
+    let (what, is_there) = match meaning {
+        Meaning::Reminder => ("reminder", has_reminder_due(records, key, value)?),
+        Meaning::ReminderDue(kind, actor_key, name) => {
+            let due_ms = ReminderDue::decode(value)?.due_ms;
+            ("reminder", has(&key::reminder(due_ms, kind, actor_key, name))?)
+        }
+        Meaning::Message(queue, state, priority, arrival) => {
+            let message = MessageRecord::decode(value)?;
+            let place = (queue, state, priority, arrival);
+            ("message", has_indexes(records, place, &message)?)
+        }
+        Meaning::Due(queue, due_ms, arrival) => {
+            let entry = DueEntry::decode(value)?;
+            let message = key::message(queue, entry.state, entry.priority(), arrival);
+            let found = records.get(&message)?;
+            let found = found.map(|found| MessageRecord::decode(&found)).transpose()?;
+            ("due message", found.and_then(|found| found.due_ms()) == Some(due_ms))
+        }
+        Meaning::Dedup(queue, dedup_key) => {
+            let forget_at_ms = DedupRecord::decode(value)?.forget_at_ms;
+            ("deduplication key", has(&key::dedup_due(queue, forget_at_ms, dedup_key))?)
+        }
+        Meaning::DedupDue(queue, due_ms, dedup_key) => {
+            let found = records.get(&key::dedup(queue, dedup_key))?;
+            let found = found.map(|found| DedupRecord::decode(&found)).transpose()?;
+            ("deduplication key", found.is_some_and(|found| found.forget_at_ms == due_ms))
+        }
+        Meaning::WorkerLease(queue, priority, arrival) => {
+            let leased = MessageState::Leased;
+            ("lease of a worker", has(&key::message(queue, leased, priority, arrival))?)
+        }
+        _ => return Ok(()),
+    };
+    if !is_there {
+        report
+            .add(format_args!("{key:?}"), format_args!("the {what}'s other record does not match"));
+    }
+    Ok(())
+}
+
+fn has_reminder_due(records: &Overlay, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
+    let ReminderRecord { kind, actor_key, name, due_ms, .. } = ReminderRecord::decode(value)?;
+    let due = records.get(&key::reminder_due(&kind, &actor_key, &name))?;
+    let is_due = due.is_some_and(|due| ReminderDue::decode(&due) == Ok(ReminderDue { due_ms }));
+    Ok(is_due && key::reminder(due_ms, &kind, &actor_key, &name) == *key)
+}
+
+/// Whether a message is in the indexes of what is due and of its worker, as far as it should be.
+fn has_indexes(
+    records: &Overlay,
+    (queue, state, priority, arrival): (QueueNo, MessageState, Priority, Arrival),
+    message: &MessageRecord,
+) -> Result<bool, LoadError> {
+    if let Some(due_ms) = message.due_ms() {
+        let found = records.get(&key::due(queue, due_ms, arrival))?;
+        let entry = DueEntry::new(priority, state);
+        if !found.is_some_and(|found| DueEntry::decode(&found) == Ok(entry)) {
+            return Ok(false);
+        }
+    }
+    match &message.state {
+        State::Leased(LeaseRecord { worker: Some(worker), .. }) => {
+            Ok(records.get(&key::worker_lease(worker, queue, priority, arrival))?.is_some())
+        }
+        _ => Ok(true),
+    }
+}

@@ -1,0 +1,259 @@
+//! Values of messages, and of what leads to them.
+
+use bytes::Bytes;
+
+use super::record;
+use crate::{
+    codec::{self, CodecError, Decode, Encode, Format},
+    key::{Arrival, MessageState, Priority},
+};
+
+/// A message: a small header, then the payload as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    /// When it was accepted.
+    pub pushed_at_ms: u64,
+    /// How often it was delivered.
+    pub deliveries: u32,
+    /// What it waits for.
+    pub state: State,
+    /// When its time to live ends, if it does.
+    pub expires_at_ms: Option<u64>,
+    /// What few messages have.
+    pub note: Option<Box<Note>>,
+    /// The payload, byte for byte.
+    pub payload: Bytes,
+}
+
+/// What a message waits for, with what belongs to that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum State {
+    /// To be taken.
+    #[default]
+    Ready,
+    /// For its time.
+    Scheduled {
+        /// When that is.
+        ready_at_ms: u64,
+    },
+    /// For whoever holds its lease.
+    Leased(LeaseRecord),
+}
+
+impl State {
+    /// The part of the key.
+    pub fn of_key(&self) -> MessageState {
+        match self {
+            Self::Ready => MessageState::Ready,
+            Self::Scheduled { .. } => MessageState::Scheduled,
+            Self::Leased(_) => MessageState::Leased,
+        }
+    }
+}
+
+/// A lease.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LeaseRecord {
+    /// The secret of this delivery.
+    pub nonce: [u8; 16],
+    /// When it was given.
+    pub leased_at_ms: u64,
+    /// When it ends.
+    pub expires_at_ms: u64,
+    /// Who has it, if that was said.
+    pub worker: Option<String>,
+}
+
+/// What few messages have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Note {
+    /// The deduplication key it was pushed with.
+    pub dedup_key: Option<String>,
+    /// Why it was given back last.
+    pub reason: Option<String>,
+    /// Where it died, for a dead letter.
+    pub death: Option<DeathRecord>,
+}
+
+/// What a dead letter was.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DeathRecord {
+    /// The id of the queue it died in.
+    pub origin: String,
+    /// Its arrival number there.
+    pub arrival: u64,
+    /// Why it died.
+    pub reason: String,
+    /// How often it had been delivered.
+    pub deliveries: u32,
+    /// When it had been accepted there.
+    pub pushed_at_ms: u64,
+    /// When it died.
+    pub died_at_ms: u64,
+}
+
+#[derive(Encode, Decode)]
+struct MessageHeader {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: State,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<Note>>,
+}
+
+#[derive(Encode, Decode)]
+struct MessageHeaderV1 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+}
+
+impl From<MessageHeaderV1> for MessageHeader {
+    fn from(MessageHeaderV1 { pushed_at_ms, deliveries }: MessageHeaderV1) -> Self {
+        Self { pushed_at_ms, deliveries, state: State::Ready, expires_at_ms: None, note: None }
+    }
+}
+
+impl Format for MessageHeader {
+    const NAME: &'static str = "message";
+    const FORMAT: u8 = 2;
+
+    fn upgrade(found: u8, body: &[u8]) -> Result<(Self, usize), CodecError> {
+        codec::upgrade::<MessageHeaderV1, Self>(found, body)
+    }
+}
+
+impl MessageRecord {
+    /// A message that was never delivered and is ready now.
+    pub fn ready(pushed_at_ms: u64, payload: Bytes) -> Self {
+        let state = State::Ready;
+        Self { pushed_at_ms, deliveries: 0, state, expires_at_ms: None, note: None, payload }
+    }
+
+    /// The value as the store keeps it.
+    pub fn encode(self) -> Bytes {
+        let Self { pushed_at_ms, deliveries, state, expires_at_ms, note, payload } = self;
+        let header = MessageHeader { pushed_at_ms, deliveries, state, expires_at_ms, note };
+        codec::encode(&header, &payload)
+    }
+
+    /// The value read back; the payload shares the bytes given.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are of an unknown format or damaged.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let (header, tail) = codec::decode::<MessageHeader>(bytes)?;
+        let MessageHeader { pushed_at_ms, deliveries, state, expires_at_ms, note } = header;
+        let payload = bytes.slice(tail..);
+        Ok(Self { pushed_at_ms, deliveries, state, expires_at_ms, note, payload })
+    }
+
+    /// When something is due for the message, if anything is: it becomes ready, its lease ends, or
+    /// its time to live does.
+    pub fn due_ms(&self) -> Option<u64> {
+        match &self.state {
+            State::Ready => self.expires_at_ms,
+            State::Scheduled { ready_at_ms } => {
+                Some(self.expires_at_ms.map_or(*ready_at_ms, |end| end.min(*ready_at_ms)))
+            }
+            State::Leased(lease) => Some(lease.expires_at_ms),
+        }
+    }
+}
+
+/// A message on its way from one queue to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueLetter {
+    /// Its urgency.
+    pub priority: Priority,
+    /// What goes with it.
+    pub note: Option<Box<Note>>,
+    /// The payload, byte for byte.
+    pub payload: Bytes,
+}
+
+#[derive(Encode, Decode)]
+struct QueueLetterHeader {
+    priority: u32,
+    note: Option<Box<Note>>,
+}
+
+impl Format for QueueLetterHeader {
+    const NAME: &'static str = "letter to a queue";
+    const FORMAT: u8 = 1;
+}
+
+impl QueueLetter {
+    /// The content of the letter.
+    pub fn encode(self) -> Bytes {
+        let Self { priority, note, payload } = self;
+        codec::encode(&QueueLetterHeader { priority: priority.get(), note }, &payload)
+    }
+
+    /// The content read back; the payload shares the bytes given.
+    ///
+    /// # Errors
+    /// [`CodecError`] if the bytes are of an unknown format or damaged.
+    pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
+        let (QueueLetterHeader { priority, note }, tail) = codec::decode(bytes)?;
+        let priority = Priority::new(priority).unwrap_or(Priority::MAX);
+        Ok(Self { priority, note, payload: bytes.slice(tail..) })
+    }
+}
+
+/// The message that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DueEntry {
+    priority: u32,
+    /// The state in which it is.
+    pub state: MessageState,
+}
+
+impl DueEntry {
+    /// The entry of a message of this priority, in this state.
+    pub fn new(priority: Priority, state: MessageState) -> Self {
+        Self { priority: priority.get(), state }
+    }
+
+    /// The priority of the message.
+    pub fn priority(&self) -> Priority {
+        Priority::new(self.priority).unwrap_or(Priority::MAX)
+    }
+}
+
+record!(DueEntry, "due message", 1);
+
+/// The message that was pushed with a deduplication key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DedupRecord {
+    arrival: u64,
+    priority: u32,
+    /// When the key is forgotten.
+    pub forget_at_ms: u64,
+}
+
+impl DedupRecord {
+    /// The record of the message at this place.
+    pub fn new(priority: Priority, arrival: Arrival, forget_at_ms: u64) -> Self {
+        Self { arrival: arrival.0, priority: priority.get(), forget_at_ms }
+    }
+
+    /// Priority and arrival of the message.
+    pub fn place(&self) -> (Priority, Arrival) {
+        (Priority::new(self.priority).unwrap_or(Priority::MAX), Arrival(self.arrival))
+    }
+}
+
+record!(DedupRecord, "deduplication key", 1);
+
+/// Where the messages of a queue are delivered to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SinkRecord {
+    /// The address that is posted to.
+    pub url: String,
+    /// Deliveries under way at once, at most.
+    pub concurrency_max: u32,
+    /// How long a delivery may take.
+    pub lease_ttl_ms: u64,
+}
+
+record!(SinkRecord, "sink", 1);
