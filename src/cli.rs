@@ -1,5 +1,7 @@
 //! The command line: what can be said, and what `--help` teaches.
 
+mod stream;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
@@ -7,6 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 use lanekeeper::liveness::WorkerStatus;
 
 use crate::config::{Settings, Span};
+pub(crate) use stream::{Publish, Subscribe};
 
 const AFTER_HELP: &str = "\
 Every flag can be given as an environment variable, LANEKEEPER_ and its name: the help of each
@@ -105,6 +108,12 @@ pub(crate) enum Command {
     Heartbeat(Heartbeat),
     /// List the workers there are
     Workers(Workers),
+    /// Print what is published to a stream
+    #[command(after_help = stream::SUBSCRIBE_HELP)]
+    Subscribe(Subscribe),
+    /// Send messages to the subscribers of a stream
+    #[command(after_help = stream::PUBLISH_HELP)]
+    Publish(Publish),
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
     Check(Check),

@@ -95,7 +95,7 @@ pub(crate) fn with<T>(
 }
 
 /// Lets Ctrl-C end the process with the documented code.
-fn exit_on_interrupt() -> Result<(), Failure> {
+pub(super) fn exit_on_interrupt() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {

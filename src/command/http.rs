@@ -1,6 +1,10 @@
 //! A server, over HTTP.
 
-use std::{fmt::Write, time::Duration};
+use std::{
+    fmt::Write,
+    io::{BufRead, BufReader},
+    time::Duration,
+};
 
 use lanekeeper::{queue::Item, server::wire};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -76,6 +80,40 @@ impl Http {
         }
         serde_json::from_slice(&body)
             .map_err(|error| Failure::failed(format!("the answer is not understood: {error}")))
+    }
+}
+
+impl Http {
+    /// Publishes to a stream.
+    pub(super) fn publish(&self, topic: &str, body: Vec<u8>) -> Result<wire::Published, Failure> {
+        let topic = utf8_percent_encode(topic, ENCODED);
+        self.ask("POST", &format!("/stream/{topic}/publish"), body, Duration::ZERO)
+    }
+
+    /// Subscribes to a stream: the lines of its events, as they come.
+    pub(super) fn subscribe(
+        &self,
+        topic: &str,
+        queue_max: Option<usize>,
+    ) -> Result<impl BufRead + use<>, Failure> {
+        let topic = utf8_percent_encode(topic, ENCODED);
+        let query = queue_max.map(|count| format!("?queue_max={count}")).unwrap_or_default();
+        let request = Request::builder().uri(format!("{}/stream/{topic}{query}", self.server));
+        let mut request = request.header("accept", "text/event-stream");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let request = request.body(()).map_err(Failure::usage)?;
+        let config = self.agent.configure_request(request);
+        let request = config.timeout_recv_response(Some(ANSWER_TIMEOUT)).build();
+        let unreached = |error| Failure::failed(format!("{}: {error}", self.server));
+        let mut response = self.agent.run(request).map_err(unreached)?;
+        if !response.status().is_success() {
+            let body = response.body_mut().read_to_vec().map_err(unreached)?;
+            return Err(refusal(&response, &body));
+        }
+        let body = response.into_body().into_with_config().limit(u64::MAX).reader();
+        Ok(BufReader::new(body))
     }
 }
 

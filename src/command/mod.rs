@@ -9,11 +9,13 @@ mod http;
 mod output;
 mod peek;
 mod pop;
+mod publish;
 mod purge;
 mod push;
 mod queues;
 mod serve;
 mod stats;
+mod subscribe;
 mod workers;
 
 use std::process::ExitCode;
@@ -34,6 +36,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Queues(args) => queues::run(&args),
         Command::Heartbeat(args) => heartbeat::run(&args),
         Command::Workers(args) => workers::run(&args),
+        Command::Subscribe(args) => subscribe::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Check(args) => check::run(&args),
     };
     match done {

@@ -194,7 +194,19 @@ fn a_closed_pipe_is_no_panic() {
 #[test]
 fn help_teaches() {
     let help = run(lanekeeper(["--help"]));
-    for word in ["serve", "push", "pop", "peek", "purge", "stats", "queues", "check", "130"] {
+    for word in [
+        "serve",
+        "push",
+        "pop",
+        "peek",
+        "purge",
+        "stats",
+        "queues",
+        "check",
+        "subscribe",
+        "publish",
+        "130",
+    ] {
         assert!(help.ok().contains(word), "{word}");
     }
     let help = run(lanekeeper(["serve", "--help"]));

@@ -73,3 +73,33 @@ fn actix_interop() {
          queued {\"customer\":\"ada\",\"order\":3}\n"
     );
 }
+
+#[test]
+fn fan_out() {
+    assert_eq!(
+        printed("fan_out", &[]),
+        "waits for 2 of 2\n\
+         ada: control 3 {\"hello\":\"ada\"}\n\
+         ada: critical 2 {\"eur\":1.08}\n\
+         ada: bulk 1 {\"eur\":1.07}\n\
+         grace: critical 2 {\"eur\":1.08}\n\
+         grace: bulk 1 {\"eur\":1.07}\n\
+         late: important 4 {\"eur\":1.09}\n"
+    );
+}
+
+#[test]
+fn slow_reader() {
+    assert_eq!(
+        printed("slow_reader", &[]),
+        "the quick one read 100\n\
+         and misses 5 critical\n\
+         the slow one reads {\"n\":59}\n\
+         the slow one reads {\"n\":69}\n\
+         the slow one reads {\"n\":79}\n\
+         the slow one reads {\"n\":89}\n\
+         the slow one reads {\"n\":99}\n\
+         and misses 90 bulk\n\
+         105 delivered + 95 told as gaps = 2 x 100 published\n"
+    );
+}

@@ -9,6 +9,7 @@ mod actor_time;
 mod actor_turns;
 mod command_line;
 mod command_serve;
+mod command_stream;
 mod command_worker;
 mod crash_cut;
 mod crash_kill;
