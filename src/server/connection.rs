@@ -17,6 +17,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -164,6 +165,10 @@ pub(crate) struct Patience {
     pub(crate) send: Duration,
 }
 
+/// Bytes of an answer that does not end which the system keeps for its client; Linux takes twice
+/// as much for its own needs.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+
 /// The stream of a connection.
 pub(crate) struct Stream {
     /// There until the end.
@@ -173,6 +178,8 @@ pub(crate) struct Stream {
     /// Looks after the client now and then, rather than being set anew for every request.
     patrol: Pin<Box<Sleep>>,
     write_since: Option<Instant>,
+    /// Whether the system keeps only so much of what was written.
+    is_bounded: bool,
     /// What is still to be written in place of an answer without a body.
     told: Bytes,
     has_told: bool,
@@ -188,6 +195,7 @@ impl Stream {
             patience,
             patrol,
             write_since: None,
+            is_bounded: false,
             told: Bytes::new(),
             has_told: false,
         }
@@ -200,6 +208,19 @@ impl Stream {
 
     fn inner(&mut self) -> Pin<&mut TcpStream> {
         Pin::new(self.inner.as_mut().expect("a stream loses its connection when dropped"))
+    }
+
+    /// What the system keeps of an answer that does not end would grow to megabytes for each client
+    /// that stalls, and be too late once it is read.
+    fn bound(&mut self) {
+        self.is_bounded = true;
+        let bounded = self
+            .inner
+            .as_ref()
+            .map(|inner| SockRef::from(inner).set_send_buffer_size(SEND_BUFFER_BYTES));
+        if let Some(Err(error)) = bounded {
+            tracing::debug!(%error, "the send buffer of a connection was not bounded");
+        }
     }
 
     /// An error once the client has stalled for too long; else wakes the task to look again.
@@ -277,7 +298,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.told.is_empty() {
+        if self.progress.state.get() == State::Streaming {
+            if !self.is_bounded {
+                self.bound();
+            }
+        } else if self.told.is_empty() {
             self.told = problem_for(buf).unwrap_or_default();
         }
         let is_instead = !self.told.is_empty();

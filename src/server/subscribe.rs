@@ -1,7 +1,6 @@
 //! `GET /stream/{topic}`: a subscription, over a WebSocket or as server-sent events.
 
 use std::{
-    io::Write,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +11,7 @@ use actix_web::{
     http::header::{HeaderName, HeaderValue},
 };
 use futures_util::Stream;
-use lanekeeper_actors::stream::{End, Gap, Notice, StreamEvent, Subscriber};
+use lanekeeper_actors::stream::{End, StreamEvent, Subscriber};
 
 use super::{
     SocketOptions,
@@ -78,9 +77,9 @@ struct Subscription {
 }
 
 impl Source for Subscription {
-    fn poll_frame(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         match Pin::new(&mut self.subscriber).poll_next(cx) {
-            Poll::Ready(Some(event)) => Poll::Ready(Next::Frame(put(out, &event))),
+            Poll::Ready(Some(event)) => Poll::Ready(Next::Frame(event.json(), number(&event))),
             Poll::Ready(None) => Poll::Ready(Next::End(self.closing())),
             Poll::Pending => Poll::Pending,
         }
@@ -109,61 +108,9 @@ impl Subscription {
     }
 }
 
-/// Writes an event as JSON; answers its number, if it has one.
-fn put(out: &mut Vec<u8>, event: &StreamEvent) -> Option<u64> {
-    let written = match event {
-        StreamEvent::Message(message) => {
-            let (class, seq) = (message.class, message.seq);
-            out.reserve(message.data.size_bytes() + 64);
-            let head = write!(out, "{{\"class\":\"{class}\",\"seq\":{seq},\"data\":");
-            out.extend_from_slice(message.data.as_bytes());
-            out.push(b'}');
-            head
-        }
-        StreamEvent::Gap(Gap { class, count }) => {
-            write!(out, "{{\"gap\":{{\"class\":\"{class}\",\"count\":{count}}}}}")
-        }
-        StreamEvent::Notice(Notice::SlowConsumer { slow_events }) => {
-            let code = "slow_consumer";
-            write!(out, "{{\"notice\":{{\"code\":\"{code}\",\"slow_events\":{slow_events}}}}}")
-        }
-        StreamEvent::Notice(Notice::Recovered) => {
-            write!(out, "{{\"notice\":{{\"code\":\"recovered\"}}}}")
-        }
-    };
-    written.expect("a vector takes every byte");
+fn number(event: &StreamEvent) -> Option<u64> {
     match event {
         StreamEvent::Message(message) => Some(message.seq),
         StreamEvent::Gap(_) | StreamEvent::Notice(_) => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lanekeeper_actors::{
-        queue::Item,
-        stream::{Class, Message},
-    };
-
-    use super::*;
-
-    fn text(event: &StreamEvent) -> (String, Option<u64>) {
-        let mut out = Vec::new();
-        let number = put(&mut out, event);
-        (String::from_utf8(out).expect("text"), number)
-    }
-
-    #[test]
-    fn frames_are_written_as_the_contract_says() {
-        let data = Item::from_json("{ \"a\" : 1.0 }").expect("an object");
-        let message = Arc::new(Message { class: Class::Critical, seq: 7, data });
-        let expected = r#"{"class":"critical","seq":7,"data":{ "a" : 1.0 }}"#;
-        assert_eq!(text(&StreamEvent::Message(message)), (expected.to_owned(), Some(7)));
-        let gap = StreamEvent::Gap(Gap { class: Class::Bulk, count: 3 });
-        assert_eq!(text(&gap).0, r#"{"gap":{"class":"bulk","count":3}}"#);
-        let notice = StreamEvent::Notice(Notice::SlowConsumer { slow_events: 6 });
-        assert_eq!(text(&notice).0, r#"{"notice":{"code":"slow_consumer","slow_events":6}}"#);
-        let notice = StreamEvent::Notice(Notice::Recovered);
-        assert_eq!(text(&notice).0, r#"{"notice":{"code":"recovered"}}"#);
     }
 }

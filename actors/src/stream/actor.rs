@@ -172,7 +172,7 @@ fn message_of(seq: u64, record: &RetainedMessage) -> Result<Message, LoadError> 
     let class = Class::ALL.get(usize::from(record.class)).copied();
     let class =
         class.ok_or_else(|| LoadError::Corrupt("a retained message has no class".into()))?;
-    Ok(Message { class, seq, data: Item::from_store(record.data.clone()) })
+    Ok(Message::new(class, seq, Item::from_store(record.data.clone())))
 }
 
 /// A message as the store keeps it.

@@ -119,7 +119,7 @@ mod tests {
     use crate::queue::Item;
 
     fn message(class: Class, seq: u64) -> Arc<Message> {
-        Arc::new(Message { class, seq, data: Item::from_json("{}").expect("an object") })
+        Arc::new(Message::new(class, seq, Item::from_json("{}").expect("an object")))
     }
 
     fn seqs(backlog: &mut Backlog) -> Vec<String> {

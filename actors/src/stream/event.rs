@@ -1,12 +1,17 @@
 //! What a subscriber gets.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
 
 use super::Class;
 use crate::queue::Item;
 
 /// A message of a stream; its subscribers share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Message {
     /// How urgent it is.
     pub class: Class,
@@ -15,7 +20,44 @@ pub struct Message {
     pub seq: u64,
     /// Its payload: one JSON object, byte for byte.
     pub data: Item,
+    json: OnceLock<Bytes>,
 }
+
+/// Size of a text that is kept once it was made; larger ones are made for each subscriber.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+impl Message {
+    pub(super) fn new(class: Class, seq: u64, data: Item) -> Self {
+        Self { class, seq, data, json: OnceLock::new() }
+    }
+
+    /// The message as JSON, as it is sent over a wire: `{"class":…,"seq":…,"data":…}`.
+    pub fn json(&self) -> Bytes {
+        if self.data.size_bytes() > KEPT_BYTES_MAX {
+            return self.make_json();
+        }
+        self.json.get_or_init(|| self.make_json()).clone()
+    }
+
+    fn make_json(&self) -> Bytes {
+        let (class, seq) = (self.class, self.seq);
+        let mut text = Vec::with_capacity(self.data.size_bytes() + 64);
+        text.extend_from_slice(
+            format!("{{\"class\":\"{class}\",\"seq\":{seq},\"data\":").as_bytes(),
+        );
+        text.extend_from_slice(self.data.as_bytes());
+        text.push(b'}');
+        text.into()
+    }
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.class, self.seq, &self.data) == (other.class, other.seq, &other.data)
+    }
+}
+
+impl Eq for Message {}
 
 /// What a subscriber gets, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +68,26 @@ pub enum StreamEvent {
     Gap(Gap),
     /// The stream has something to say of the subscriber itself.
     Notice(Notice),
+}
+
+impl StreamEvent {
+    /// The event as JSON, as it is sent over a wire: see [`Message::json`],
+    /// `{"gap":{"class","count"}}` or `{"notice":{"code",…}}`.
+    pub fn json(&self) -> Bytes {
+        match self {
+            Self::Message(message) => message.json(),
+            Self::Gap(Gap { class, count }) => {
+                format!("{{\"gap\":{{\"class\":\"{class}\",\"count\":{count}}}}}").into()
+            }
+            Self::Notice(Notice::SlowConsumer { slow_events }) => format!(
+                "{{\"notice\":{{\"code\":\"slow_consumer\",\"slow_events\":{slow_events}}}}}"
+            )
+            .into(),
+            Self::Notice(Notice::Recovered) => {
+                Bytes::from_static(b"{\"notice\":{\"code\":\"recovered\"}}")
+            }
+        }
+    }
 }
 
 /// Messages that are missing between what came before of their class and what comes next.
@@ -108,5 +170,32 @@ pub struct SubscriberId(pub u64);
 impl fmt::Display for SubscriberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(event: &StreamEvent) -> String {
+        String::from_utf8(event.json().to_vec()).expect("text")
+    }
+
+    #[test]
+    fn events_are_written_as_the_contract_says() {
+        for payload in
+            ["{ \"a\" : 1.0 }".to_owned(), format!("{{\"a\":\"{}\"}}", "x".repeat(20_000))]
+        {
+            let data = Item::from_json(&payload).expect("an object");
+            let message = StreamEvent::Message(Arc::new(Message::new(Class::Critical, 7, data)));
+            let expected = format!("{{\"class\":\"critical\",\"seq\":7,\"data\":{payload}}}");
+            assert_eq!((text(&message), text(&message)), (expected.clone(), expected));
+        }
+        let gap = StreamEvent::Gap(Gap { class: Class::Bulk, count: 3 });
+        assert_eq!(text(&gap), r#"{"gap":{"class":"bulk","count":3}}"#);
+        let notice = StreamEvent::Notice(Notice::SlowConsumer { slow_events: 6 });
+        assert_eq!(text(&notice), r#"{"notice":{"code":"slow_consumer","slow_events":6}}"#);
+        let notice = StreamEvent::Notice(Notice::Recovered);
+        assert_eq!(text(&notice), r#"{"notice":{"code":"recovered"}}"#);
     }
 }

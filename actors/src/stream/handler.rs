@@ -48,7 +48,7 @@ impl Handler<PublishOne> for StreamActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<Published, StreamError> {
         self.settle_exits();
-        let message = Arc::new(Message { class, seq: self.seq_last + 1, data });
+        let message = Arc::new(Message::new(class, self.seq_last + 1, data));
         let published = match to {
             None => self.offer_to_all(&message),
             Some(id) => {

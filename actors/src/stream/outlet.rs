@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn offer(outlet: &mut Outlet, class: Class, count: usize) -> Vec<Offered> {
-        let message = Message { class, seq: 1, data: Item::from_json("{}").expect("an object") };
+        let message = Message::new(class, 1, Item::from_json("{}").expect("an object"));
         let message = Arc::new(message);
         (0..count).map(|_| outlet.offer(&message)).collect()
     }

@@ -61,8 +61,7 @@ mod tests {
         let data = Item::from_json(format!("{{\"x\":\"{}\"}}", "x".repeat(1 << 20)));
         let data = data.expect("an object");
         for seq in 1..=10 {
-            let (class, data) = (Class::Bulk, data.clone());
-            retained.push(Arc::new(Message { class, seq, data }));
+            retained.push(Arc::new(Message::new(Class::Bulk, seq, data.clone())));
         }
         assert_eq!(retained.trim(9), [1, 2, 3]);
         assert_eq!(retained.last(2).map(|message| message.seq).collect::<Vec<_>>(), [9, 10]);

@@ -32,15 +32,15 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// The next frame's text in `out`.
-    pub(super) fn poll_frame(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Next> {
+    /// The next frame.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         if let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(cx).is_ready()
         {
             self.stopping = None;
             self.source.finish();
         }
-        self.source.poll_frame(out, cx)
+        self.source.poll_frame(cx)
     }
 
     pub(super) fn progress(&self) -> &Rc<Progress> {
@@ -62,21 +62,19 @@ pub(super) struct SocketBody {
     control: BoxBody,
     flow: Flow,
     codec: Codec,
-    text: Vec<u8>,
     is_closed: bool,
 }
 
 impl SocketBody {
     pub(super) fn new(control: BoxBody, flow: Flow) -> Self {
-        Self { control, flow, codec: Codec::new(), text: Vec::new(), is_closed: false }
+        Self { control, flow, codec: Codec::new(), is_closed: false }
     }
 
     /// Puts as many frames into a chunk as are there and fit.
     fn fill(&mut self, chunk: &mut BytesMut, cx: &mut Context<'_>) {
         while !self.is_closed && chunk.len() < CHUNK_BYTES {
-            self.text.clear();
-            match self.flow.poll_frame(&mut self.text, cx) {
-                Poll::Ready(Next::Frame(_)) => put_text(chunk, &self.text),
+            match self.flow.poll_frame(cx) {
+                Poll::Ready(Next::Frame(text, _)) => put_text(chunk, &text),
                 Poll::Ready(Next::End(closing)) => {
                     self.put_close(chunk, closing);
                     self.is_closed = true;

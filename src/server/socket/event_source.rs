@@ -20,7 +20,6 @@ const CHUNK_BYTES: usize = 8 << 10;
 pub(super) struct EventBody {
     flow: Flow,
     comments: Interval,
-    text: Vec<u8>,
     is_over: bool,
 }
 
@@ -28,14 +27,13 @@ impl EventBody {
     pub(super) fn new(flow: Flow, comment_interval: Duration) -> Self {
         let mut comments = interval(comment_interval);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { flow, comments, text: Vec::new(), is_over: false }
+        Self { flow, comments, is_over: false }
     }
 
     fn fill(&mut self, chunk: &mut Vec<u8>, cx: &mut Context<'_>) {
         while !self.is_over && chunk.len() < CHUNK_BYTES {
-            self.text.clear();
-            match self.flow.poll_frame(&mut self.text, cx) {
-                Poll::Ready(Next::Frame(number)) => put_event(chunk, number, &self.text),
+            match self.flow.poll_frame(cx) {
+                Poll::Ready(Next::Frame(text, number)) => put_event(chunk, number, &text),
                 Poll::Ready(Next::End(closing)) => {
                     let (_, word) = closing.parts();
                     let end = format!("event: end\ndata: {{\"code\":\"{word}\"}}\n\n");

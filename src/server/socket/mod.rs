@@ -14,13 +14,15 @@ mod reader;
 
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+
 pub(crate) use admit::{Admission, Connections};
 pub(crate) use closing::Closing;
 
 /// What a connection sends, pulled one frame after the other.
 pub(crate) trait Source: 'static {
-    /// Writes the next frame's text to `out`, or says why there is none any more.
-    fn poll_frame(&mut self, out: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<Next>;
+    /// The next frame, or why there is none any more.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
 
     /// The server is about to stop: what waits is still sent, nothing new.
     fn finish(&mut self);
@@ -31,8 +33,8 @@ pub(crate) trait Source: 'static {
 
 /// What a source has.
 pub(crate) enum Next {
-    /// The text of a frame was written; its number, if it has one.
-    Frame(Option<u64>),
+    /// The text of a frame, and its number, if it has one.
+    Frame(Bytes, Option<u64>),
     /// There is no more.
     End(Closing),
 }
