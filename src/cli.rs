@@ -1,5 +1,6 @@
 //! The command line: what can be said, and what `--help` teaches.
 
+pub(crate) mod gate;
 mod stream;
 
 use std::path::PathBuf;
@@ -114,9 +115,19 @@ pub(crate) enum Command {
     /// Send messages to the subscribers of a stream
     #[command(after_help = stream::PUBLISH_HELP)]
     Publish(Publish),
+    /// Ask gates for permits, and look after them
+    Gate(GateArgs),
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
     Check(Check),
+}
+
+/// `gate`
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    /// What to do with a gate
+    #[command(subcommand)]
+    pub(crate) command: gate::GateCommand,
 }
 
 /// `serve`
@@ -308,7 +319,9 @@ mod tests {
     fn every_flag_has_an_environment_variable_and_a_help() {
         let mut cli = Cli::command();
         cli.build();
-        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+        let mut commands: Vec<_> = cli.get_subcommands().collect();
+        commands.extend(cli.get_subcommands().flat_map(clap::Command::get_subcommands));
+        for command in commands.into_iter().filter(|command| command.get_name() != "help") {
             for flag in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
                 let name = format!("{} --{}", command.get_name(), flag.get_id());
                 assert!(flag.get_help().is_some(), "{name} has no help");

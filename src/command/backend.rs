@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
 
-use super::{Failure, INTERRUPTED, embedded::Embedded, http::Http};
+use super::{Failure, INTERRUPTED, embedded::Embedded, gate::GateBackend, http::Http};
 use crate::cli::Target;
 
 /// The verbs that commands need.
-pub(crate) trait Backend {
+pub(crate) trait Backend: GateBackend + Sync {
     /// Pushes all items or none.
     fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure>;
 

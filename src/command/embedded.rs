@@ -36,10 +36,17 @@ impl Embedded {
         Ok(Self { runtime, node })
     }
 
-    fn wait<T, E: fmt::Display>(
-        &self,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Failure> {
+    /// The node.
+    pub(super) fn node(&self) -> &Lanekeeper {
+        &self.node
+    }
+
+    /// Waits for an answer.
+    pub(super) fn wait<T, E, F>(&self, answer: F) -> Result<T, Failure>
+    where
+        E: fmt::Display,
+        F: Future<Output = Result<T, E>>,
+    {
         self.runtime.block_on(answer).map_err(Failure::failed)
     }
 }

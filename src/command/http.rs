@@ -56,7 +56,8 @@ impl Http {
         Ok(Self { agent, server: server.trim_end_matches('/').to_owned(), authorization })
     }
 
-    fn ask<T: DeserializeOwned>(
+    /// Asks and reads the answer.
+    pub(super) fn ask<T: DeserializeOwned>(
         &self,
         method: &str,
         path: &str,
@@ -212,7 +213,12 @@ impl Backend for Http {
 }
 
 fn path(id: &str, verb: &str) -> String {
-    format!("/queue/{}/{verb}", utf8_percent_encode(id, ENCODED))
+    format!("/queue/{}/{verb}", encoded(id))
+}
+
+/// A part of a path.
+pub(super) fn encoded(part: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(part, ENCODED)
 }
 
 fn worker_path(id: &str, verb: &str) -> String {

@@ -4,6 +4,7 @@ mod backend;
 mod check;
 mod embedded;
 mod failure;
+mod gate;
 mod heartbeat;
 mod http;
 mod output;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Workers(args) => workers::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Publish(args) => publish::run(&args),
+        Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
     };
     match done {

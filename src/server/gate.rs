@@ -169,7 +169,7 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     let ExtendRequest { owner, ttl_ms } = parse::object(&call.body().await?)?;
     let expires_at = call.gate().extend(&owner, Duration::from_millis(ttl_ms)).await?;
-    Ok(Answer::json(&wire::Extended { expires_at: wire::unix_millis(expires_at) }))
+    Ok(Answer::json(&wire::Extended::from(expires_at)))
 }
 
 /// What an owner has: a permit, or a place in the line.

@@ -1,14 +1,14 @@
 //! From what the handles of gates give to what the wire carries, and back.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lanekeeper_actors::gate::{self, BlockedBy, PolicySource, TicketState};
 
 use super::{
     convert::{millis, unix_millis},
     gate::{
-        AgeCount, AppliedPolicy, GatePolicy, GateQuota, GateRate, GateStats, GateWaits, OnFullLine,
-        QuotaPeriod, Released, Ticket,
+        AgeCount, AppliedPolicy, Extended, GatePolicy, GateQuota, GateRate, GateStats, GateWaits,
+        OnFullLine, QuotaPeriod, Released, Ticket,
     },
 };
 
@@ -45,6 +45,12 @@ impl From<gate::Ticket> for Ticket {
             blocked_by: blocked_by.map(BlockedBy::as_str).map(str::to_owned),
             expires_at: expires_at.map(unix_millis),
         }
+    }
+}
+
+impl From<SystemTime> for Extended {
+    fn from(expires_at: SystemTime) -> Self {
+        Self { expires_at: unix_millis(expires_at) }
     }
 }
 

@@ -1,0 +1,146 @@
+//! What can be said of gates.
+
+use clap::{ArgAction, Args, Subcommand, builder::FalseyValueParser};
+
+use super::Target;
+use crate::config::Span;
+
+const RUN_HELP: &str = "\
+The command runs while a permit is held, and ends with the command's own exit code. The permit has a
+ttl that is extended for as long as the command runs, so that a machine that dies blocks nobody.
+SIGTERM is passed on to the command; Ctrl-C reaches it by itself.
+
+Examples:
+  lanekeeper gate run deploys -- ./deploy.sh production
+  lanekeeper gate run exports --group tenant=acme --timeout 10m -- make export";
+
+const POLICY_HELP: &str = "\
+Without --set and --unset it shows the policy that applies, and whose it is: the gate's own, that of
+a parent (`pack`, for `pack.action`), the node's default, or none.
+
+Examples:
+  lanekeeper gate policy deploys --set '{\"max_concurrent\":2}'
+  lanekeeper gate policy pack --set '{\"max_concurrent\":10,\"group\":{\"tenant\":1}}'
+  lanekeeper gate policy pack --unset";
+
+/// What to do with a gate.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GateCommand {
+    /// Ask for a permit and wait for it
+    Acquire(Acquire),
+    /// End a permit and let in who is next
+    Release(Place),
+    /// Take a waiting owner out of the line
+    Cancel(Place),
+    /// Show what an owner has: a permit, or a place in the line
+    Ticket(Place),
+    /// Show a gate in numbers
+    Stats(Gate),
+    /// Show or set the policy of a gate
+    #[command(after_help = POLICY_HELP)]
+    Policy(Policy),
+    /// Run a command while a permit is held
+    #[command(after_help = RUN_HELP)]
+    Run(Run),
+}
+
+/// A gate.
+#[derive(Debug, Args)]
+pub(crate) struct Gate {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// An owner at a gate.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    /// Who waits or holds a permit
+    #[arg(value_name = "OWNER")]
+    pub(crate) owner: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// What is asked for.
+#[derive(Debug, Args)]
+pub(crate) struct Wish {
+    /// The priority: 0 (most urgent) to 2147483647
+    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N", default_value_t = 1)]
+    pub(crate) priority: u32,
+    /// Count the permit also against a value, such as tenant=acme; may be given several times
+    #[arg(long, env = "LANEKEEPER_GROUP", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub(crate) group: Vec<String>,
+    /// How long to wait at most [default: as the policy has it]
+    #[arg(long, env = "LANEKEEPER_TIMEOUT", value_name = "TIME")]
+    pub(crate) timeout: Option<Span>,
+}
+
+/// `gate acquire`
+#[derive(Debug, Args)]
+pub(crate) struct Acquire {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    /// Who asks
+    #[arg(value_name = "OWNER")]
+    pub(crate) owner: String,
+    #[command(flatten)]
+    pub(crate) wish: Wish,
+    /// Let the permit end by itself: 1s to 12h [default: when it is released]
+    #[arg(long, env = "LANEKEEPER_TTL", value_name = "TIME")]
+    pub(crate) ttl: Option<Span>,
+    /// Take a place in the line and do not wait for the permit
+    #[arg(
+        long, env = "LANEKEEPER_NO_WAIT", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `gate policy`
+#[derive(Debug, Args)]
+pub(crate) struct Policy {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    /// Give the gate this policy of its own, as JSON
+    #[arg(long, env = "LANEKEEPER_SET", value_name = "JSON", conflicts_with = "unset")]
+    pub(crate) set: Option<String>,
+    /// Take the gate's own policy away
+    #[arg(
+        long, env = "LANEKEEPER_UNSET", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) unset: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `gate run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    /// The command and its arguments, after `--`
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+    /// Who asks [default: a name of its own]
+    #[arg(long, env = "LANEKEEPER_OWNER", value_name = "OWNER")]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) wish: Wish,
+    /// How long the permit outlives a machine that dies: 1s to 12h
+    #[arg(long, env = "LANEKEEPER_TTL", value_name = "TIME", default_value = "30s")]
+    pub(crate) ttl: Span,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}

@@ -1,0 +1,67 @@
+//! The gates of a data directory that the command opened itself.
+
+use std::time::Duration;
+
+use lanekeeper::{gate::Acquire, server::wire};
+
+use super::{GateBackend, Wanted};
+use crate::command::{Failure, embedded::Embedded};
+
+impl GateBackend for Embedded {
+    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, Failure> {
+        let gate = self.node().gate(id);
+        let acquire = options(gate.acquire(&wanted.owner).priority(wanted.priority), wanted);
+        if wanted.is_waiting {
+            self.wait(async { acquire.await })?;
+            return self.ticket(id, &wanted.owner);
+        }
+        self.wait(async { acquire.ticket().await }).map(wire::Ticket::from)
+    }
+
+    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, Failure> {
+        self.wait(self.node().gate(id).release(owner)).map(wire::Released::from)
+    }
+
+    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, Failure> {
+        self.wait(self.node().gate(id).cancel(owner))?;
+        Ok(wire::Cancelled { cancelled: true })
+    }
+
+    fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
+        self.wait(self.node().gate(id).extend(owner, ttl)).map(wire::Extended::from)
+    }
+
+    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {
+        self.wait(self.node().gate(id).ticket(owner)).map(wire::Ticket::from)
+    }
+
+    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, Failure> {
+        self.wait(self.node().gate(id).stats()).map(wire::GateStats::from)
+    }
+
+    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, Failure> {
+        self.wait(self.node().gate(id).policy()).map(wire::AppliedPolicy::from)
+    }
+
+    fn set_policy(
+        &self,
+        id: &str,
+        policy: Option<&wire::GatePolicy>,
+    ) -> Result<wire::AppliedPolicy, Failure> {
+        let policy = policy.cloned().map(lanekeeper::gate::GatePolicy::from);
+        self.wait(self.node().gate(id).set_policy(policy)).map(wire::AppliedPolicy::from)
+    }
+}
+
+fn options(mut acquire: Acquire, wanted: &Wanted) -> Acquire {
+    for (name, value) in &wanted.group {
+        acquire = acquire.group(name, value);
+    }
+    if let Some(timeout) = wanted.timeout {
+        acquire = acquire.timeout(timeout);
+    }
+    if let Some(ttl) = wanted.ttl {
+        acquire = acquire.ttl(ttl);
+    }
+    acquire
+}
