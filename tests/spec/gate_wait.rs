@@ -179,7 +179,7 @@ async fn a_gate_that_somebody_waits_at_is_not_put_away() {
     let gate = gates.gate("g", 1).await;
     granted(&gate, "a").await;
     let b = waiting(gate.acquire("b")).await;
-    gates.clock.advance(MINUTE);
+    gates.advance(MINUTE).await;
     gates.node.run_duties().await.unwrap();
     assert!(!gate.passivate().await);
     drop(b);
