@@ -1,6 +1,7 @@
 //! The command line: what can be said, and what `--help` teaches.
 
 pub(crate) mod gate;
+mod loadtest;
 mod stream;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 use lanekeeper::liveness::WorkerStatus;
 
 use crate::config::{Settings, Span};
+pub(crate) use loadtest::{Loadtest, Output};
 pub(crate) use stream::{Publish, Subscribe};
 
 const AFTER_HELP: &str = "\
@@ -21,7 +23,10 @@ Exit codes:
   1    failed: the server refused, or could not be reached
   2    usage: a flag or a setting is wrong
   3    could not start: the address or the data directory cannot be had
-  6    verification failed: `check` found something wrong
+  4    a threshold of a load test was missed
+  5    a regression was found
+  6    verification failed: `check` found something wrong, or a load test lost, doubled, invented or
+       misordered messages
   130  interrupted by Ctrl-C";
 
 const SERVE_HELP: &str = "\
@@ -75,6 +80,20 @@ Examples:
   lanekeeper check ./lanekeeper-data
   lanekeeper check ./lanekeeper-data --json";
 
+const LOADTEST_HELP: &str = "\
+Without --server it starts a server of its own on a temporary directory for each scenario. Requests
+leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
+those moments: a stall of the server cannot hide. Every item is followed from its push to its pop.
+
+Ctrl-C ends the run, shows and keeps what there is, and exits 130. Verification that finds a message
+lost, doubled, invented or out of order exits 6.
+
+Examples:
+  lanekeeper loadtest list
+  lanekeeper loadtest all --duration 10s
+  lanekeeper loadtest s3a --server http://127.0.0.1:8000 --scale 10 --json result.json
+  lanekeeper loadtest s3a --users 64 --duration 10s";
+
 /// Durable priority queues: a server, and commands that talk to it.
 #[derive(Debug, Parser)]
 #[command(name = "lanekeeper", version, after_help = AFTER_HELP)]
@@ -120,6 +139,9 @@ pub(crate) enum Command {
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
     Check(Check),
+    /// Measure a server under load, and verify that it keeps its promises meanwhile
+    #[command(after_help = LOADTEST_HELP)]
+    Loadtest(Box<Loadtest>),
 }
 
 /// `gate`
@@ -136,6 +158,12 @@ pub(crate) struct Serve {
     /// A TOML file with settings
     #[arg(long, env = "LANEKEEPER_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// End at once when the process that started this one ends
+    #[arg(
+        long, env = "LANEKEEPER_END_WITH_PARENT", hide = true, action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) end_with_parent: bool,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }

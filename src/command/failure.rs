@@ -12,7 +12,7 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// The address or the data directory cannot be had.
 pub(super) const NOT_STARTED: u8 = 3;
-/// `check` found something wrong.
+/// `check` found something wrong, or a load test did.
 pub(super) const DAMAGED: u8 = 6;
 /// Ended by Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;

@@ -7,6 +7,7 @@ mod failure;
 mod gate;
 mod heartbeat;
 mod http;
+mod loadtest;
 mod output;
 mod peek;
 mod pop;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Publish(args) => publish::run(&args),
         Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
+        Command::Loadtest(args) => loadtest::run(&args),
     };
     match done {
         Ok(exit_code) => ExitCode::from(exit_code),

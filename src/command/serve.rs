@@ -26,6 +26,10 @@ const STOP_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
     let config = Config::resolve(args.settings, args.config.as_deref()).map_err(Failure::usage)?;
     telemetry::start(config.log_format)?;
+    if args.end_with_parent {
+        let signal = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(signal).map_err(Failure::not_started)?;
+    }
     raise_file_limit();
     let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
     let exit_code = runtime.block_on(serve(config))?;

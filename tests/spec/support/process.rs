@@ -85,6 +85,15 @@ fn pid_of(child: &Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
 }
 
+/// Runs a command, sends it a signal once something has happened, and waits for its end.
+pub(crate) fn signal(mut command: Command, signal: Signal, happened: impl FnOnce()) -> Ended {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    happened();
+    kill_process(pid_of(&child), signal).unwrap();
+    end_of(child)
+}
+
 /// Runs a command to its end, with something to read.
 pub(crate) fn run_with(mut command: Command, input: &str) -> Ended {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -1,0 +1,96 @@
+//! What `loadtest` takes.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, builder::FalseyValueParser};
+
+use crate::config::Span;
+
+/// `loadtest`
+#[derive(Debug, Args)]
+pub(crate) struct Loadtest {
+    /// Scenarios: `s3a`, a group such as `s3`, or `all`; `list` names them
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// The server to test [default: one of its own on a temporary directory]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The token of the server, if it wants one
+    #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// The process of the server, for what it uses and for scenarios that kill it
+    #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER_PID", value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    #[command(flatten)]
+    pub(crate) load: Load,
+    #[command(flatten)]
+    pub(crate) own: Own,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How much is asked, and when.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Load {
+    /// How long each scenario is measured [default: the scenario's own]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_DURATION", value_name = "TIME")]
+    pub(crate) duration: Option<Span>,
+    /// How long each runs before it is measured [default: a fifth of that, at most 2s]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_WARMUP", value_name = "TIME")]
+    pub(crate) warmup: Option<Span>,
+    /// Multiply the rates of the scenario
+    #[arg(long, env = "LANEKEEPER_LOADTEST_SCALE", value_name = "X", default_value_t = 1.0)]
+    pub(crate) scale: f64,
+    /// Repeat the random choices of another run
+    #[arg(long, env = "LANEKEEPER_LOADTEST_SEED", value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Closed model: so many users, each waiting for its answer before it goes on
+    #[arg(long, env = "LANEKEEPER_LOADTEST_USERS", value_name = "N")]
+    pub(crate) users: Option<u32>,
+    /// Users that begin each second [default: all at once]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_SPAWN_RATE", value_name = "N", requires = "users")]
+    pub(crate) spawn_rate: Option<f64>,
+    /// How long each user waits between requests: `1s`, or `500ms-2s` for a random time
+    #[arg(long, env = "LANEKEEPER_LOADTEST_WAIT", value_name = "TIME", requires = "users")]
+    pub(crate) wait: Option<String>,
+    /// Generators, each a thread
+    #[arg(long, env = "LANEKEEPER_LOADTEST_THREADS", value_name = "N", default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Connections at most in the open model
+    #[arg(long, env = "LANEKEEPER_LOADTEST_CONNECTIONS", value_name = "N", default_value_t = 256)]
+    pub(crate) connections: usize,
+    /// How long an answer is waited for
+    #[arg(long, env = "LANEKEEPER_LOADTEST_TIMEOUT", value_name = "TIME", default_value = "10s")]
+    pub(crate) timeout: Span,
+    /// Do not follow items from push to pop
+    #[arg(
+        long, env = "LANEKEEPER_LOADTEST_NO_VERIFY", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) no_verify: bool,
+}
+
+/// The server of its own.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Own {
+    /// Durability of the server of its own: durable, relaxed or memory
+    #[arg(
+        long,
+        env = "LANEKEEPER_LOADTEST_DURABILITY",
+        value_name = "LEVEL",
+        default_value = "durable",
+        value_parser = ["durable", "relaxed", "memory"],
+    )]
+    pub(crate) durability: String,
+    /// Where its temporary directory is made [default: the system's]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_DIR", value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// What is written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Output {
+    /// Write the results as JSON
+    #[arg(long, env = "LANEKEEPER_LOADTEST_JSON", value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}

@@ -1,0 +1,167 @@
+//! A scenario: what is asked of the server, how often, and of how many queues.
+
+use serde::{Deserialize, Serialize};
+
+use super::schedule::Shape;
+
+/// What one load test does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scenario {
+    /// How it is called: `s3a`.
+    pub(crate) id: String,
+    /// What it shows, in a line.
+    pub(crate) title: String,
+    /// Requests per second over its length, all queues together.
+    pub(crate) shape: Shape,
+    /// How long it takes unless told otherwise.
+    #[serde(default = "usual_seconds")]
+    pub(crate) seconds: u64,
+    /// Among how many queues the requests are shared out.
+    #[serde(default = "one")]
+    pub(crate) queues: u32,
+    /// Which requests, in which proportion.
+    pub(crate) mix: Vec<Share>,
+    /// From how many priorities one is drawn for each item: 0 up to one less; with one, it is 1.
+    #[serde(default = "one")]
+    pub(crate) priorities: u32,
+    /// Messages a pop asks for.
+    #[serde(default = "one")]
+    pub(crate) depth: u32,
+    /// Sizes of the items, taken in turn.
+    #[serde(default = "usual_sizes")]
+    pub(crate) item_bytes: Vec<usize>,
+    /// Items in the queues before it begins, all queues together.
+    #[serde(default)]
+    pub(crate) prepopulated: u64,
+    /// Whether as many items as its pops will take are added to those.
+    #[serde(default)]
+    pub(crate) is_topped_up: bool,
+    /// What is broken on purpose meanwhile.
+    #[serde(default)]
+    pub(crate) fault: Option<Fault>,
+}
+
+fn usual_seconds() -> u64 {
+    30
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn usual_sizes() -> Vec<usize> {
+    vec![256]
+}
+
+/// A kind of request and its weight among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Share {
+    /// What is asked.
+    pub(crate) action: Action,
+    /// How often, in proportion to the weights of the others.
+    pub(crate) weight: u32,
+}
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// One item into a queue.
+    Push,
+    /// The most urgent messages out of a queue.
+    Pop,
+    /// A push whose item is no object; right is a refusal as `invalid_item`.
+    PushBadItem,
+    /// A push of a negative priority; right is a refusal as `invalid_priority`.
+    PushBadPriority,
+    /// A pop of more than 100; right is a refusal as `invalid_depth`.
+    PopBadDepth,
+}
+
+impl Action {
+    /// Its name in reports and thresholds.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Pop => "pop",
+            Self::PushBadItem => "push_bad_item",
+            Self::PushBadPriority => "push_bad_priority",
+            Self::PopBadDepth => "pop_bad_depth",
+        }
+    }
+
+    /// The code of the refusal that is the right answer, where one is.
+    pub(crate) fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Push | Self::Pop => None,
+            Self::PushBadItem => Some("invalid_item"),
+            Self::PushBadPriority => Some("invalid_priority"),
+            Self::PopBadDepth => Some("invalid_depth"),
+        }
+    }
+}
+
+/// What is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    /// The server is killed with -9 and started again, after a third and after two thirds.
+    Kill,
+    /// One connection in twenty is cut with its request under way.
+    Cut,
+}
+
+/// The least and the most a field of a scenario may be.
+const BOUNDS: [(&str, u64, u64); 5] = [
+    ("queues", 1, 1_000_000),
+    ("priorities", 1, 1_000),
+    ("depth", 1, 100),
+    ("prepopulated", 0, 100_000_000),
+    ("seconds", 1, 7 * 86_400),
+];
+
+/// Sizes an item may have: enough for what tells it apart, no more than servers take.
+const ITEM_BYTES: (usize, usize) = (80, 1 << 20);
+
+impl Scenario {
+    /// Refuses what no server could be asked, naming the field and its bound.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let found = [
+            u64::from(self.queues),
+            u64::from(self.priorities),
+            u64::from(self.depth),
+            self.prepopulated,
+            self.seconds,
+        ];
+        for ((field, least, most), found) in BOUNDS.into_iter().zip(found) {
+            if !(least..=most).contains(&found) {
+                return Err(self.wrong(field, &format!("from {least} to {most}, not {found}")));
+            }
+        }
+        let (least, most) = ITEM_BYTES;
+        if let Some(size) = self.item_bytes.iter().find(|size| !(least..=most).contains(*size)) {
+            return Err(self.wrong("item_bytes", &format!("from {least} to {most}, not {size}")));
+        }
+        if self.item_bytes.is_empty() {
+            return Err(self.wrong("item_bytes", "at least one size"));
+        }
+        let weights: u64 = self.mix.iter().map(|share| u64::from(share.weight)).sum();
+        if weights == 0 {
+            return Err(self.wrong("mix", "at least one action with a weight"));
+        }
+        self.shape.check().map_err(|reason| self.wrong("shape", &reason))
+    }
+
+    fn wrong(&self, field: &str, bound: &str) -> String {
+        format!("scenario {}: {field} must be {bound}", self.id)
+    }
+
+    /// The share of requests that are this action.
+    pub(crate) fn fraction(&self, action: Action) -> f64 {
+        let of = |share: &Share| f64::from(share.weight);
+        let all: f64 = self.mix.iter().map(of).sum();
+        self.mix.iter().filter(|share| share.action == action).map(of).sum::<f64>() / all
+    }
+}

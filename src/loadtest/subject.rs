@@ -1,0 +1,216 @@
+//! The server under test: one that runs already, or one of its own on a temporary directory.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, ToSocketAddrs},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::client::Client;
+
+/// How long a server may take to answer after its start or a restart.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Why there is no server to test.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SubjectError {
+    /// The address is none.
+    #[error("--server must be an address such as http://127.0.0.1:8000, not {0:?}")]
+    Address(String),
+    /// It does not answer.
+    #[error("{url} cannot be reached: {reason}")]
+    Unreached {
+        /// Where it should be.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
+    /// One of its own does not start.
+    #[error("a server of its own did not start: {0}")]
+    NotStarted(String),
+    /// It cannot be killed, or did not come back.
+    #[error("{0}")]
+    NotRestarted(String),
+}
+
+/// How a server of its own is started.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnOptions {
+    /// Where its temporary directory is made.
+    pub(crate) parent: PathBuf,
+    /// `durable`, `relaxed` or `memory`.
+    pub(crate) durability: String,
+}
+
+/// A server and how to reach it.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    /// How it is called.
+    pub(crate) host: String,
+    /// Its process, if that is known.
+    pub(crate) pid: Option<u32>,
+    token: Option<String>,
+    own: Option<Own>,
+}
+
+/// A server of its own; it ends with this.
+#[derive(Debug)]
+struct Own {
+    child: Child,
+    dir: TempDir,
+    durability: String,
+}
+
+impl Subject {
+    /// A server that runs already.
+    ///
+    /// # Errors
+    /// When the address is none, or nobody answers there.
+    pub(crate) fn running(
+        url: &str,
+        token: Option<&str>,
+        pid: Option<u32>,
+    ) -> Result<Self, SubjectError> {
+        let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        let host = host.filter(|host| !host.is_empty() && !host.contains('/'));
+        let host = host.ok_or_else(|| SubjectError::Address(url.to_owned()))?;
+        let named = if host.rsplit(']').next().is_some_and(|rest| rest.contains(':')) {
+            host.to_owned()
+        } else {
+            format!("{host}:80")
+        };
+        let unreached = |reason: String| SubjectError::Unreached { url: url.to_owned(), reason };
+        let mut addrs = named.to_socket_addrs().map_err(|error| unreached(error.to_string()))?;
+        let addr = addrs.next().ok_or_else(|| unreached("the name has no address".to_owned()))?;
+        let token = token.map(str::to_owned);
+        let subject = Self { addr, host: host.to_owned(), pid, token, own: None };
+        subject.probe().map_err(unreached)?;
+        Ok(subject)
+    }
+
+    /// A server of its own on a temporary directory and a free port.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn own(options: &OwnOptions) -> Result<Self, SubjectError> {
+        let not_started = |error: std::io::Error| SubjectError::NotStarted(error.to_string());
+        let dir =
+            tempfile::Builder::new().prefix("lanekeeper-loadtest-").tempdir_in(&options.parent);
+        let dir = dir.map_err(not_started)?;
+        let (child, addr) = spawn(dir.path(), "127.0.0.1:0", &options.durability)?;
+        let pid = Some(child.id());
+        let own = Own { child, dir, durability: options.durability.clone() };
+        Ok(Self { addr, host: addr.to_string(), pid, token: None, own: Some(own) })
+    }
+
+    /// Its data directory, if it is known.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.own.as_ref().map(|own| own.dir.path().join("data"))
+    }
+
+    /// The durability of one of its own.
+    pub(crate) fn durability(&self) -> Option<String> {
+        self.own.as_ref().map(|own| own.durability.clone())
+    }
+
+    /// Its token.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Whether it can be killed: its process is known.
+    pub(crate) fn is_killable(&self) -> bool {
+        self.pid.is_some()
+    }
+
+    /// Kills it with -9. One of its own is started again; another is waited for, since whoever
+    /// supervises it will.
+    ///
+    /// # Errors
+    /// When it cannot be killed or does not answer in time afterwards.
+    pub(crate) fn kill_and_restart(&mut self) -> Result<(), SubjectError> {
+        let failed = |error: &dyn std::fmt::Display| SubjectError::NotRestarted(error.to_string());
+        if let Some(own) = &mut self.own {
+            own.child.kill().and_then(|()| own.child.wait()).map_err(|error| failed(&error))?;
+            let listen = self.addr.to_string();
+            let (child, _) = spawn(own.dir.path(), &listen, &own.durability)?;
+            self.pid = Some(child.id());
+            own.child = child;
+            return Ok(());
+        }
+        let pid = self.pid.and_then(|pid| Pid::from_raw(pid as i32));
+        let pid = pid.ok_or_else(|| failed(&"the process of the server is not known"))?;
+        kill_process(pid, Signal::KILL).map_err(|error| failed(&error))?;
+        let began = Instant::now();
+        while let Err(reason) = self.probe() {
+            if began.elapsed() > READY_TIMEOUT {
+                let message = format!("the server did not come back in time: {reason}");
+                return Err(SubjectError::NotRestarted(message));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Asks whether it serves.
+    fn probe(&self) -> Result<(), String> {
+        let mut client = Client::new(self.addr, &self.host, self.token.as_deref());
+        match client.exchange("GET", "/health", b"") {
+            Ok((200, _)) => Ok(()),
+            Ok((status, _)) => Err(format!("it answers {status}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Starts this program as a server and reads where it listens.
+fn spawn(dir: &Path, listen: &str, durability: &str) -> Result<(Child, SocketAddr), SubjectError> {
+    let not_started = |error: std::io::Error| SubjectError::NotStarted(error.to_string());
+    let program = std::env::current_exe().map_err(not_started)?;
+    let log = dir.join("log");
+    let stderr = File::options().create(true).append(true).open(&log).map_err(not_started)?;
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LANEKEEPER_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["serve", "--end-with-parent", "--listen", listen, "--durability", durability]);
+    command.arg("--data").arg(dir.join("data"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    // Ctrl-C is for the load test alone, which ends its server when it has what it needs of it.
+    command.process_group(0);
+    let mut child = command.spawn().map_err(not_started)?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line).map_err(not_started)?;
+    }
+    let addr = line.trim_end().strip_prefix("listening on http://");
+    match addr.and_then(|addr| addr.parse().ok()) {
+        Some(addr) => Ok((child, addr)),
+        None => {
+            drop(child.kill());
+            drop(child.wait());
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("it ended without a word").to_owned();
+            Err(SubjectError::NotStarted(last))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A result as a person reads it in a terminal.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{
+    plan::Model,
+    result::{Figures, RunResult},
+    tally::Count,
+    verification::Verification,
+};
+
+/// Reasons for failures that are shown.
+const FAILURES_MAX: usize = 10;
+
+/// Shows a result.
+pub(crate) struct Summary<'a>(pub(crate) &'a RunResult);
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let result = self.0;
+        let scenario = &result.scenario;
+        writeln!(f, "{}  {}", scenario.id, scenario.title)?;
+        let ended = if result.is_complete { "" } else { ", interrupted" };
+        let how = match result.model {
+            Model::Open { scale } => format!("open model, rates × {scale}"),
+            Model::Closed { users, .. } => format!("closed model, {users} users"),
+        };
+        let (seconds, seed) = (result.measured_seconds, result.seed);
+        writeln!(f, "  {seconds:.1} s measured{ended}; {how}; seed {seed}")?;
+        table(result, f)?;
+        for failed in result.failures.iter().take(FAILURES_MAX) {
+            writeln!(f, "  failed: {} × {}: {}", failed.count, failed.name, failed.reason)?;
+        }
+        if result.failures.len() > FAILURES_MAX {
+            writeln!(f, "  failed: {} more reasons", result.failures.len() - FAILURES_MAX)?;
+        }
+        asides(result, f)?;
+        match &result.verification {
+            Some(found) => verdict(found, f)?,
+            None => writeln!(f, "  not verified")?,
+        }
+        for demand in &result.thresholds {
+            let verdict = if demand.is_met { "met" } else { "MISSED" };
+            let found = demand
+                .found
+                .map_or("no such requests".to_owned(), |found| format!("found {found:.3}"));
+            writeln!(f, "  threshold {}: {verdict}, {found}", demand.threshold)?;
+        }
+        for warning in &result.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+fn table(result: &RunResult, f: &mut Formatter<'_>) -> fmt::Result {
+    writeln!(
+        f,
+        "  {:<18} {:>9} {:>8} {:>10} {:>9} {:>9} {:>9} {:>9}",
+        "", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms", "max ms"
+    )?;
+    let mut row = |name: &str, count: &Count| {
+        let Figures { requests, failures, p50, p95, p99, max } = Figures::from(count);
+        let rate = result.per_second(requests);
+        writeln!(
+            f,
+            "  {name:<18} {requests:>9} {failures:>8} {rate:>10.1} {p50:>9.3} {p95:>9.3} \
+             {p99:>9.3} {max:>9.3}"
+        )
+    };
+    for (name, count) in &result.requests {
+        row(name, count)?;
+    }
+    if result.requests.len() > 1 {
+        row("all", &result.total())?;
+    }
+    Ok(())
+}
+
+fn asides(result: &RunResult, f: &mut Formatter<'_>) -> fmt::Result {
+    if matches!(result.model, Model::Open { .. }) && result.lag.count() > 0 {
+        let (half, most, max) =
+            (result.lag.quantile(0.5), result.lag.quantile(0.99), result.lag.max());
+        writeln!(f, "  schedule lag p50 {half:.3} ms, p99 {most:.3} ms, max {max:.3} ms")?;
+    }
+    if result.empty_pops > 0 {
+        writeln!(f, "  {} pops found an empty queue", result.empty_pops)?;
+    }
+    if result.cuts > 0 {
+        writeln!(f, "  {} connections were cut on purpose", result.cuts)?;
+    }
+    Ok(())
+}
+
+fn verdict(found: &Verification, f: &mut Formatter<'_>) -> fmt::Result {
+    let verdict = if found.is_sound() { "verified" } else { "VERIFICATION FAILED" };
+    writeln!(
+        f,
+        "  {verdict}: {} pushed, {} popped; {} lost, {} duplicated, {} invented, {} misordered",
+        found.pushed, found.popped, found.lost, found.duplicated, found.invented, found.misordered
+    )?;
+    if found.unknown_pushes > 0 {
+        let count = found.unknown_pushes;
+        writeln!(f, "  {count} pushes had no answer: each item may be there once or not at all")?;
+    }
+    if found.cut_pops > 0 {
+        writeln!(
+            f,
+            "  {} pops had no answer: {} missing items are within what they may have taken",
+            found.cut_pops, found.taken_by_cut_pops
+        )?;
+    }
+    Ok(())
+}
