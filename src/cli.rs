@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 use lanekeeper::liveness::WorkerStatus;
 
 use crate::config::{Settings, Span};
-pub(crate) use loadtest::{Loadtest, Output};
+pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output};
 pub(crate) use stream::{Publish, Subscribe};
 
 const AFTER_HELP: &str = "\
@@ -92,7 +92,20 @@ Examples:
   lanekeeper loadtest list
   lanekeeper loadtest all --duration 10s
   lanekeeper loadtest s3a --server http://127.0.0.1:8000 --scale 10 --json result.json
-  lanekeeper loadtest s3a --users 64 --duration 10s";
+  lanekeeper loadtest s3a --users 64 --duration 10s
+  lanekeeper loadtest s3 --threshold 'push.p95<50ms' --threshold 'errors<1%' --junit report.xml
+  lanekeeper loadtest s3a --max --targets baseline
+  lanekeeper loadtest --web";
+
+const COMPARE_HELP: &str = "\
+A figure is worse when the median of the new runs is worse than that of the base runs by more than
+the band: what repeated runs on either side differ by, at least 5 %; 30 % if there is one run on
+each side. Results that were not run alike are refused. Anything worse exits 5.
+
+Examples:
+  lanekeeper loadtest s3a --repeat 5 --json base.json
+  lanekeeper compare base.json new.json
+  lanekeeper compare locust_stats.csv new_stats.csv --band 10%";
 
 /// Durable priority queues: a server, and commands that talk to it.
 #[derive(Debug, Parser)]
@@ -142,6 +155,11 @@ pub(crate) enum Command {
     /// Measure a server under load, and verify that it keeps its promises meanwhile
     #[command(after_help = LOADTEST_HELP)]
     Loadtest(Box<Loadtest>),
+    /// Show the results of load tests
+    Analyze(Analyze),
+    /// Tell whether new results are worse than a base
+    #[command(after_help = COMPARE_HELP)]
+    Compare(Compare),
 }
 
 /// `gate`

@@ -1,16 +1,16 @@
 //! What `loadtest` takes.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, builder::FalseyValueParser};
 
-use crate::config::Span;
+use crate::{config::Span, loadtest::threshold::Threshold};
 
 /// `loadtest`
 #[derive(Debug, Args)]
 pub(crate) struct Loadtest {
     /// Scenarios: `s3a`, a group such as `s3`, or `all`; `list` names them
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required_unless_present = "web")]
     pub(crate) names: Vec<String>,
     /// The server to test [default: one of its own on a temporary directory]
     #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER", value_name = "URL")]
@@ -21,6 +21,29 @@ pub(crate) struct Loadtest {
     /// The process of the server, for what it uses and for scenarios that kill it
     #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER_PID", value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+    /// Run each scenario so often: what the runs differ by is the noise of `compare`
+    #[arg(long, env = "LANEKEEPER_LOADTEST_REPEAT", value_name = "N", default_value_t = 1)]
+    pub(crate) repeat: u32,
+    /// Find the highest rate that still meets the thresholds [baseline, if there are none]
+    #[arg(
+        long, env = "LANEKEEPER_LOADTEST_MAX", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(), conflicts_with = "users",
+    )]
+    pub(crate) max: bool,
+    /// Serve a page to choose, start, change and watch runs
+    #[arg(
+        long, env = "LANEKEEPER_LOADTEST_WEB", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) web: bool,
+    /// Where the page is; loopback only
+    #[arg(
+        long,
+        env = "LANEKEEPER_LOADTEST_WEB_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8089"
+    )]
+    pub(crate) web_listen: SocketAddr,
     #[command(flatten)]
     pub(crate) load: Load,
     #[command(flatten)]
@@ -93,4 +116,51 @@ pub(crate) struct Output {
     /// Write the results as JSON
     #[arg(long, env = "LANEKEEPER_LOADTEST_JSON", value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write CSV files as Locust does: PREFIX_stats.csv and three more, for several scenarios
+    /// PREFIX-NAME_stats.csv and so on
+    #[arg(long, env = "LANEKEEPER_LOADTEST_CSV", value_name = "PREFIX")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Write a report with charts, one HTML file that needs no network
+    #[arg(long, env = "LANEKEEPER_LOADTEST_HTML", value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write what was judged as JUnit's XML
+    #[arg(long, env = "LANEKEEPER_LOADTEST_JUNIT", value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// What must be met, or the exit code is 4: push.p95<50ms, max<500ms, errors<1%, rate>=100
+    #[arg(long, env = "LANEKEEPER_LOADTEST_THRESHOLD", value_name = "EXPR", value_delimiter = ',')]
+    pub(crate) threshold: Vec<Threshold>,
+    /// Thresholds under a name; baseline: p50<30ms p95<50ms p99<100ms max<500ms errors<1%
+    #[arg(
+        long, env = "LANEKEEPER_LOADTEST_TARGETS", value_name = "PRESET",
+        value_parser = ["baseline"],
+    )]
+    pub(crate) targets: Option<String>,
+}
+
+/// `analyze`
+#[derive(Debug, Args)]
+pub(crate) struct Analyze {
+    /// Results as JSON, or a _stats.csv
+    #[arg(value_name = "RESULT", required = true)]
+    pub(crate) results: Vec<PathBuf>,
+}
+
+/// `compare`
+#[derive(Debug, Args)]
+pub(crate) struct Compare {
+    /// What was: results as JSON, or a _stats.csv; several with commas between
+    #[arg(value_name = "BASE", num_args = 1, value_delimiter = ',', required = true)]
+    pub(crate) base: Vec<PathBuf>,
+    /// What is now; several with commas between
+    #[arg(value_name = "NEW", num_args = 1, value_delimiter = ',', required = true)]
+    pub(crate) new: Vec<PathBuf>,
+    /// How much worse is still the same [default: what repeated runs differ by]
+    #[arg(long, env = "LANEKEEPER_COMPARE_BAND", value_name = "PERCENT")]
+    pub(crate) band: Option<String>,
+    /// Print the comparison as JSON
+    #[arg(
+        long, env = "LANEKEEPER_JSON", action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) json: bool,
 }

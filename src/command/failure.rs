@@ -12,6 +12,10 @@ pub(super) const FAILED: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// The address or the data directory cannot be had.
 pub(super) const NOT_STARTED: u8 = 3;
+/// A threshold was missed.
+pub(super) const MISSED: u8 = 4;
+/// New results are worse.
+pub(super) const REGRESSION: u8 = 5;
 /// `check` found something wrong, or a load test did.
 pub(super) const DAMAGED: u8 = 6;
 /// Ended by Ctrl-C.

@@ -1,7 +1,9 @@
 //! What each command does.
 
+mod analyze;
 mod backend;
 mod check;
+mod compare;
 mod embedded;
 mod failure;
 mod gate;
@@ -43,6 +45,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Compare(args) => compare::run(&args),
     };
     match done {
         Ok(exit_code) => ExitCode::from(exit_code),

@@ -57,6 +57,22 @@ pub(crate) fn hint(message: &str) {
     }
 }
 
+/// Draws lines over those drawn before, for a person who watches; none clears them.
+pub(crate) fn redraw(before: usize, lines: &[String]) {
+    if !stderr().is_terminal() {
+        return;
+    }
+    let mut text = String::new();
+    if before > 0 {
+        text.push_str(&format!("\x1b[{before}A\x1b[J"));
+    }
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    drop(stderr().write_all(text.as_bytes()));
+}
+
 /// Tells something on the way. Nothing can be done if nobody listens.
 pub(crate) fn note(message: &str) {
     drop(writeln!(stderr(), "{message}"));

@@ -6,6 +6,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The longest latency told apart, in microseconds: an hour.
 const MICROS_MAX: u64 = 3_600_000_000;
 
+/// Percentiles of tables, as parts of one.
+pub(crate) const PERCENTS: [f64; 10] =
+    [0.50, 0.66, 0.75, 0.80, 0.90, 0.95, 0.98, 0.99, 0.999, 0.9999];
+
 /// How often each latency was seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
@@ -46,6 +50,16 @@ impl Latencies {
     /// The longest, in milliseconds.
     pub(crate) fn max(&self) -> f64 {
         millis(self.0.max())
+    }
+
+    /// The shortest, in milliseconds.
+    pub(crate) fn min(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { millis(self.0.min()) }
+    }
+
+    /// Their mean, in milliseconds.
+    pub(crate) fn mean(&self) -> f64 {
+        if self.0.is_empty() { 0.0 } else { self.0.mean() / 1e3 }
     }
 
     /// Microseconds and how often: every bucket that is not empty.

@@ -8,13 +8,19 @@
 
 mod answer;
 pub(crate) mod catalog;
+mod chart;
 mod client;
+pub(crate) mod compare;
 mod connection;
 mod drain;
 mod generator;
+pub(crate) mod html;
 mod item;
+pub(crate) mod junit;
 pub(crate) mod latency;
 mod ledger;
+pub(crate) mod live;
+pub(crate) mod locust;
 mod moment;
 pub(crate) mod monitor;
 pub(crate) mod plan;
@@ -27,5 +33,7 @@ pub(crate) mod schedule;
 pub(crate) mod subject;
 pub(crate) mod summary;
 pub(crate) mod tally;
+pub(crate) mod threshold;
 pub(crate) mod timeline;
 pub(crate) mod verification;
+pub(crate) mod web;

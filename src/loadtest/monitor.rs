@@ -48,7 +48,9 @@ impl Monitor {
     pub(super) fn new(subject: &Subject, queue: String) -> Self {
         let client = Client::new(subject.addr, &subject.host, subject.token());
         let client = client.patience(PATIENCE);
-        Self { client, pid: subject.pid, data: subject.data(), queue, before: None }
+        let busy = subject.pid.and_then(|pid| busy_seconds(&read(pid, "stat")?));
+        let before = busy.map(|busy| (now(), busy));
+        Self { client, pid: subject.pid, data: subject.data(), queue, before }
     }
 
     /// Reads what there is; nothing if nothing can be known.
@@ -63,8 +65,7 @@ impl Monitor {
     }
 
     fn process(&mut self, pid: u32, sample: &mut Sample) {
-        let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
-        let busy = of("stat").as_deref().and_then(busy_seconds);
+        let busy = read(pid, "stat").as_deref().and_then(busy_seconds);
         if let Some(busy) = busy {
             let moment = now();
             if let Some((then, before)) = self.before.replace((moment, busy)) {
@@ -72,7 +73,7 @@ impl Monitor {
                 sample.processors = Some((busy - before).max(0.0) / passed.max(1e-3));
             }
         }
-        let resident = of("status").as_deref().and_then(resident_bytes);
+        let resident = read(pid, "status").as_deref().and_then(resident_bytes);
         sample.memory_bytes = resident;
         let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
         sample.descriptors = descriptors.ok().map(|entries| entries.count() as u64);
@@ -94,6 +95,11 @@ impl Monitor {
         let stats: Option<Stats> = self.client.ask("GET", &path, b"").ok();
         sample.ready = stats.map(|stats| stats.ready);
     }
+}
+
+/// A file that the system keeps about a process.
+fn read(pid: u32, file: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
 }
 
 /// Processor time of `/proc/PID/stat`, in seconds.

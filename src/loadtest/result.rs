@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    latency::Latencies,
+    latency::{Latencies, PERCENTS},
     monitor::Sample,
     plan::{Model, Plan},
     scenario::{Action, Scenario},
-    tally::Count,
+    tally::{Count, Tally},
     timeline::Timeline,
     verification::Verification,
 };
@@ -101,6 +101,8 @@ pub(crate) struct Second {
     pub(crate) requests: BTreeMap<String, Figures>,
     /// All together.
     pub(crate) total: Figures,
+    /// All since the beginning.
+    pub(crate) so_far: Figures,
     /// Users, or requests under way in the open model.
     pub(crate) users: u64,
     /// What the server used.
@@ -122,6 +124,14 @@ pub(crate) struct Figures {
     pub(crate) p99: f64,
     /// The longest.
     pub(crate) max: f64,
+    /// The shortest.
+    pub(crate) min: f64,
+    /// The mean.
+    pub(crate) mean: f64,
+    /// Bytes of an answer's body, in the mean.
+    pub(crate) bytes: f64,
+    /// By [`PERCENTS`].
+    pub(crate) percentiles: [f64; PERCENTS.len()],
 }
 
 impl From<&Count> for Figures {
@@ -133,6 +143,10 @@ impl From<&Count> for Figures {
             p95: count.latencies.quantile(0.95),
             p99: count.latencies.quantile(0.99),
             max: count.latencies.max(),
+            min: count.latencies.min(),
+            mean: count.latencies.mean(),
+            bytes: count.bytes as f64 / count.requests.max(1) as f64,
+            percentiles: PERCENTS.map(|part| count.latencies.quantile(part)),
         }
     }
 }
@@ -165,16 +179,22 @@ pub(crate) struct Demand {
     pub(crate) is_met: bool,
 }
 
+/// Why requests failed, those of each kind together.
+fn failures(all: &Tally) -> Vec<Failed> {
+    let mut failures = Vec::new();
+    for (action, reasons) in &all.failures {
+        for (reason, &count) in reasons {
+            failures.push(Failed { name: action.name().to_owned(), reason: reason.clone(), count });
+        }
+    }
+    failures
+}
+
 impl RunResult {
     /// What a plan showed so far.
     pub(crate) fn of(plan: &Plan, timeline: &Timeline, environment: Environment) -> Self {
         let all = &timeline.all;
         let name = |action: Action| action.name().to_owned();
-        let failed = |((action, reason), count): (&(Action, String), &u64)| Failed {
-            name: name(*action),
-            reason: reason.clone(),
-            count: *count,
-        };
         Self {
             scenario: plan.scenario.clone(),
             run: plan.run.clone(),
@@ -186,7 +206,7 @@ impl RunResult {
             is_complete: false,
             requests: all.counts.iter().map(|(&key, count)| (name(key), count.clone())).collect(),
             figures: super::timeline::figures(all),
-            failures: all.failures.iter().map(failed).collect(),
+            failures: failures(all),
             lag: all.lag.clone(),
             delayed: all.delayed,
             cuts: all.cuts,

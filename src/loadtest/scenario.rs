@@ -81,6 +81,10 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// All there are.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Push, Self::Pop, Self::PushBadItem, Self::PushBadPriority, Self::PopBadDepth];
+
     /// Its name in reports and thresholds.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -60,7 +60,7 @@ fn table(result: &RunResult, f: &mut Formatter<'_>) -> fmt::Result {
         "", "requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms", "max ms"
     )?;
     let mut row = |name: &str, count: &Count| {
-        let Figures { requests, failures, p50, p95, p99, max } = Figures::from(count);
+        let Figures { requests, failures, p50, p95, p99, max, .. } = Figures::from(count);
         let rate = result.per_second(requests);
         writeln!(
             f,

@@ -38,7 +38,7 @@ pub(crate) struct Tally {
     /// By kind of request; only kinds that were used.
     pub(crate) counts: BTreeMap<Action, Count>,
     /// Why requests failed, and how often.
-    pub(crate) failures: BTreeMap<(Action, String), u64>,
+    pub(crate) failures: BTreeMap<Action, BTreeMap<String, u64>>,
     /// How late the generator itself was: from the intended moment to taking it up.
     pub(crate) lag: Latencies,
     /// Requests that waited for a connection because all were busy.
@@ -65,7 +65,7 @@ impl Tally {
     /// Counts a failure.
     pub(super) fn fail(&mut self, action: Action, nanos: u64, reason: String) {
         self.count(action, nanos).failures += 1;
-        *self.failures.entry((action, reason)).or_default() += 1;
+        *self.failures.entry(action).or_default().entry(reason).or_default() += 1;
     }
 
     /// Adds what was counted elsewhere; of what is a level and no count, the other's is added too.
@@ -73,8 +73,11 @@ impl Tally {
         for (action, count) in &other.counts {
             self.counts.entry(*action).or_default().add(count);
         }
-        for (failure, count) in &other.failures {
-            *self.failures.entry(failure.clone()).or_default() += count;
+        for (action, reasons) in &other.failures {
+            let failures = self.failures.entry(*action).or_default();
+            for (reason, count) in reasons {
+                *failures.entry(reason.clone()).or_default() += count;
+            }
         }
         self.lag.add(&other.lag);
         self.delayed += other.delayed;

@@ -70,6 +70,7 @@ impl Timeline {
                 second,
                 requests: figures(&tally),
                 total: Figures::from(&tally.total()),
+                so_far: Figures::from(&self.all.total()),
                 users,
                 sample: self.samples.remove(&second),
             };
@@ -79,7 +80,7 @@ impl Timeline {
 }
 
 /// What was counted of each kind of request, in figures.
-pub(super) fn figures(tally: &Tally) -> BTreeMap<String, Figures> {
+pub(crate) fn figures(tally: &Tally) -> BTreeMap<String, Figures> {
     let named = tally.counts.iter();
     named.map(|(action, count)| (action.name().to_owned(), Figures::from(count))).collect()
 }

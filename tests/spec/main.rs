@@ -35,6 +35,7 @@ mod liveness_batch;
 mod liveness_follow;
 mod liveness_sweep;
 mod liveness_view;
+mod loadtest_results;
 mod loadtest_verification;
 mod queue_control;
 mod queue_lease;

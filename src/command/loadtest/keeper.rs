@@ -4,7 +4,7 @@ use std::{
     fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use super::super::{Failure, output};
 use crate::{
     cli,
     loadtest::{
+        html, junit, live, locust,
         plan::Plan,
         prepopulate::Filling,
         result::{Environment, ResultFile, RunResult},
@@ -23,7 +24,11 @@ use crate::{
 
 /// Results so far, and the files they go to.
 pub(super) struct Keeper {
-    json: Option<PathBuf>,
+    files: cli::Output,
+    /// Whether there will be several results.
+    is_several: bool,
+    /// Lines of the live view that stand in the terminal.
+    drawn: usize,
     /// Of the scenarios that are done.
     pub(super) results: Vec<RunResult>,
     environment: Option<Environment>,
@@ -34,10 +39,11 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Keeps results where the flags say.
-    pub(super) fn new(args: &cli::Output) -> Self {
-        let json = args.json.clone();
+    pub(super) fn new(files: &cli::Output, is_several: bool) -> Self {
         Self {
-            json,
+            files: files.clone(),
+            is_several,
+            drawn: 0,
             results: Vec::new(),
             environment: None,
             told_at: Duration::ZERO,
@@ -51,18 +57,46 @@ impl Keeper {
         self.told_at = Duration::ZERO;
     }
 
+    /// Takes the live view away.
+    pub(super) fn clear(&mut self) {
+        output::redraw(std::mem::take(&mut self.drawn), &[]);
+    }
+
     /// Keeps the result of a run that is over.
     pub(super) fn keep(&mut self, result: RunResult) -> Result<(), Failure> {
         self.results.push(result);
-        self.write(&self.results)
+        self.write(&self.results)?;
+        if let Some(path) = &self.files.html {
+            write_whole(path, html::page(&self.results).as_bytes())?;
+        }
+        if let Some(path) = &self.files.junit {
+            write_whole(path, junit::text(&self.results).as_bytes())?;
+        }
+        Ok(())
     }
 
+    /// Writes what is kept while a run is under way too.
     fn write(&self, results: &[RunResult]) -> Result<(), Failure> {
-        let Some(path) = &self.json else { return Ok(()) };
-        let text =
-            serde_json::to_vec(&ResultFile::new(results.to_vec())).map_err(Failure::failed)?;
-        write_whole(path, &text)
-            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+        if let Some(path) = &self.files.json {
+            let file = ResultFile::new(results.to_vec());
+            write_whole(path, &serde_json::to_vec(&file).map_err(Failure::failed)?)?;
+        }
+        let Some((prefix, last)) = self.files.csv.as_ref().zip(results.last()) else {
+            return Ok(());
+        };
+        let id = &last.scenario.id;
+        let earlier = results.iter().filter(|result| result.scenario.id == *id).count();
+        let which = match (self.is_several, earlier) {
+            (false, _) => String::new(),
+            (true, 1) => format!("-{id}"),
+            (true, number) => format!("-{id}-{number}"),
+        };
+        for (name, text) in locust::files(last) {
+            let mut path = prefix.clone().into_os_string();
+            path.push(format!("{which}{name}"));
+            write_whole(Path::new(&path), text.as_bytes())?;
+        }
+        Ok(())
     }
 }
 
@@ -78,10 +112,13 @@ impl Watcher for Keeper {
 
     /// A generator that is killed leaves what it knew a second ago.
     fn second(&mut self, plan: &Plan, timeline: &Timeline) {
+        let lines = live::view(plan, timeline);
+        output::redraw(self.drawn, &lines);
+        self.drawn = lines.len();
         let seconds = timeline.seconds.len();
         let is_due = seconds < 60 || seconds.is_multiple_of(10);
-        let environment = self.environment.clone().filter(|_| is_due && self.json.is_some());
-        if let Some(environment) = environment {
+        let is_wanted = self.files.json.is_some() || self.files.csv.is_some();
+        if let Some(environment) = self.environment.clone().filter(|_| is_due && is_wanted) {
             let mut results = self.results.clone();
             results.push(RunResult::of(plan, timeline, environment));
             if let Err(failure) = self.write(&results)
@@ -93,13 +130,18 @@ impl Watcher for Keeper {
     }
 
     fn note(&mut self, text: &str) {
+        self.clear();
         output::hint(text);
     }
 }
 
 /// Replaces a file at once, so that nobody finds half of it. What is no ordinary file is written
 /// to.
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    replace(path, text).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return fs::File::options().write(true).open(path)?.write_all(text);
     }

@@ -1,0 +1,120 @@
+//! From flags to a plan and a server.
+
+use std::time::Duration;
+
+use super::super::{Failure, output};
+use crate::{
+    cli,
+    config::Span,
+    loadtest::{
+        plan::{Model, Plan},
+        scenario::{Fault, Scenario},
+        subject::{OwnOptions, Subject, SubjectError},
+    },
+};
+
+/// The warm-up unless told otherwise, at most.
+const WARMUP_MAX: Duration = Duration::from_secs(2);
+
+/// Refuses what cannot be run, naming the flag and its bound.
+pub(super) fn check(args: &cli::Loadtest) -> Result<(), Failure> {
+    let load = &args.load;
+    let wrong = |flag: &str, bound: &str| Err(Failure::usage(format!("{flag} must be {bound}")));
+    if !(1..=1_000).contains(&args.repeat) {
+        return wrong("--repeat", "from 1 to 1000");
+    }
+    if !args.web_listen.ip().is_loopback() {
+        return wrong("--web-listen", "an address of loopback, such as 127.0.0.1:8089");
+    }
+    if !(load.scale > 0.0 && load.scale <= 1e6) {
+        return wrong("--scale", "above 0 and at most 1000000");
+    }
+    if !(1..=256).contains(&load.threads) {
+        return wrong("--threads", "from 1 to 256");
+    }
+    if !(1..=100_000).contains(&load.connections) {
+        return wrong("--connections", "from 1 to 100000");
+    }
+    if load.users.is_some_and(|users| !(1..=100_000).contains(&users)) {
+        return wrong("--users", "from 1 to 100000");
+    }
+    if load.spawn_rate.is_some_and(|rate| !(rate > 0.0 && rate <= 1e6)) {
+        return wrong("--spawn-rate", "above 0 and at most 1000000");
+    }
+    if load.duration.is_some_and(|span| span.0 < Duration::from_secs(1)) {
+        return wrong("--duration", "at least 1s");
+    }
+    if load.timeout.0 < Duration::from_millis(1) || load.timeout.0 > Duration::from_secs(3600) {
+        return wrong("--timeout", "from 1ms to 1h");
+    }
+    Ok(())
+}
+
+/// The server of a scenario.
+pub(super) fn subject(args: &cli::Loadtest, scenario: &Scenario) -> Result<Subject, Failure> {
+    if let Some(url) = &args.server {
+        let subject = Subject::running(url, args.token.as_deref(), args.server_pid);
+        let subject = subject.map_err(|error| match error {
+            SubjectError::Address(_) => Failure::usage(error),
+            _ => Failure::not_started(error),
+        })?;
+        if scenario.fault != Some(Fault::Kill) || subject.is_killable() {
+            return Ok(subject);
+        }
+        let id = &scenario.id;
+        output::note(&format!("{id} kills its server: without --server-pid it starts its own"));
+    }
+    let parent = args.own.dir.clone().unwrap_or_else(std::env::temp_dir);
+    let options = OwnOptions { parent, durability: args.own.durability.clone() };
+    Subject::own(&options).map_err(Failure::not_started)
+}
+
+/// What is run, with everything decided.
+pub(super) fn plan(
+    load: &cli::Load,
+    scale: f64,
+    scenario: Scenario,
+    subject: &Subject,
+) -> Result<Plan, Failure> {
+    scenario.check().map_err(Failure::usage)?;
+    let seconds = Duration::from_secs(scenario.seconds);
+    let duration = load.duration.map_or(seconds, |span| span.0);
+    let model = match load.users {
+        None => Model::Open { scale },
+        Some(users) => {
+            let wait_ms = load.wait.as_deref().map(waits).transpose()?.unwrap_or_default();
+            Model::Closed { users, spawn_rate: load.spawn_rate.unwrap_or(0.0), wait_ms }
+        }
+    };
+    let connections = load.users.map_or(load.connections, |users| users as usize);
+    // Shared out in whole connections, every user must still have one.
+    let connections = connections.next_multiple_of(load.threads);
+    Ok(Plan {
+        scenario,
+        run: format!("{:08x}", fastrand::u32(..)),
+        seed: load.seed.unwrap_or_else(|| u64::from(fastrand::u32(..))),
+        addr: subject.addr,
+        host: subject.host.clone(),
+        token: subject.token().map(str::to_owned),
+        duration,
+        warmup: load.warmup.map_or_else(|| (duration / 5).min(WARMUP_MAX), |span| span.0),
+        model,
+        threads: load.threads,
+        connections,
+        timeout: load.timeout.0,
+        is_verified: !load.no_verify,
+        first_lane: 0,
+    })
+}
+
+/// `1s` or `500ms-2s`, in milliseconds.
+fn waits(text: &str) -> Result<(u64, u64), Failure> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let millis = |text: &str| text.parse::<Span>().map(|span| span.0.as_millis() as u64);
+    let wrong = |reason: String| Failure::usage(format!("--wait: {reason}"));
+    let (least, most) = (millis(least).map_err(wrong)?, millis(most).map_err(wrong)?);
+    if least > most {
+        return Err(Failure::usage("--wait must begin with the shorter time"));
+    }
+    Ok((least, most))
+}

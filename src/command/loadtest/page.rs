@@ -1,0 +1,72 @@
+//! `--web`: runs what the page orders, one after the other.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    time::Duration,
+};
+
+use super::{
+    super::{Failure, INTERRUPTED, output::Output},
+    Interrupt, demanded, judge, order,
+};
+use crate::{
+    cli,
+    config::Span,
+    loadtest::{
+        catalog,
+        plan::Control,
+        result::RunResult,
+        run,
+        web::{self, Board, Order},
+    },
+};
+
+/// Serves the page until Ctrl-C.
+pub(super) fn run(args: &cli::Loadtest, interrupt: &Interrupt) -> Result<u8, Failure> {
+    let (sender, orders) = channel();
+    let board = Board::new(sender);
+    let addr = web::serve(args.web_listen, Arc::clone(&board))
+        .map_err(|error| Failure::not_started(format!("{}: {error}", args.web_listen)))?;
+    let mut output = Output::new();
+    output.line(format!("watching on http://{addr}"))?;
+    output.flush()?;
+    while !interrupt.is_raised() {
+        match orders.recv_timeout(Duration::from_millis(100)) {
+            Ok(order) => {
+                let ended = obey(args, &order, interrupt, &board);
+                board.end(ended.map_err(|failure| failure.message));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(INTERRUPTED)
+}
+
+fn obey(
+    args: &cli::Loadtest,
+    ordered: &Order,
+    interrupt: &Interrupt,
+    board: &Arc<Board>,
+) -> Result<RunResult, Failure> {
+    let named = catalog::named(&ordered.scenario);
+    let scenario = named.into_iter().next();
+    let scenario = scenario.ok_or_else(|| Failure::usage("there is no such scenario"))?;
+    let mut load = args.load.clone();
+    load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
+    load.users = ordered.users;
+    load.spawn_rate = ordered.spawn_rate;
+    let mut subject = order::subject(args, &scenario)?;
+    let plan = order::plan(&load, ordered.scale.unwrap_or(1.0), scenario, &subject)?;
+    let control = Arc::new(Control::new(&plan.model));
+    interrupt.stops(&control);
+    let plan = Arc::new(plan);
+    board.begin(&plan, &control);
+    let result = run::run(&plan, &control, &mut subject, &mut Arc::clone(board));
+    let mut result = result.map_err(Failure::failed)?;
+    judge(&mut result, &demanded(args));
+    Ok(result)
+}

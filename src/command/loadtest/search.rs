@@ -1,0 +1,101 @@
+//! `--max`: the highest rate that still meets the thresholds.
+
+use super::{
+    super::{DONE, Failure, INTERRUPTED, failure::MISSED, output::Output},
+    Interrupt, Keeper, demanded, exit_code, judge, run_one, show,
+};
+use crate::{
+    cli,
+    loadtest::{
+        result::RunResult,
+        scenario::Scenario,
+        threshold::{BASELINE, Threshold},
+    },
+};
+
+/// The search ends when the rate that is met and the one that is not are this near.
+const NEAR: f64 = 1.1;
+
+/// Rates are not raised beyond so many times the scenario's own.
+const SCALE_MAX: f64 = 1e6;
+
+/// Doubles the rates until a threshold is missed, then halves the distance.
+pub(super) fn run(
+    args: &cli::Loadtest,
+    scenarios: Vec<Scenario>,
+    interrupt: &Interrupt,
+    keeper: &mut Keeper,
+) -> Result<u8, Failure> {
+    let mut thresholds = demanded(args);
+    if thresholds.is_empty() {
+        thresholds = BASELINE.iter().filter_map(|text| text.parse().ok()).collect();
+    }
+    let mut is_all_met = true;
+    for scenario in scenarios {
+        let mut search = Search { args, interrupt, thresholds: &thresholds };
+        let Some(best) = search.best(&scenario, keeper)? else {
+            is_all_met = false;
+            continue;
+        };
+        let mut output = Output::new();
+        let rate = scenario.shape.mean() * best;
+        output.line(format!(
+            "{}: the thresholds are met up to {rate:.0} requests a second (--scale {best:.2})",
+            scenario.id
+        ))?;
+        output.flush()?;
+    }
+    let code = exit_code(args, &[], interrupt.is_raised());
+    if code == INTERRUPTED {
+        return Ok(code);
+    }
+    Ok(if is_all_met { DONE } else { MISSED })
+}
+
+struct Search<'a> {
+    args: &'a cli::Loadtest,
+    interrupt: &'a Interrupt,
+    thresholds: &'a [Threshold],
+}
+
+impl Search<'_> {
+    /// The highest multiple of the scenario's rates that is met, if any is.
+    fn best(&mut self, scenario: &Scenario, keeper: &mut Keeper) -> Result<Option<f64>, Failure> {
+        let (mut met, mut missed) = (None, None);
+        let mut scale = self.args.load.scale;
+        while !self.interrupt.is_raised() && scale <= SCALE_MAX {
+            if self.is_met(scenario, scale, keeper)? {
+                met = Some(scale);
+            } else {
+                missed = Some(scale);
+            }
+            scale = match (met, missed) {
+                (Some(met), Some(missed)) if missed / met <= NEAR => break,
+                (Some(met), Some(missed)) => f64::sqrt(met * missed),
+                (Some(met), None) => met * 2.0,
+                (None, _) => break,
+            };
+        }
+        Ok(met)
+    }
+
+    fn is_met(
+        &self,
+        scenario: &Scenario,
+        scale: f64,
+        keeper: &mut Keeper,
+    ) -> Result<bool, Failure> {
+        let mut result = run_one(self.args, scenario.clone(), scale, self.interrupt, keeper)?;
+        judge(&mut result, self.thresholds);
+        show(&result)?;
+        let is_met = is_kept_up(&result) && result.thresholds.iter().all(|demand| demand.is_met);
+        keeper.keep(result)?;
+        Ok(is_met)
+    }
+}
+
+/// Whether as many requests were answered as were intended: an open queue hides nothing.
+fn is_kept_up(result: &RunResult) -> bool {
+    let sound = result.verification.as_ref().is_none_or(|found| found.is_sound());
+    sound && result.delayed == 0
+}

@@ -1,0 +1,155 @@
+//! Charts as SVG, drawn without a script so that a file shows them anywhere.
+
+use std::fmt::Write;
+
+/// A line of a chart: points in order of their x.
+pub(super) struct Series<'a> {
+    pub(super) name: &'a str,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// What a chart is about.
+pub(super) struct Chart<'a> {
+    pub(super) title: &'a str,
+    /// The unit of y.
+    pub(super) unit: &'a str,
+    /// What x is; ticks are written by this.
+    pub(super) x_label: fn(f64) -> String,
+    pub(super) series: Vec<Series<'a>>,
+}
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 220.0;
+const LEFT: f64 = 64.0;
+const BOTTOM: f64 = 28.0;
+const TOP: f64 = 12.0;
+const TICKS: u32 = 4;
+
+impl Chart<'_> {
+    /// The chart with its heading and legend; nothing if there is nothing to draw.
+    pub(super) fn html(&self) -> String {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        let Some(&(first, _)) = points().next() else { return String::new() };
+        let (mut least, mut most, mut top) = (first, first, 0.0_f64);
+        for &(x, y) in points() {
+            (least, most, top) = (least.min(x), most.max(x), top.max(y));
+        }
+        let frame = Frame { least, most: most.max(least + 1e-9), top: nice(top) };
+        let mut out = format!("<figure><figcaption>{} <small>{}</small>", self.title, self.unit);
+        for (place, series) in self.series.iter().enumerate() {
+            let _ = write!(out, " <span class=\"key c{place}\">{}</span>", series.name);
+        }
+        let _ = write!(
+            out,
+            "</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            self.title
+        );
+        self.axes(&frame, &mut out);
+        for (place, series) in self.series.iter().enumerate() {
+            draw(series, place, &frame, &mut out);
+        }
+        out.push_str("</svg></figure>\n");
+        out
+    }
+
+    fn axes(&self, frame: &Frame, out: &mut String) {
+        for tick in 0..=TICKS {
+            let part = f64::from(tick) / f64::from(TICKS);
+            let value = frame.top * part;
+            let y = frame.y(value);
+            let _ = write!(
+                out,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                LEFT - 6.0,
+                y + 4.0,
+                short(value)
+            );
+            let x = frame.least + (frame.most - frame.least) * part;
+            let anchor = if tick == TICKS { "end" } else { "middle" };
+            let _ = write!(
+                out,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                frame.x(x),
+                HEIGHT - 8.0,
+                (self.x_label)(x)
+            );
+        }
+    }
+}
+
+fn draw(series: &Series<'_>, place: usize, frame: &Frame, out: &mut String) {
+    let mut path = String::new();
+    for (number, &(x, y)) in series.points.iter().enumerate() {
+        let step = if number == 0 { 'M' } else { 'L' };
+        let _ = write!(path, "{step}{:.1} {:.1}", frame.x(x), frame.y(y));
+    }
+    if let [(x, y)] = series.points[..] {
+        // One point has no line; a short one stands for it.
+        let _ = write!(path, "L{:.1} {:.1}", frame.x(x) + 2.0, frame.y(y));
+    }
+    let _ = write!(out, "<path class=\"line c{place}\" d=\"{path}\"/>");
+}
+
+/// Where values are on the page.
+struct Frame {
+    least: f64,
+    most: f64,
+    top: f64,
+}
+
+impl Frame {
+    fn x(&self, x: f64) -> f64 {
+        LEFT + (x - self.least) / (self.most - self.least) * (WIDTH - LEFT)
+    }
+
+    fn y(&self, y: f64) -> f64 {
+        HEIGHT - BOTTOM - y / self.top * (HEIGHT - BOTTOM - TOP)
+    }
+}
+
+/// The next round number: 1, 2 or 5 times a power of ten.
+fn nice(value: f64) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0];
+    let step = steps.into_iter().find(|step| step * power >= value * (1.0 - 1e-9));
+    step.unwrap_or(10.0) * power
+}
+
+/// A number in few letters.
+pub(super) fn short(value: f64) -> String {
+    match value.abs() {
+        value_abs if value_abs >= 1e9 => format!("{:.1}G", value / 1e9),
+        value_abs if value_abs >= 1e6 => format!("{:.1}M", value / 1e6),
+        value_abs if value_abs >= 1e4 => format!("{:.0}k", value / 1e3),
+        value_abs if value_abs >= 10.0 || value == 0.0 => format!("{value:.0}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        for (value, expected) in [(0.0, 1.0), (3.0, 5.0), (10.0, 10.0), (101.0, 200.0), (0.7, 1.0)]
+        {
+            assert!((nice(value) - expected).abs() < 1e-9, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_chart_draws_every_point_inside_its_frame() {
+        let points = (0..10).map(|x| (f64::from(x), f64::from(x * x))).collect();
+        let series = vec![Series { name: "a", points }];
+        let chart = Chart { title: "t", unit: "u", x_label: short, series };
+        let html = chart.html();
+        assert_eq!(html.matches('L').count(), 9 + html.matches("Label").count(), "{html}");
+        let empty = Chart { title: "t", unit: "u", x_label: short, series: Vec::new() };
+        assert_eq!(empty.html(), "");
+    }
+}

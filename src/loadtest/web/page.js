@@ -1,0 +1,167 @@
+"use strict";
+const at = (id) => document.getElementById(id);
+const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 0 });
+const millis = (value) => value.toFixed(value < 10 ? 3 : 1);
+let choices = [];
+
+function svg(name, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+function nice(value) {
+  if (value <= 0) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].find((step) => step * power >= value) * power;
+}
+
+function draw(id, seconds, series) {
+  const chart = at(id);
+  chart.replaceChildren();
+  if (seconds.length === 0) return;
+  const [left, right, top, bottom] = [64, 640, 12, 192];
+  const first = seconds[0].second;
+  const last = Math.max(seconds[seconds.length - 1].second, first + 1);
+  const most = nice(Math.max(...series.flatMap((one) => seconds.map(one.of))));
+  const x = (second) => left + ((second - first) / (last - first)) * (right - left);
+  const y = (value) => bottom - (value / most) * (bottom - top);
+  for (let tick = 0; tick <= 4; tick += 1) {
+    const value = (most * tick) / 4;
+    chart.append(svg("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
+    const label = value >= 10 || value === 0 ? number(value) : value.toPrecision(2);
+    chart.append(svg("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, label));
+    const second = first + ((last - first) * tick) / 4;
+    const anchor = tick === 4 ? "end" : "middle";
+    chart.append(svg("text", { x: x(second), y: 212, "text-anchor": anchor }, `${Math.round(second)} s`));
+  }
+  series.forEach((one, place) => {
+    const points = seconds.map((second) => `${x(second.second).toFixed(1)} ${y(one.of(second)).toFixed(1)}`);
+    chart.append(svg("path", { class: `line c${one.color ?? place}`, d: `M${points.join("L")}` }));
+    if (one.name) {
+      chart.append(svg("text", { x: left + 8 + place * 60, y: 22, class: `name c${place}` }, one.name));
+    }
+  });
+}
+
+function rows(id, list) {
+  at(id).replaceChildren(...list.map((cells) => {
+    const row = document.createElement("tr");
+    row.append(...cells.map((cell) => {
+      const element = document.createElement("td");
+      element.textContent = cell;
+      return element;
+    }));
+    return row;
+  }));
+}
+
+function words(state) {
+  const name = `${state.scenario} ${state.title}`;
+  const passed = `${Math.round(state.measured_seconds)} of ${Math.round(state.planned_seconds)} s`;
+  switch (state.phase) {
+    case "starting": return `${name}: starting`;
+    case "filling": return state.to_fill > 0
+      ? `${name}: filling, ${number(state.filled)} of ${number(state.to_fill)}` : `${name}: warming up`;
+    case "running": return `${name}: ${passed}`;
+    case "verifying": return `${name}: verifying`;
+    default: break;
+  }
+  if (state.message && !state.verdict) return state.message;
+  if (!state.verdict) return state.runs > 0 ? `${name}: over, not verified` : "No run yet.";
+  const found = state.verdict;
+  const wrong = found.lost + found.duplicated + found.invented + found.misordered;
+  const verdict = wrong === 0 ? "verified" : "VERIFICATION FAILED";
+  return `${name}: ${verdict}. ${number(found.pushed)} pushed, ${number(found.popped)} popped, `
+    + `${found.lost} lost, ${found.duplicated} duplicated, ${found.invented} invented, `
+    + `${found.misordered} misordered. ${state.warnings.join(" ")}`;
+}
+
+function show(state) {
+  at("status").textContent = words(state);
+  const last = state.seconds[state.seconds.length - 1];
+  const all = last ? last.so_far : { requests: 0, failures: 0 };
+  at("total-requests").textContent = all.requests;
+  at("total-failures").textContent = all.failures;
+  at("rate").textContent = last ? number(last.total.requests) : 0;
+  for (const name of ["p50", "p95", "p99"]) {
+    at(name).textContent = last ? millis(all[name]) : "–";
+  }
+  const isClosed = state.model !== null && state.model.kind === "closed";
+  at("users-name").textContent = isClosed ? "Users" : "Under way";
+  at("users-title").textContent = isClosed ? "Users" : "Requests under way";
+  at("users-now").textContent = last ? last.users : 0;
+  const of = (name) => (second) => second.total[name];
+  draw("chart-rate", state.seconds, [{ of: of("requests") }]);
+  draw("chart-latency", state.seconds, ["p50", "p95", "p99", "max"].map((name) => ({ name, of: of(name) })));
+  draw("chart-errors", state.seconds, [{ of: of("failures"), color: 1 }]);
+  draw("chart-users", state.seconds, [{ of: (second) => second.users }]);
+  rows("requests", state.requests.map(([name, one]) => [name, number(one.requests),
+    number(one.failures), ...[one.p50, one.p95, one.p99, one.max, one.mean].map(millis)]));
+  rows("failures", state.failures);
+  const isIdle = state.phase === "idle";
+  at("start").disabled = !isIdle;
+  at("stop").disabled = isIdle;
+  at("change").disabled = isIdle;
+}
+
+async function post(path, body) {
+  const answer = await fetch(path, {
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+  });
+  if (!answer.ok) {
+    const text = await answer.text();
+    let reason = text;
+    try { reason = JSON.parse(text).reason ?? text; } catch { /* it is no JSON */ }
+    at("status").textContent = reason;
+    return;
+  }
+  await refresh();
+}
+
+async function refresh() {
+  try {
+    show(await (await fetch("/api/state")).json());
+  } catch {
+    at("status").textContent = "The load test has ended.";
+  }
+}
+
+function load() {
+  const isOpen = at("model").value === "open";
+  return isOpen ? { scale: Number(at("scale").value) } : { users: Number(at("users").value) };
+}
+
+at("model").addEventListener("change", () => {
+  const isOpen = at("model").value === "open";
+  at("scale-label").hidden = !isOpen;
+  at("users-label").hidden = isOpen;
+  at("spawn-label").hidden = isOpen;
+});
+at("scenario").addEventListener("change", () => {
+  const chosen = choices.find((choice) => choice.id === at("scenario").value);
+  at("seconds").value = chosen.seconds;
+});
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const order = { scenario: at("scenario").value, seconds: Number(at("seconds").value), ...load() };
+  if (order.users) order.spawn_rate = Number(at("spawn").value);
+  post("/api/start", order);
+});
+at("stop").addEventListener("click", () => post("/api/stop", {}));
+at("change").addEventListener("click", () => post("/api/change", load()));
+
+async function begin() {
+  choices = await (await fetch("/api/scenarios")).json();
+  at("scenario").replaceChildren(...choices.map((choice) => {
+    const option = document.createElement("option");
+    option.value = choice.id;
+    option.textContent = `${choice.id}  ${choice.title}`;
+    return option;
+  }));
+  at("scenario").value = "s3a";
+  await refresh();
+  setInterval(refresh, 1000);
+}
+begin();

@@ -1,0 +1,258 @@
+//! What a load test leaves: files that other tools read, thresholds, comparisons, a report, a page.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    http::{agent, send},
+    process::{Serving, lanekeeper, run},
+};
+
+fn loadtest(args: &[&str]) -> Command {
+    let mut command = lanekeeper(["loadtest"]);
+    command.args(args);
+    command
+}
+
+/// Runs scenarios for a second each; what is written goes into a folder.
+fn results(dir: &Path, args: &[&str]) -> Value {
+    let json = dir.join("result.json");
+    let mut command = loadtest(args);
+    command.args(["--duration", "1s", "--warmup", "0"]).arg("--json").arg(&json);
+    let ended = run(command);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
+}
+
+#[test]
+fn scripts_made_for_locust_find_its_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = dir.path().join("run");
+    let found = results(dir.path(), &["s3a", "--csv", prefix.to_str().unwrap()]);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+    let stats = read("run_stats.csv");
+    let lines: Vec<_> = stats.lines().collect();
+    assert!(lines[0].starts_with("Type,Name,Request Count,Failure Count,Median Response Time,"));
+    let all: Vec<_> = lines.last().unwrap().split(',').collect();
+    let figures = &found["results"][0]["figures"];
+    let requests = |name: &str| figures[name]["requests"].as_u64().unwrap();
+    assert_eq!((all[0], all[1]), ("", "Aggregated"));
+    assert_eq!(all[2], (requests("push") + requests("pop")).to_string());
+    let history = read("run_stats_history.csv");
+    assert!(history.starts_with("Timestamp,User Count,Type,Name,Requests/s,Failures/s,50%,"));
+    assert!(history.lines().count() >= 2, "{history}");
+    assert_eq!(read("run_failures.csv"), "Method,Name,Error,Occurrences\n");
+    assert_eq!(read("run_exceptions.csv"), "Count,Message,Traceback,Nodes\n");
+}
+
+#[test]
+fn a_threshold_that_is_missed_exits_4_and_is_told_to_build_servers() {
+    let dir = tempfile::tempdir().unwrap();
+    let junit = dir.path().join("junit.xml");
+    let run_with = |threshold: &str| {
+        let mut command = loadtest(&["s3a", "--duration", "1s", "--threshold", threshold]);
+        command.arg("--junit").arg(&junit);
+        run(command)
+    };
+    let missed = run_with("push.p50<1us");
+    assert_eq!(missed.code, Some(4), "{}{}", missed.stdout, missed.stderr);
+    assert!(missed.stdout.contains("threshold push.p50<1us: MISSED"), "{}", missed.stdout);
+    let xml = fs::read_to_string(&junit).unwrap();
+    assert!(xml.contains("failures=\"1\"") && xml.contains("push.p50&lt;1us"), "{xml}");
+    let met = run_with("errors<1%");
+    assert_eq!(met.code, Some(0), "{}{}", met.stdout, met.stderr);
+    assert!(fs::read_to_string(&junit).unwrap().contains("failures=\"0\""));
+    assert!(run_with("push.p95<50").failed(2).contains("push.p95<50ms"));
+}
+
+#[test]
+fn results_are_compared_only_with_what_was_run_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let (base, other) = (dir.path().join("base"), dir.path().join("other"));
+    fs::create_dir(&base).unwrap();
+    fs::create_dir(&other).unwrap();
+    let prefix = base.join("run");
+    results(&base, &["s1b", "--repeat", "2", "--csv", prefix.to_str().unwrap()]);
+    results(&other, &["s1b", "--scale", "3"]);
+    let compare = |base: &Path, new: &Path, args: &[&str]| {
+        let mut command = lanekeeper(["compare"]);
+        command.arg(base).arg(new).args(args);
+        run(command)
+    };
+    let file = base.join("result.json");
+    let same = compare(&file, &file, &[]);
+    assert!(same.ok().contains("p95 ms"), "{}", same.stdout);
+    let unlike = compare(&file, &other.join("result.json"), &[]);
+    assert!(unlike.failed(2).contains("not run alike"), "{}", unlike.stderr);
+    let worse = dir.path().join("worse.json");
+    let mut slower: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    for result in slower["results"].as_array_mut().unwrap() {
+        for bucket in result["requests"]["push"]["latencies"].as_array_mut().unwrap() {
+            bucket[0] = (bucket[0].as_u64().unwrap() * 3 + 100_000).into();
+        }
+    }
+    fs::write(&worse, slower.to_string()).unwrap();
+    let regression = compare(&file, &worse, &[]);
+    assert_eq!(regression.code, Some(5), "{}{}", regression.stdout, regression.stderr);
+    assert!(regression.stdout.contains("WORSE"), "{}", regression.stdout);
+    let csv = base.join("run-s1b_stats.csv");
+    assert!(compare(&csv, &csv, &["--json"]).ok().contains("\"is_worse\":false"));
+    let mut analyze = lanekeeper(["analyze"]);
+    analyze.arg(&file).arg(&csv);
+    let shown = run(analyze);
+    assert!(shown.ok().contains("99.99%") && shown.stdout.contains("Aggregated"));
+}
+
+#[test]
+fn the_report_is_one_file_that_asks_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let html = dir.path().join("report.html");
+    results(dir.path(), &["s3a", "--html", html.to_str().unwrap()]);
+    let page = fs::read_to_string(&html).unwrap();
+    for word in ["http://", "https://", "<script", "src=", "@import", "url("] {
+        assert!(!page.contains(word), "{word}");
+    }
+    for chart in ["Requests", "Latency spectrum", "Processors", "Memory", "Last fsync"] {
+        assert!(page.contains(&format!("<figcaption>{chart}")), "{chart}");
+    }
+    assert!(page.contains("class=\"verdict good\">verified"));
+}
+
+/// A load test with its page, on a free port.
+fn page(scenario_server: Option<&Serving>) -> (Watching, String) {
+    let mut command = loadtest(&["--web", "--web-listen", "127.0.0.1:0", "--warmup", "0"]);
+    if let Some(server) = scenario_server {
+        command.args(["--server", &server.url]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("watching on ").expect("it says where it is").to_owned();
+    (Watching(child), url)
+}
+
+/// A process that ends with the test.
+struct Watching(std::process::Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn post(url: &str, path: &str, body: &str) -> crate::support::http::Reply {
+    let json = [("content-type", "application/json")];
+    send(&agent(), &format!("{url}{path}"), "POST", (body.as_bytes(), &json))
+}
+
+fn state(url: &str) -> Value {
+    send(&agent(), &format!("{url}/api/state"), "GET", (b"", &[])).ok()
+}
+
+/// Asks for the state until it is as wanted.
+fn wait_for(url: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let state = state(url);
+        if is_wanted(&state) {
+            return state;
+        }
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn a_page_starts_changes_and_stops_a_run() {
+    let (_watching, url) = page(None);
+    assert_eq!(state(&url)["phase"], "idle");
+    assert_eq!(post(&url, "/api/start", r#"{"scenario":"s9","seconds":5}"#).status, 409);
+    post(&url, "/api/start", r#"{"scenario":"s3a","seconds":3600,"users":1}"#).ok();
+    assert_eq!(post(&url, "/api/start", r#"{"scenario":"s3a","seconds":5}"#).status, 409);
+    wait_for(&url, |state| state["phase"] == "running");
+    assert_eq!(post(&url, "/api/change", r#"{"scale":2.0}"#).status, 409, "it has users");
+    post(&url, "/api/change", r#"{"users":7}"#).ok();
+    wait_for(&url, |state| {
+        state["seconds"].as_array().and_then(|all| all.last()?["users"].as_u64()) == Some(7)
+    });
+    post(&url, "/api/stop", "{}").ok();
+    let ended = wait_for(&url, |state| state["phase"] == "idle");
+    assert_eq!((ended["runs"].as_u64(), ended["verdict"]["lost"].as_u64()), (Some(1), Some(0)));
+    let download =
+        |file: &str| send(&agent(), &format!("{url}/download/{file}"), "GET", (b"", &[])).body;
+    assert!(download("loadtest_stats.csv").contains("Aggregated"));
+    assert!(download("report.html").contains("verified"));
+}
+
+#[test]
+fn a_page_of_somebody_else_is_not_obeyed() {
+    let (_watching, url) = page(None);
+    let order = br#"{"scenario":"s3a","seconds":5}"#;
+    let start = format!("{url}/api/start");
+    // A form of another page can send no JSON, and a name of its own is none of this page's.
+    let form = send(&agent(), &start, "POST", (order, &[("content-type", "text/plain")]));
+    assert!(form.status >= 400, "{}", form.status);
+    let named = [("content-type", "application/json"), ("host", "rebound.example")];
+    assert_eq!(send(&agent(), &start, "POST", (order, &named)).status, 404);
+    assert_eq!(state(&url)["phase"], "idle");
+}
+
+/// A Chromium, if there is one.
+fn chromium() -> Option<&'static str> {
+    let is_there = |name: &&&str| {
+        let shown = Command::new(name).arg("--version").output();
+        shown.is_ok_and(|output| output.status.success())
+    };
+    ["chromium", "chromium-browser", "google-chrome"].iter().find(is_there).copied()
+}
+
+#[test]
+fn a_browser_shows_the_numbers_of_the_page() {
+    let Some(chromium) = chromium() else {
+        println!("skipped: there is no Chromium");
+        return;
+    };
+    let (_watching, url) = page(None);
+    post(&url, "/api/start", r#"{"scenario":"s7a","seconds":2}"#).ok();
+    let ended = wait_for(&url, |state| state["phase"] == "idle" && state["runs"] == 1);
+    let dir = tempfile::tempdir().unwrap();
+    let browse = |args: &[&str]| {
+        let mut command = Command::new(chromium);
+        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1300,1400"]);
+        command.arg(format!("--user-data-dir={}", dir.path().join("profile").display()));
+        command.args(["--virtual-time-budget=3000"]).args(args).arg(&url);
+        command.stderr(Stdio::null()).output().unwrap()
+    };
+    let dom = String::from_utf8(browse(&["--dump-dom"]).stdout).unwrap();
+    let number = |id: &str| {
+        let (_, rest) =
+            dom.split_once(&format!("id=\"{id}\">")).expect("the number is on the page");
+        rest.split('<').next().unwrap().to_owned()
+    };
+    let requests: u64 = ended["requests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[1]["requests"].as_u64().unwrap())
+        .sum();
+    assert!(requests > 50, "{ended}");
+    assert_eq!(number("total-requests"), requests.to_string());
+    assert_eq!(number("total-failures"), "0");
+    assert!(number("status").contains("s7a") && number("status").contains("verified"), "{dom}");
+    assert!(dom.contains("<td>push_bad_item</td>"), "the table has every kind of request");
+    assert!(dom.matches("class=\"line").count() >= 4, "the charts are drawn");
+    let picture = dir.path().join("page.png");
+    browse(&[&format!("--screenshot={}", picture.display())]);
+    let bytes = fs::read(&picture).unwrap();
+    assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000, "{} bytes", bytes.len());
+    if let Ok(keep) = std::env::var("KEEP_SCREENSHOT") {
+        fs::write(keep, bytes).unwrap();
+    }
+}
