@@ -1,23 +1,28 @@
 //! Queues on a disk that is cut before every one of its operations: by `kill -9`, where everything
 //! written survives, and by a power cut, where only what was fsynced does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use lanekeeper_actors::{
     Clock, Durability, Node,
-    queue::{NewMessage, Queue, QueueError},
+    queue::{LeaseToken, NackOptions, NewMessage, Queue, QueueError},
 };
 use lanekeeper_storage::{Crash, Engine, Failure, FaultDisk, FaultEngine};
 
 const WORKLOADS: u64 = 20;
 const STEPS: usize = 12;
+const TTL: Duration = Duration::from_secs(1);
 
 /// What a user does in one step.
 #[derive(Clone, Debug)]
 enum Step {
     Push(Vec<(u32, u32)>),
     Pop(usize),
+    /// Leases and acks.
+    Work(usize),
+    /// Leases and nacks.
+    Fail(usize),
     Purge(u32),
     Passivate,
     Upkeep,
@@ -30,8 +35,10 @@ fn workload(seed: u64) -> Vec<Step> {
         number += 1;
         (random.u32(0..3), number)
     };
-    let mut step = |random: &mut Rng| match random.u32(0..12) {
-        0..5 => Step::Push(vec![message(random)]),
+    let mut step = |random: &mut Rng| match random.u32(0..14) {
+        0..4 => Step::Push(vec![message(random)]),
+        4 => Step::Work(random.usize(1..5)),
+        12.. => Step::Fail(random.usize(1..5)),
         5..7 => Step::Push((0..random.usize(2..30)).map(|_| message(random)).collect()),
         7..9 => Step::Pop(random.usize(1..8)),
         9 => Step::Purge(random.u32(0..3)),
@@ -57,9 +64,9 @@ impl Model {
                 // Stable: what arrived first stays first.
                 self.0.sort_by_key(|(priority, _)| *priority);
             }
-            Step::Pop(depth) => drop(self.0.drain(..self.0.len().min(*depth))),
+            Step::Pop(depth) | Step::Work(depth) => drop(self.0.drain(..self.0.len().min(*depth))),
             Step::Purge(priority) => self.0.retain(|(of, _)| of != priority),
-            Step::Passivate | Step::Upkeep => {}
+            Step::Fail(_) | Step::Passivate | Step::Upkeep => {}
         }
     }
 }
@@ -73,6 +80,17 @@ async fn perform(step: &Step, queue: &Queue, engine: &FaultEngine) -> Result<(),
             queue.push_all(messages.iter().map(message).collect()).await.map(drop)
         }
         Step::Pop(depth) => queue.pop(*depth).await.map(drop),
+        Step::Work(depth) => {
+            let tokens = lease(queue, *depth).await?;
+            if tokens.is_empty() { Ok(()) } else { queue.ack(&tokens).await.map(drop) }
+        }
+        Step::Fail(depth) => {
+            let tokens = lease(queue, *depth).await?;
+            if tokens.is_empty() {
+                return Ok(());
+            }
+            queue.nack(&tokens, NackOptions::default()).await.map(drop)
+        }
         Step::Purge(priority) => queue.purge(Some(*priority)).await.map(drop),
         Step::Passivate => {
             queue.passivate().await;
@@ -86,9 +104,18 @@ async fn perform(step: &Step, queue: &Queue, engine: &FaultEngine) -> Result<(),
     }
 }
 
+async fn lease(queue: &Queue, depth: usize) -> Result<Vec<LeaseToken>, QueueError> {
+    let leases = queue.lease(depth).ttl(TTL).await?;
+    Ok(leases.into_iter().map(|lease| lease.detach().1).collect())
+}
+
 /// A node that does nothing in the background, so that each run has the same operations.
 fn node_on(engine: &Arc<FaultEngine>, level: Durability) -> Node {
-    let builder = Node::builder().clock(Clock::manual()).durability(level).without_duties();
+    node_with(engine, level, &Clock::manual())
+}
+
+fn node_with(engine: &Arc<FaultEngine>, level: Durability, clock: &Clock) -> Node {
+    let builder = Node::builder().clock(clock.clone()).durability(level).without_duties();
     builder.start(Arc::clone(engine) as _).unwrap()
 }
 
@@ -135,9 +162,14 @@ async fn run_until(seed: u64, cut: u64, level: Durability, crash: Crash) -> Reac
 async fn found(disk: &FaultDisk, told: &str) -> Model {
     let engine = FaultEngine::open(disk, FaultEngine::options());
     let engine = Arc::new(engine.unwrap_or_else(|error| panic!("{told}: {error}")));
-    let node = node_on(&engine, Durability::Durable);
+    let clock = Clock::manual();
+    let node = node_with(&engine, Durability::Durable, &clock);
     let queue = node.queue("q");
+    // What was leased when the disk was cut comes back when the lease ends.
+    clock.advance(TTL);
+    node.settle_duties().await.unwrap();
     let stats = queue.stats().await.unwrap();
+    assert_eq!((stats.leased, stats.scheduled), (0, 0), "{told}");
     let mut messages = Vec::new();
     loop {
         let popped = queue.pop(100).await.unwrap();
@@ -202,7 +234,7 @@ async fn stats_tell_the_level_and_what_a_power_cut_can_take() {
         let engine = Arc::new(FaultEngine::new(1));
         let stats = node_on(&engine, level).queue("q").stats().await.unwrap();
         let window = match level {
-            Durability::Durable => Some(std::time::Duration::ZERO),
+            Durability::Durable => Some(Duration::ZERO),
             Durability::Relaxed => Some(engine.status().flush_interval),
             Durability::Memory => None,
         };

@@ -39,6 +39,7 @@ mod loadtest_results;
 mod loadtest_verification;
 mod queue_control;
 mod queue_lease;
+mod queue_model;
 mod queue_order;
 mod queue_view;
 mod queue_wait;

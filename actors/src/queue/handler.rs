@@ -109,13 +109,13 @@ impl Handler<PushAll> for QueueActor {
         let first = self.push(&messages, turn).await?;
         let mut arrivals = (first.0..).map(Arrival);
         let mut pushed: Vec<Pushed> = Vec::with_capacity(messages.len());
-        for message in messages {
+        for message in &messages {
             pushed.push(match message.duplicate {
                 Some(Duplicate::Earlier(id, state)) => Pushed { id, duplicate: Some(state) },
                 Some(Duplicate::Same(index)) => {
                     let Pushed { id, duplicate } = pushed[index];
-                    let ready = MessageState::waiting(message.delay_ms);
-                    Pushed { id, duplicate: Some(duplicate.unwrap_or(ready)) }
+                    let state = MessageState::waiting(messages[index].delay_ms);
+                    Pushed { id, duplicate: Some(duplicate.unwrap_or(state)) }
                 }
                 None => {
                     let arrival = arrivals.next().expect("there is no end of numbers");
