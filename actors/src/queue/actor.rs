@@ -191,7 +191,9 @@ impl QueueActor {
                 };
                 priorities.iter().filter_map(read).collect::<Result<_, _>>()?
             }
-            Need::Head(range, limit) => store.scan(range.clone(), *limit).await?,
+            Need::AllLanes(range, limit)
+            | Need::LaneHead(_, range, limit)
+            | Need::Head(range, limit) => store.scan(range.clone(), *limit).await?,
             Need::Tail(range, limit) => store.scan_back(range.clone(), *limit).await?,
         };
         self.rules.supply(need, found)

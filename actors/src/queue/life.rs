@@ -22,7 +22,12 @@ impl Rules {
         let record = held.clone().into_record(State::Ready).encode();
         // Shares the record's bytes, so that the request's own can go.
         let payload = record.slice(record.len() - payload_bytes..);
-        self.window.offer(place, Held { payload, ..held });
+        let held = Held { payload, ..held };
+        if self.settings.aging_ms.is_some() {
+            let count = self.lanes.count(place.priority).unwrap_or(0);
+            self.aged.offer(place, held.clone(), count);
+        }
+        self.window.offer(place, held);
         self.tail.offer(place, extent);
         self.lanes.add(place.priority);
         self.fresh.push((place, record));
@@ -67,6 +72,7 @@ impl Rules {
         self.window.remove(place);
         self.tail.remove(place);
         self.lanes.remove(place.priority);
+        self.aged.remove(place, self.lanes.count(place.priority).unwrap_or(0));
         self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
         self.forget_due(place, extent.due_ms, batch);
         self.shrink(extent.payload_bytes);

@@ -1,6 +1,7 @@
 //! The queue: a virtual actor that holds messages in priority order.
 
 mod actor;
+mod aged;
 mod bucket;
 mod bury;
 mod config;

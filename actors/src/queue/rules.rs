@@ -28,6 +28,7 @@ use lanekeeper_storage::{
 
 use super::{
     QueueError,
+    aged::Aged,
     bucket::Bucket,
     bury::Dead,
     held::{Extent, Held},
@@ -68,6 +69,10 @@ impl MemoryBounds {
 pub(super) enum Need {
     /// The counts of these priorities.
     Lanes(Vec<Priority>),
+    /// The counts of the most urgent priorities in use, as many as are kept in memory.
+    AllLanes(KeyRange, ScanLimit),
+    /// Messages of this priority, from the beginning of this range.
+    LaneHead(Priority, KeyRange, ScanLimit),
     /// Messages from the beginning of this range.
     Head(KeyRange, ScanLimit),
     /// Messages from the end of this range.
@@ -98,6 +103,8 @@ pub(super) struct Rules {
     pub(super) settings: QueueSettings,
     pub(super) window: Window,
     pub(super) tail: Tail,
+    /// Empty unless messages age.
+    pub(super) aged: Aged,
     pub(super) lanes: Lanes,
     /// Messages accepted in this turn and not yet taken in it: written when it ends.
     pub(super) fresh: Vec<(Place, Bytes)>,
@@ -123,6 +130,7 @@ impl Rules {
             settings: QueueSettings::default(),
             window: Window::new(bounds.window_count_max, bounds.window_bytes_max),
             tail: Tail::new(bounds.tail_count_max),
+            aged: Aged::default(),
             lanes: Lanes::new(bounds.lane_count_max),
             fresh: Vec::new(),
             is_meta_changed: false,
@@ -177,22 +185,32 @@ impl Rules {
     pub(super) fn supply(&mut self, need: Need, found: Vec<(Key, Bytes)>) -> Result<(), LoadError> {
         match need {
             Need::Lanes(priorities) => {
-                for (key, lane) in found {
-                    let priority = key::priority_of_lane(&key);
-                    let priority = priority.ok_or_else(|| self.damaged("a key is no lane's"))?;
-                    self.lanes.learn(priority, LaneMeta::decode(&lane)?.ready_count);
-                }
+                self.learn_lanes(found)?;
                 priorities.into_iter().for_each(|priority| self.lanes.learn(priority, 0));
             }
+            Need::AllLanes(..) => {
+                self.learn_lanes(found)?;
+                self.lanes.note_all_known();
+            }
             // Asking again would find nothing again.
-            Need::Head(..) | Need::Tail(..) if found.is_empty() => {
+            Need::Head(..) | Need::LaneHead(..) | Need::Tail(..) if found.is_empty() => {
                 return Err(self.damaged("it holds fewer messages than it counts"));
             }
             Need::Head(..) => self.window.extend(self.messages(found)?),
+            Need::LaneHead(priority, ..) => self.aged.extend(priority, self.messages(found)?),
             Need::Tail(..) => {
                 let messages = self.messages(found)?.into_iter();
                 self.tail.extend(messages.map(|(place, held)| (place, held.extent())));
             }
+        }
+        Ok(())
+    }
+
+    fn learn_lanes(&mut self, found: Vec<(Key, Bytes)>) -> Result<(), LoadError> {
+        for (key, lane) in found {
+            let priority = key::priority_of_lane(&key);
+            let priority = priority.ok_or_else(|| self.damaged("a key is no lane's"))?;
+            self.lanes.learn(priority, LaneMeta::decode(&lane)?.ready_count);
         }
         Ok(())
     }
@@ -225,7 +243,7 @@ impl Rules {
     pub(super) fn memory_bytes(&self) -> usize {
         let tail = self.tail.len() * size_of::<(Place, Extent)>();
         let lanes = self.lanes.len() * size_of::<(Priority, u64, u64)>();
-        size_of::<Self>() + self.window.bytes() + tail + lanes
+        size_of::<Self>() + self.window.bytes() + self.aged.bytes() + tail + lanes
     }
 
     /// Whether a full queue lets messages give way.
@@ -317,6 +335,7 @@ impl Rules {
 
     fn settle_memory(&mut self) {
         self.window.settle(self.meta.ready_count);
+        self.aged.settle(|priority| self.lanes.count(priority));
         if self.is_evicting() {
             self.tail.settle(self.meta.ready_count);
         }

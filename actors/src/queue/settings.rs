@@ -56,6 +56,7 @@ impl Rules {
         if !self.is_evicting() {
             self.tail.clear();
         }
+        self.aged.clear();
         true
     }
 }

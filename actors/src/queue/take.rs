@@ -29,6 +29,23 @@ pub(super) enum Giving {
     Nothing,
 }
 
+/// Which messages are next.
+enum Chosen {
+    /// So many of the first ones.
+    First(usize),
+    /// These, in this order: messages age.
+    Aged(Vec<Place>),
+}
+
+impl Chosen {
+    fn len(&self) -> usize {
+        match self {
+            Self::First(count) => *count,
+            Self::Aged(places) => places.len(),
+        }
+    }
+}
+
 impl Rules {
     /// Takes the first messages, `depth` at most, in the order of priority and arrival.
     pub(super) fn pop(
@@ -56,13 +73,21 @@ impl Rules {
         }
         self.check_unlocked(now_ms)?;
         let wanted = self.allowed_by_rate(depth, verb, now_ms)?;
-        let count = self.know_alive(wanted, now_ms)?;
-        let priorities = self.window.messages().take(count).map(|(place, _)| place.priority);
-        let unknown = self.lanes.unknown(priorities);
+        let chosen = self.choose(wanted, now_ms)?;
+        let unknown = match &chosen {
+            Chosen::First(count) => {
+                let first = self.window.messages().take(*count);
+                self.lanes.unknown(first.map(|(place, _)| place.priority))
+            }
+            Chosen::Aged(places) => self.lanes.unknown(places.iter().map(|place| place.priority)),
+        };
         self.know_lanes(unknown)?;
-        let mut taken = Vec::with_capacity(count.min(wanted));
-        for _ in 0..count {
-            let (place, held) = self.window.take_first().expect("know_alive saw to it");
+        let mut taken = Vec::with_capacity(wanted.min(chosen.len()));
+        for index in 0..chosen.len() {
+            let (place, held) = match &chosen {
+                Chosen::First(_) => self.window.take_first().expect("know_alive saw to it"),
+                Chosen::Aged(places) => (places[index], self.aged_message(places[index])),
+            };
             self.leave_ready(place, held.extent(), batch);
             if held.is_expired(now_ms) {
                 self.expire(place, held);
@@ -90,9 +115,14 @@ impl Rules {
             Err(Stop::Refuse(_)) => return Ok(Giving::Nothing),
             Err(stop) => return Err(stop),
         }
-        let count = self.know_alive(1, now_ms)?;
-        let mut head = self.window.messages().take(count);
-        let is_alive = head.any(|(_, held)| !held.is_expired(now_ms));
+        let is_alive = match self.choose(1, now_ms)? {
+            Chosen::First(count) => {
+                self.window.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
+            }
+            Chosen::Aged(places) => {
+                places.iter().any(|&place| !self.aged_message(place).is_expired(now_ms))
+            }
+        };
         Ok(if is_alive { Giving::Now } else { Giving::Nothing })
     }
 
@@ -102,6 +132,14 @@ impl Rules {
         match self.settings.on_expire {
             OnExpire::Drop => self.meta.totals.dropped += 1,
             OnExpire::DeadLetter => self.bury(place, held, TTL_ENDED.to_owned()),
+        }
+    }
+
+    /// The next messages, `wanted` of which are alive if there are so many.
+    fn choose(&self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
+        match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
+            Some(aging_ms) => self.plan_aged(wanted, aging_ms, now_ms).map(Chosen::Aged),
+            None => self.know_alive(wanted, now_ms).map(Chosen::First),
         }
     }
 

@@ -236,10 +236,12 @@ impl Trial {
                 };
                 priorities.iter().filter_map(lane).collect()
             }
-            Need::Head(range, limit) => self.engine.scan(range, *limit)?,
+            Need::AllLanes(range, limit)
+            | Need::LaneHead(_, range, limit)
+            | Need::Head(range, limit) => self.engine.scan(range, *limit)?,
             Need::Tail(range, limit) => self.engine.scan_back(range, *limit)?,
         };
-        self.scan_count += usize::from(!matches!(need, Need::Lanes(_)));
+        self.scan_count += usize::from(!matches!(need, Need::Lanes(_) | Need::AllLanes(..)));
         Ok(self.rules.supply(need, found)?)
     }
 
