@@ -154,7 +154,7 @@ fn socket_options(given: &Settings) -> Result<SocketOptions, ConfigError> {
         origins: origins(given)?,
         ping_interval: spans("socket_ping_interval", ping, 100..=HOUR, 20_000)?,
         send_timeout: spans("socket_send_timeout", send, 100..=HOUR, 5_000)?,
-        frame_bytes_max: bytes("socket_frame_bytes_max", frame, 1024..=16 << 20, 64 << 10)?,
+        frame_bytes_max: bytes("socket_frame_bytes_max", frame, 1024..=16 << 20, 128 << 10)?,
     })
 }
 

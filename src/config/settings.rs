@@ -137,7 +137,7 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_SOCKET_SEND_TIMEOUT", value_name = "TIME")]
     pub(crate) socket_send_timeout: Option<Span>,
 
-    /// Size of what a client may send over a WebSocket in one message [default: 64KiB]
+    /// Size of what a client may send over a WebSocket in one message [default: 128KiB]
     #[arg(long, env = "LANEKEEPER_SOCKET_FRAME_BYTES_MAX", value_name = "BYTES")]
     pub(crate) socket_frame_bytes_max: Option<ByteCount>,
 

@@ -7,7 +7,7 @@ use actix_web::{
     http::{StatusCode, header::CONTENT_TYPE},
 };
 use bytes::Bytes;
-use lanekeeper_actors::queue::{Message, MessageState, Page, Pushed};
+use lanekeeper_actors::queue::{Lease, Message, MessageState, Page, Pushed};
 use serde::Serialize;
 
 use super::wire::{self, unix_millis};
@@ -146,6 +146,14 @@ fn listed(messages: &[Message]) -> Vec<u8> {
     }
     put(&mut out, format_args!("],\"count\":{}", messages.len()));
     out
+}
+
+/// One leased message, as a whole.
+pub(crate) fn put_leased(out: &mut Vec<u8>, lease: &Lease) {
+    put_message(out, lease);
+    let expires_at = unix_millis(lease.expires_at());
+    let token = lease.token();
+    put(out, format_args!(",\"lease\":\"{token}\",\"lease_expires_at\":{expires_at}}}"));
 }
 
 /// One message as an object, left open.

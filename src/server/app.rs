@@ -17,6 +17,7 @@ use super::{
     body::BodyLimits,
     call::{Call, Unread},
     connection::Progress,
+    consume,
     counters::{Counters, Figures},
     gate, head, list,
     log::{self, FailureLog},
@@ -46,10 +47,10 @@ impl Shared {
         Self {
             node: OnceLock::new(),
             is_draining: AtomicBool::new(false),
+            connections: Arc::new(Connections::new(options.socket.clone())),
             options,
             counters: Mutex::new(Vec::new()),
             failures: FailureLog::new(),
-            connections: Arc::new(Connections::new()),
         }
     }
 
@@ -236,10 +237,8 @@ async fn handle(
         Route::Stats => setting::stats(call).await,
         Route::Queues => list::queues(call).await,
         route if found.is_of_gate() => gate::answer(route, call).await,
-        Route::Subscribe => {
-            let options = &shared.options.socket;
-            subscribe::subscribe(call, request, options, &shared.connections).await
-        }
+        Route::Consume => consume::consume(call, request, &shared.connections).await,
+        Route::Subscribe => subscribe::subscribe(call, request, &shared.connections).await,
         Route::Publish => stream::publish(call).await,
         Route::StreamConfig => stream::config(call).await,
         Route::StreamConfigure => stream::configure(call).await,

@@ -168,6 +168,7 @@ fn name(place: usize) -> &'static str {
         Some(Route::Configure) => "configure",
         Some(Route::Stats) => "stats",
         Some(Route::Queues) => "queues",
+        Some(Route::Consume) => "consume",
         Some(Route::Subscribe) => "subscribe",
         Some(Route::Publish) => "publish",
         Some(Route::StreamConfig) => "stream_config",

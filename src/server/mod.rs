@@ -24,6 +24,8 @@ mod body;
 mod call;
 mod code;
 mod connection;
+mod consume;
+mod consumer;
 mod counters;
 mod gate;
 mod head;

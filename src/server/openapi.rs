@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, gate, list, operation, push::PushMessage, queue, setting, stream, subscribe,
-    wire, worker,
+    answer::Answer, consume, gate, list, operation, push::PushMessage, queue, setting, stream,
+    subscribe, wire, worker,
 };
 
 /// The queue in a path.
@@ -112,6 +112,7 @@ pub(crate) enum Problems {
         setting::configure,
         setting::stats,
         list::queues,
+        consume::consume,
         subscribe::subscribe,
         stream::publish,
         stream::config,

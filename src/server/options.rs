@@ -59,7 +59,7 @@ impl Default for SocketOptions {
             origins: Vec::new(),
             ping_interval: Duration::from_secs(20),
             send_timeout: Duration::from_secs(5),
-            frame_bytes_max: 64 << 10,
+            frame_bytes_max: 128 << 10,
         }
     }
 }

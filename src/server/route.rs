@@ -17,6 +17,7 @@ pub(crate) enum Route {
     Configure,
     Stats,
     Queues,
+    Consume,
     Subscribe,
     Publish,
     StreamConfig,
@@ -51,7 +52,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::Push,
         Self::Pop,
         Self::Peek,
@@ -64,6 +65,7 @@ impl Route {
         Self::Configure,
         Self::Stats,
         Self::Queues,
+        Self::Consume,
         Self::Subscribe,
         Self::Publish,
         Self::StreamConfig,
@@ -108,6 +110,7 @@ impl Route {
             Self::Configure => (Method::PUT, "/queue/{id}/config"),
             Self::Stats => (Method::GET, "/queue/{id}/stats"),
             Self::Queues => (Method::GET, "/queues"),
+            Self::Consume => (Method::GET, "/queue/{id}/consume"),
             Self::Subscribe => (Method::GET, "/stream/{topic}"),
             Self::Publish => (Method::POST, "/stream/{topic}/publish"),
             Self::StreamConfig => (Method::GET, "/stream/{topic}/config"),
@@ -245,6 +248,7 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
         "resume" => &[Route::Resume],
         "config" => &[Route::Config, Route::Configure],
         "stats" => &[Route::Stats],
+        "consume" => &[Route::Consume],
         _ => return None,
     })
 }

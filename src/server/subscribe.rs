@@ -14,7 +14,6 @@ use futures_util::Stream;
 use lanekeeper_actors::stream::{End, StreamEvent, Subscriber};
 
 use super::{
-    SocketOptions,
     answer::Answer,
     call::Call,
     openapi::{Problems, TopicPath},
@@ -51,13 +50,12 @@ const SUBSCRIBER: HeaderName = HeaderName::from_static("lanekeeper-subscriber");
 pub(crate) async fn subscribe(
     mut call: Call<'_>,
     request: &HttpRequest,
-    options: &SocketOptions,
     connections: &Arc<Connections>,
 ) -> Result<Answer, Problem> {
     let most = call.node.stream_limits().queue_max as u64;
     let query = call.query(&["queue_max"])?;
     let queue_max = query.number("queue_max", 1..=most, Code::InvalidRequest)?;
-    let admission = Admission::check(request, options, connections)?;
+    let admission = Admission::check(request, connections)?;
     let mut subscribe = call.stream().subscribe();
     if let Some(count) = queue_max {
         subscribe = subscribe.queue_max(count as usize);

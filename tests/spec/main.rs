@@ -20,6 +20,7 @@ mod gate_crowd;
 mod gate_order;
 mod gate_policy;
 mod gate_wait;
+mod http_consume;
 mod http_control;
 mod http_errors;
 mod http_gate;

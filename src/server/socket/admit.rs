@@ -37,14 +37,15 @@ use crate::server::{
 /// The connections of a server that stay.
 #[derive(Debug)]
 pub(crate) struct Connections {
+    options: SocketOptions,
     open: AtomicUsize,
     stopping: watch::Sender<bool>,
 }
 
 impl Connections {
     /// None yet.
-    pub(crate) fn new() -> Self {
-        Self { open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
+    pub(crate) fn new(options: SocketOptions) -> Self {
+        Self { options, open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
     }
 
     /// How many there are.
@@ -143,9 +144,9 @@ impl Admission {
     /// `forbidden_origin`, `too_many_connections`, and as [`Wanted::of`].
     pub(crate) fn check(
         request: &HttpRequest,
-        options: &SocketOptions,
         connections: &Arc<Connections>,
     ) -> Result<Self, Problem> {
+        let options = &connections.options;
         let wanted = Wanted::of(request)?;
         for origin in request.headers().get_all(ORIGIN) {
             let is_known =
@@ -158,6 +159,17 @@ impl Admission {
         let permit = Permit::take(connections, options.connections_max)?;
         let stopping = connections.stopping();
         Ok(Self { wanted, request: request.clone(), permit, stopping, options: options.clone() })
+    }
+
+    /// Takes nothing but a WebSocket.
+    ///
+    /// # Errors
+    /// `upgrade_required` if the client wants something else.
+    pub(crate) fn web_socket(self) -> Result<Self, Problem> {
+        match self.wanted {
+            Wanted::WebSocket => Ok(self),
+            Wanted::Events => Err(upgrade_required("this is a WebSocket and nothing else")),
+        }
     }
 
     /// Begins the connection.

@@ -45,14 +45,14 @@ pub(crate) trait Incoming: 'static {
     ///
     /// # Errors
     /// Why the connection is closed for it.
-    fn text(&mut self, text: &str) -> Result<(), Closing>;
+    fn text(&mut self, text: &str) -> impl Future<Output = Result<(), Closing>>;
 }
 
 /// For connections that only listen.
 pub(crate) struct Nothing;
 
 impl Incoming for Nothing {
-    fn text(&mut self, _: &str) -> Result<(), Closing> {
+    async fn text(&mut self, _: &str) -> Result<(), Closing> {
         Err(Closing::Unexpected)
     }
 }

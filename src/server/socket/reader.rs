@@ -64,7 +64,7 @@ impl<I: Incoming> Reader<I> {
                 self.session.pong(&bytes).await.map_err(|_| Over::Gone)
             }
             AggregatedMessage::Pong(_) => Ok(()),
-            AggregatedMessage::Text(text) => self.incoming.text(&text).map_err(Over::Close),
+            AggregatedMessage::Text(text) => self.incoming.text(&text).await.map_err(Over::Close),
             AggregatedMessage::Binary(_) => Err(Over::Close(Closing::Unexpected)),
             AggregatedMessage::Close(_) => Err(Over::Close(Closing::Normal)),
         }

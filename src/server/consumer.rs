@@ -1,0 +1,326 @@
+//! The task of one consumer: leases as far as there is credit, and settles as it is told.
+
+use std::{
+    collections::HashMap,
+    future::IntoFuture,
+    pin::Pin,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+
+use lanekeeper_actors::{
+    Clock,
+    queue::{self, Lease, LeaseError, LeaseToken, NackOptions, Queue, QueueError},
+};
+use serde::Serialize;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::sleep,
+};
+
+use super::{
+    answer,
+    consume::{CREDIT_MAX, Command, Frame},
+    problem::{Code, Problem},
+    socket::Closing,
+    wire::unix_millis,
+};
+
+/// Messages leased at once.
+const DEPTH_MAX: usize = 100;
+/// How long one lease waits in line; then it joins anew.
+const WAIT: Duration = Duration::from_secs(60);
+/// How long a lease that was refused waits for the next try.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is consumed, and how.
+pub(super) struct Terms {
+    pub(super) queue: Queue,
+    pub(super) clock: Clock,
+    pub(super) ttl: Option<Duration>,
+    pub(super) worker: Option<String>,
+}
+
+type Leasing = Pin<Box<dyn Future<Output = Result<Vec<Lease>, QueueError>> + Send>>;
+
+/// A consumer, and what it holds.
+pub(super) struct Consumer {
+    terms: Terms,
+    frames: mpsc::Sender<Frame>,
+    credit: usize,
+    /// Leases that were sent and not yet settled: given back when dropped.
+    held: HashMap<LeaseToken, Held>,
+    /// What a lease was last refused with, which is told once.
+    refused: Option<Code>,
+}
+
+/// A message that its consumer works on, until its lease ends.
+struct Held {
+    lease: Lease,
+    until: SystemTime,
+}
+
+/// The connection is over.
+struct Over;
+
+impl Consumer {
+    pub(super) fn new(terms: Terms, frames: mpsc::Sender<Frame>) -> Self {
+        Self { terms, frames, credit: 0, held: HashMap::new(), refused: None }
+    }
+
+    /// Serves until the connection closes or the server stops, and gives back what is left.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Result<Command, Problem>>,
+        stopping: Rc<Notify>,
+    ) {
+        let frames = self.frames.clone();
+        let closing = tokio::select! {
+            closing = self.serve(&mut commands) => closing,
+            () = stopping.notified() => Some(Closing::ShuttingDown),
+            () = frames.closed() => None,
+        };
+        self.held.drain().for_each(|(_, held)| held.lease.release());
+        if let Some(closing) = closing {
+            // Fails if the connection is gone already.
+            drop(frames.send(Frame::End(closing)).await);
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        commands: &mut mpsc::Receiver<Result<Command, Problem>>,
+    ) -> Option<Closing> {
+        let mut leasing: Option<Leasing> = None;
+        loop {
+            let wanted = self.wanted();
+            if leasing.is_none() && wanted > 0 {
+                leasing = Some(self.lease(wanted));
+            }
+            let done = tokio::select! {
+                command = commands.recv() => self.obey(command?).await,
+                leased = granted(&mut leasing) => {
+                    leasing = None;
+                    match leased {
+                        Ok(leases) => self.send(leases).await,
+                        Err(error) => match Problem::from(error) {
+                            problem if problem.code() == Code::ShuttingDown => {
+                                return Some(Closing::ShuttingDown);
+                            }
+                            problem => {
+                                leasing = Some(self.lease_later(wanted));
+                                self.tell_refused(&problem).await
+                            }
+                        },
+                    }
+                }
+            };
+            done.ok()?;
+        }
+    }
+
+    /// Messages that may be leased now.
+    fn wanted(&mut self) -> usize {
+        if self.held.len() >= CREDIT_MAX {
+            let now = self.terms.clock.now();
+            self.held.retain(|_, held| held.until > now);
+        }
+        self.credit.min(CREDIT_MAX.saturating_sub(self.held.len())).min(DEPTH_MAX)
+    }
+
+    fn lease(&self, depth: usize) -> Leasing {
+        let Terms { queue, ttl, worker, .. } = &self.terms;
+        let mut lease = queue.lease(depth).wait(WAIT);
+        if let Some(ttl) = ttl {
+            lease = lease.ttl(*ttl);
+        }
+        if let Some(worker) = worker {
+            lease = lease.worker(worker);
+        }
+        lease.into_future()
+    }
+
+    fn lease_later(&self, depth: usize) -> Leasing {
+        let lease = self.lease(depth);
+        Box::pin(async {
+            sleep(RETRY_AFTER).await;
+            lease.await
+        })
+    }
+
+    /// Sends leased messages, one a frame. Those not sent go back when dropped.
+    async fn send(&mut self, leases: Vec<Lease>) -> Result<(), Over> {
+        self.refused = None;
+        for lease in leases {
+            let mut text = Vec::with_capacity(lease.item.size_bytes() + 256);
+            answer::put_leased(&mut text, &lease);
+            self.credit = self.credit.saturating_sub(1);
+            let until = lease.expires_at();
+            self.held.insert(lease.token(), Held { lease, until });
+            self.tell(text).await?;
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, command: Result<Command, Problem>) -> Result<(), Over> {
+        let answer = match command {
+            Ok(command) => self.settle(command).await,
+            Err(problem) => Err(problem),
+        };
+        match answer {
+            Ok(Some(text)) => self.tell(text).await,
+            Ok(None) => Ok(()),
+            Err(problem) => self.tell_problem(&problem).await,
+        }
+    }
+
+    async fn settle(&mut self, command: Command) -> Result<Option<Vec<u8>>, Problem> {
+        let queue = self.terms.queue.clone();
+        if let Some(credit) = command.credit {
+            self.credit = (self.credit + credit).min(CREDIT_MAX);
+            return Ok(None);
+        }
+        if let Some(texts) = &command.ack {
+            let (tokens, mut failed) = tokens(texts);
+            let settled = if tokens.is_empty() { None } else { Some(queue.ack(&tokens).await?) };
+            let settled = self.settled(&tokens, settled.unwrap_or_default());
+            failed.extend(settled.failed);
+            return Ok(Some(written(&Acked { acked: settled.count, failed })));
+        }
+        if let Some(texts) = &command.nack {
+            let delay = Duration::from_millis(command.delay_ms.unwrap_or(0));
+            let options = NackOptions { delay, reason: command.reason, ..NackOptions::default() };
+            let (tokens, mut failed) = tokens(texts);
+            let settled = match tokens.is_empty() {
+                true => None,
+                false => Some(queue.nack(&tokens, options).await?),
+            };
+            let settled = self.settled(&tokens, settled.unwrap_or_default());
+            failed.extend(settled.failed);
+            return Ok(Some(written(&Nacked { nacked: settled.count, failed })));
+        }
+        let ttl = command.ttl_ms.map(Duration::from_millis).or(self.terms.ttl);
+        self.extend(&command.extend.unwrap_or_default(), ttl).await.map(Some)
+    }
+
+    /// Forgets leases that were settled, or that are not held any more.
+    fn settled(&mut self, tokens: &[LeaseToken], settled: queue::Settled) -> Settled {
+        for token in tokens {
+            if let Some(held) = self.held.remove(token) {
+                drop(held.lease.detach());
+            }
+        }
+        let failed = settled.failed.into_iter().map(|(token, error)| failed(&token, error));
+        Settled { count: settled.count, failed: failed.collect() }
+    }
+
+    async fn extend(
+        &mut self,
+        texts: &[String],
+        ttl: Option<Duration>,
+    ) -> Result<Vec<u8>, Problem> {
+        let (tokens, mut unknown) = tokens(texts);
+        if tokens.is_empty() {
+            return Ok(written(&Extended { extended: Vec::new(), failed: unknown }));
+        }
+        let done = self.terms.queue.extend(&tokens, ttl).await?;
+        let lease_expires_at = unix_millis(done.expires_at);
+        for token in &done.extended {
+            if let Some(held) = self.held.get_mut(token) {
+                held.until = done.expires_at;
+            }
+        }
+        let row = |token: &LeaseToken| Prolonged { lease: token.to_string(), lease_expires_at };
+        let extended = done.extended.iter().map(row).collect();
+        let gone: Vec<LeaseToken> = done.failed.iter().map(|(token, _)| *token).collect();
+        let settled = queue::Settled { count: 0, failed: done.failed };
+        unknown.extend(self.settled(&gone, settled).failed);
+        Ok(written(&Extended { extended, failed: unknown }))
+    }
+
+    async fn tell_refused(&mut self, problem: &Problem) -> Result<(), Over> {
+        if self.refused.replace(problem.code()) == Some(problem.code()) {
+            return Ok(());
+        }
+        self.tell_problem(problem).await
+    }
+
+    async fn tell_problem(&self, problem: &Problem) -> Result<(), Over> {
+        self.tell(format!("{{\"problem\":{}}}", problem.to_text()).into_bytes()).await
+    }
+
+    async fn tell(&self, text: Vec<u8>) -> Result<(), Over> {
+        self.frames.send(Frame::Text(text.into())).await.map_err(|_| Over)
+    }
+}
+
+/// What a lease under way comes to; never, if there is none.
+async fn granted(leasing: &mut Option<Leasing>) -> Result<Vec<Lease>, QueueError> {
+    match leasing {
+        Some(leasing) => leasing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The tokens of texts, and those that are none.
+fn tokens(texts: &[String]) -> (Vec<LeaseToken>, Vec<Failed>) {
+    let (mut tokens, mut strangers) = (Vec::new(), Vec::new());
+    for text in texts {
+        match text.parse() {
+            Ok(token) => tokens.push(token),
+            Err(_) => {
+                let code = Code::LeaseNotFound.as_str();
+                strangers.push(Failed { lease: text.clone(), code });
+            }
+        }
+    }
+    (tokens, strangers)
+}
+
+fn failed(token: &LeaseToken, error: LeaseError) -> Failed {
+    let code = match error {
+        LeaseError::NotFound => Code::LeaseNotFound,
+        LeaseError::Expired => Code::LeaseExpired,
+    };
+    Failed { lease: token.to_string(), code: code.as_str() }
+}
+
+/// What became of leases that were settled together.
+struct Settled {
+    count: usize,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Failed {
+    lease: String,
+    code: &'static str,
+}
+
+#[derive(Serialize)]
+struct Acked {
+    acked: usize,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Nacked {
+    nacked: usize,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Extended {
+    extended: Vec<Prolonged>,
+    failed: Vec<Failed>,
+}
+
+#[derive(Serialize)]
+struct Prolonged {
+    lease: String,
+    lease_expires_at: u64,
+}
+
+fn written(answer: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(answer).expect("text and numbers serialise")
+}
