@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 use lanekeeper::liveness::WorkerStatus;
 
 use crate::config::{Settings, Span};
-pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output};
+pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
 pub(crate) use stream::{Publish, Subscribe};
 
 const AFTER_HELP: &str = "\
@@ -155,6 +155,8 @@ pub(crate) enum Command {
     /// Measure a server under load, and verify that it keeps its promises meanwhile
     #[command(after_help = LOADTEST_HELP)]
     Loadtest(Box<Loadtest>),
+    /// Fill a queue with any number of messages; run again, it goes on where it was ended
+    Prepopulate(Prepopulate),
     /// Show the results of load tests
     Analyze(Analyze),
     /// Tell whether new results are worse than a base

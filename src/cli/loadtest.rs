@@ -10,7 +10,7 @@ use crate::{config::Span, loadtest::threshold::Threshold};
 #[derive(Debug, Args)]
 pub(crate) struct Loadtest {
     /// Scenarios: `s3a`, a group such as `s3`, or `all`; `list` names them
-    #[arg(value_name = "NAME", required_unless_present = "web")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["web", "join", "file"])]
     pub(crate) names: Vec<String>,
     /// The server to test [default: one of its own on a temporary directory]
     #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER", value_name = "URL")]
@@ -44,6 +44,26 @@ pub(crate) struct Loadtest {
         default_value = "127.0.0.1:8089"
     )]
     pub(crate) web_listen: SocketAddr,
+    /// Scenarios of your own, in a TOML file; without names, all of them
+    #[arg(long, env = "LANEKEEPER_LOADTEST_FILE", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Generate the load from so many processes; with --coordinator, wait for so many [1]
+    #[arg(long, env = "LANEKEEPER_LOADTEST_WORKERS", value_name = "N", conflicts_with = "web")]
+    pub(crate) workers: Option<usize>,
+    /// Lead processes of other machines, which join here; for networks that are trusted
+    #[arg(
+        long,
+        env = "LANEKEEPER_LOADTEST_COORDINATOR",
+        value_name = "ADDR",
+        conflicts_with = "web"
+    )]
+    pub(crate) coordinator: Option<SocketAddr>,
+    /// Join a process that was started with --coordinator, and do its bidding
+    #[arg(
+        long, env = "LANEKEEPER_LOADTEST_JOIN", value_name = "ADDR",
+        conflicts_with_all = ["coordinator", "workers", "web"],
+    )]
+    pub(crate) join: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) load: Load,
     #[command(flatten)]
@@ -135,6 +155,39 @@ pub(crate) struct Output {
         value_parser = ["baseline"],
     )]
     pub(crate) targets: Option<String>,
+}
+
+/// `prepopulate`
+#[derive(Debug, Args)]
+pub(crate) struct Prepopulate {
+    /// The queue; nothing else may have used it
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Messages there are to be
+    #[arg(long, env = "LANEKEEPER_PREPOPULATE_COUNT", value_name = "N")]
+    pub(crate) count: u64,
+    /// Priorities they have in turn, from 0 on; with one, it is 1
+    #[arg(long, env = "LANEKEEPER_PREPOPULATE_PRIORITIES", value_name = "N", default_value_t = 1)]
+    pub(crate) priorities: u64,
+    /// Bytes of each item
+    #[arg(
+        long,
+        env = "LANEKEEPER_PREPOPULATE_ITEM_BYTES",
+        value_name = "N",
+        default_value_t = 256
+    )]
+    pub(crate) item_bytes: usize,
+    /// The server
+    #[arg(
+        long,
+        env = "LANEKEEPER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8000"
+    )]
+    pub(crate) server: String,
+    /// The token of the server, if it wants one
+    #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) token: Option<String>,
 }
 
 /// `analyze`

@@ -14,7 +14,7 @@ use keeper::Keeper;
 use super::{
     DONE, FAILED, Failure, INTERRUPTED,
     failure::{DAMAGED, MISSED},
-    output::Output,
+    output::{self, Output},
 };
 use crate::{
     cli,
@@ -25,6 +25,7 @@ use crate::{
         run::{self, Watcher},
         scenario::Scenario,
         summary::Summary,
+        team::{self, Team},
         threshold::{BASELINE, Threshold},
     },
 };
@@ -35,21 +36,26 @@ pub(crate) fn run(args: &cli::Loadtest) -> Result<u8, Failure> {
         return list();
     }
     order::check(args)?;
+    if let Some(leader) = args.join {
+        return team::join(leader).map(|()| DONE).map_err(|error| {
+            Failure::not_started(format!("there is no leader at {leader}: {error}"))
+        });
+    }
     let interrupt = Interrupt::listen()?;
     if args.web {
         return page::run(args, &interrupt);
     }
-    let scenarios = chosen(&args.names)?;
+    let scenarios = order::chosen(args)?;
     let runs = scenarios.len() * args.repeat as usize;
     let mut keeper = Keeper::new(&args.output, runs > 1);
+    let mut crew = Crew { args, interrupt: &interrupt, team: team(args, &interrupt)? };
     if args.max {
-        return search::run(args, scenarios, &interrupt, &mut keeper);
+        return search::run(&mut crew, scenarios, &mut keeper);
     }
     for scenario in scenarios {
         for _ in 0..args.repeat {
             if !interrupt.is_raised() {
-                let scale = args.load.scale;
-                let result = run_one(args, scenario.clone(), scale, &interrupt, &mut keeper)?;
+                let result = crew.run(scenario.clone(), args.load.scale, &mut keeper)?;
                 show(&result)?;
                 keeper.keep(result)?;
             }
@@ -93,37 +99,50 @@ fn show(result: &RunResult) -> Result<(), Failure> {
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Scenario>, Failure> {
-    let mut chosen = Vec::new();
-    for name in names {
-        let named = catalog::named(name);
-        if named.is_empty() {
-            let message = format!("there is no scenario {name:?}; `loadtest list` names them");
-            return Err(Failure::usage(message));
+/// Members to lead, if there are to be any.
+fn team(args: &cli::Loadtest, interrupt: &Interrupt) -> Result<Option<Team>, Failure> {
+    let team = match (args.coordinator, args.workers) {
+        (None, None) => return Ok(None),
+        (None, Some(workers)) => Team::spawn(workers),
+        (Some(addr), workers) => {
+            let tell = |addr| {
+                output::note(&format!("members join with: lanekeeper loadtest --join {addr}"));
+            };
+            Team::wait(addr, workers.unwrap_or(1), tell, || interrupt.is_raised())
         }
-        chosen.extend(named);
-    }
-    Ok(chosen)
+    };
+    team.map(Some).map_err(|error| Failure::not_started(format!("no members: {error}")))
 }
 
-/// Runs a scenario once, with its thresholds judged.
-fn run_one(
-    args: &cli::Loadtest,
-    scenario: Scenario,
-    scale: f64,
-    interrupt: &Interrupt,
-    keeper: &mut Keeper,
-) -> Result<RunResult, Failure> {
-    let mut subject = order::subject(args, &scenario)?;
-    let plan = Arc::new(order::plan(&args.load, scale, scenario, &subject)?);
-    let control = Arc::new(Control::new(&plan.model));
-    interrupt.stops(&control);
-    keeper.begin(&plan, &subject);
-    let ran = run::run(&plan, &control, &mut subject, keeper as &mut dyn Watcher);
-    keeper.clear();
-    let mut result = ran.map_err(Failure::failed)?;
-    judge(&mut result, &demanded(args));
-    Ok(result)
+/// Whoever runs scenarios: this process, or the members it leads.
+struct Crew<'a> {
+    args: &'a cli::Loadtest,
+    interrupt: &'a Interrupt,
+    team: Option<Team>,
+}
+
+impl Crew<'_> {
+    /// Runs a scenario once, with its thresholds judged.
+    fn run(
+        &mut self,
+        scenario: Scenario,
+        scale: f64,
+        keeper: &mut Keeper,
+    ) -> Result<RunResult, Failure> {
+        let args = self.args;
+        let mut subject = order::subject(args, &scenario)?;
+        let processes = self.team.as_ref().map_or(1, Team::size);
+        let plan = Arc::new(order::plan((&args.load, processes), scale, scenario, &subject)?);
+        let control = Arc::new(Control::new(&plan.model));
+        self.interrupt.stops(&control);
+        keeper.begin(&plan, &subject);
+        let parties = (&mut subject, self.team.as_mut());
+        let ran = run::run(&plan, &control, parties, keeper as &mut dyn Watcher);
+        keeper.clear();
+        let mut result = ran.map_err(Failure::failed)?;
+        judge(&mut result, &demanded(args));
+        Ok(result)
+    }
 }
 
 /// What is demanded: thresholds, and those of a preset.

@@ -13,6 +13,7 @@ mod loadtest;
 mod output;
 mod peek;
 mod pop;
+mod prepopulate;
 mod publish;
 mod purge;
 mod push;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
+        Command::Prepopulate(args) => prepopulate::run(&args),
         Command::Analyze(args) => analyze::run(&args),
         Command::Compare(args) => compare::run(&args),
     };

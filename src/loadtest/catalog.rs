@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(deep());
     all.extend(bursts());
     all.extend(failures());
+    all.push(idle());
     all
 }
 
@@ -38,6 +39,7 @@ fn scenario(id: &str, title: &str, shape: Shape, mix: &[(Action, u32)]) -> Scena
         shape,
         seconds: 30,
         queues: 1,
+        active: None,
         mix: mix.iter().map(|&(action, weight)| Share { action, weight }).collect(),
         priorities: 1,
         depth: 1,
@@ -146,6 +148,16 @@ fn failures() -> [Scenario; 5] {
         Scenario { fault: Some(Fault::Kill), shape: brisk, ..kill },
         Scenario { fault: Some(Fault::Cut), shape: brisk, ..cut },
     ]
+}
+
+fn idle() -> Scenario {
+    let idle = scenario(
+        "s8c",
+        "beyond: 100 a second on one queue beside 100,000 idle ones",
+        constant(100.0),
+        HALVES,
+    );
+    Scenario { queues: 100_000, active: Some(1), prepopulated: 100_000, ..idle }
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use std::io::Write;
 
+use serde::{Deserialize, Serialize};
+
 /// Which item of a run: the lane of whoever pushed it, and its place in that lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct ItemId {
     /// One lane for each generator, so that nobody has to agree on the next number.
     pub(super) lane: u16,

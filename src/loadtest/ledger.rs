@@ -1,9 +1,11 @@
 //! What a generator knows for certain of each item, and what it does not.
 
+use serde::{Deserialize, Serialize};
+
 use super::item::{ItemId, Stranger};
 
 /// What became of a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Outcome {
     /// Acknowledged: the item is in the queue.
     Kept,
@@ -14,7 +16,7 @@ pub(super) enum Outcome {
 }
 
 /// A push that was tried.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Pushed {
     /// When it was sent.
     pub(super) sent: u64,
@@ -26,7 +28,7 @@ pub(super) struct Pushed {
 }
 
 /// A pop that took messages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Popped {
     pub(super) sent: u64,
     pub(super) answered: u64,
@@ -34,14 +36,14 @@ pub(super) struct Popped {
 }
 
 /// An item that came back, and in which of the ledger's pops.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Taken {
     pub(super) item: ItemId,
     pub(super) pop: u32,
 }
 
 /// What one generator pushed and popped.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ledger {
     /// The lane its pushes are numbered in.
     pub(super) lane: u16,

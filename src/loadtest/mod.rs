@@ -7,6 +7,7 @@
 //! judges what came back (`verification`). A [`result::RunResult`] is what remains of it.
 
 mod answer;
+pub(crate) mod bulk;
 pub(crate) mod catalog;
 mod chart;
 mod client;
@@ -33,6 +34,7 @@ pub(crate) mod schedule;
 pub(crate) mod subject;
 pub(crate) mod summary;
 pub(crate) mod tally;
+pub(crate) mod team;
 pub(crate) mod threshold;
 pub(crate) mod timeline;
 pub(crate) mod verification;

@@ -31,15 +31,18 @@ pub(crate) struct Plan {
     pub(crate) warmup: Duration,
     /// When requests are sent.
     pub(crate) model: Model,
-    /// Generators, each a thread.
+    /// Generators of each process, each a thread.
     pub(crate) threads: usize,
+    /// Generators of all processes.
+    pub(crate) generators: usize,
     /// Connections at most, all generators together.
     pub(crate) connections: usize,
     /// After which an answer is not waited for any longer.
     pub(crate) timeout: Duration,
     /// Whether items are followed from push to pop.
     pub(crate) is_verified: bool,
-    /// The first lane of this process; each generator takes one.
+    /// The first lane of this process, and the place of its first generator among all; each takes
+    /// one.
     pub(crate) first_lane: u16,
 }
 

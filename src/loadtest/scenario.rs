@@ -20,6 +20,9 @@ pub(crate) struct Scenario {
     /// Among how many queues the requests are shared out.
     #[serde(default = "one")]
     pub(crate) queues: u32,
+    /// How many of those are asked; all, if it is not given. The others are there, idle.
+    #[serde(default)]
+    pub(crate) active: Option<u32>,
     /// Which requests, in which proportion.
     pub(crate) mix: Vec<Share>,
     /// From how many priorities one is drawn for each item: 0 up to one less; with one, it is 1.
@@ -150,6 +153,9 @@ impl Scenario {
         }
         if self.item_bytes.is_empty() {
             return Err(self.wrong("item_bytes", "at least one size"));
+        }
+        if self.active.is_some_and(|active| !(1..=self.queues).contains(&active)) {
+            return Err(self.wrong("active", "from 1 to the number of queues"));
         }
         let weights: u64 = self.mix.iter().map(|share| u64::from(share.weight)).sum();
         if weights == 0 {

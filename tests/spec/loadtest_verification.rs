@@ -174,3 +174,114 @@ fn what_cannot_be_done_is_said() {
     let listed = run(lanekeeper(["loadtest", "list"]));
     assert!(listed.ok().lines().count() >= 30, "{}", listed.stdout);
 }
+
+#[test]
+fn several_processes_count_and_verify_as_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("result.json");
+    let args = ["s3a", "--workers", "3", "--scale", "5", "--duration", "2s", "--warmup", "0"];
+    let ended = run(loadtest(&args, &json));
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let result = read(&json);
+    let requests = |name: &str| result["figures"][name]["requests"].as_u64().unwrap();
+    let buckets = |name: &str| -> u64 {
+        let buckets = result["requests"][name]["latencies"].as_array().unwrap();
+        buckets.iter().map(|bucket| bucket[1].as_u64().unwrap()).sum()
+    };
+    // Together they keep the rate of one, each at its own moments.
+    let all = requests("push") + requests("pop");
+    assert!((990..=1_010).contains(&all), "{all}");
+    assert_eq!(buckets("push") + buckets("pop"), all);
+    let verification = &result["verification"];
+    assert_eq!(verification["pushed"], requests("push"));
+    assert_eq!(verification["popped"], verification["pushed"]);
+    assert_eq!(result["environment"]["threads"], 3);
+    let closed = ["s3a", "--workers", "2", "--users", "5", "--duration", "1s"];
+    let ended = run(loadtest(&closed, &json));
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn ctrl_c_ends_all_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("result.json");
+    let command = loadtest(&["s3a", "--workers", "2", "--duration", "1h"], &json);
+    let ended = signal(command, Signal::INT, || wait_for_second(&json));
+    assert_eq!(ended.code, Some(130), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(read(&json)["verification"]["lost"], 0);
+}
+
+#[test]
+fn a_member_that_is_lost_ends_the_run_with_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("result.json");
+    let mut leader = loadtest(&["s3a", "--coordinator", "127.0.0.1:0", "--duration", "1h"], &json);
+    leader.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    let mut leader = leader.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut stderr = std::io::BufReader::new(leader.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    let addr = line.trim_end().rsplit(' ').next().unwrap().to_owned();
+    let member = lanekeeper(["loadtest", "--join", &addr]);
+    let killed = signal(member, Signal::KILL, || wait_for_second(&json));
+    assert_eq!(killed.code, None);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut rest).unwrap();
+    assert_eq!(leader.wait().unwrap().code(), Some(1), "{rest}");
+    assert!(rest.contains("a member was lost"), "{rest}");
+    assert!(read(&json)["figures"]["push"]["requests"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn scenarios_of_a_file_are_run_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (json, file) = (dir.path().join("result.json"), dir.path().join("own.toml"));
+    let text = r#"
+        [[scenario]]
+        id = "orders"
+        title = "orders at noon"
+        seconds = 1
+        queues = 3
+        priorities = 2
+        depth = 5
+        item_bytes = [100, 2000]
+        prepopulated = 30
+        shape = { kind = "spike", base = 50.0, peak = 100.0, at = 0.5 }
+        mix = [{ action = "push", weight = 3 }, { action = "pop", weight = 1 }]
+    "#;
+    std::fs::write(&file, text).unwrap();
+    let with_file = |args: &[&str]| {
+        let mut command = loadtest(args, &json);
+        command.arg("--file").arg(&file);
+        run(command)
+    };
+    let ended = with_file(&["orders", "--warmup", "0"]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let result = read(&json);
+    assert_eq!(result["scenario"]["id"], "orders");
+    assert!(result["verification"]["pushed"].as_u64().unwrap() > 60, "{result}");
+    std::fs::write(&file, text.replace("depth = 5", "depth = 500")).unwrap();
+    assert!(with_file(&[]).failed(2).contains("depth must be from 1 to 100, not 500"));
+    std::fs::write(&file, text.replace("depth = 5", "deep = 5")).unwrap();
+    assert!(with_file(&[]).failed(2).contains("deep"));
+}
+
+#[test]
+fn a_queue_is_filled_goes_on_where_it_ended_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let serving = serve(dir.path());
+    let fill = |count: &str| {
+        let args = ["prepopulate", "q", "--count", count, "--priorities", "3"];
+        let mut command = lanekeeper(args);
+        command.args(["--server", &serving.url]);
+        run(command)
+    };
+    assert_eq!(fill("1500").ok(), "1500 messages in q\n");
+    assert_eq!(fill("3500").ok(), "3500 messages in q\n");
+    assert_eq!(fill("3500").ok(), "3500 messages in q\n");
+    let mut pop = lanekeeper(["pop", "q", "--depth", "2"]);
+    pop.args(["--server", &serving.url]);
+    let popped = run(pop);
+    assert!(popped.ok().starts_with("{\"number\":0,") && popped.stdout.contains("\"number\":3,"));
+    assert!(fill("4000").failed(1).contains("used otherwise"));
+}

@@ -1,12 +1,15 @@
 //! From flags to a plan and a server.
 
-use std::time::Duration;
+use std::{fmt::Display, fs, path::Path, time::Duration};
+
+use serde::Deserialize;
 
 use super::super::{Failure, output};
 use crate::{
     cli,
     config::Span,
     loadtest::{
+        catalog,
         plan::{Model, Plan},
         scenario::{Fault, Scenario},
         subject::{OwnOptions, Subject, SubjectError},
@@ -16,12 +19,50 @@ use crate::{
 /// The warm-up unless told otherwise, at most.
 const WARMUP_MAX: Duration = Duration::from_secs(2);
 
+/// The scenarios that are meant: those of the catalog, and of the user's file.
+pub(super) fn chosen(args: &cli::Loadtest) -> Result<Vec<Scenario>, Failure> {
+    let own = args.file.as_deref().map(read).transpose()?.unwrap_or_default();
+    if args.names.is_empty() {
+        return Ok(own);
+    }
+    let mut chosen = Vec::new();
+    for name in &args.names {
+        let mut named = catalog::named(name);
+        named.extend(own.iter().filter(|scenario| scenario.id == *name).cloned());
+        if named.is_empty() {
+            let message = format!("there is no scenario {name:?}; `loadtest list` names them");
+            return Err(Failure::usage(message));
+        }
+        chosen.extend(named);
+    }
+    Ok(chosen)
+}
+
+/// Reads a file of scenarios.
+fn read(path: &Path) -> Result<Vec<Scenario>, Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        scenario: Vec<Scenario>,
+    }
+    let wrong = |error: &dyn Display| Failure::usage(format!("{}: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let file: File = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    for scenario in &file.scenario {
+        scenario.check().map_err(|reason| wrong(&reason))?;
+    }
+    Ok(file.scenario)
+}
+
 /// Refuses what cannot be run, naming the flag and its bound.
 pub(super) fn check(args: &cli::Loadtest) -> Result<(), Failure> {
     let load = &args.load;
     let wrong = |flag: &str, bound: &str| Err(Failure::usage(format!("{flag} must be {bound}")));
     if !(1..=1_000).contains(&args.repeat) {
         return wrong("--repeat", "from 1 to 1000");
+    }
+    if args.workers.is_some_and(|workers| !(1..=64).contains(&workers)) {
+        return wrong("--workers", "from 1 to 64");
     }
     if !args.web_listen.ip().is_loopback() {
         return wrong("--web-listen", "an address of loopback, such as 127.0.0.1:8089");
@@ -71,7 +112,7 @@ pub(super) fn subject(args: &cli::Loadtest, scenario: &Scenario) -> Result<Subje
 
 /// What is run, with everything decided.
 pub(super) fn plan(
-    load: &cli::Load,
+    (load, processes): (&cli::Load, usize),
     scale: f64,
     scenario: Scenario,
     subject: &Subject,
@@ -88,7 +129,8 @@ pub(super) fn plan(
     };
     let connections = load.users.map_or(load.connections, |users| users as usize);
     // Shared out in whole connections, every user must still have one.
-    let connections = connections.next_multiple_of(load.threads);
+    let generators = load.threads * processes;
+    let connections = connections.next_multiple_of(generators);
     Ok(Plan {
         scenario,
         run: format!("{:08x}", fastrand::u32(..)),
@@ -100,6 +142,7 @@ pub(super) fn plan(
         warmup: load.warmup.map_or_else(|| (duration / 5).min(WARMUP_MAX), |span| span.0),
         model,
         threads: load.threads,
+        generators,
         connections,
         timeout: load.timeout.0,
         is_verified: !load.no_verify,

@@ -60,12 +60,12 @@ fn obey(
     load.users = ordered.users;
     load.spawn_rate = ordered.spawn_rate;
     let mut subject = order::subject(args, &scenario)?;
-    let plan = order::plan(&load, ordered.scale.unwrap_or(1.0), scenario, &subject)?;
+    let plan = order::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &subject)?;
     let control = Arc::new(Control::new(&plan.model));
     interrupt.stops(&control);
     let plan = Arc::new(plan);
     board.begin(&plan, &control);
-    let result = run::run(&plan, &control, &mut subject, &mut Arc::clone(board));
+    let result = run::run(&plan, &control, (&mut subject, None), &mut Arc::clone(board));
     let mut result = result.map_err(Failure::failed)?;
     judge(&mut result, &demanded(args));
     Ok(result)

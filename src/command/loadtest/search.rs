@@ -2,15 +2,12 @@
 
 use super::{
     super::{DONE, Failure, INTERRUPTED, failure::MISSED, output::Output},
-    Interrupt, Keeper, demanded, exit_code, judge, run_one, show,
+    Crew, Keeper, demanded, exit_code, judge, show,
 };
-use crate::{
-    cli,
-    loadtest::{
-        result::RunResult,
-        scenario::Scenario,
-        threshold::{BASELINE, Threshold},
-    },
+use crate::loadtest::{
+    result::RunResult,
+    scenario::Scenario,
+    threshold::{BASELINE, Threshold},
 };
 
 /// The search ends when the rate that is met and the one that is not are this near.
@@ -21,18 +18,17 @@ const SCALE_MAX: f64 = 1e6;
 
 /// Doubles the rates until a threshold is missed, then halves the distance.
 pub(super) fn run(
-    args: &cli::Loadtest,
+    crew: &mut Crew<'_>,
     scenarios: Vec<Scenario>,
-    interrupt: &Interrupt,
     keeper: &mut Keeper,
 ) -> Result<u8, Failure> {
-    let mut thresholds = demanded(args);
+    let mut thresholds = demanded(crew.args);
     if thresholds.is_empty() {
         thresholds = BASELINE.iter().filter_map(|text| text.parse().ok()).collect();
     }
     let mut is_all_met = true;
     for scenario in scenarios {
-        let mut search = Search { args, interrupt, thresholds: &thresholds };
+        let mut search = Search { crew: &mut *crew, thresholds: &thresholds };
         let Some(best) = search.best(&scenario, keeper)? else {
             is_all_met = false;
             continue;
@@ -45,25 +41,24 @@ pub(super) fn run(
         ))?;
         output.flush()?;
     }
-    let code = exit_code(args, &[], interrupt.is_raised());
+    let code = exit_code(crew.args, &[], crew.interrupt.is_raised());
     if code == INTERRUPTED {
         return Ok(code);
     }
     Ok(if is_all_met { DONE } else { MISSED })
 }
 
-struct Search<'a> {
-    args: &'a cli::Loadtest,
-    interrupt: &'a Interrupt,
+struct Search<'a, 'c> {
+    crew: &'a mut Crew<'c>,
     thresholds: &'a [Threshold],
 }
 
-impl Search<'_> {
+impl Search<'_, '_> {
     /// The highest multiple of the scenario's rates that is met, if any is.
     fn best(&mut self, scenario: &Scenario, keeper: &mut Keeper) -> Result<Option<f64>, Failure> {
         let (mut met, mut missed) = (None, None);
-        let mut scale = self.args.load.scale;
-        while !self.interrupt.is_raised() && scale <= SCALE_MAX {
+        let mut scale = self.crew.args.load.scale;
+        while !self.crew.interrupt.is_raised() && scale <= SCALE_MAX {
             if self.is_met(scenario, scale, keeper)? {
                 met = Some(scale);
             } else {
@@ -80,12 +75,12 @@ impl Search<'_> {
     }
 
     fn is_met(
-        &self,
+        &mut self,
         scenario: &Scenario,
         scale: f64,
         keeper: &mut Keeper,
     ) -> Result<bool, Failure> {
-        let mut result = run_one(self.args, scenario.clone(), scale, self.interrupt, keeper)?;
+        let mut result = self.crew.run(scenario.clone(), scale, keeper)?;
         judge(&mut result, self.thresholds);
         show(&result)?;
         let is_met = is_kept_up(&result) && result.thresholds.iter().all(|demand| demand.is_met);

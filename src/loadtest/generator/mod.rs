@@ -95,11 +95,12 @@ impl Generator {
         let items = Items::new(&plan.run, &plan.scenario.item_bytes);
         let lane = plan.first_lane + place as u16;
         let begin = start + nanos(plan.warmup);
-        let connections = (plan.connections / plan.threads).max(1);
+        let connections = (plan.connections / plan.generators).max(1);
+        let among = (usize::from(lane), plan.generators);
         Ok(Self {
             requests: Requests::new(&plan.run, &plan.host, plan.token.as_deref(), items),
             pool: Pool::new(plan.addr, connections)?,
-            arrivals: Arrivals::new(plan, start, (place, plan.threads)),
+            arrivals: Arrivals::new(plan, start, among),
             backlog: VecDeque::new(),
             tally: Tally::default(),
             ledger: Ledger::new(lane),
@@ -232,7 +233,8 @@ impl Generator {
 
     fn ask(&mut self, sent: u64) -> Asked {
         let action = self.choose();
-        let queue = self.random.u32(..self.plan.scenario.queues);
+        let scenario = &self.plan.scenario;
+        let queue = self.random.u32(..scenario.active.unwrap_or(scenario.queues));
         let priorities = self.plan.scenario.priorities;
         let priority = if priorities == 1 { 1 } else { self.random.u32(..priorities) };
         let depth = self.plan.scenario.depth;
@@ -322,7 +324,9 @@ impl Generator {
 
     /// Tells what was counted once a second is over.
     fn report(&mut self, now: u64) {
-        let second = now.saturating_sub(self.measured.0) / 1_000_000_000;
+        // What is answered after the end belongs to the last second.
+        let within = now.min(self.measured.1.saturating_sub(1));
+        let second = within.saturating_sub(self.measured.0) / 1_000_000_000;
         if second > self.second {
             self.send_report();
             self.second = second;
