@@ -17,7 +17,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(deep());
     all.extend(bursts());
     all.extend(failures());
-    all.push(idle());
+    all.extend([slow(), idle()]);
     all
 }
 
@@ -46,6 +46,8 @@ fn scenario(id: &str, title: &str, shape: Shape, mix: &[(Action, u32)]) -> Scena
         item_bytes: vec![256],
         prepopulated: 0,
         is_topped_up: false,
+        subscribers: 0,
+        slow_subscribers: 0,
         fault: None,
     }
 }
@@ -148,6 +150,13 @@ fn failures() -> [Scenario; 5] {
         Scenario { fault: Some(Fault::Kill), shape: brisk, ..kill },
         Scenario { fault: Some(Fault::Cut), shape: brisk, ..cut },
     ]
+}
+
+fn slow() -> Scenario {
+    let publish: &[_] = &[(Action::Publish, 1)];
+    let title = "beyond: 200 a second to 5 subscribers beside 5 that never read";
+    let slow = scenario("s8b", title, constant(200.0), publish);
+    Scenario { subscribers: 5, slow_subscribers: 5, item_bytes: vec![2 * KILOBYTE], ..slow }
 }
 
 fn idle() -> Scenario {

@@ -56,6 +56,8 @@ pub(super) struct Ledger {
     pub(super) foreign_count: u64,
     /// Items that came back changed.
     pub(super) altered_count: u64,
+    /// Messages published to the subscribers, and those of which that is not known.
+    pub(super) published: (u64, u64),
     /// Pops without an answer, by queue: each may have taken so many messages.
     pub(super) cut: Vec<(u32, u32)>,
 }

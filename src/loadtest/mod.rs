@@ -32,6 +32,7 @@ pub(crate) mod run;
 pub(crate) mod scenario;
 pub(crate) mod schedule;
 pub(crate) mod subject;
+mod subscribers;
 pub(crate) mod summary;
 pub(crate) mod tally;
 pub(crate) mod team;

@@ -46,12 +46,15 @@ impl Requests {
     /// Replaces what is in `out` by a request; `body` saves making a buffer each time.
     pub(super) fn write(&self, asked: &Asked, body: &mut Vec<u8>, out: &mut Vec<u8>) {
         body.clear();
-        let verb = match asked.action {
-            Action::Push | Action::PushBadItem | Action::PushBadPriority => "push",
-            Action::Pop | Action::PopBadDepth => "pop",
+        let (place, verb) = match asked.action {
+            Action::Push | Action::PushBadItem | Action::PushBadPriority => ("queue", "push"),
+            Action::Pop | Action::PopBadDepth => ("queue", "pop"),
+            Action::Publish => ("stream", "publish"),
         };
         out.clear();
-        out.extend_from_slice(b"POST /queue/");
+        out.extend_from_slice(b"POST /");
+        out.extend_from_slice(place.as_bytes());
+        out.push(b'/');
         self.write_queue(asked.queue, out);
         out.push(b'/');
         out.extend_from_slice(verb.as_bytes());
@@ -59,6 +62,11 @@ impl Requests {
             Action::Push => self.push_body(asked, i64::from(asked.priority), body),
             Action::PushBadPriority => self.push_body(asked, -1, body),
             Action::PushBadItem => body.extend_from_slice(br#"{"item":"text","priority":1}"#),
+            Action::Publish => {
+                body.extend_from_slice(b"{\"class\":\"important\",\"data\":");
+                self.items.write(asked.item, body);
+                body.push(b'}');
+            }
             Action::Pop => query_depth(asked.depth, out),
             Action::PopBadDepth => query_depth(101, out),
         }

@@ -23,6 +23,7 @@ use super::{
     result::{Environment, RunResult},
     scenario::Fault,
     subject::Subject,
+    subscribers::Subscribers,
     team::Team,
     timeline::Timeline,
     verification,
@@ -71,6 +72,8 @@ pub(crate) fn run(
     let lanes = plan.first_lane + plan.generators as u16;
     let mut ledgers = prepopulate::fill(plan, control, lanes, |filling| watcher.filling(filling))
         .map_err(RunError::Filling)?;
+    let (brisk, slow) = (plan.scenario.subscribers, plan.scenario.slow_subscribers);
+    let subscribers = Subscribers::begin(plan, brisk as usize, slow as usize)?;
     let (mut reports, running, start) = match team.as_deref_mut() {
         Some(team) => team.start(plan, control)?,
         None => start_all(plan, control)?,
@@ -88,9 +91,21 @@ pub(crate) fn run(
     warn_of_generator(&mut result);
     if plan.is_verified {
         let is_one_clock = team.is_none_or(|team| team.is_on_one_machine());
+        let published = published(&ledgers);
         judge(plan, ledgers, (lanes + LANES_EACH, is_one_clock), &mut result);
+        if let Some(found) = &mut result.verification {
+            subscribers.end(published, found);
+        }
     }
     Ok(result)
+}
+
+/// Messages published by all, and those of which that is not known.
+fn published(ledgers: &[Ledger]) -> (u64, u64) {
+    let add = |(one, other): (u64, u64), ledger: &Ledger| {
+        (one + ledger.published.0, other + ledger.published.1)
+    };
+    ledgers.iter().fold((0, 0), add)
 }
 
 type Running = Vec<JoinHandle<io::Result<Vec<Ledger>>>>;

@@ -40,6 +40,12 @@ pub(crate) struct Scenario {
     /// Whether as many items as its pops will take are added to those.
     #[serde(default)]
     pub(crate) is_topped_up: bool,
+    /// Subscribers of the stream that is published to, which read everything.
+    #[serde(default)]
+    pub(crate) subscribers: u32,
+    /// Subscribers of it that never read.
+    #[serde(default)]
+    pub(crate) slow_subscribers: u32,
     /// What is broken on purpose meanwhile.
     #[serde(default)]
     pub(crate) fault: Option<Fault>,
@@ -81,12 +87,20 @@ pub(crate) enum Action {
     PushBadPriority,
     /// A pop of more than 100; right is a refusal as `invalid_depth`.
     PopBadDepth,
+    /// A message to the subscribers of a stream.
+    Publish,
 }
 
 impl Action {
     /// All there are.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Push, Self::Pop, Self::PushBadItem, Self::PushBadPriority, Self::PopBadDepth];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Push,
+        Self::Pop,
+        Self::PushBadItem,
+        Self::PushBadPriority,
+        Self::PopBadDepth,
+        Self::Publish,
+    ];
 
     /// Its name in reports and thresholds.
     pub(crate) fn name(self) -> &'static str {
@@ -96,13 +110,14 @@ impl Action {
             Self::PushBadItem => "push_bad_item",
             Self::PushBadPriority => "push_bad_priority",
             Self::PopBadDepth => "pop_bad_depth",
+            Self::Publish => "publish",
         }
     }
 
     /// The code of the refusal that is the right answer, where one is.
     pub(crate) fn refusal(self) -> Option<&'static str> {
         match self {
-            Self::Push | Self::Pop => None,
+            Self::Push | Self::Pop | Self::Publish => None,
             Self::PushBadItem => Some("invalid_item"),
             Self::PushBadPriority => Some("invalid_priority"),
             Self::PopBadDepth => Some("invalid_depth"),
@@ -121,12 +136,14 @@ pub(crate) enum Fault {
 }
 
 /// The least and the most a field of a scenario may be.
-const BOUNDS: [(&str, u64, u64); 5] = [
+const BOUNDS: [(&str, u64, u64); 7] = [
     ("queues", 1, 1_000_000),
     ("priorities", 1, 1_000),
     ("depth", 1, 100),
     ("prepopulated", 0, 100_000_000),
     ("seconds", 1, 7 * 86_400),
+    ("subscribers", 0, 1_000),
+    ("slow_subscribers", 0, 1_000),
 ];
 
 /// Sizes an item may have: enough for what tells it apart, no more than servers take.
@@ -141,6 +158,8 @@ impl Scenario {
             u64::from(self.depth),
             self.prepopulated,
             self.seconds,
+            u64::from(self.subscribers),
+            u64::from(self.slow_subscribers),
         ];
         for ((field, least, most), found) in BOUNDS.into_iter().zip(found) {
             if !(least..=most).contains(&found) {

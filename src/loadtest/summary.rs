@@ -99,6 +99,13 @@ fn verdict(found: &Verification, f: &mut Formatter<'_>) -> fmt::Result {
         "  {verdict}: {} pushed, {} popped; {} lost, {} duplicated, {} invented, {} misordered",
         found.pushed, found.popped, found.lost, found.duplicated, found.invented, found.misordered
     )?;
+    if found.received + found.announced_missing > 0 {
+        writeln!(
+            f,
+            "  subscribers received {} messages and were told of {} that they missed",
+            found.received, found.announced_missing
+        )?;
+    }
     if found.unknown_pushes > 0 {
         let count = found.unknown_pushes;
         writeln!(f, "  {count} pushes had no answer: each item may be there once or not at all")?;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::{Ledger, Outcome, Popped, Pushed};
 
-/// What was found. All but the first two and the last three must be zero.
+/// What was found. What is lost, duplicated, invented or misordered must be zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verification {
     /// Items whose push was acknowledged.
@@ -34,6 +34,12 @@ pub(crate) struct Verification {
     pub(crate) cut_pops: u64,
     /// Items that are missing and that those may have taken.
     pub(crate) taken_by_cut_pops: u64,
+    /// Messages that subscribers received, all of them together.
+    #[serde(default)]
+    pub(crate) received: u64,
+    /// Messages that they were told are missing.
+    #[serde(default)]
+    pub(crate) announced_missing: u64,
 }
 
 impl Verification {

@@ -285,3 +285,18 @@ fn a_queue_is_filled_goes_on_where_it_ended_and_is_counted() {
     assert!(popped.ok().starts_with("{\"number\":0,") && popped.stdout.contains("\"number\":3,"));
     assert!(fill("4000").failed(1).contains("used otherwise"));
 }
+
+#[test]
+fn subscribers_that_read_miss_nothing_beside_others_that_do_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = dir.path().join("result.json");
+    let args = ["s8b", "--duration", "2s", "--warmup", "0", "--durability", "memory"];
+    let ended = run(loadtest(&args, &json));
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    let result = read(&json);
+    let published = result["requests"]["publish"]["messages"].as_u64().unwrap();
+    let verification = &result["verification"];
+    let count = |name: &str| verification[name].as_u64().unwrap();
+    assert!(published > 300, "{result}");
+    assert_eq!(count("received") + count("announced_missing"), published * 5, "{verification}");
+}

@@ -29,6 +29,10 @@ impl Generator {
         body.extend_from_slice(line.connection.body(answer));
         let judged = match (call.asked.action, answer.status) {
             (Action::Push, 200) => Ok(self.pushed(call, now)),
+            (Action::Publish, 200) => {
+                self.ledger.published.0 += 1;
+                Ok(1)
+            }
             (Action::Pop, 200) => self.popped(call, &body, now),
             (action, 400) if action.refusal().is_some() => refused(action, &body),
             (_, status) => Err(self.refusal(call, status, &body, now)),
@@ -87,6 +91,7 @@ impl Generator {
                 let answered = if is_known { now } else { u64::MAX };
                 self.settle(call, outcome, answered);
             }
+            Action::Publish if !is_known => self.ledger.published.1 += 1,
             Action::Pop if !is_known => self.ledger.cut.push((call.asked.queue, call.asked.depth)),
             _ => {}
         }
@@ -97,6 +102,7 @@ impl Generator {
     pub(super) fn lost(&mut self, call: &Call, loss: &Loss, now: u64) {
         match call.asked.action {
             Action::Push if !loss.was_sent => self.settle(call, Outcome::Refused, now),
+            Action::Publish if loss.was_sent => self.ledger.published.1 += 1,
             Action::Pop if loss.was_sent => {
                 self.ledger.cut.push((call.asked.queue, call.asked.depth));
             }
