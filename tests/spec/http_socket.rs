@@ -136,7 +136,7 @@ fn whoever_never_upgrades_or_goes_away_leaves_nothing_behind() {
 #[test]
 fn thousands_of_connects_leave_nothing_behind() {
     let rounds = std::env::var("CONNECTS").ok().and_then(|count| count.parse().ok());
-    let rounds: u64 = rounds.unwrap_or(2_000);
+    let rounds: u64 = rounds.unwrap_or(10_000);
     let server = TestServer::start();
     let mut last = Client::open(server.addr, "/stream/t");
     for round in 0..rounds {
