@@ -15,12 +15,13 @@
 //! | `16` | queue (u64) deduplication key | [`DedupRecord`](crate::record::DedupRecord) |
 //! | `17` | queue (u64) due (u64) deduplication key | empty |
 //! | `18` | queue id | [`SinkRecord`](crate::record::SinkRecord) |
-//! | `19` | worker id `00` queue (u64) priority (u32) arrival (u64) | empty |
+//! | `19` | worker id `00` queue (u64) priority (u32) arrival (u64) | [`WorkerLease`](crate::record::WorkerLease) |
 //! | `20` | gate id | [`GateMeta`](crate::record::GateMeta) |
 //! | `21` | gate id `00` owner | [`PlaceRecord`](crate::record::PlaceRecord) |
 //! | `22` | gate id | [`GatePolicyRecord`](crate::record::GatePolicyRecord) |
 //! | `23` | gate id | [`GateUsage`](crate::record::GateUsage) |
 //! | `24` | gate id | [`GateWaits`](crate::record::GateWaits) |
+//! | `25` | worker id `00` gate id `00` owner | empty |
 //! | `30` | worker id | [`WorkerRecord`](crate::record::WorkerRecord) |
 //! | `31` | worker id | [`WorkerMeta`](crate::record::WorkerMeta) |
 //! | `32` | departure (u64) | [`DepartureRecord`](crate::record::DepartureRecord) |
@@ -46,7 +47,7 @@ pub use actor::{
 };
 pub use gate::{
     gate_id_of, gate_meta, gate_metas, gate_place, gate_places, gate_policy, gate_usage,
-    gate_waits, owner_of,
+    gate_waits, owner_of, worker_place, worker_place_of, worker_places,
 };
 pub(crate) use meaning::{Meaning, meaning};
 pub use queue::{
@@ -153,6 +154,7 @@ mod tag {
     pub(super) const GATE_POLICY: u8 = 0x22;
     pub(super) const GATE_USAGE: u8 = 0x23;
     pub(super) const GATE_WAITS: u8 = 0x24;
+    pub(super) const WORKER_PLACE: u8 = 0x25;
     pub(super) const STREAM_SETTINGS: u8 = 0x40;
     pub(super) const STREAM_RETAINED: u8 = 0x41;
     pub(super) const WORKER: u8 = 0x30;
@@ -227,6 +229,7 @@ mod tests {
             (gate_usage("g"), Meaning::GateUsage("g")),
             (gate_waits("g"), Meaning::GateWaits("g")),
             (letter(5), Meaning::Letter(5)),
+            (worker_place("w", "g", "o"), Meaning::WorkerPlace("w", "g", "o")),
         ];
         for (key, expected) in keys {
             assert_eq!(meaning(&key), Some(expected));

@@ -20,7 +20,7 @@ pub use queue::{
     Rate,
 };
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
-pub use worker::{DepartureRecord, OfflineCause, WorkerMeta, WorkerRecord};
+pub use worker::{DepartureRecord, OfflineCause, WorkerLease, WorkerMeta, WorkerRecord};
 
 /// Implements encoding and decoding for a record without a tail; `from 1` names the type that
 /// format 1 had, which is upgraded.

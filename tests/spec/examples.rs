@@ -103,3 +103,15 @@ fn slow_reader() {
          105 delivered + 95 told as gaps = 2 x 100 published\n"
     );
 }
+
+#[test]
+fn heartbeat() {
+    assert_eq!(
+        printed("heartbeat", &[]),
+        "online: ada, grace\n\
+         ada is offline: Silent\n\
+         release-42 runs\n\
+         online: grace\n\
+         grace is offline: Deregistered\n"
+    );
+}

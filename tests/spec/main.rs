@@ -34,6 +34,8 @@ mod http_take;
 mod http_worker;
 mod liveness_batch;
 mod liveness_follow;
+mod liveness_gate;
+mod liveness_lease;
 mod liveness_sweep;
 mod liveness_view;
 mod loadtest_results;

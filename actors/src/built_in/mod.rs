@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use crate::{
-    Clock, Node, duty::StandingDuty, gate::GateActor, liveness, queue::QueueActor,
-    runtime::BuiltIn, setting::Settings,
+    Clock, Node,
+    duty::StandingDuty,
+    gate::{self, GateActor},
+    liveness::{self, Followers},
+    queue::{self, QueueActor},
+    runtime::BuiltIn,
+    setting::Settings,
 };
 
 /// Makes the built-ins of a node that is about to start.
 pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
-    let duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock);
+    let mut followers = Followers::default();
+    followers.add("queues", queue::follow);
+    followers.add("gates", gate::follow);
+    let duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock, followers);
     BuiltIn { settings, duties }
 }
 

@@ -152,6 +152,8 @@ impl Rules {
         };
         if let Some(worker) = &wanted.worker {
             crowd.tie(index, worker.clone());
+            let entry = key::worker_place(worker, change.gate, &wanted.owner);
+            change.batch.put(entry, Vec::new());
         }
         self.write_place(index, change);
         self.is_changed = true;

@@ -16,6 +16,7 @@ mod change;
 mod counter;
 mod crowd;
 mod deadline;
+mod departure;
 mod error;
 mod group;
 mod handle;
@@ -41,6 +42,7 @@ mod waits;
 use std::time::Duration;
 
 pub(crate) use actor::GateActor;
+pub(crate) use departure::follow;
 pub use error::{BlockedBy, GateError};
 pub use handle::Gate;
 pub use permit::{Permit, PermitGuard};

@@ -257,11 +257,9 @@ impl Rules {
         self.is_changed = true;
     }
 
-    fn end_permit(&mut self, index: u32, change: &mut Change<'_>) {
+    pub(super) fn end_permit(&mut self, index: u32, change: &mut Change<'_>) {
         let now_ms = change.now_ms;
-        let gone = self.crowd().remove(index);
-        change.batch.delete(key::gate_place(change.gate, &gone.owner));
-        change.batch.frees_space();
+        self.remove(index, change);
         if self.waiting_count() == 0 {
             self.ended_at_ms = 0;
         } else {
@@ -283,11 +281,20 @@ impl Rules {
     }
 
     pub(super) fn send_away(&mut self, index: u32, decision: Decision, change: &mut Change<'_>) {
-        let gone = self.crowd().remove(index);
-        change.batch.delete(key::gate_place(change.gate, &gone.owner));
-        change.batch.frees_space();
+        self.remove(index, change);
         change.decided.push((index, decision));
         self.is_changed = true;
+    }
+
+    fn remove(&mut self, index: u32, change: &mut Change<'_>) {
+        let crowd = self.crowd();
+        let worker = crowd.worker_of(index).map(str::to_owned);
+        let gone = crowd.remove(index);
+        change.batch.delete(key::gate_place(change.gate, &gone.owner));
+        if let Some(worker) = worker {
+            change.batch.delete(key::worker_place(&worker, change.gate, &gone.owner));
+        }
+        change.batch.frees_space();
     }
 
     /// Writes a place as it is now.

@@ -21,7 +21,7 @@ pub struct GateStats {
     pub total_granted: u64,
     /// Permits released since creation.
     pub total_completed: u64,
-    /// Permits that ended by their ttl since creation.
+    /// Permits that ended by their ttl, or with their worker, since creation.
     pub total_expired: u64,
     /// Owners that waited too long since creation.
     pub total_timed_out: u64,

@@ -11,10 +11,15 @@ use crate::{
     setting::Settings,
 };
 
-/// Makes the liveness of a node: kept among its settings, where handles find it.
-pub(crate) fn install(settings: &mut Settings, clock: &Clock) -> Vec<Arc<dyn StandingDuty>> {
+/// Makes the liveness of a node: kept among its settings, where handles find it. These followers
+/// are told before those of the settings.
+pub(crate) fn install(
+    settings: &mut Settings,
+    clock: &Clock,
+    mut followers: Followers,
+) -> Vec<Arc<dyn StandingDuty>> {
     let options: LivenessOptions = settings.get().copied().unwrap_or_default();
-    let followers: Followers = settings.get().cloned().unwrap_or_default();
+    followers.extend(settings.get::<Followers>().cloned().unwrap_or_default());
     let keeper = Arc::new(Keeper::new(options, followers));
     settings.insert(Arc::clone(&keeper));
     let pacer = |interval| Pacer::new(interval, clock.elapsed());

@@ -49,6 +49,11 @@ impl Followers {
         self.0.push((name, Arc::new(follow)));
     }
 
+    /// Adds others after those there are.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     async fn tell(
         &self,
         runtime: &Arc<Runtime>,

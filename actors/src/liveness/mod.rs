@@ -30,3 +30,4 @@ pub use verb::Heartbeat;
 pub use worker::{Beat, Departure, OfflineCause, WorkerInfo, WorkerStatus};
 
 pub(crate) use duty::install;
+pub(crate) use follower::Followers;

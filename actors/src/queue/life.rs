@@ -3,7 +3,7 @@
 use lanekeeper_storage::{
     Batch,
     key::MessageState,
-    record::{DueEntry, LeaseRecord, MessageRecord, State},
+    record::{DueEntry, LeaseRecord, MessageRecord, State, WorkerLease},
 };
 
 use super::{
@@ -58,7 +58,8 @@ impl Rules {
         self.meta.leased_count += 1;
         self.meta.locked_until_ms = self.meta.locked_until_ms.max(lease.expires_at_ms);
         if let Some(worker) = &lease.worker {
-            batch.put(place.worker_key(self.number(), worker), Vec::new());
+            let entry = WorkerLease { queue_id: self.id.to_string() };
+            batch.put(place.worker_key(self.number(), worker), entry.encode());
         }
         self.put(place, held.into_record(State::Leased(lease)), batch);
     }

@@ -5,6 +5,7 @@ mod aged;
 mod bucket;
 mod bury;
 mod config;
+mod departure;
 mod due;
 mod error;
 mod grant;
@@ -43,6 +44,7 @@ mod work;
 
 pub(crate) use actor::QueueActor;
 pub use config::{OnExpire, OnFull, Paused, QueueConfig, QueueLimits, Rate};
+pub(crate) use departure::follow;
 pub use error::QueueError;
 pub use handle::Queue;
 pub use item::{IntoItem, InvalidItem, Item};

@@ -97,6 +97,8 @@ impl From<QueueError> for Stop {
 /// A queue in memory.
 #[derive(Debug)]
 pub(super) struct Rules {
+    /// The queue's id.
+    pub(super) id: Box<str>,
     /// `None` until something is written for the first time.
     pub(super) queue: Option<QueueNo>,
     pub(super) meta: QueueMeta,
@@ -125,6 +127,7 @@ impl Rules {
     /// A queue never used.
     pub(super) fn unused(bounds: MemoryBounds) -> Self {
         let mut rules = Self {
+            id: Box::default(),
             queue: None,
             meta: QueueMeta::default(),
             settings: QueueSettings::default(),
@@ -153,6 +156,7 @@ impl Rules {
         get: impl Fn(&Key) -> Result<Option<Bytes>, LoadError>,
     ) -> Result<Self, LoadError> {
         let mut rules = Self::unused(bounds);
+        rules.id = id.into();
         let Some(entry) = get(&key::queue_entry(id))? else { return Ok(rules) };
         let queue = QueueEntry::decode(&entry)?.queue();
         rules.queue = Some(queue);
@@ -172,7 +176,7 @@ impl Rules {
     /// Makes a place for the queue in the store: its first write.
     pub(super) fn create(&mut self, id: &str, queue: QueueNo, now_ms: u64, batch: &mut Batch) {
         debug_assert!(self.queue.is_none(), "a queue is created once");
-        self.queue = Some(queue);
+        (self.id, self.queue) = (id.into(), Some(queue));
         batch.put(key::queue_entry(id), QueueEntry::new(queue, now_ms).encode());
     }
 

@@ -12,7 +12,7 @@ use crate::{
     record::{
         ActorState, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord, QueueEntry,
         QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage, SinkRecord,
-        StreamSettings,
+        StreamSettings, WorkerLease,
     },
 };
 
@@ -60,7 +60,7 @@ impl<'a> Ledger<'a> {
         match self.decode(key, meaning, value, report) {
             Ok(()) => {
                 self.check_retained(key, meaning, report)?;
-                worker::check(self.records, meaning, report)?;
+                worker::check(self.records, meaning, value, report)?;
                 counterpart::check(self.records, key, meaning, value, report)
             }
             Err(error) => {
@@ -144,6 +144,7 @@ impl<'a> Ledger<'a> {
             Meaning::Due(..) => drop(DueEntry::decode(value)?),
             Meaning::Dedup(..) => drop(DedupRecord::decode(value)?),
             Meaning::Sink(_) => drop(SinkRecord::decode(value)?),
+            Meaning::WorkerLease(..) => drop(WorkerLease::decode(value)?),
             _ => {}
         }
         Ok(())

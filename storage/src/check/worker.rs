@@ -7,7 +7,7 @@ use crate::{
     CodecError, LoadError,
     embedded::overlay::Overlay,
     key::{self, Meaning},
-    record::{DepartureRecord, WorkerMeta, WorkerRecord},
+    record::{DepartureRecord, PlaceRecord, WorkerMeta, WorkerRecord},
 };
 
 /// Reads a record of a worker, if it is one.
@@ -28,16 +28,35 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// Only a worker that is known says something of itself.
+/// Only a worker that is known says something of itself; a place that is tied to a worker is in
+/// that worker's index, and nothing else is.
 pub(super) fn check(
     records: &Overlay,
     meaning: Meaning<'_>,
+    value: &Bytes,
     report: &mut CheckReport,
 ) -> Result<(), LoadError> {
-    if let Meaning::WorkerMeta(id) = meaning
-        && records.get(&key::worker(id))?.is_none()
-    {
-        report.add(format_args!("worker {id:?}"), "its metadata is there and it is not");
+    match meaning {
+        Meaning::WorkerMeta(id) if records.get(&key::worker(id))?.is_none() => {
+            report.add(format_args!("worker {id:?}"), "its metadata is there and it is not");
+        }
+        Meaning::GatePlace(gate, owner) => {
+            if let Some(worker) = PlaceRecord::decode(value)?.worker
+                && records.get(&key::worker_place(&worker, gate, owner))?.is_none()
+            {
+                let what = format!("the place of {owner:?} is not in the index of {worker:?}");
+                report.add(format_args!("gate {gate:?}"), what);
+            }
+        }
+        Meaning::WorkerPlace(worker, gate, owner) => {
+            let place = records.get(&key::gate_place(gate, owner))?;
+            let place = place.map(|place| PlaceRecord::decode(&place)).transpose()?;
+            if place.is_none_or(|place| place.worker.as_deref() != Some(worker)) {
+                let what = format!("{owner:?} has no place that is tied to {worker:?}");
+                report.add(format_args!("gate {gate:?}"), what);
+            }
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -35,6 +35,26 @@ pub fn owner_of(place: &Key) -> Option<&str> {
     (first == tag::GATE_PLACE).then_some(owner)
 }
 
+/// A place at a gate that is tied to a worker: an entry of the worker's index.
+pub fn worker_place(worker: &str, gate_id: &str, owner: &str) -> Key {
+    let names = [worker.as_bytes(), &[0], gate_id.as_bytes(), &[0], owner.as_bytes()];
+    key(tag::WORKER_PLACE, &names)
+}
+
+/// Every place that is tied to a worker, by gate and owner.
+pub fn worker_places(worker: &str) -> KeyRange {
+    KeyRange::prefix(&key(tag::WORKER_PLACE, &[worker.as_bytes(), &[0]]))
+}
+
+/// The worker, the gate and the owner of an entry of a worker's index, or `None` if it is no such
+/// key.
+pub fn worker_place_of(entry: &Key) -> Option<(&str, &str, &str)> {
+    let (&first, names) = entry.as_bytes().split_first()?;
+    let (worker, place) = std::str::from_utf8(names).ok()?.split_once('\0')?;
+    let (gate, owner) = place.split_once('\0')?;
+    (first == tag::WORKER_PLACE).then_some((worker, gate, owner))
+}
+
 /// The policy that a gate was given itself.
 pub fn gate_policy(gate_id: &str) -> Key {
     key(tag::GATE_POLICY, &[gate_id.as_bytes()])

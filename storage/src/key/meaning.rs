@@ -3,6 +3,7 @@
 use super::{
     Key,
     actor::letter_number,
+    gate::worker_place_of,
     queue::{
         Arrival, MessageState, Priority, QueueNo, dedup_due_of, due_of, place_of, priority_of_lane,
         queue_id_of_sink, worker_lease_of,
@@ -34,6 +35,8 @@ pub(crate) enum Meaning<'a> {
     GatePolicy(&'a str),
     GateUsage(&'a str),
     GateWaits(&'a str),
+    /// A place that is tied to a worker: the worker, the gate and the owner.
+    WorkerPlace(&'a str, &'a str, &'a str),
     Worker(&'a str),
     WorkerMeta(&'a str),
     Departure,
@@ -76,6 +79,10 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
         tag::GATE_POLICY => text(rest).map(Meaning::GatePolicy),
         tag::GATE_USAGE => text(rest).map(Meaning::GateUsage),
         tag::GATE_WAITS => text(rest).map(Meaning::GateWaits),
+        tag::WORKER_PLACE => {
+            let (worker, gate, owner) = worker_place_of(key)?;
+            Some(Meaning::WorkerPlace(worker, gate, owner))
+        }
         tag::WORKER => Some(Meaning::Worker(worker_id_of(key)?)),
         tag::WORKER_META => Some(Meaning::WorkerMeta(worker_id_of(key)?)),
         tag::DEPARTURE => number_of_departure(key).map(|_| Meaning::Departure),

@@ -21,7 +21,7 @@ pub struct GateMeta {
     pub granted_total: u64,
     /// Permits released since creation.
     pub completed_total: u64,
-    /// Permits that ended by their ttl since creation.
+    /// Permits that ended by their ttl, or with their worker, since creation.
     pub expired_total: u64,
     /// Owners that waited too long since creation.
     pub timed_out_total: u64,

@@ -70,3 +70,12 @@ pub struct DepartureRecord {
 }
 
 record!(DepartureRecord, "departure", 1);
+
+/// An entry of a worker's index of leases: whose message it is. The key says which one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WorkerLease {
+    /// The queue.
+    pub queue_id: String,
+}
+
+record!(WorkerLease, "lease of a worker", 1);

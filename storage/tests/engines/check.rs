@@ -8,8 +8,9 @@ use lanekeeper_storage::{
     conformance::wait_committed,
     key::{self, Arrival, MessageState, Priority, QueueNo},
     record::{
-        ActorState, DedupRecord, DueEntry, LaneMeta, MessageRecord, QueueEntry, QueueMeta,
-        QueueSettings, ReminderDue, ReminderRecord, State, WorkerMeta, WorkerRecord,
+        ActorState, DedupRecord, DueEntry, LaneMeta, MessageRecord, PlaceRecord, PlaceState,
+        QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord, State, WorkerLease,
+        WorkerMeta, WorkerRecord,
     },
 };
 
@@ -131,6 +132,24 @@ fn records_that_disagree_are_each_named() {
         &|batch| batch.delete(key::reminder(9, "counter", "visits", "tick")),
         "the reminder's other record does not match",
     );
+    let held = |worker: &str| {
+        let state = PlaceState::Held { since_ms: 1, due_ms: None, waited_ms: 0 };
+        let worker = Some(worker.to_owned());
+        PlaceRecord { arrival: 0, priority: 1, group: Vec::new(), worker, state }.encode()
+    };
+    with(
+        &|batch| batch.put(key::gate_place("g", "o"), held("w1")),
+        "gate \"g\": the place of \"o\" is not in the index of \"w1\"",
+    );
+    let tied = |batch: &mut Batch| batch.put(key::worker_place("w1", "g", "o"), "");
+    with(&tied, "gate \"g\": \"o\" has no place that is tied to \"w1\"");
+    with(
+        &|batch| {
+            tied(batch);
+            batch.put(key::gate_place("g", "o"), held("w2"));
+        },
+        "gate \"g\": \"o\" has no place that is tied to \"w1\"",
+    );
     with(&|batch| batch.delete(key::worker("w1")), "worker \"w1\": its metadata is there");
     with(&|batch| batch.put(key::queue_meta(QUEUE), "\u{9}junk"), "format 9 is not known");
     with(&|batch| batch.put(key::Key::from_bytes(b"wx"), ""), "no record has such a key");
@@ -179,7 +198,10 @@ fn records_that_lead_nowhere_are_each_named() {
         "the deduplication key's other record does not match",
     );
     with(
-        &|batch| batch.put(key::worker_lease("w", queue, place.0, place.1), ""),
+        &|batch| {
+            let lease = WorkerLease { queue_id: "orders".into() };
+            batch.put(key::worker_lease("w", queue, place.0, place.1), lease.encode());
+        },
         "the lease of a worker's other record does not match",
     );
     expect_told(batches);
