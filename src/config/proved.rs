@@ -9,6 +9,7 @@ use std::{
 
 use lanekeeper::{
     Durability, Lanekeeper, NodeBuilder, OpenError,
+    gate::GatePolicy,
     liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
     server::{ServerOptions, SocketOptions, Token},
@@ -119,6 +120,11 @@ fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, 
         .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() })
         .stream_limits(stream_limits(given, item_bytes_max)?)
         .liveness(liveness_options(given)?)?;
+    if given.gate_max_concurrent.is_some() {
+        let most = count("gate_max_concurrent", given.gate_max_concurrent, 1..=1_000_000, 1)?;
+        let policy = GatePolicy::concurrent(most as u32);
+        node = node.gate_policy(policy).expect("its only bound was checked");
+    }
     if given.memory_max.is_some() {
         node = node.memory_max_bytes(bytes("memory_max", given.memory_max, 1 << 20..=1 << 50, 0)?);
     }

@@ -50,6 +50,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_MAILBOX_MAX", value_name = "COUNT")]
     pub(crate) mailbox_max: Option<u64>,
 
+    /// Permits at a time of gates without a policy of their own or of a parent [default: no bound]
+    #[arg(long, env = "LANEKEEPER_GATE_MAX_CONCURRENT", value_name = "COUNT")]
+    pub(crate) gate_max_concurrent: Option<u64>,
+
     /// Time between two writes of merged heartbeats [default: 60s]
     ///
     /// This, the heartbeat interval and the sweep interval together are less than --stale-after.
@@ -173,6 +177,7 @@ impl Settings {
             activations_max: self.activations_max.or(other.activations_max),
             memory_max: self.memory_max.or(other.memory_max),
             mailbox_max: self.mailbox_max.or(other.mailbox_max),
+            gate_max_concurrent: self.gate_max_concurrent.or(other.gate_max_concurrent),
             heartbeat_flush: self.heartbeat_flush.or(other.heartbeat_flush),
             heartbeat_interval: self.heartbeat_interval.or(other.heartbeat_interval),
             heartbeat_passthrough: self.heartbeat_passthrough.or(other.heartbeat_passthrough),

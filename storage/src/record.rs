@@ -9,7 +9,8 @@ mod worker;
 
 pub use actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord};
 pub use gate::{
-    GateMeta, GatePolicyRecord, GateUsage, GateWaits, OnFullLine, PlaceRecord, PlaceState,
+    GateLetter, GateMeta, GatePolicyRecord, GateUsage, GateWaits, OnFullLine, PlaceRecord,
+    PlaceState,
 };
 pub use message::{
     DeathRecord, DedupRecord, DueEntry, LeaseRecord, MessageRecord, Note, QueueLetter, SinkRecord,

@@ -54,6 +54,19 @@ fn priority_queue() {
 }
 
 #[test]
+fn gate() {
+    assert_eq!(
+        printed("gate", &[]),
+        "exec-3 is no. 1 in line\n\
+         exec-1 made room for [\"exec-4\"]\n\
+         exec-4 runs\n\
+         exec-2 made room for [\"exec-3\"]\n\
+         report-2 is kept out: Some(\"concurrency\")\n\
+         2 reports run\n"
+    );
+}
+
+#[test]
 fn embedded_server() {
     assert_eq!(
         printed("embedded_server", &[]),

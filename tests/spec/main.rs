@@ -19,6 +19,7 @@ mod gate_crash;
 mod gate_crowd;
 mod gate_order;
 mod gate_policy;
+mod gate_turn;
 mod gate_wait;
 mod http_consume;
 mod http_control;

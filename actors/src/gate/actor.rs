@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use bytes::Bytes;
 use lanekeeper_storage::{
     ScanLimit,
     key::{self},
-    record::{GateMeta, ReminderDue},
+    record::{GateLetter, GateMeta, ReminderDue},
 };
 
 use super::{
@@ -95,6 +96,15 @@ impl Actor for GateActor {
         if let Err(error) = done {
             tracing::error!(gate = %turn.id(), reminder = reminder.name, %error, "it failed");
         }
+    }
+
+    async fn on_letter(
+        &mut self,
+        letter: Bytes,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let GateLetter { owner } = GateLetter::decode(&letter)?;
+        self.run(turn, |rules, change| rules.release(&owner, change)).map(drop)
     }
 
     fn is_passivatable(&self) -> bool {

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use lanekeeper_storage::record::GateLetter;
+
 use super::{
     Acquire, AppliedPolicy, GateActor, GateError, GatePolicy, GateStats, Released, Ticket,
     handler::{
@@ -15,7 +17,9 @@ use super::{
         Spread,
     },
 };
-use crate::{ActorRef, Clock, Handler, InvalidId, Node, Request, check_id};
+use crate::{
+    Actor, ActorRef, Clock, Handler, InvalidId, Node, Request, Turn, check_id, runtime::Runtime,
+};
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -202,11 +206,36 @@ impl fmt::Debug for Gate {
     }
 }
 
+impl<A: Actor> Turn<'_, A> {
+    /// The address of a gate, for this turn. The actor takes no other request while it waits there:
+    /// with a [timeout](Acquire::timeout) of zero it waits not at all. Acquiring is idempotent by
+    /// owner, so that a turn that is lost after it can be run again.
+    pub fn gate(&self, id: &str) -> Gate {
+        gate_of(&self.meta.seat.kind.runtime, id)
+    }
+
+    /// Ends an owner's permit with this turn's commit: exactly once, a moment later, also after a
+    /// crash in between; not at all if the commit is refused. It does nothing if the owner holds
+    /// none then.
+    ///
+    /// # Errors
+    /// [`GateError::InvalidId`], [`GateError::InvalidOwner`].
+    pub fn release_permit(&mut self, gate: &str, owner: &str) -> Result<(), GateError> {
+        check_id(gate)?;
+        let letter = GateLetter { owner: checked_owner(owner)?.into() };
+        self.send::<GateActor>(gate, letter.encode());
+        Ok(())
+    }
+}
+
+fn gate_of(runtime: &Arc<Runtime>, id: &str) -> Gate {
+    let actor = check_id(id).map(|()| runtime.actor(id));
+    Gate(Arc::new(Address { id: id.into(), actor, clock: runtime.clock.clone() }))
+}
+
 impl Node {
     /// The address of a gate. A text that is no id is reported by each of the gate's verbs.
     pub fn gate(&self, id: &str) -> Gate {
-        let runtime = self.runtime();
-        let actor = check_id(id).map(|()| runtime.actor(id));
-        Gate(Arc::new(Address { id: id.into(), actor, clock: runtime.clock.clone() }))
+        gate_of(self.runtime(), id)
     }
 }

@@ -141,3 +141,12 @@ pub struct GateWaits {
 }
 
 record!(GateWaits, "gate waits", 1);
+
+/// What a gate is told by another actor's turn: this owner is done.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GateLetter {
+    /// Whose permit ends.
+    pub owner: String,
+}
+
+record!(GateLetter, "gate letter", 1);

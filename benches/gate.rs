@@ -1,0 +1,194 @@
+//! Gates: uncontended, with ten thousand in line, and what they take in memory.
+//!
+//! `cargo bench --bench gate`; `BENCH_DIR` chooses the disk.
+
+#![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
+
+mod support;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use lanekeeper::{
+    Lanekeeper,
+    gate::{Gate, GatePolicy},
+};
+use support::{BareLog, Measured, closed_loop, median, resident_bytes, scratch};
+
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const TIME: Duration = Duration::from_millis(1_500);
+const ROUNDS: usize = 3;
+const WAITERS: usize = 10_000;
+const LOG_BYTES: usize = 256 << 20;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        uncontended().await;
+        in_order().await;
+        for callers in [1, 8, 64] {
+            durable(callers).await;
+        }
+        memory().await;
+    });
+}
+
+/// One caller takes a permit and gives it back, again and again.
+async fn uncontended() {
+    let node = Lanekeeper::in_memory();
+    let gate = node.gate("g");
+    gate.set_policy(GatePolicy::concurrent(5)).await.unwrap();
+    let mut figures = Vec::new();
+    for _ in 0..ROUNDS {
+        let measured = closed_loop(1, TIME, |_| {
+            let gate = gate.clone();
+            move |_| {
+                let gate = gate.clone();
+                async move {
+                    gate.acquire("exec-1").await.unwrap();
+                    gate.release("exec-1").await.unwrap().released
+                }
+            }
+        })
+        .await;
+        figures.push(measured.per_second);
+    }
+    let figure = median(figures);
+    println!("uncontended acquire + release in memory: {figure:.0}/s (reach 500000)");
+}
+
+/// Puts so many in line behind one who holds the only permit.
+async fn line_up(gate: &Gate, count: usize, max_concurrent: u32) {
+    gate.set_policy(GatePolicy {
+        queue_length_max: 1_000_000,
+        ..GatePolicy::concurrent(max_concurrent)
+    })
+    .await
+    .unwrap();
+    for n in 0..count {
+        gate.acquire(&format!("exec-{n}")).ticket().await.unwrap();
+    }
+}
+
+/// Everyone in line is let in in order, in memory.
+async fn in_order() {
+    let mut figures = Vec::new();
+    for _ in 0..ROUNDS {
+        let node = Lanekeeper::in_memory();
+        let gate = node.gate("g");
+        line_up(&gate, WAITERS, 1).await;
+        let began = Instant::now();
+        for n in 0..WAITERS {
+            let granted = gate.release(&format!("exec-{n}")).await.unwrap().granted;
+            assert!(n + 1 == WAITERS || granted == [format!("exec-{}", n + 1)], "strict order");
+        }
+        figures.push(WAITERS as f64 / began.elapsed().as_secs_f64());
+    }
+    let figure = median(figures);
+    println!("{WAITERS} waiters granted in order in memory: {figure:.0}/s (reach 100000)");
+}
+
+/// Everyone in line is let in, durable: each release grants the next in the same commit. As many
+/// permits as callers, each of whom releases what it holds.
+async fn durable(callers: usize) {
+    let (mut figures, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let dir = scratch();
+        let limit = bare_log(dir.path(), callers).await;
+        let node = Lanekeeper::open(dir.path().join("data")).await.unwrap();
+        let gate = node.gate("g");
+        line_up(&gate, callers, callers as u32).await;
+        fill(&gate, callers..WAITERS + callers).await;
+        let next = Arc::new(AtomicUsize::new(0));
+        let measured = closed_loop(callers, 20 * TIME, |_| {
+            let (gate, next) = (gate.clone(), Arc::clone(&next));
+            move |_| {
+                let (gate, n) = (gate.clone(), next.fetch_add(1, Ordering::Relaxed));
+                async move { n < WAITERS && gate.release(&format!("exec-{n}")).await.is_ok() }
+            }
+        })
+        .await;
+        figures.push(measured.per_second);
+        ratios.push(measured.per_second / limit.per_second);
+        node.shutdown(Duration::from_secs(60)).await.unwrap();
+    }
+    let (figure, ratio) = (median(figures), median(ratios));
+    println!(
+        "{WAITERS} granted durable, {callers} callers: {figure:.0}/s, {ratio:.2} of the log (0.5)"
+    );
+}
+
+/// Puts owners in line, many at a time.
+async fn fill(gate: &Gate, owners: std::ops::Range<usize>) {
+    let tasks: Vec<_> = owners
+        .map(|n| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.acquire(&format!("exec-{n}")).ticket().await })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+}
+
+async fn bare_log(dir: &Path, callers: usize) -> Measured {
+    let log = Arc::new(BareLog::open(&dir.join("log"), LOG_BYTES).unwrap());
+    let record: Arc<[u8]> = vec![b'x'; 256].into();
+    closed_loop(callers, TIME, |_| {
+        let (log, record) = (Arc::clone(&log), Arc::clone(&record));
+        move |_| {
+            let (log, record) = (Arc::clone(&log), Arc::clone(&record));
+            async move {
+                log.append(&record).await;
+                true
+            }
+        }
+    })
+    .await
+}
+
+/// What is resident for each of many, less what the store keeps of them: the node is durable, and
+/// its store is given time to put what it has on disk.
+async fn memory() {
+    let dir = scratch();
+    let node = Lanekeeper::open(dir.path()).await.unwrap();
+    let gate = node.gate("g");
+    gate.set_policy(GatePolicy { queue_length_max: 1_000_000, ..GatePolicy::concurrent(1) })
+        .await
+        .unwrap();
+    const COUNT: usize = 100_000;
+    fill(&gate, 0..1_000).await;
+    let before = settled(&node).await;
+    for part in 0..10 {
+        let begin = 1_000 + part * COUNT / 10;
+        fill(&gate, begin..begin + COUNT / 10).await;
+    }
+    let each = (settled(&node).await.saturating_sub(before)) / COUNT as u64;
+    println!("a waiter with a ticket: {each} B (at most 200)");
+
+    let node = Lanekeeper::in_memory();
+    node.gate("g").stats().await.unwrap();
+    let before = resident_bytes();
+    for n in 0..COUNT {
+        node.gate(&format!("gate-{n}")).stats().await.unwrap();
+    }
+    let each = (resident_bytes() - before) / COUNT as u64;
+    println!("an idle gate: {each} B (at most 300)");
+}
+
+/// Resident bytes once the store has nothing more to put away.
+async fn settled(node: &Lanekeeper) -> u64 {
+    while node.status().engine.overlay_bytes > 0 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    resident_bytes()
+}
