@@ -12,6 +12,9 @@ use serde::Serialize;
 
 use super::wire::{self, unix_millis};
 
+/// The characters of a lease token, when it ends, and their names.
+const LEASE_BYTES: usize = 124;
+
 /// The bytes that surround one payload in a list of messages, generously.
 const ENVELOPE_BYTES: usize = 128;
 
@@ -110,6 +113,25 @@ pub(crate) fn popped(messages: &[Message]) -> Answer {
 pub(crate) fn messages(messages: &[Message]) -> Answer {
     let mut out = listed(messages);
     out.push(b'}');
+    Answer::json_text(out)
+}
+
+/// Leased messages. Until they are written, their leases go back if this is given up.
+pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
+    let bytes: usize =
+        leases.iter().map(|lease| lease.item.size_bytes() + ENVELOPE_BYTES + LEASE_BYTES).sum();
+    let mut out = Vec::with_capacity(bytes + 40);
+    out.extend_from_slice(b"{\"messages\":[");
+    for (place, lease) in leases.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        put_message(&mut out, lease);
+        let (token, expires_at) = (lease.token(), unix_millis(lease.expires_at()));
+        put(&mut out, format_args!(",\"lease\":\"{token}\",\"lease_expires_at\":{expires_at}}}"));
+    }
+    put(&mut out, format_args!("],\"count\":{}}}", leases.len()));
+    leases.into_iter().for_each(|lease| drop(lease.detach()));
     Answer::json_text(out)
 }
 

@@ -19,7 +19,7 @@ use super::{
     connection::Progress,
     consume,
     counters::{Counters, Figures},
-    gate, head, list,
+    gate, head, lease, list,
     log::{self, FailureLog},
     operation,
     problem::{Code, Problem},
@@ -148,10 +148,12 @@ pub(crate) async fn answer(
     let handled = match admit(shared, &request, found) {
         Ok(found) if found.is_given_up_with_its_caller() => {
             tokio::select! {
-                handled = handle(shared, &request, found, &mut body) => handled,
+                biased;
+                // First, so that nothing is given to a client that is gone already.
                 () = Progress::gone(progress) => {
                     Err(Problem::new(Code::Cancelled, "the client closed the connection"))
                 }
+                handled = handle(shared, &request, found, &mut body) => handled,
             }
         }
         Ok(found) => handle(shared, &request, found, &mut body).await,
@@ -236,6 +238,7 @@ async fn handle(
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
         Route::Queues => list::queues(call).await,
+        route if route.is_of_lease() => lease::answer(route, call).await,
         route if found.is_of_gate() => gate::answer(route, call).await,
         Route::Consume => consume::consume(call, request, &shared.connections).await,
         Route::Subscribe => subscribe::subscribe(call, request, &shared.connections).await,

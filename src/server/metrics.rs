@@ -158,6 +158,12 @@ fn name(place: usize) -> &'static str {
     match Route::ALL.get(place) {
         Some(Route::Push) => "push",
         Some(Route::Pop) => "pop",
+        Some(Route::Lease) => "lease",
+        Some(Route::Ack) => "ack",
+        Some(Route::Nack) => "nack",
+        Some(Route::Extend) => "extend",
+        Some(Route::DeadLetter) => "dead_letter",
+        Some(Route::Redrive) => "redrive",
         Some(Route::Peek) => "peek",
         Some(Route::Message) => "message",
         Some(Route::Cancel) => "cancel",

@@ -29,6 +29,7 @@ mod consumer;
 mod counters;
 mod gate;
 mod head;
+mod lease;
 mod list;
 mod listen;
 mod log;
@@ -48,6 +49,7 @@ mod setting;
 mod socket;
 mod stream;
 mod subscribe;
+mod text;
 pub mod wire;
 mod worker;
 

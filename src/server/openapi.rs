@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, consume, gate, list, operation, push::PushMessage, queue, setting, stream,
-    subscribe, wire, worker,
+    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, setting,
+    stream, subscribe, wire, worker,
 };
 
 /// The queue in a path.
@@ -102,6 +102,12 @@ pub(crate) enum Problems {
     paths(
         queue::push,
         queue::pop,
+        lease::lease,
+        lease::ack,
+        lease::nack,
+        lease::extend,
+        lease::dead_letter,
+        lease::redrive,
         queue::peek,
         queue::message,
         queue::cancel,

@@ -10,9 +10,6 @@ use serde_json::error::Category;
 
 use super::problem::{Code, Problem};
 
-/// Fields that are promised and not built yet.
-const LATER: [&str; 3] = ["delay_ms", "ttl_ms", "key"];
-
 /// Reads one JSON object.
 ///
 /// # Errors
@@ -111,12 +108,9 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a [u8], error: &serde_json::Error) ->
             let path = found.path().to_string();
             let subject = if path == "." { "the body" } else { path.as_str() };
             let message = without_place(found.inner());
-            if !message.starts_with("unknown field") {
-                return Problem::new(code_of(&path), format!("{subject}: {message}"));
-            }
-            let is_later = LATER.contains(&last_field(&path));
-            let message = if is_later { "not supported yet" } else { message.as_str() };
-            Problem::new(Code::InvalidRequest, format!("{subject}: {message}"))
+            let is_unknown = message.starts_with("unknown field");
+            let code = if is_unknown { Code::InvalidRequest } else { code_of(&path) };
+            Problem::new(code, format!("{subject}: {message}"))
         }
         _ => Problem::new(Code::InvalidRequest, format!("the body is not valid JSON: {error}")),
     }
@@ -128,6 +122,11 @@ fn code_of(path: &str) -> Code {
         "item" => Code::InvalidItem,
         "items" => Code::InvalidItems,
         "priority" => Code::InvalidPriority,
+        "depth" => Code::InvalidDepth,
+        "wait_ms" => Code::InvalidWait,
+        "delay_ms" => Code::InvalidDelay,
+        "key" => Code::InvalidKey,
+        "leases" => Code::InvalidLeases,
         "owner" => Code::InvalidOwner,
         "ttl_ms" => Code::InvalidTtl,
         _ => Code::InvalidRequest,

@@ -53,6 +53,12 @@ impl Problem {
         }))
     }
 
+    /// Says which field of the request it is about.
+    pub(crate) fn at(mut self, path: impl std::fmt::Display) -> Self {
+        self.0.detail = format!("{path}: {}", self.0.detail).into();
+        self
+    }
+
     /// States the bound that was met.
     pub(crate) fn limit(mut self, limit: u64) -> Self {
         self.0.limit = Some(limit);

@@ -1,6 +1,6 @@
 //! `POST /queue/{id}/push`: from a body to messages.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use lanekeeper_actors::queue::{Item, NewMessage, QueueLimits};
 use serde::{
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{
     parse::{self, Object, Priority, present},
     problem::{Code, Problem},
+    refusal,
 };
 
 /// Messages of one push that are kept while its body is read; the rest are only counted, so that
@@ -31,6 +32,18 @@ pub(crate) struct PushRequest<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>, nullable = false, maximum = 2147483647, default = 1)]
     priority: Option<Priority>,
+    /// How long it waits before it is ready.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, maximum = 31622400000_i64, default = 0)]
+    delay_ms: Option<u64>,
+    /// How long it lives; as the queue says if it is not given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1, maximum = 31622400000_i64)]
+    ttl_ms: Option<u64>,
+    /// A message pushed with a key that the queue remembers is a repetition, and changes nothing.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 256)]
+    key: Option<String>,
     /// Several messages, all accepted or none.
     #[serde(borrow, default, deserialize_with = "present")]
     #[schema(
@@ -51,13 +64,25 @@ pub(crate) struct PushMessage<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<u32>, nullable = false, maximum = 2147483647, default = 1)]
     priority: Option<Priority>,
+    /// How long it waits before it is ready.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, maximum = 31622400000_i64, default = 0)]
+    delay_ms: Option<u64>,
+    /// How long it lives; as the queue says if it is not given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1, maximum = 31622400000_i64)]
+    ttl_ms: Option<u64>,
+    /// A message pushed with a key that the queue remembers is a repetition, and changes nothing.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, min_length = 1, max_length = 256)]
+    key: Option<String>,
 }
 
 /// What a push asks for.
 #[derive(Debug)]
 pub(crate) enum Pushing {
     /// One message.
-    One(Item, u32),
+    One(NewMessage),
     /// All of these or none.
     All(Vec<NewMessage>),
 }
@@ -68,35 +93,74 @@ pub(crate) enum Pushing {
 /// As the table of names and limits says; the detail names the field.
 pub(crate) fn read(body: &[u8], limits: &QueueLimits) -> Result<Pushing, Problem> {
     let request: PushRequest<'_> = parse::object(body)?;
-    match (request.item, request.items) {
-        (Some(_), Some(_)) => {
+    let PushRequest { item, priority, delay_ms, ttl_ms, key, items } = request;
+    let own = PushMessage { item, priority, delay_ms, ttl_ms, key };
+    match items {
+        Some(_) if own.item.is_some() => {
             Err(Problem::new(Code::InvalidItems, "items: give either item or items, not both"))
         }
-        (Some(raw), None) => {
-            let item = item_of(Some(raw), "", limits)?;
-            Ok(Pushing::One(item, number_of(request.priority)))
-        }
-        (None, Some(_)) if request.priority.is_some() => Err(Problem::new(
-            Code::InvalidRequest,
-            "priority: with items, each message carries its own",
-        )),
-        (None, Some(batch)) => messages_of(&batch, limits).map(Pushing::All),
-        (None, None) => item_of(None, "", limits).map(|item| Pushing::One(item, 1)),
+        Some(batch) => match own.option() {
+            Some(name) => {
+                let detail = format!("{name}: with items, each message carries its own");
+                Err(Problem::new(Code::InvalidRequest, detail))
+            }
+            None => messages_of(batch, limits).map(Pushing::All),
+        },
+        None => message_of(own, "", limits).map(Pushing::One),
     }
 }
 
-fn messages_of(batch: &Batch<'_>, limits: &QueueLimits) -> Result<Vec<NewMessage>, Problem> {
+impl PushMessage<'_> {
+    /// An option that is given.
+    fn option(&self) -> Option<&'static str> {
+        let given = [
+            ("priority", self.priority.is_some()),
+            ("delay_ms", self.delay_ms.is_some()),
+            ("ttl_ms", self.ttl_ms.is_some()),
+            ("key", self.key.is_some()),
+        ];
+        given.into_iter().find_map(|(name, is_given)| is_given.then_some(name))
+    }
+}
+
+fn messages_of(batch: Batch<'_>, limits: &QueueLimits) -> Result<Vec<NewMessage>, Problem> {
     let count_max = limits.items_max.min(KEPT_MAX);
     if batch.count == 0 || batch.count > count_max {
         let detail = format!("items must hold 1 to {count_max} messages, not {}", batch.count);
         return Err(Problem::new(Code::InvalidItems, detail).limit(count_max as u64));
     }
-    let message_of = |(place, Object(message)): (usize, &Object<PushMessage<'_>>)| {
-        let item = item_of(message.item, &format!("items[{place}]."), limits)?;
-        let new = NewMessage::new(item).expect("an item stays an item");
-        Ok(new.priority(number_of(message.priority)))
+    let message_of = |(place, Object(message)): (usize, Object<PushMessage<'_>>)| {
+        message_of(message, &format!("items[{place}]."), limits)
     };
-    batch.kept.iter().enumerate().map(message_of).collect()
+    batch.kept.into_iter().enumerate().map(message_of).collect()
+}
+
+fn message_of(
+    message: PushMessage<'_>,
+    path: &str,
+    limits: &QueueLimits,
+) -> Result<NewMessage, Problem> {
+    let item = item_of(message.item, path, limits)?;
+    let mut new = NewMessage::new(item).expect("an item stays an item");
+    if let Some(Priority(priority)) = message.priority {
+        new = new.priority(priority);
+    }
+    if let Some(delay_ms) = message.delay_ms {
+        new = new.delay(Duration::from_millis(delay_ms));
+    }
+    if let Some(ttl_ms) = message.ttl_ms {
+        new = new.ttl(Duration::from_millis(ttl_ms));
+    }
+    if let Some(key) = message.key {
+        new = new.key(key);
+    }
+    match new.check() {
+        Ok(()) => Ok(new),
+        Err(error) => {
+            let field = refusal::field_of(&error).unwrap_or("item");
+            Err(Problem::from(error).at(format_args!("{path}{field}")))
+        }
+    }
 }
 
 fn item_of(raw: Option<&RawValue>, path: &str, limits: &QueueLimits) -> Result<Item, Problem> {
@@ -110,10 +174,6 @@ fn item_of(raw: Option<&RawValue>, path: &str, limits: &QueueLimits) -> Result<I
         return Err(Problem::new(Code::TooLarge, detail).limit(bytes_max as u64));
     }
     Item::from_raw(raw).map_err(|error| Problem::new(Code::InvalidItem, format!("{path}{error}")))
-}
-
-fn number_of(priority: Option<Priority>) -> u32 {
-    priority.map_or(1, |priority| priority.0)
 }
 
 /// The messages of one push as far as they are kept, and how many there were.
@@ -171,7 +231,11 @@ mod tests {
         let payload = "{ \"b\" : 1.0,\n \"a\":\"\\u00e9\", \"a\":1e400 }";
         let body = format!(" {{\"priority\":7,\"item\": {payload} }}");
         match read(body.as_bytes(), &QueueLimits::default()).expect("a message") {
-            Pushing::One(item, priority) => assert_eq!((item.as_str(), priority), (payload, 7)),
+            Pushing::One(message) => {
+                let expected = Item::from_json(payload).expect("an item");
+                let expected = NewMessage::new(expected).expect("an item").priority(7);
+                assert_eq!(message, expected);
+            }
             Pushing::All(messages) => panic!("{messages:?}"),
         }
     }
@@ -213,11 +277,24 @@ mod tests {
     }
 
     #[test]
-    fn a_field_not_built_yet_is_refused_by_name() {
-        for field in ["delay_ms", "ttl_ms", "key"] {
-            let (code, detail) = refused(&format!("{{\"item\":{{}},\"{field}\":1}}"));
-            assert_eq!(code, Code::InvalidRequest);
-            assert_eq!(detail, format!("{field}: not supported yet"));
+    fn an_option_out_of_bounds_is_refused_by_its_name() {
+        let cases = [
+            ("\"delay_ms\":31622400001", Code::InvalidDelay, "delay_ms"),
+            ("\"delay_ms\":-1", Code::InvalidDelay, "delay_ms"),
+            ("\"ttl_ms\":0", Code::InvalidTtl, "ttl_ms"),
+            ("\"ttl_ms\":31622400001", Code::InvalidTtl, "ttl_ms"),
+            ("\"ttl_ms\":5,\"delay_ms\":5", Code::InvalidTtl, "ttl_ms"),
+            ("\"key\":\"\"", Code::InvalidKey, "key"),
+            ("\"key\":1", Code::InvalidKey, "key"),
+        ];
+        for (option, code, field) in cases {
+            let (own, detail) = refused(&format!("{{\"item\":{{}},{option}}}"));
+            assert_eq!(own, code, "{option}");
+            assert!(detail.starts_with(&format!("{field}: ")), "{detail}");
+            let batch = format!("{{\"items\":[{{\"item\":{{}}}},{{\"item\":{{}},{option}}}]}}");
+            let (own, detail) = refused(&batch);
+            assert_eq!(own, code, "{option}");
+            assert!(detail.starts_with(&format!("items[1].{field}: ")), "{detail}");
         }
     }
 

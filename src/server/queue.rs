@@ -32,9 +32,9 @@ pub(crate) async fn push(mut call: Call<'_>) -> Result<Answer, Problem> {
     let body = call.body().await?;
     let queue = call.queue();
     match push::read(&body, &call.node.queue_limits())? {
-        Pushing::One(item, priority) => {
+        Pushing::One(message) => {
             drop(body);
-            Ok(answer::pushed(&[queue.push(item).priority(priority).report().await?]))
+            Ok(answer::pushed(&[queue.push_message(message).report().await?]))
         }
         Pushing::All(messages) => {
             drop(body);

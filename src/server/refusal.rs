@@ -135,6 +135,17 @@ impl From<LivenessError> for Problem {
     }
 }
 
+/// The name on the wire of the field that is out of bounds, where the detail has another.
+pub(crate) fn field_of(error: &QueueError) -> Option<&'static str> {
+    match error {
+        QueueError::InvalidLeaseTtl(_) | QueueError::InvalidMessageTtl(_) => Some("ttl_ms"),
+        QueueError::InvalidDelay(_) => Some("delay_ms"),
+        QueueError::InvalidWait { .. } => Some("wait_ms"),
+        QueueError::InvalidKey { .. } => Some("key"),
+        _ => None,
+    }
+}
+
 /// The code of what says all in its detail, and perhaps in a bound.
 fn code_of_queue(error: &QueueError) -> Code {
     match error {

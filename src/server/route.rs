@@ -7,6 +7,12 @@ use actix_web::http::Method;
 pub(crate) enum Route {
     Push,
     Pop,
+    Lease,
+    Ack,
+    Nack,
+    Extend,
+    DeadLetter,
+    Redrive,
     Peek,
     Message,
     Cancel,
@@ -52,9 +58,15 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 46] = [
         Self::Push,
         Self::Pop,
+        Self::Lease,
+        Self::Ack,
+        Self::Nack,
+        Self::Extend,
+        Self::DeadLetter,
+        Self::Redrive,
         Self::Peek,
         Self::Message,
         Self::Cancel,
@@ -100,6 +112,12 @@ impl Route {
         match self {
             Self::Push => (Method::POST, "/queue/{id}/push"),
             Self::Pop => (Method::POST, "/queue/{id}/pop"),
+            Self::Lease => (Method::POST, "/queue/{id}/lease"),
+            Self::Ack => (Method::POST, "/queue/{id}/ack"),
+            Self::Nack => (Method::POST, "/queue/{id}/nack"),
+            Self::Extend => (Method::POST, "/queue/{id}/extend"),
+            Self::DeadLetter => (Method::POST, "/queue/{id}/dead-letter"),
+            Self::Redrive => (Method::POST, "/queue/{id}/redrive"),
             Self::Peek => (Method::GET, "/queue/{id}/peek"),
             Self::Message => (Method::GET, "/queue/{id}/message/{mid}"),
             Self::Cancel => (Method::DELETE, "/queue/{id}/message/{mid}"),
@@ -141,6 +159,14 @@ impl Route {
         }
     }
 
+    /// Whether it is about messages under work.
+    pub(crate) fn is_of_lease(self) -> bool {
+        matches!(
+            self,
+            Self::Lease | Self::Ack | Self::Nack | Self::Extend | Self::DeadLetter | Self::Redrive
+        )
+    }
+
     /// Whether it answers without a token, so that a load balancer needs none.
     pub(crate) fn is_health(self) -> bool {
         matches!(self, Self::Health | Self::Live | Self::Ready)
@@ -176,7 +202,7 @@ impl Found<'_> {
 
     /// Whether the call is given up when its caller closes the connection.
     pub(crate) fn is_given_up_with_its_caller(&self) -> bool {
-        self.route == Route::GateAcquire
+        matches!(self.route, Route::GateAcquire | Route::Lease)
     }
 }
 
@@ -242,6 +268,12 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
     Some(match verb {
         "push" => &[Route::Push],
         "pop" => &[Route::Pop],
+        "lease" => &[Route::Lease],
+        "ack" => &[Route::Ack],
+        "nack" => &[Route::Nack],
+        "extend" => &[Route::Extend],
+        "dead-letter" => &[Route::DeadLetter],
+        "redrive" => &[Route::Redrive],
         "peek" => &[Route::Peek],
         "purge" => &[Route::Purge],
         "pause" => &[Route::Pause],
@@ -318,7 +350,8 @@ mod tests {
 
     #[test]
     fn an_unknown_path_is_told_from_an_unknown_method() {
-        for path in ["", "/", "/queue", "/queue/q", "/queue/q/lease", "/queue/q/push/", "/queues/"]
+        for path in
+            ["", "/", "/queue", "/queue/q", "/queue/q/reserve", "/queue/q/push/", "/queues/"]
         {
             assert_eq!(find(&Method::GET, path), Err(Missing::Path), "{path}");
         }

@@ -20,7 +20,7 @@ fn on(engine: &Arc<FaultEngine>) -> TestServer {
 #[test]
 fn an_unknown_path_is_not_found() {
     let server = TestServer::start();
-    for path in ["/", "/queue", "/queue/q", "/queue/q/lease", "/queue/q/push/", "/nope", "//"] {
+    for path in ["/", "/queue", "/queue/q", "/queue/q/reserve", "/queue/q/push/", "/nope", "//"] {
         server.get(path).refused(404, "not_found");
         server.post(path, ITEM).refused(404, "not_found");
     }

@@ -25,6 +25,8 @@ mod http_consume;
 mod http_control;
 mod http_errors;
 mod http_gate;
+mod http_lease;
+mod http_lease_limits;
 mod http_limits;
 mod http_operations;
 mod http_patience;

@@ -1,6 +1,6 @@
 //! The address of a queue.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use lanekeeper_storage::{
     Durability,
@@ -12,7 +12,6 @@ use super::{
     QueueConfig, QueueError, QueueLimits, QueueStats,
     actor::QueueActor,
     bury::SUFFIX,
-    config::SPAN_MAX,
     handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
     push::Incoming,
     survey::{Find, ReadConfig, ReadStats},
@@ -20,9 +19,6 @@ use super::{
 use crate::{
     ActorRef, Handler, ID_LENGTH_MAX, InvalidId, Node, Request, check_id, runtime::Runtime,
 };
-
-/// Bytes of a deduplication key at most.
-const KEY_BYTES_MAX: usize = 256;
 
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -62,6 +58,11 @@ impl Queue {
     /// [`QueueError::Paused`], [`QueueError::Full`], [`QueueError::RateLimited`].
     pub fn push(&self, item: impl IntoItem) -> Push {
         Push::new(self.clone(), item.into_item())
+    }
+
+    /// As [`Queue::push`], of a message made before.
+    pub fn push_message(&self, message: NewMessage) -> Push {
+        Push::of(self.clone(), message)
     }
 
     /// Accepts all messages or none, in the order given; answers in that order what became of
@@ -229,19 +230,9 @@ impl Queue {
 
     /// A message on its way in, if it is within the bounds.
     pub(super) fn incoming(&self, message: NewMessage) -> Result<Incoming, QueueError> {
+        message.check()?;
         let NewMessage { item, priority, delay, ttl, key: dedup_key } = message;
         let priority = checked_priority(priority)?;
-        if delay > SPAN_MAX {
-            return Err(QueueError::InvalidDelay(delay));
-        }
-        let is_ttl = |ttl: Duration| ttl.as_millis() > 0 && ttl <= SPAN_MAX && ttl > delay;
-        if let Some(ttl) = ttl.filter(|&ttl| !is_ttl(ttl)) {
-            return Err(QueueError::InvalidMessageTtl(ttl));
-        }
-        let key_bytes = dedup_key.as_ref().map_or(1, String::len);
-        if !(1..=KEY_BYTES_MAX).contains(&key_bytes) {
-            return Err(QueueError::InvalidKey { bytes: key_bytes });
-        }
         let (bytes, bytes_max) = (item.size_bytes(), self.limits().item_bytes_max);
         if bytes > bytes_max {
             return Err(QueueError::TooLarge { bytes, bytes_max });
@@ -262,7 +253,10 @@ impl Queue {
     }
 
     /// The id of the queue that this one's dead letters go to.
-    pub(super) fn dead_letter_id(&self) -> Result<String, QueueError> {
+    ///
+    /// # Errors
+    /// [`QueueError::NoDeadLetterId`].
+    pub fn dead_letter_id(&self) -> Result<String, QueueError> {
         let id = format!("{}{SUFFIX}", self.id());
         match check_id(&id) {
             Ok(()) => Ok(id),

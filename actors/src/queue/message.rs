@@ -11,8 +11,11 @@ use lanekeeper_storage::{
     record::{DeathRecord, State},
 };
 
-use super::{IntoItem, InvalidItem, Item};
+use super::{IntoItem, InvalidItem, Item, QueueError, config::SPAN_MAX, handle::checked_priority};
 use crate::clock::from_unix_ms;
+
+/// Bytes of a deduplication key at most.
+const KEY_BYTES_MAX: usize = 256;
 
 /// The id of a message: opaque, unique in its queue, ordered by arrival. Its text is 24 characters
 /// of lower-case hexadecimal.
@@ -198,6 +201,31 @@ impl NewMessage {
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
+    }
+}
+
+impl NewMessage {
+    /// Whether its priority, delay, time to live and key are within their bounds. Every push checks
+    /// that; who pushes several learns here which of them is refused.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidPriority`], [`QueueError::InvalidDelay`],
+    /// [`QueueError::InvalidMessageTtl`], [`QueueError::InvalidKey`].
+    pub fn check(&self) -> Result<(), QueueError> {
+        checked_priority(self.priority)?;
+        let delay = self.delay;
+        if delay > SPAN_MAX {
+            return Err(QueueError::InvalidDelay(delay));
+        }
+        let is_ttl = |ttl: Duration| ttl.as_millis() > 0 && ttl <= SPAN_MAX && ttl > delay;
+        if let Some(ttl) = self.ttl.filter(|&ttl| !is_ttl(ttl)) {
+            return Err(QueueError::InvalidMessageTtl(ttl));
+        }
+        let key_bytes = self.key.as_ref().map_or(1, String::len);
+        if !(1..=KEY_BYTES_MAX).contains(&key_bytes) {
+            return Err(QueueError::InvalidKey { bytes: key_bytes });
+        }
+        Ok(())
     }
 }
 

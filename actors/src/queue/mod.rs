@@ -56,4 +56,4 @@ pub use message::{
 pub use settlement::{Extended, Settled};
 pub use stats::{PriorityStats, QueueStats, QueueTotals};
 pub use verb::{Peek, Pop, Push};
-pub use work::{Lease, LeaseMessages, NackOptions, Redrive};
+pub use work::{LEASES_MAX, Lease, LeaseMessages, NackOptions, Redrive};

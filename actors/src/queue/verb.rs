@@ -23,6 +23,10 @@ impl Push {
         Self { queue, message: item.map(NewMessage::of) }
     }
 
+    pub(super) fn of(queue: Queue, message: NewMessage) -> Self {
+        Self { queue, message: Ok(message) }
+    }
+
     /// Sets the priority: 0 (most urgent) to 2,147,483,647. The bound is checked when awaited.
     pub fn priority(self, priority: u32) -> Self {
         self.with(|message| message.priority(priority))

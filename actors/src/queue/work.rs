@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{check_id, clock::from_unix_ms, outbox};
 
-/// Leases settled together at most.
-pub(super) const LEASES_MAX: usize = 1_000;
+/// Leases settled together at most, and dead letters asked back by id.
+pub const LEASES_MAX: usize = 1_000;
 /// Bytes of a reason at most.
 const REASON_BYTES_MAX: usize = 1_024;
 /// How long an answer waits for messages to arrive in the other queue.

@@ -5,6 +5,8 @@
 mod convert;
 mod convert_gate;
 mod gate;
+mod lease;
+mod lease_convert;
 mod queue;
 mod service;
 mod stream;
@@ -16,6 +18,10 @@ pub(crate) use convert::{millis, unix_millis};
 pub use gate::{
     ActionStats, AgeCount, AppliedPolicy, Extended, GatePaused, GatePolicy, GateQuota, GateRate,
     GateStats, GateWaits, OnFullLine, QuotaPeriod, Released, Ticket,
+};
+pub use lease::{
+    Acked, ExtendedLease, ExtendedLeases, FailedLease, Leased, LeasedMessage, MovedToDeadLetters,
+    Nacked, Redriven,
 };
 pub use queue::{
     Cancelled, Config, DeadLetter, Duplicate, Durability, Message, Messages, OnExpire, OnFull,

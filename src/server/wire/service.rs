@@ -51,4 +51,7 @@ pub struct Problem {
     /// How long an owner waited at a gate in vain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_ms: Option<u64>,
+    /// When the leases end that are in the way, in Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<u64>,
 }

@@ -5,6 +5,7 @@ pub(crate) mod counter;
 pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod http;
+pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod socket;
