@@ -1,7 +1,9 @@
 //! The command line: what can be said, and what `--help` teaches.
 
 pub(crate) mod gate;
+mod lease;
 mod loadtest;
+mod push;
 mod stream;
 
 use std::path::PathBuf;
@@ -11,7 +13,9 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 use lanekeeper::liveness::WorkerStatus;
 
 use crate::config::{Settings, Span};
+pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
+pub(crate) use push::Push;
 pub(crate) use stream::{Publish, Subscribe};
 
 const AFTER_HELP: &str = "\
@@ -45,14 +49,6 @@ Examples:
   lanekeeper serve
   lanekeeper serve --listen 127.0.0.1:0 --data ./data --durability relaxed
   LANEKEEPER_TOKEN=… lanekeeper serve --listen 0.0.0.0:8000 --config lanekeeper.toml";
-
-const PUSH_HELP: &str = "\
-Items given as arguments or read together from stdin go in batches of up to 1000; each batch is
-accepted whole or not at all. With --json the answer to each batch is printed as one line.
-
-Examples:
-  lanekeeper push orders '{\"order\":41}' --priority 0
-  lanekeeper push orders < orders.jsonl";
 
 const POP_HELP: &str = "\
 Prints one payload a line; an empty queue prints nothing and is no failure. What was popped is gone
@@ -123,11 +119,29 @@ pub(crate) enum Command {
     #[command(after_help = SERVE_HELP)]
     Serve(Box<Serve>),
     /// Put messages into a queue
-    #[command(after_help = PUSH_HELP)]
+    #[command(after_help = push::PUSH_HELP)]
     Push(Push),
     /// Take the most urgent messages out of a queue
     #[command(after_help = POP_HELP)]
     Pop(Pop),
+    /// Take messages to work on: they come back unless the work is done
+    #[command(after_help = lease::LEASE_HELP)]
+    Lease(Lease),
+    /// Say that the work on leased messages is done
+    #[command(after_help = lease::ACK_HELP)]
+    Ack(Ack),
+    /// Give leased messages back
+    #[command(after_help = lease::NACK_HELP)]
+    Nack(Nack),
+    /// Let leases last longer
+    #[command(after_help = lease::EXTEND_HELP)]
+    Extend(Extend),
+    /// Give up the work on leased messages
+    #[command(after_help = lease::DEAD_LETTER_HELP)]
+    DeadLetter(DeadLetter),
+    /// Bring dead letters back to their queue
+    #[command(after_help = lease::REDRIVE_HELP)]
+    Redrive(Redrive),
     /// Show messages in pop order and take none
     Peek(Peek),
     /// Remove all messages of a queue, or those of one priority
@@ -213,22 +227,6 @@ pub(crate) struct Target {
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) json: bool,
-}
-
-/// `push`
-#[derive(Debug, Args)]
-pub(crate) struct Push {
-    /// The queue; its first use creates it
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Items, each one JSON object; without any, they are read from stdin, one a line
-    #[arg(value_name = "ITEM")]
-    pub(crate) items: Vec<String>,
-    /// Their priority: 0 (most urgent) to 2147483647
-    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N", default_value_t = 1)]
-    pub(crate) priority: u32,
-    #[command(flatten)]
-    pub(crate) target: Target,
 }
 
 /// `pop`

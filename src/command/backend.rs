@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
 
-use super::{Failure, INTERRUPTED, embedded::Embedded, gate::GateBackend, http::Http};
+use super::{
+    Failure, INTERRUPTED, embedded::Embedded, gate::GateBackend, http::Http, lease::LeaseBackend,
+};
 use crate::cli::Target;
 
 /// The verbs that commands need.
-pub(crate) trait Backend: GateBackend + Sync {
+pub(crate) trait Backend: GateBackend + LeaseBackend + Sync {
     /// Pushes all items or none.
-    fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure>;
+    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure>;
 
     /// Takes messages.
     fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure>;
@@ -38,6 +40,15 @@ pub(crate) trait Backend: GateBackend + Sync {
 
     /// Puts away what was opened.
     fn close(&self) -> Result<(), Failure>;
+}
+
+/// What is said of pushed messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PushOf<'a> {
+    pub(crate) priority: u32,
+    pub(crate) delay: Duration,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) key: Option<&'a str>,
 }
 
 /// Which messages to show.

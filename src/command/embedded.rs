@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     Failure,
-    backend::{Backend, ListOf, Missing, PageOf, WorkersOf},
+    backend::{Backend, ListOf, Missing, PageOf, PushOf, WorkersOf},
 };
 
 /// How long the node may take to be put away.
@@ -52,10 +52,17 @@ impl Embedded {
 }
 
 impl Backend for Embedded {
-    fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure> {
+    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure> {
         let message = |item| {
             let new = NewMessage::new(item).expect("an item stays an item");
-            new.priority(priority)
+            let mut new = new.priority(terms.priority).delay(terms.delay);
+            if let Some(ttl) = terms.ttl {
+                new = new.ttl(ttl);
+            }
+            if let Some(key) = terms.key {
+                new = new.key(key);
+            }
+            new
         };
         let pushed = self.wait(self.node.queue(id).push_all(items.iter().map(message).collect()));
         Ok(wire::Pushed::from(&pushed?[..]))

@@ -16,7 +16,7 @@ use ureq::{
 
 use super::{
     Failure,
-    backend::{Backend, ListOf, PageOf, WorkersOf},
+    backend::{Backend, ListOf, PageOf, PushOf, WorkersOf},
 };
 
 /// What is sent as it is in a path or a query.
@@ -130,15 +130,14 @@ fn refusal(response: &Response<Body>, body: &[u8]) -> Failure {
 }
 
 impl Backend for Http {
-    fn push(&self, id: &str, items: &[Item], priority: u32) -> Result<wire::Pushed, Failure> {
-        let bytes: usize = items.iter().map(|item| item.size_bytes() + 40).sum();
+    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure> {
+        let terms = terms_of(terms);
+        let bytes: usize = items.iter().map(|item| item.size_bytes() + terms.len() + 12).sum();
         let mut body = Vec::with_capacity(bytes + 16);
         body.extend_from_slice(b"{\"items\":[");
         for (place, item) in items.iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
-            body.extend_from_slice(
-                format!("{comma}{{\"priority\":{priority},\"item\":").as_bytes(),
-            );
+            body.extend_from_slice(format!("{comma}{{{terms},\"item\":").as_bytes());
             body.extend_from_slice(item.as_bytes());
             body.push(b'}');
         }
@@ -210,6 +209,24 @@ impl Backend for Http {
     fn close(&self) -> Result<(), Failure> {
         Ok(())
     }
+}
+
+/// The members that say it.
+fn terms_of(terms: &PushOf<'_>) -> String {
+    let mut text = format!("\"priority\":{}", terms.priority);
+    let mut add = |name: &str, value: &dyn std::fmt::Display| {
+        write!(text, ",\"{name}\":{value}").expect("a string takes every character");
+    };
+    if !terms.delay.is_zero() {
+        add("delay_ms", &terms.delay.as_millis());
+    }
+    if let Some(ttl) = terms.ttl {
+        add("ttl_ms", &ttl.as_millis());
+    }
+    if let Some(key) = terms.key {
+        add("key", &serde_json::Value::from(key));
+    }
+    text
 }
 
 fn path(id: &str, verb: &str) -> String {

@@ -9,6 +9,7 @@ mod failure;
 mod gate;
 mod heartbeat;
 mod http;
+mod lease;
 mod loadtest;
 mod output;
 mod peek;
@@ -35,6 +36,12 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Push(args) => push::run(&args),
         Command::Pop(args) => pop::run(&args),
+        Command::Lease(args) => lease::run(&args),
+        Command::Ack(args) => lease::ack(&args),
+        Command::Nack(args) => lease::nack(&args),
+        Command::Extend(args) => lease::extend(&args),
+        Command::DeadLetter(args) => lease::dead_letter(&args),
+        Command::Redrive(args) => lease::redrive(&args),
         Command::Peek(args) => peek::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Stats(args) => stats::run(&args),

@@ -11,10 +11,10 @@ use lanekeeper::queue::Item;
 
 use super::{
     DONE, Failure,
-    backend::{self, Backend, Missing},
+    backend::{self, Backend, Missing, PushOf},
     output::{self, Output},
 };
-use crate::cli;
+use crate::{cli, config::Span};
 
 /// Items in one push.
 const BATCH_COUNT_MAX: usize = 1_000;
@@ -27,6 +27,9 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pushes everything there is.
 pub(crate) fn run(args: &cli::Push) -> Result<u8, Failure> {
+    if args.key.is_some() && args.items.len() != 1 {
+        return Err(Failure::usage("--key: give one item as an argument; others would repeat it"));
+    }
     backend::with(&args.target, Missing::Made, |backend| {
         let mut push = Pushing { backend, args, output: Output::new(), count: 0, shown: None };
         if args.items.is_empty() {
@@ -79,8 +82,10 @@ impl Pushing<'_> {
             return Ok(());
         }
         let (backend, args) = (self.backend, self.args);
+        let (delay, ttl) = (args.delay.0, args.ttl.map(|Span(ttl)| ttl));
+        let terms = PushOf { priority: args.priority, delay, ttl, key: args.key.as_deref() };
         let pushed = backend
-            .push(&args.id, batch, args.priority)
+            .push(&args.id, batch, &terms)
             .map_err(|failure| self.stopped(failure.message))?;
         self.count += pushed.count;
         if args.target.json {

@@ -8,6 +8,7 @@ mod actor_state;
 mod actor_time;
 mod actor_turns;
 mod command_gate;
+mod command_lease;
 mod command_line;
 mod command_serve;
 mod command_stream;
