@@ -128,3 +128,38 @@ fn heartbeat() {
          grace is offline: Deregistered\n"
     );
 }
+
+#[test]
+fn worker() {
+    assert_eq!(
+        printed("worker", &[]),
+        "handled 2, failed 2, cut off 0\n\
+         dead: {\"amount\":-1,\"order\":43} for a negative amount\n"
+    );
+}
+
+#[test]
+fn dead_letters() {
+    assert_eq!(
+        printed("dead_letters", &[]),
+        "delivery 1: no route\n\
+         delivery 2: mailbox full\n\
+         dead: {\"to\":\"ada@example.org\"} of mails, priority 3\n      \
+         2 deliveries, max_deliveries: mailbox full\n\
+         redriven: 1\n\
+         delivery 1: accepted\n\
+         ready 0, dead 0, acked 1\n"
+    );
+}
+
+#[test]
+fn scheduled() {
+    assert_eq!(
+        printed("scheduled", &[]),
+        "scheduled: 1\n\
+         {\"say\":\"now\"}\n\
+         {\"say\":\"later\"}\n\
+         the same: true, ready: 1\n\
+         left: 0\n"
+    );
+}

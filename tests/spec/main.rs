@@ -44,6 +44,7 @@ mod liveness_sweep;
 mod liveness_view;
 mod loadtest_results;
 mod loadtest_verification;
+mod queue_consume;
 mod queue_control;
 mod queue_lease;
 mod queue_model;

@@ -24,7 +24,7 @@ use crate::{check_id, clock::from_unix_ms, outbox};
 /// Leases settled together at most, and dead letters asked back by id.
 pub const LEASES_MAX: usize = 1_000;
 /// Bytes of a reason at most.
-const REASON_BYTES_MAX: usize = 1_024;
+pub(super) const REASON_BYTES_MAX: usize = 1_024;
 /// How long an answer waits for messages to arrive in the other queue.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(1);
 
