@@ -5,6 +5,7 @@ mod lease;
 mod loadtest;
 mod push;
 mod stream;
+mod work;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
 pub(crate) use push::Push;
 pub(crate) use stream::{Publish, Subscribe};
+pub(crate) use work::Work;
 
 const AFTER_HELP: &str = "\
 Every flag can be given as an environment variable, LANEKEEPER_ and its name: the help of each
@@ -150,6 +152,9 @@ pub(crate) enum Command {
     Stats(Stats),
     /// List the queues there are
     Queues(Queues),
+    /// Run a command for each message of a queue
+    #[command(after_help = work::WORK_HELP)]
+    Work(Box<Work>),
     /// Say that a worker is alive, again and again
     #[command(after_help = HEARTBEAT_HELP)]
     Heartbeat(Heartbeat),

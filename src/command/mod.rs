@@ -22,6 +22,7 @@ mod queues;
 mod serve;
 mod stats;
 mod subscribe;
+mod work;
 mod workers;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Queues(args) => queues::run(&args),
         Command::Heartbeat(args) => heartbeat::run(&args),
+        Command::Work(args) => work::run(&args),
         Command::Workers(args) => workers::run(&args),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Publish(args) => publish::run(&args),

@@ -12,6 +12,7 @@ mod command_lease;
 mod command_line;
 mod command_serve;
 mod command_stream;
+mod command_work;
 mod command_worker;
 mod crash_cut;
 mod crash_kill;
