@@ -36,6 +36,7 @@
 //!    `server::problem` writes that.
 
 pub mod server;
+pub mod sink;
 
 pub use lanekeeper_actors::{
     ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, CheckReport, Clock,

@@ -8,6 +8,7 @@ use std::{
 use lanekeeper::{
     Lanekeeper,
     server::{Server, ServerHandle},
+    sink::{self, Sinks},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
@@ -57,16 +58,20 @@ async fn serve(config: Config) -> Result<u8, Failure> {
         ending = signals.next() => return Ok(ending.exit_code()),
     };
     let node = opened.map_err(Failure::not_started)?;
+    let sinks = sink::run(node.clone(), config.server.sink.clone());
+    handle.show_sinks(&sinks);
     handle.open(node.clone());
     announce(&format!("listening on http://{addr}"));
     tracing::info!(%addr, data = %config.data.display(), "ready");
-    let serving = Serving { node, handle, running, drain_timeout: config.drain_timeout };
+    let drain_timeout = config.drain_timeout;
+    let serving = Serving { node, sinks, handle, running, drain_timeout };
     serving.until(signals).await
 }
 
 /// A server that is ready.
 struct Serving {
     node: Lanekeeper,
+    sinks: Sinks,
     handle: ServerHandle,
     running: JoinHandle<std::io::Result<()>>,
     drain_timeout: Duration,
@@ -98,7 +103,10 @@ impl Serving {
     async fn drain(self, ending: Ending) -> u8 {
         let began = Instant::now();
         self.handle.drain();
-        let shutdown = self.node.shutdown(self.drain_timeout).await;
+        // While the node still settles what they deliver.
+        self.sinks.stop(self.drain_timeout).await;
+        let left = self.drain_timeout.saturating_sub(began.elapsed());
+        let shutdown = self.node.shutdown(left).await;
         let left = self.drain_timeout.saturating_sub(began.elapsed()).max(STOP_TIMEOUT_MIN);
         self.handle.stop(left).await;
         drop(self.running.await);

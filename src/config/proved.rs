@@ -13,6 +13,7 @@ use lanekeeper::{
     liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
     server::{ServerOptions, SocketOptions, Token},
+    sink::{AddressPolicy, SinkOptions},
     stream::StreamLimits,
 };
 
@@ -164,6 +165,14 @@ fn socket_options(given: &Settings) -> Result<SocketOptions, ConfigError> {
     })
 }
 
+fn sink_options(given: &Settings) -> Result<SinkOptions, ConfigError> {
+    let (posts, most) = (given.sink_posts_max, SinkOptions::POSTS_MAX as u64);
+    Ok(SinkOptions {
+        policy: AddressPolicy { allowed: given.sink_allow.clone().unwrap_or_default() },
+        posts_max: count("sink_posts_max", posts, 1..=most, 128)?,
+    })
+}
+
 /// Origins are compared as they are sent: without a path, not even `/`.
 fn origins(given: &Settings) -> Result<Vec<String>, ConfigError> {
     let origins = given.socket_origins.clone().unwrap_or_default();
@@ -194,6 +203,7 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
         write_timeout: spans("write_timeout", given.write_timeout, 100..=HOUR, 30_000)?,
         keep_alive: spans("keep_alive", given.keep_alive, 1_000..=HOUR, 75_000)?,
         socket: socket_options(given)?,
+        sink: sink_options(given)?,
     })
 }
 
@@ -296,6 +306,8 @@ mod tests {
         let expected = "stale_after must be more than heartbeat_flush + heartbeat_interval + \
                         sweep_interval = 60s + 15s + 40s = 115s, not 110s";
         assert_eq!(refused("stale_after = \"110s\"\nsweep_interval = \"40s\""), expected);
+        assert_eq!(refused("sink_posts_max = 0"), "sink_posts_max must be from 1 to 256, not 0");
+        assert!(refused("sink_allow = [\"10.0.0.1/8\"]").contains("is no network such as"));
         assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
         assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));
         assert!(!refused("token = \"a b\"").contains("a b"));

@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use clap::{Args, ValueEnum};
-use lanekeeper::Durability;
+use lanekeeper::{Durability, sink::Network};
 use serde::{Deserialize, Deserializer, de};
 
 use super::quantity::{ByteCount, Span};
@@ -145,6 +145,16 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_SOCKET_FRAME_BYTES_MAX", value_name = "BYTES")]
     pub(crate) socket_frame_bytes_max: Option<ByteCount>,
 
+    /// Networks that sinks may post to though not public, such as 10.1.0.0/16 [default: none]
+    ///
+    /// With commas. Loopback, private, link-local and other special addresses are refused else.
+    #[arg(long, env = "LANEKEEPER_SINK_ALLOW", value_name = "CIDR,…", value_delimiter = ',')]
+    pub(crate) sink_allow: Option<Vec<Network>>,
+
+    /// Deliveries to sinks under way at once, each on a thread [default: 128]
+    #[arg(long, env = "LANEKEEPER_SINK_POSTS_MAX", value_name = "COUNT")]
+    pub(crate) sink_posts_max: Option<u64>,
+
     /// Threads that answer requests [default: one for each core]
     #[arg(long, env = "LANEKEEPER_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<u64>,
@@ -199,6 +209,8 @@ impl Settings {
             socket_ping_interval: self.socket_ping_interval.or(other.socket_ping_interval),
             socket_send_timeout: self.socket_send_timeout.or(other.socket_send_timeout),
             socket_frame_bytes_max: self.socket_frame_bytes_max.or(other.socket_frame_bytes_max),
+            sink_allow: self.sink_allow.or(other.sink_allow),
+            sink_posts_max: self.sink_posts_max.or(other.sink_posts_max),
             workers: self.workers.or(other.workers),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             token: self.token.or(other.token),

@@ -25,10 +25,11 @@ use super::{
     problem::{Code, Problem},
     queue,
     route::{self, Found, Missing, Route},
-    setting,
+    setting, sink,
     socket::Connections,
     stream, subscribe, worker,
 };
+use crate::sink::SinkFigures;
 
 /// What all workers of a server share.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     counters: Mutex<Vec<Arc<Counters>>>,
     failures: FailureLog,
     connections: Arc<Connections>,
+    sinks: OnceLock<SinkFigures>,
 }
 
 impl Shared {
@@ -51,6 +53,7 @@ impl Shared {
             options,
             counters: Mutex::new(Vec::new()),
             failures: FailureLog::new(),
+            sinks: OnceLock::new(),
         }
     }
 
@@ -68,6 +71,16 @@ impl Shared {
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Release);
         self.connections.stop();
+    }
+
+    /// Shows what is counted of sinks from now on; others are ignored then.
+    pub(crate) fn show_sinks(&self, figures: SinkFigures) {
+        drop(self.sinks.set(figures));
+    }
+
+    /// What is counted of sinks, if they are delivered to.
+    pub(crate) fn sinks(&self) -> Option<&SinkFigures> {
+        self.sinks.get()
     }
 
     /// The connections that stay.
@@ -237,6 +250,9 @@ async fn handle(
         Route::Config => setting::config(call).await,
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
+        Route::Sink => sink::sink(call).await,
+        Route::SetSink => sink::set_sink(call, &shared.options.sink.policy).await,
+        Route::RemoveSink => sink::remove_sink(call).await,
         Route::Queues => list::queues(call).await,
         route if route.is_of_lease() => lease::answer(route, call).await,
         route if found.is_of_gate() => gate::answer(route, call).await,

@@ -1,6 +1,7 @@
 //! `/metrics`: the exposition format of Prometheus, in base units.
 
 mod gate;
+mod sink;
 mod stream;
 mod worker;
 
@@ -14,6 +15,7 @@ use super::{
     counters::{BUCKET_MICROS, Figures, RouteFigures},
     route::Route,
 };
+use crate::sink::SinkStats;
 
 /// Writes everything that is known.
 pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
@@ -46,6 +48,13 @@ pub(crate) fn gate_text(totals: &GateTotals) -> String {
 pub(crate) fn worker_text(stats: &LivenessStats) -> String {
     let mut out = Text::default();
     worker::workers(&mut out, stats);
+    out.text
+}
+
+/// Writes what all sinks of the node counted together.
+pub(crate) fn sink_text(stats: &SinkStats) -> String {
+    let mut out = Text::default();
+    sink::sinks(&mut out, stats);
     out.text
 }
 
@@ -173,6 +182,9 @@ fn name(place: usize) -> &'static str {
         Some(Route::Config) => "config",
         Some(Route::Configure) => "configure",
         Some(Route::Stats) => "stats",
+        Some(Route::Sink) => "sink",
+        Some(Route::SetSink) => "set_sink",
+        Some(Route::RemoveSink) => "remove_sink",
         Some(Route::Queues) => "queues",
         Some(Route::Consume) => "consume",
         Some(Route::Subscribe) => "subscribe",
@@ -272,6 +284,7 @@ mod tests {
         let mut text = text(&figures, Some(&NodeStatus::default()));
         let ended = vec![(lanekeeper_actors::stream::End::Lost, 2)];
         text += &gate_text(&GateTotals::default());
+        text += &sink_text(&SinkStats::default());
         text += &stream_text(&StreamTotals { ended, ..StreamTotals::default() }, 3);
         let mut family = "";
         for line in text.lines() {

@@ -46,6 +46,7 @@ mod refusal;
 mod route;
 mod serve;
 mod setting;
+mod sink;
 mod socket;
 mod stream;
 mod subscribe;

@@ -10,6 +10,7 @@ use utoipa::{
 
 use super::{
     answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, setting,
+    answer::Answer, consume, gate, list, operation, push::PushMessage, queue, setting, sink,
     stream, subscribe, wire, worker,
 };
 
@@ -117,6 +118,9 @@ pub(crate) enum Problems {
         setting::config,
         setting::configure,
         setting::stats,
+        sink::sink,
+        sink::set_sink,
+        sink::remove_sink,
         list::queues,
         consume::consume,
         subscribe::subscribe,

@@ -56,6 +56,9 @@ pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
         text += &exposition::stream_text(&node.stream_totals(), connection_count);
         text += &exposition::worker_text(&node.liveness().stats());
     }
+    if let Some(figures) = shared.sinks() {
+        text += &exposition::sink_text(&figures.stats());
+    }
     Ok(Answer::metrics(text))
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::Token;
+use crate::sink::SinkOptions;
 
 /// How a server listens, and what it bounds.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// Connections that stay.
     pub socket: SocketOptions,
+    /// Which sinks are taken. Whoever [delivers](crate::sink::run) is told the same.
+    pub sink: SinkOptions,
 }
 
 /// How connections are served that stay: WebSockets and server-sent events.
@@ -78,6 +81,7 @@ impl Default for ServerOptions {
             write_timeout: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
             socket: SocketOptions::default(),
+            sink: SinkOptions::default(),
         }
     }
 }

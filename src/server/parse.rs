@@ -129,6 +129,7 @@ fn code_of(path: &str) -> Code {
         "leases" => Code::InvalidLeases,
         "owner" => Code::InvalidOwner,
         "ttl_ms" => Code::InvalidTtl,
+        "url" | "max_concurrency" => Code::InvalidSink,
         _ => Code::InvalidRequest,
     }
 }

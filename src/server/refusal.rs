@@ -12,6 +12,7 @@ use super::{
     problem::{Code, Problem},
     wire::{millis, unix_millis},
 };
+use crate::sink::InvalidTarget;
 
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
@@ -143,6 +144,13 @@ pub(crate) fn field_of(error: &QueueError) -> Option<&'static str> {
         QueueError::InvalidWait { .. } => Some("wait_ms"),
         QueueError::InvalidKey { .. } => Some("key"),
         _ => None,
+impl From<InvalidTarget> for Problem {
+    fn from(error: InvalidTarget) -> Self {
+        let code = match error {
+            InvalidTarget::Malformed(_) => Code::InvalidSink,
+            InvalidTarget::Forbidden(_) => Code::ForbiddenAddress,
+        };
+        Self::new(code, error.to_string())
     }
 }
 
@@ -161,6 +169,7 @@ fn code_of_queue(error: &QueueError) -> Code {
         QueueError::InvalidDelay(_) => Code::InvalidDelay,
         QueueError::InvalidKey { .. } => Code::InvalidKey,
         QueueError::InvalidLeases { .. } => Code::InvalidLeases,
+        QueueError::InvalidSink { .. } => Code::InvalidSink,
         QueueError::Lease(LeaseError::NotFound) => Code::LeaseNotFound,
         QueueError::Lease(LeaseError::Expired) => Code::LeaseExpired,
         QueueError::Leased => Code::Leased,

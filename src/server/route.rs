@@ -22,6 +22,9 @@ pub(crate) enum Route {
     Config,
     Configure,
     Stats,
+    Sink,
+    SetSink,
+    RemoveSink,
     Queues,
     Consume,
     Subscribe,
@@ -59,6 +62,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 impl Route {
     /// Every call, in the order of the enum.
     pub(crate) const ALL: [Self; 46] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::Push,
         Self::Pop,
         Self::Lease,
@@ -76,6 +80,9 @@ impl Route {
         Self::Config,
         Self::Configure,
         Self::Stats,
+        Self::Sink,
+        Self::SetSink,
+        Self::RemoveSink,
         Self::Queues,
         Self::Consume,
         Self::Subscribe,
@@ -127,6 +134,9 @@ impl Route {
             Self::Config => (Method::GET, "/queue/{id}/config"),
             Self::Configure => (Method::PUT, "/queue/{id}/config"),
             Self::Stats => (Method::GET, "/queue/{id}/stats"),
+            Self::Sink => (Method::GET, "/queue/{id}/sink"),
+            Self::SetSink => (Method::PUT, "/queue/{id}/sink"),
+            Self::RemoveSink => (Method::DELETE, "/queue/{id}/sink"),
             Self::Queues => (Method::GET, "/queues"),
             Self::Consume => (Method::GET, "/queue/{id}/consume"),
             Self::Subscribe => (Method::GET, "/stream/{topic}"),
@@ -281,6 +291,7 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
         "config" => &[Route::Config, Route::Configure],
         "stats" => &[Route::Stats],
         "consume" => &[Route::Consume],
+        "sink" => &[Route::Sink, Route::SetSink, Route::RemoveSink],
         _ => return None,
     })
 }

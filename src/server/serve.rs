@@ -7,6 +7,7 @@ use lanekeeper_actors::Node;
 use tokio::sync::Notify;
 
 use super::{BindError, ServerOptions, app::Shared, listen};
+use crate::sink::Sinks;
 
 /// A server that listens. It answers while [`Server::run`] is awaited.
 #[must_use = "a server answers only while `run` is awaited"]
@@ -82,6 +83,12 @@ impl ServerHandle {
     /// Gives a server that [listens already](Server::bind_recovering) its node.
     pub fn open(&self, node: Node) {
         self.shared.open(node);
+    }
+
+    /// Shows in `/metrics` what a [delivery of sinks](crate::sink::run) counts; a second one is
+    /// ignored.
+    pub fn show_sinks(&self, sinks: &Sinks) {
+        self.shared.show_sinks(sinks.figures());
     }
 
     /// Refuses requests from now on as `shutting_down`; those being answered go on. Connections

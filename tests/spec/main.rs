@@ -33,6 +33,7 @@ mod http_limits;
 mod http_operations;
 mod http_patience;
 mod http_push;
+mod http_sink;
 mod http_socket;
 mod http_stream;
 mod http_take;

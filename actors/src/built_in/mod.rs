@@ -14,6 +14,7 @@ use crate::{
 
 /// Makes the built-ins of a node that is about to start.
 pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
+    queue::install(&mut settings);
     let mut followers = Followers::default();
     followers.add("queues", queue::follow);
     followers.add("gates", gate::follow);

@@ -65,6 +65,16 @@ pub enum QueueError {
         /// Its bound.
         reason: &'static str,
     },
+    /// A sink is out of bounds.
+    #[error("{field} must be {bound}, not {found}")]
+    InvalidSink {
+        /// Which of its fields.
+        field: &'static str,
+        /// The bound.
+        bound: &'static str,
+        /// What was asked for; of a text, its bytes.
+        found: u64,
+    },
     /// A payload is too large.
     #[error("item has {bytes} bytes; at most {bytes_max} are allowed")]
     TooLarge {

@@ -2,14 +2,15 @@
 
 use std::{fmt, future::IntoFuture, sync::Arc};
 
-use lanekeeper_storage::{ScanLimit, key};
+use bytes::Bytes;
+use lanekeeper_storage::{Key, KeyRange, ScanLimit, key};
 
 use super::{QueueError, handle::BoxFuture};
 use crate::{AskError, Node, Unknown, runtime::Runtime, store::OutputGate};
 
 /// Ids in one page at most, and when nothing else is said.
-const LIMIT_MAX: usize = 1_000;
-const LIMIT: usize = 100;
+pub(super) const LIMIT_MAX: usize = 1_000;
+pub(super) const LIMIT: usize = 100;
 
 /// The list of a node's queues, in the order of their ids: those that were pushed to or configured
 /// at least once. Await it.
@@ -58,18 +59,27 @@ impl ListQueues {
         if let Some(after) = after {
             range = range.after(&key::queue_entry(&after));
         }
-        let found = runtime.store.scan(range, ScanLimit::count(limit + 1)).await?;
-        // What was read may not be durable yet; what is shown must be.
-        let engine = runtime.store.engine();
-        let mut gate = OutputGate::default();
-        gate.raise(engine.handed_over(), runtime.options.durability);
-        let opened = gate.open(&**engine).await;
-        opened.map_err(|error| AskError::Unknown(Unknown::Commit(error)))?;
+        let found = read_durable(&runtime, range, ScanLimit::count(limit + 1)).await?;
         let ids = found.iter().filter_map(|(entry, _)| key::queue_id_of(entry));
         let ids: Vec<_> = ids.take(limit).map(str::to_owned).collect();
         let next = ids.last().filter(|_| found.len() > limit).cloned();
         Ok(QueueList { ids, next })
     }
+}
+
+/// Reads what is durable by the time it is shown.
+pub(super) async fn read_durable(
+    runtime: &Runtime,
+    range: KeyRange,
+    limit: ScanLimit,
+) -> Result<Vec<(Key, Bytes)>, QueueError> {
+    let found = runtime.store.scan(range, limit).await?;
+    let engine = runtime.store.engine();
+    let mut gate = OutputGate::default();
+    gate.raise(engine.handed_over(), runtime.options.durability);
+    let opened = gate.open(&**engine).await;
+    opened.map_err(|error| AskError::Unknown(Unknown::Commit(error)))?;
+    Ok(found)
 }
 
 impl IntoFuture for ListQueues {

@@ -35,6 +35,7 @@ mod serve;
 mod settings;
 mod settle;
 mod settlement;
+mod sink;
 mod stats;
 mod survey;
 mod tail;
@@ -60,6 +61,8 @@ pub use message::{
 };
 pub use retry::{Failure, Retry};
 pub use settlement::{Extended, Settled};
+pub(crate) use sink::install;
+pub use sink::{ListSinks, Sink, SinkChange, SinkChanges, SinkList};
 pub use stats::{PriorityStats, QueueStats, QueueTotals};
 pub use verb::{Peek, Pop, Push};
 pub use work::{LEASES_MAX, Lease, LeaseMessages, NackOptions, Redrive};

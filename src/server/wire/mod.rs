@@ -9,6 +9,7 @@ mod lease;
 mod lease_convert;
 mod queue;
 mod service;
+mod sink;
 mod stream;
 mod stream_convert;
 mod worker;
@@ -28,6 +29,7 @@ pub use queue::{
     Page, PauseState, Popped, PriorityStats, Purged, Pushed, QueueList, Rate, Stats, Verbs,
 };
 pub use service::{Health, Problem, Version};
+pub use sink::{Sink, SinkRemoved};
 pub use stream::{
     Class, Counts, OnSlow, PerClass, Published, StreamConfig, StreamStats, SubscriberStats,
 };

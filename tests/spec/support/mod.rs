@@ -8,4 +8,5 @@ pub(crate) mod http;
 pub(crate) mod lease;
 pub(crate) mod node;
 pub(crate) mod process;
+pub(crate) mod receiver;
 pub(crate) mod socket;

@@ -1,0 +1,290 @@
+//! Where the messages of a queue are delivered to: kept here, delivered by whoever watches.
+
+use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+
+use lanekeeper_storage::{Durability, LoadError, ScanLimit, key, record::SinkRecord};
+use tokio::sync::broadcast;
+
+use super::{
+    Queue, QueueError,
+    actor::QueueActor,
+    config::LEASE_TTL,
+    handle::BoxFuture,
+    list::{LIMIT, LIMIT_MAX, read_durable},
+};
+use crate::{Handler, Node, Request, Turn, runtime::Runtime, setting::Settings};
+
+/// Bytes of an address at most.
+const URL_BYTES_MAX: usize = 2_048;
+/// Deliveries under way at once at most.
+const CONCURRENCY_MAX: u32 = 100;
+/// Changes that a watcher may fall behind by before it has to look at all sinks again.
+const BACKLOG_MAX: usize = 1_024;
+
+/// Where the messages of a queue are delivered to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sink {
+    /// The address, 1 to 2,048 bytes. Whoever delivers says what an address is.
+    pub url: String,
+    /// Deliveries under way at once at most: 1 to 100, 5 by default.
+    pub concurrency_max: u32,
+    /// How long a delivery may take, and whoever takes a message over: 1 s to 12 h, 30 s by
+    /// default.
+    pub lease_ttl: Duration,
+}
+
+impl Sink {
+    /// A sink at this address, the rest as it is by default.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), concurrency_max: 5, lease_ttl: Duration::from_secs(30) }
+    }
+
+    /// Whether it is within its bounds; whether the address is one, nobody here can say.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidSink`].
+    pub fn check(&self) -> Result<(), QueueError> {
+        let bytes = self.url.len();
+        if !(1..=URL_BYTES_MAX).contains(&bytes) {
+            let (field, bound) = ("url", "1 to 2048 bytes long");
+            return Err(QueueError::InvalidSink { field, bound, found: bytes as u64 });
+        }
+        if !(1..=CONCURRENCY_MAX).contains(&self.concurrency_max) {
+            let (field, found) = ("max_concurrency", self.concurrency_max.into());
+            return Err(QueueError::InvalidSink { field, bound: "from 1 to 100", found });
+        }
+        if !(LEASE_TTL.0..=LEASE_TTL.1).contains(&self.lease_ttl) {
+            let (field, found) = ("lease_ttl_ms", millis(self.lease_ttl));
+            let bound = "from 1000 (1 s) to 43200000 (12 h)";
+            return Err(QueueError::InvalidSink { field, bound, found });
+        }
+        Ok(())
+    }
+}
+
+impl From<SinkRecord> for Sink {
+    fn from(record: SinkRecord) -> Self {
+        let SinkRecord { url, concurrency_max, lease_ttl_ms } = record;
+        Self { url, concurrency_max, lease_ttl: Duration::from_millis(lease_ttl_ms) }
+    }
+}
+
+impl From<Sink> for SinkRecord {
+    fn from(sink: Sink) -> Self {
+        let lease_ttl_ms = millis(sink.lease_ttl);
+        Self { url: sink.url, concurrency_max: sink.concurrency_max, lease_ttl_ms }
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Deliver to this sink from now on, or to none.
+struct ReplaceSink {
+    sink: Option<Sink>,
+    /// The node's durability.
+    node: Durability,
+}
+
+/// Say where the messages are delivered to.
+struct ReadSink;
+
+impl Request for ReplaceSink {
+    /// Whether there was one before.
+    type Reply = Result<bool, QueueError>;
+}
+
+impl Handler<ReplaceSink> for QueueActor {
+    async fn handle(
+        &mut self,
+        ReplaceSink { sink, node }: ReplaceSink,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<bool, QueueError> {
+        let key = key::sink(&turn.id().key);
+        let was_there = turn.store().get(&key)?.is_some();
+        match sink {
+            Some(sink) => {
+                self.create(turn);
+                turn.batch().put(key, SinkRecord::from(sink).encode());
+            }
+            None if was_there => turn.batch().delete(key),
+            None => return Ok(false),
+        }
+        self.rules.settle(turn.batch());
+        turn.durability(node.max(self.rules.durability(node)));
+        let runtime = &turn.meta.seat.kind.runtime;
+        let changes: Option<&Changes> = runtime.settings.get();
+        if let Some(changes) = changes {
+            // Nobody has to watch.
+            changes.0.send(Arc::from(&*turn.id().key)).ok();
+        }
+        Ok(was_there)
+    }
+}
+
+impl Request for ReadSink {
+    type Reply = Result<Option<Sink>, QueueError>;
+}
+
+impl Handler<ReadSink> for QueueActor {
+    async fn handle(
+        &mut self,
+        ReadSink: ReadSink,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Option<Sink>, QueueError> {
+        let record = turn.store().get(&key::sink(&turn.id().key))?;
+        let record = record.map(|record| SinkRecord::decode(&record)).transpose();
+        Ok(record.map_err(LoadError::from)?.map(Sink::from))
+    }
+}
+
+impl Queue {
+    /// Has the messages delivered there from now on, restarts included, by whoever
+    /// [delivers](Node::sink_changes) for this node.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidSink`].
+    pub async fn set_sink(&self, sink: Sink) -> Result<(), QueueError> {
+        sink.check()?;
+        self.replace_sink(Some(sink)).await.map(drop)
+    }
+
+    /// Where the messages are delivered to, if they are.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn sink(&self) -> Result<Option<Sink>, QueueError> {
+        self.ask(ReadSink).await?
+    }
+
+    /// Ends the delivery: what is under way is finished, nothing new begins. Answers whether there
+    /// was one.
+    ///
+    /// # Errors
+    /// The common ones.
+    pub async fn remove_sink(&self) -> Result<bool, QueueError> {
+        self.replace_sink(None).await
+    }
+
+    async fn replace_sink(&self, sink: Option<Sink>) -> Result<bool, QueueError> {
+        let node = self.runtime().options.durability;
+        self.ask(ReplaceSink { sink, node }).await?
+    }
+}
+
+/// The list of a node's sinks, in the order of their queues' ids. Await it.
+#[must_use = "nothing is listed before it is awaited"]
+pub struct ListSinks {
+    runtime: Arc<Runtime>,
+    after: Option<String>,
+    limit: usize,
+}
+
+/// A page of sinks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkList {
+    /// The ids of queues, and their sinks.
+    pub sinks: Vec<(String, Sink)>,
+    /// What to ask `after` for the next page, if there is one.
+    pub next: Option<String>,
+}
+
+impl ListSinks {
+    /// Only queues behind this one.
+    pub fn after(mut self, id: &str) -> Self {
+        self.after = Some(id.to_owned());
+        self
+    }
+
+    /// So many sinks at most: 1 to 1,000, 100 by default.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    async fn read(self) -> Result<SinkList, QueueError> {
+        let Self { runtime, after, limit } = self;
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(QueueError::InvalidLimit { limit, limit_max: LIMIT_MAX });
+        }
+        let mut range = key::sinks();
+        if let Some(after) = after {
+            range = range.after(&key::sink(&after));
+        }
+        let found = read_durable(&runtime, range, ScanLimit::count(limit + 1)).await?;
+        let has_more = found.len() > limit;
+        let mut sinks = Vec::with_capacity(limit.min(found.len()));
+        for (key, record) in found.into_iter().take(limit) {
+            let Some(id) = key::queue_id_of_sink(&key) else { continue };
+            let record = SinkRecord::decode(&record).map_err(LoadError::from)?;
+            sinks.push((id.to_owned(), record.into()));
+        }
+        let next = sinks.last().filter(|_| has_more).map(|(id, _)| id.clone());
+        Ok(SinkList { sinks, next })
+    }
+}
+
+impl IntoFuture for ListSinks {
+    type Output = Result<SinkList, QueueError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.read())
+    }
+}
+
+impl fmt::Debug for ListSinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListSinks(after {:?})", self.after)
+    }
+}
+
+/// Which sinks change, told to whoever watches.
+#[derive(Clone)]
+struct Changes(broadcast::Sender<Arc<str>>);
+
+/// Makes the queues of a node that is about to start tell of their sinks.
+pub(crate) fn install(settings: &mut Settings) {
+    settings.insert(Changes(broadcast::Sender::new(BACKLOG_MAX)));
+}
+
+/// A change of a sink. Its turn may not have been committed yet: ask the queue what holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkChange {
+    /// The sink of this queue was set, replaced or removed.
+    Of(Arc<str>),
+    /// So many changes were missed: look at [all sinks](Node::sinks) again.
+    Missed(u64),
+}
+
+/// The changes of a node's sinks from the subscription on.
+#[derive(Debug)]
+pub struct SinkChanges(broadcast::Receiver<Arc<str>>);
+
+impl SinkChanges {
+    /// The next change, or `None` once the node is gone. Dropping the future loses none.
+    pub async fn next(&mut self) -> Option<SinkChange> {
+        match self.0.recv().await {
+            Ok(queue) => Some(SinkChange::Of(queue)),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(SinkChange::Missed(count)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+impl Node {
+    /// The sinks of this node's queues: await what this returns. Dropping its future is safe.
+    ///
+    /// # Errors
+    /// As [`Node::queues`].
+    pub fn sinks(&self) -> ListSinks {
+        ListSinks { runtime: Arc::clone(self.runtime()), after: None, limit: LIMIT }
+    }
+
+    /// Which sinks change from now on, for whoever delivers.
+    pub fn sink_changes(&self) -> SinkChanges {
+        let changes: &Changes = self.runtime().settings.get().expect("every node has them");
+        SinkChanges(changes.0.subscribe())
+    }
+}

@@ -1,0 +1,23 @@
+//! The sinks of a node, aggregated: no label names a queue.
+
+use super::Text;
+use crate::sink::SinkStats;
+
+/// Writes what all sinks counted together.
+pub(super) fn sinks(out: &mut Text, stats: &SinkStats) {
+    out.gauge_of("lanekeeper_sink_under_way", "Deliveries under way.", stats.under_way);
+    out.counter("lanekeeper_sink_deliveries_total", "Deliveries that ended, by what came of them.");
+    for (outcome, total) in [
+        ("delivered", stats.delivered_total),
+        ("accepted", stats.accepted_total),
+        ("failed", stats.failed_total),
+        ("released", stats.released_total),
+    ] {
+        out.sample("", &format!("{{outcome=\"{outcome}\"}}"), total);
+    }
+    out.counter_of(
+        "lanekeeper_sink_late_total",
+        "Deliveries that could not be settled: their leases had ended.",
+        stats.late_total,
+    );
+}

@@ -1,0 +1,111 @@
+//! One message to its receiver, and what becomes of its lease.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use lanekeeper_actors::queue::{Lease, NackOptions, Queue, QueueError};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    backoff,
+    client::{Outcome, Post},
+    runner::Shared,
+    stats::count,
+    target::Target,
+};
+
+/// What is left of a lease, as a share, when its delivery is given up: time to settle it.
+const MARGIN: f64 = 0.1;
+/// A delivery is not begun with less.
+const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+/// A lease that is given back uncounted, whatever happens to its holder, unless it is taken out.
+pub(super) struct Held(Option<Lease>);
+
+impl Held {
+    pub(super) fn new(lease: Lease) -> Self {
+        Self(Some(lease))
+    }
+
+    fn lease(&self) -> &Lease {
+        self.0.as_ref().expect("only `take` takes it out, and ends this")
+    }
+
+    fn take(mut self) -> Lease {
+        self.0.take().expect("only this takes it out")
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.release();
+        }
+    }
+}
+
+/// Delivers one message and settles its lease.
+pub(super) async fn deliver(shared: Arc<Shared>, queue: Queue, target: Target, held: Held) {
+    let counters = &shared.counters;
+    let _under_way = counters.begin();
+    let Some((permit, timeout)) = admit(&shared, &held).await else {
+        count(&counters.released);
+        return;
+    };
+    let post = Post::new(target, queue.id(), held.lease(), timeout);
+    let client = shared.client.clone();
+    let posting = tokio::task::spawn_blocking(move || {
+        // It is the thread that is bounded: a task may end before it.
+        let _permit = permit;
+        client.post(&post)
+    });
+    let outcome = posting.await;
+    let outcome = match outcome {
+        Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
+        _ => {
+            count(&counters.released);
+            return;
+        }
+    };
+    let settled = match outcome {
+        Outcome::Done => {
+            let settled = held.take().ack().await;
+            settled.map(|()| count(&counters.delivered))
+        }
+        Outcome::Accepted => {
+            held.take().detach();
+            count(&counters.accepted);
+            Ok(())
+        }
+        Outcome::Failed(reason) => {
+            count(&counters.failed);
+            give_back(held.take(), reason).await
+        }
+    };
+    if let Err(error) = settled {
+        count(&counters.late);
+        tracing::warn!(queue = queue.id(), %error, "a delivery was not settled: another follows");
+    }
+}
+
+/// Waits for a thread to send on; answers how long it may take. `None` if that took too much of the
+/// lease.
+async fn admit(shared: &Shared, held: &Held) -> Option<(OwnedSemaphorePermit, Duration)> {
+    let left = || {
+        let left = held.lease().expires_at().duration_since(shared.node.clock().now());
+        left.unwrap_or_default()
+    };
+    let permit = Arc::clone(&shared.posts).acquire_owned();
+    let permit = tokio::time::timeout(left() / 2, permit).await.ok()?.ok()?;
+    let timeout = left().mul_f64(1.0 - MARGIN);
+    (timeout >= TIMEOUT_MIN).then_some((permit, timeout))
+}
+
+/// Lets the message come again, after a while that grows with its deliveries.
+async fn give_back(lease: Lease, reason: String) -> Result<(), QueueError> {
+    let delay = backoff::delay(lease.deliveries, fastrand::f64());
+    let reason = Some(format!("sink: {}", reason.chars().take(200).collect::<String>()));
+    lease.nack_with(NackOptions { delay, reason, is_counted: true }).await
+}

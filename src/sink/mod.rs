@@ -1,0 +1,47 @@
+//! Sinks: the messages of a queue, posted to an address.
+//!
+//! A [sink](crate::queue::Sink) belongs to its queue and survives restarts. While
+//! [`run`](crate::sink::run) is at work, and as `lanekeeper serve` has it, each message is leased
+//! and posted, byte for byte, with what is known of it in headers: `Lanekeeper-Queue`,
+//! `Lanekeeper-Message-Id`, `Lanekeeper-Priority`, `Lanekeeper-Deliveries`, `Lanekeeper-Lease`,
+//! `Lanekeeper-Lease-Expires-At`. An answer of 2xx acks it, but 202 leaves that to the receiver,
+//! who has the lease. Anything else, or no answer within nine tenths of the lease, gives it back
+//! with a delay that doubles with each delivery, from 1 s to 5 min, half of it random.
+//!
+//! A message is delivered at least once: what was sent when the process died is sent again.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lanekeeper::{Lanekeeper, queue::Sink, sink::{self, SinkOptions}};
+//!
+//! # async fn deliver() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Lanekeeper::open("./data").await?;
+//! let sinks = sink::run(node.clone(), SinkOptions::default());
+//! node.queue("orders").set_sink(Sink::new("https://example.org/orders")).await?;
+//! // …
+//! sinks.stop(Duration::from_secs(10)).await;
+//! node.shutdown(Duration::from_secs(10)).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Redirects are not followed, no proxy is used, and no address is connected to that
+//! [`AddressPolicy`](crate::sink::AddressPolicy) forbids.
+
+mod backoff;
+mod client;
+mod courier;
+mod delivery;
+mod network;
+mod policy;
+mod resolver;
+mod runner;
+mod stats;
+mod supervisor;
+mod target;
+
+pub use network::{InvalidNetwork, Network};
+pub use policy::{AddressPolicy, ForbiddenAddress};
+pub use runner::{SinkOptions, Sinks, run};
+pub use stats::{SinkFigures, SinkStats};
+pub use target::{InvalidTarget, check_url};

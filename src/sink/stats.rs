@@ -1,0 +1,75 @@
+//! What was delivered, counted over all sinks.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// Figures of all sinks together; totals count from the start of the delivery.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkStats {
+    /// Messages that their receivers were done with.
+    pub delivered_total: u64,
+    /// Messages that their receivers took over, to settle them later.
+    pub accepted_total: u64,
+    /// Deliveries that failed.
+    pub failed_total: u64,
+    /// Messages given back without being sent, or cut off while they were.
+    pub released_total: u64,
+    /// Deliveries that came to an end after their lease had: another follows or has followed.
+    pub late_total: u64,
+    /// Deliveries under way.
+    pub under_way: u64,
+}
+
+/// Reads the [`SinkStats`] of a delivery. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct SinkFigures(pub(super) Arc<Counters>);
+
+impl SinkFigures {
+    /// The figures as of now.
+    pub fn stats(&self) -> SinkStats {
+        self.0.stats()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) delivered: AtomicU64,
+    pub(super) accepted: AtomicU64,
+    pub(super) failed: AtomicU64,
+    pub(super) released: AtomicU64,
+    pub(super) late: AtomicU64,
+    under_way: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn stats(&self) -> SinkStats {
+        SinkStats {
+            delivered_total: self.delivered.load(Relaxed),
+            accepted_total: self.accepted.load(Relaxed),
+            failed_total: self.failed.load(Relaxed),
+            released_total: self.released.load(Relaxed),
+            late_total: self.late.load(Relaxed),
+            under_way: self.under_way.load(Relaxed),
+        }
+    }
+
+    /// Counts a delivery as under way until what is returned is dropped.
+    pub(super) fn begin(&self) -> UnderWay<'_> {
+        self.under_way.fetch_add(1, Relaxed);
+        UnderWay(&self.under_way)
+    }
+}
+
+pub(super) struct UnderWay<'a>(&'a AtomicU64);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
