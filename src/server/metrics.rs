@@ -70,7 +70,7 @@ fn http(out: &mut Text, figures: &Figures) {
     }
     out.family("lanekeeper_http_request_duration_seconds", "histogram", "Time to answer.");
     for (place, route) in used() {
-        histogram(out, name(place), route);
+        histogram(out, &name(place), route);
     }
     out.gauge_of(
         "lanekeeper_http_requests_in_flight",
@@ -162,60 +162,17 @@ fn count(route: &RouteFigures) -> u64 {
     route.classes.iter().sum()
 }
 
-/// The label of a route: its name in lower case.
-fn name(place: usize) -> &'static str {
-    match Route::ALL.get(place) {
-        Some(Route::Push) => "push",
-        Some(Route::Pop) => "pop",
-        Some(Route::Lease) => "lease",
-        Some(Route::Ack) => "ack",
-        Some(Route::Nack) => "nack",
-        Some(Route::Extend) => "extend",
-        Some(Route::DeadLetter) => "dead_letter",
-        Some(Route::Redrive) => "redrive",
-        Some(Route::Peek) => "peek",
-        Some(Route::Message) => "message",
-        Some(Route::Cancel) => "cancel",
-        Some(Route::Purge) => "purge",
-        Some(Route::Pause) => "pause",
-        Some(Route::Resume) => "resume",
-        Some(Route::Config) => "config",
-        Some(Route::Configure) => "configure",
-        Some(Route::Stats) => "stats",
-        Some(Route::Sink) => "sink",
-        Some(Route::SetSink) => "set_sink",
-        Some(Route::RemoveSink) => "remove_sink",
-        Some(Route::Queues) => "queues",
-        Some(Route::Consume) => "consume",
-        Some(Route::Subscribe) => "subscribe",
-        Some(Route::Publish) => "publish",
-        Some(Route::StreamConfig) => "stream_config",
-        Some(Route::StreamConfigure) => "stream_configure",
-        Some(Route::StreamStats) => "stream_stats",
-        Some(Route::GateAcquire) => "gate_acquire",
-        Some(Route::GateRelease) => "gate_release",
-        Some(Route::GateCancel) => "gate_cancel",
-        Some(Route::GateExtend) => "gate_extend",
-        Some(Route::GateTicket) => "gate_ticket",
-        Some(Route::GateStats) => "gate_stats",
-        Some(Route::GatePolicy) => "gate_policy",
-        Some(Route::GateSetPolicy) => "gate_set_policy",
-        Some(Route::GateDropPolicy) => "gate_drop_policy",
-        Some(Route::GatePause) => "gate_pause",
-        Some(Route::GateResume) => "gate_resume",
-        Some(Route::ActionStats) => "action_stats",
-        Some(Route::Heartbeat) => "heartbeat",
-        Some(Route::Deregister) => "deregister",
-        Some(Route::Worker) => "worker",
-        Some(Route::Workers) => "workers",
-        Some(Route::Health) => "health",
-        Some(Route::Live) => "live",
-        Some(Route::Ready) => "ready",
-        Some(Route::Metrics) => "metrics",
-        Some(Route::OpenApi) => "openapi",
-        Some(Route::Version) => "version",
-        None => "unknown",
+/// The label of a route: its name in lower case, with underscores between the words.
+fn name(place: usize) -> String {
+    let Some(route) = Route::ALL.get(place) else { return "unknown".to_owned() };
+    let mut label = String::new();
+    for letter in format!("{route:?}").chars() {
+        if letter.is_ascii_uppercase() && !label.is_empty() {
+            label.push('_');
+        }
+        label.push(letter.to_ascii_lowercase());
     }
+    label
 }
 
 fn seconds(micros: u64) -> f64 {

@@ -9,8 +9,7 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, setting,
-    answer::Answer, consume, gate, list, operation, push::PushMessage, queue, setting, sink,
+    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, setting, sink,
     stream, subscribe, wire, worker,
 };
 

@@ -144,6 +144,9 @@ pub(crate) fn field_of(error: &QueueError) -> Option<&'static str> {
         QueueError::InvalidWait { .. } => Some("wait_ms"),
         QueueError::InvalidKey { .. } => Some("key"),
         _ => None,
+    }
+}
+
 impl From<InvalidTarget> for Problem {
     fn from(error: InvalidTarget) -> Self {
         let code = match error {

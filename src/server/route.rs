@@ -61,8 +61,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 46] = [
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 49] = [
         Self::Push,
         Self::Pop,
         Self::Lease,
@@ -117,28 +116,6 @@ impl Route {
     /// Its method and its path, with the variable parts in braces.
     pub(crate) fn template(self) -> (Method, &'static str) {
         match self {
-            Self::Push => (Method::POST, "/queue/{id}/push"),
-            Self::Pop => (Method::POST, "/queue/{id}/pop"),
-            Self::Lease => (Method::POST, "/queue/{id}/lease"),
-            Self::Ack => (Method::POST, "/queue/{id}/ack"),
-            Self::Nack => (Method::POST, "/queue/{id}/nack"),
-            Self::Extend => (Method::POST, "/queue/{id}/extend"),
-            Self::DeadLetter => (Method::POST, "/queue/{id}/dead-letter"),
-            Self::Redrive => (Method::POST, "/queue/{id}/redrive"),
-            Self::Peek => (Method::GET, "/queue/{id}/peek"),
-            Self::Message => (Method::GET, "/queue/{id}/message/{mid}"),
-            Self::Cancel => (Method::DELETE, "/queue/{id}/message/{mid}"),
-            Self::Purge => (Method::POST, "/queue/{id}/purge"),
-            Self::Pause => (Method::POST, "/queue/{id}/pause"),
-            Self::Resume => (Method::POST, "/queue/{id}/resume"),
-            Self::Config => (Method::GET, "/queue/{id}/config"),
-            Self::Configure => (Method::PUT, "/queue/{id}/config"),
-            Self::Stats => (Method::GET, "/queue/{id}/stats"),
-            Self::Sink => (Method::GET, "/queue/{id}/sink"),
-            Self::SetSink => (Method::PUT, "/queue/{id}/sink"),
-            Self::RemoveSink => (Method::DELETE, "/queue/{id}/sink"),
-            Self::Queues => (Method::GET, "/queues"),
-            Self::Consume => (Method::GET, "/queue/{id}/consume"),
             Self::Subscribe => (Method::GET, "/stream/{topic}"),
             Self::Publish => (Method::POST, "/stream/{topic}/publish"),
             Self::StreamConfig => (Method::GET, "/stream/{topic}/config"),
@@ -166,6 +143,35 @@ impl Route {
             Self::Metrics => (Method::GET, "/metrics"),
             Self::OpenApi => (Method::GET, "/openapi.json"),
             Self::Version => (Method::GET, "/version"),
+            route => route.template_of_queue(),
+        }
+    }
+
+    fn template_of_queue(self) -> (Method, &'static str) {
+        match self {
+            Self::Push => (Method::POST, "/queue/{id}/push"),
+            Self::Pop => (Method::POST, "/queue/{id}/pop"),
+            Self::Lease => (Method::POST, "/queue/{id}/lease"),
+            Self::Ack => (Method::POST, "/queue/{id}/ack"),
+            Self::Nack => (Method::POST, "/queue/{id}/nack"),
+            Self::Extend => (Method::POST, "/queue/{id}/extend"),
+            Self::DeadLetter => (Method::POST, "/queue/{id}/dead-letter"),
+            Self::Redrive => (Method::POST, "/queue/{id}/redrive"),
+            Self::Peek => (Method::GET, "/queue/{id}/peek"),
+            Self::Message => (Method::GET, "/queue/{id}/message/{mid}"),
+            Self::Cancel => (Method::DELETE, "/queue/{id}/message/{mid}"),
+            Self::Purge => (Method::POST, "/queue/{id}/purge"),
+            Self::Pause => (Method::POST, "/queue/{id}/pause"),
+            Self::Resume => (Method::POST, "/queue/{id}/resume"),
+            Self::Config => (Method::GET, "/queue/{id}/config"),
+            Self::Configure => (Method::PUT, "/queue/{id}/config"),
+            Self::Stats => (Method::GET, "/queue/{id}/stats"),
+            Self::Sink => (Method::GET, "/queue/{id}/sink"),
+            Self::SetSink => (Method::PUT, "/queue/{id}/sink"),
+            Self::RemoveSink => (Method::DELETE, "/queue/{id}/sink"),
+            Self::Queues => (Method::GET, "/queues"),
+            Self::Consume => (Method::GET, "/queue/{id}/consume"),
+            route => unreachable!("{route:?} is no call of a queue"),
         }
     }
 

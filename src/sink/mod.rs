@@ -1,7 +1,7 @@
 //! Sinks: the messages of a queue, posted to an address.
 //!
 //! A [sink](crate::queue::Sink) belongs to its queue and survives restarts. While
-//! [`run`](crate::sink::run) is at work, and as `lanekeeper serve` has it, each message is leased
+//! [`run`] is at work, and as `lanekeeper serve` has it, each message is leased
 //! and posted, byte for byte, with what is known of it in headers: `Lanekeeper-Queue`,
 //! `Lanekeeper-Message-Id`, `Lanekeeper-Priority`, `Lanekeeper-Deliveries`, `Lanekeeper-Lease`,
 //! `Lanekeeper-Lease-Expires-At`. An answer of 2xx acks it, but 202 leaves that to the receiver,
@@ -26,7 +26,7 @@
 //! ```
 //!
 //! Redirects are not followed, no proxy is used, and no address is connected to that
-//! [`AddressPolicy`](crate::sink::AddressPolicy) forbids.
+//! [`AddressPolicy`] forbids.
 
 mod backoff;
 mod client;

@@ -16,6 +16,7 @@ mod command_work;
 mod command_worker;
 mod crash_cut;
 mod crash_kill;
+mod crash_lease;
 mod examples;
 mod gate_crash;
 mod gate_crowd;
