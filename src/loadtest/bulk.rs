@@ -81,7 +81,7 @@ impl Bulk {
         let began = Instant::now();
         let mut next = pushed;
         while next < self.count {
-            let accepted: Accepted = client.ask("POST", &push_path, &self.batch(next))?;
+            let accepted: Accepted = client.post(&push_path, &self.batch(next))?;
             next += accepted.count;
             let (done, total) = (next - pushed, self.count - pushed);
             tell(Filling { done, total, elapsed: began.elapsed() });

@@ -3,7 +3,8 @@
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, de::DeserializeOwned};
@@ -14,6 +15,10 @@ use super::answer::{self, Reading};
 /// How long a connection may take, and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a server may be too busy, and how long it is left alone before the next try.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// One keep-alive connection, made anew when it is lost.
 pub(super) struct Client {
@@ -81,6 +86,25 @@ impl Client {
             return Err(refused(&body));
         }
         serde_json::from_slice(&body).map_err(|_| refused(&body))
+    }
+
+    /// Posts, and again while the server is too busy to take it: such a refusal changes nothing.
+    pub(super) fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        body: &[u8],
+    ) -> Result<T, ClientError> {
+        let began = Instant::now();
+        loop {
+            match self.ask("POST", path, body) {
+                Err(ClientError::Refused { status: 429 | 503, .. })
+                    if began.elapsed() < BUSY_TIMEOUT =>
+                {
+                    thread::sleep(BUSY_PAUSE);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Asks and takes whatever is answered.

@@ -60,7 +60,7 @@ fn drain_some<'a>(
         let path = format!("/queue/{}/pop?depth={DEPTH}", queue_name(&plan.run, queue));
         loop {
             let sent = now();
-            let popped: Popped = match client.ask("POST", &path, b"") {
+            let popped: Popped = match client.post(&path, b"") {
                 Ok(popped) => popped,
                 Err(ClientError::Lost(..)) if ledger.cut.len() < LOST_MAX => {
                     ledger.cut.push((queue, DEPTH));

@@ -156,7 +156,7 @@ impl Filler {
         }
         body.extend_from_slice(b"]}");
         let path = format!("/queue/{}/push", queue_name(&self.plan.run, queue));
-        let accepted: Accepted = self.client.ask("POST", &path, &body)?;
+        let accepted: Accepted = self.client.post(&path, &body)?;
         for place in 0..count {
             let answered = began + 2 * place + 1;
             self.ledger.settle(first + place as u32, Outcome::Kept, answered);
