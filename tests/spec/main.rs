@@ -35,6 +35,7 @@ mod http_operations;
 mod http_patience;
 mod http_push;
 mod http_sink;
+mod http_sink_refusal;
 mod http_socket;
 mod http_stream;
 mod http_take;
