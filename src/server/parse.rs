@@ -99,6 +99,58 @@ impl<'de> Deserialize<'de> for Priority {
     }
 }
 
+/// A whole number of whatever size, brought within what the type holds: for fields of which both
+/// ends of the type are out of bounds, so that whoever checks the bounds names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number<T>(pub(crate) T);
+
+impl<'de, T: TryFrom<u64> + Bounded> Deserialize<'de> for Number<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor<T>(PhantomData<T>);
+
+        impl<T: TryFrom<u64> + Bounded> Visitor<'_> for NumberVisitor<T> {
+            type Value = Number<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer")
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Number(T::try_from(number).unwrap_or(T::MOST)))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                self.visit_u64(u64::try_from(number).unwrap_or_default())
+            }
+        }
+
+        deserializer.deserialize_u64(NumberVisitor(PhantomData))
+    }
+}
+
+/// A type with a largest value.
+pub(crate) trait Bounded {
+    /// It.
+    const MOST: Self;
+}
+
+impl Bounded for u32 {
+    const MOST: Self = Self::MAX;
+}
+
+impl Bounded for u64 {
+    const MOST: Self = Self::MAX;
+}
+
+/// A [`Number`], unwrapped.
+pub(crate) fn number<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64> + Bounded,
+{
+    Number::deserialize(deserializer).map(|Number(number)| number)
+}
+
 /// Reads the text once more, now with an eye on where it is: only what is refused pays for that.
 fn explain<'a, T: Deserialize<'a>>(text: &'a [u8], error: &serde_json::Error) -> Problem {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
@@ -107,7 +159,7 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a [u8], error: &serde_json::Error) ->
         Err(found) if found.inner().classify() == Category::Data => {
             let path = found.path().to_string();
             let subject = if path == "." { "the body" } else { path.as_str() };
-            let message = without_place(found.inner());
+            let message = in_plain_words(without_place(found.inner()));
             let is_unknown = message.starts_with("unknown field");
             let code = if is_unknown { Code::InvalidRequest } else { code_of(&path) };
             Problem::new(code, format!("{subject}: {message}"))
@@ -128,6 +180,7 @@ fn code_of(path: &str) -> Code {
         "key" => Code::InvalidKey,
         "leases" => Code::InvalidLeases,
         "owner" => Code::InvalidOwner,
+        "timeout_ms" => Code::InvalidTimeout,
         "ttl_ms" => Code::InvalidTtl,
         "url" | "max_concurrency" => Code::InvalidSink,
         _ => Code::InvalidRequest,
@@ -137,6 +190,18 @@ fn code_of(path: &str) -> Code {
 fn last_field(path: &str) -> &str {
     let last = path.rsplit('.').next().unwrap_or(path);
     last.split('[').next().unwrap_or(last)
+}
+
+/// Without the names that Rust has for types.
+fn in_plain_words(message: String) -> String {
+    let is_unsigned = |name: &&str| message.ends_with(&format!(", expected {name}"));
+    match ["u16", "u32", "u64", "usize"].iter().find(|name| is_unsigned(name)) {
+        Some(name) => {
+            let rest = message.len() - name.len();
+            format!("{}an integer from 0", &message[..rest])
+        }
+        None => message,
+    }
 }
 
 fn without_place(error: &serde_json::Error) -> String {
@@ -187,6 +252,10 @@ mod tests {
 
     #[test]
     fn a_field_without_a_code_of_its_own_is_an_invalid_request() {
+        let (code, detail) = refused(r#"{"capacity":-1}"#);
+        assert_eq!(code, Code::InvalidRequest);
+        let expected = "capacity: invalid value: integer `-1`, expected an integer from 0";
+        assert_eq!(detail, expected, "no name of a type");
         assert_eq!(refused(r#"{"capacity":"x"}"#).0, Code::InvalidRequest);
         assert_eq!(refused(r#"{"items":[{"item":1}]}"#).0, Code::InvalidRequest);
         let (code, detail) = refused(r#"{"priorty":1}"#);

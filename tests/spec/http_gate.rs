@@ -272,7 +272,7 @@ fn bad_input_is_refused_by_name_and_changes_nothing() {
         (json!({"owner": "a", "ttl_ms": 43_200_001}), "invalid_ttl"),
         (json!({"owner": "a", "ttl_ms": -1}), "invalid_ttl"),
         (json!({"owner": "a", "timeout_ms": 2_592_000_001_u64}), "invalid_timeout"),
-        (json!({"owner": "a", "timeout_ms": -1}), "invalid_request"),
+        (json!({"owner": "a", "timeout_ms": -1}), "invalid_timeout"),
         (json!({"owner": "a", "group": many}), "invalid_group"),
         (json!({"owner": "a", "group": {"": "v"}}), "invalid_group"),
         (json!({"owner": "a", "group": {"n": ""}}), "invalid_group"),
@@ -283,17 +283,24 @@ fn bad_input_is_refused_by_name_and_changes_nothing() {
     for (body, code) in refused {
         acquire(&server, "g", &body).refused(400, code);
     }
-    for policy in [
-        json!({"max_concurrent": 0}),
-        json!({"queue_length_max": 0}),
-        json!({"timeout_ms": 0}),
-        json!({"rate": {"per_second": 0, "burst": 1}}),
-        json!({"quota": {"limit": 0, "per": "day"}}),
-        json!({"group": {"tenant": 0}}),
+    let million = "must be from 1 to 1000000";
+    for (field, policy, bound) in [
+        ("max_concurrent", |n: i64| json!({ "max_concurrent": n }), million),
+        ("queue_length_max", |n| json!({ "queue_length_max": n }), million),
+        ("timeout_ms", |n| json!({ "timeout_ms": n }), "must be from 1 to 2592000000"),
+        ("rate.per_second", |n| json!({"rate": {"per_second": n, "burst": 1}}), million),
+        ("rate.burst", |n| json!({"rate": {"per_second": 1, "burst": n}}), million),
+        ("quota.limit", |n| json!({"quota": {"limit": n, "per": "day"}}), "from 1 to 1000000000"),
+        ("group", |n| json!({"group": {"tenant": n}}), "limits must be from 1 to 1000000"),
     ] {
-        server.put("/gate/g/policy", policy.to_string()).refused(400, "invalid_policy");
+        for number in [0, -1, i64::MIN, i64::MAX] {
+            let refused = server.put("/gate/g/policy", policy(number).to_string());
+            let detail = refused.detail(400, "invalid_policy");
+            assert!(detail.starts_with(&format!("{field}: ")), "{detail}");
+            assert!(detail.ends_with(bound), "{detail}");
+        }
     }
-    for policy in [json!({"max_concurrent": -1}), json!({"quota": {"limit": 1, "per": "week"}})] {
+    for policy in [json!({"max_concurrent": 1.5}), json!({"quota": {"limit": 1, "per": "week"}})] {
         server.put("/gate/g/policy", policy.to_string()).refused(400, "invalid_request");
     }
     acquire(&server, &long, &json!({"owner": "a"})).refused(400, "invalid_id");

@@ -18,6 +18,7 @@ mod crash_cut;
 mod crash_kill;
 mod crash_lease;
 mod examples;
+mod gate_bulk;
 mod gate_crash;
 mod gate_crowd;
 mod gate_order;

@@ -98,7 +98,8 @@ impl Rules {
         if self.is_paused {
             return Err(GateError::Paused);
         }
-        let has_room = self.crowd().has_room(line, policy.max_concurrent);
+        // While some are still to be let in, a newcomer would pass them.
+        let has_room = !self.is_behind && self.crowd().has_room(line, policy.max_concurrent);
         let waiting = self.waiting_count();
         let is_full = !has_room && waiting >= policy.queue_length_max;
         if is_full && policy.on_full == OnFull::Reject {

@@ -239,7 +239,7 @@ impl GateActor {
     /// Has the gate woken when something is due. The reminder may be set too early, never too late:
     /// it is moved only when something is due before it.
     fn arm(&mut self, turn: &mut Turn<'_, Self>) {
-        let Some(due_ms) = self.rules.next_due_ms() else { return };
+        let Some(due_ms) = self.rules.next_due_ms(unix_ms(turn.now())) else { return };
         if self.armed_ms <= due_ms {
             return;
         }

@@ -2,6 +2,11 @@
 
 use lanekeeper_storage::Batch;
 
+/// Places that begin, end or are handed on of themselves in one turn at most: with the largest
+/// records there are, half of what the store takes in one batch. What is left follows in turns of
+/// its own.
+pub(super) const MOVES_MAX: usize = 2_000;
+
 /// What became of an owner that waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -26,10 +31,20 @@ pub(super) struct Change<'a> {
     pub(super) decided: Vec<(u32, Decision)>,
     /// Who got a permit without having asked in this turn.
     pub(super) granted: Vec<String>,
+    /// Places that may still begin or end of themselves in this turn.
+    moves_left: usize,
 }
 
 impl<'a> Change<'a> {
     pub(super) fn new(gate: &'a str, now_ms: u64, batch: &'a mut Batch) -> Self {
-        Self { gate, now_ms, batch, decided: Vec::new(), granted: Vec::new() }
+        let (decided, granted) = (Vec::new(), Vec::new());
+        Self { gate, now_ms, batch, decided, granted, moves_left: MOVES_MAX }
+    }
+
+    /// Takes one of the moves that are left; false if there is none.
+    pub(super) fn take_move(&mut self) -> bool {
+        let has_one = self.moves_left > 0;
+        self.moves_left -= usize::from(has_one);
+        has_one
     }
 }

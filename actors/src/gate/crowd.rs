@@ -139,32 +139,36 @@ impl Crowd {
         index
     }
 
-    /// Gives the next permit, if one is free and somebody can have it.
-    pub(super) fn grant_next(&mut self, max_concurrent: Option<u32>, now_ms: u64) -> Option<u32> {
+    /// The line whose first gets the next permit, if one is free and somebody can have it.
+    pub(super) fn next_line(&mut self, max_concurrent: Option<u32>) -> Option<u32> {
         loop {
             if max_concurrent.is_some_and(|max| self.held_count >= max) {
                 return None;
             }
             let line = self.ready.first()?.line;
-            if self.counters.full_one(&self.line(line).counters).is_some() {
-                self.stand(line);
-                continue;
+            if self.counters.full_one(&self.line(line).counters).is_none() {
+                return Some(line);
             }
-            let index = self.line(line).first().expect("a line that is ready has a first");
-            let State::Waiting { ttl_ms, .. } = self.places[index].state else {
-                unreachable!("those in line wait")
-            };
-            self.leave_line(index);
-            let waited = now_ms.saturating_sub(self.places[index].since_ms);
-            let waited_ms = u32::try_from(waited).unwrap_or(u32::MAX);
-            let due_ms = if ttl_ms == 0 { NEVER } else { now_ms + u64::from(ttl_ms) };
-            let place = &mut self.places[index];
-            (place.state, place.since_ms) = (State::Held { waited_ms }, now_ms);
-            self.move_deadline(index, due_ms);
-            self.note_held(line);
             self.stand(line);
-            return Some(index);
         }
+    }
+
+    /// Gives a permit to the first of a line.
+    pub(super) fn grant_first(&mut self, line: u32, now_ms: u64) -> u32 {
+        let index = self.line(line).first().expect("a line that is ready has a first");
+        let State::Waiting { ttl_ms, .. } = self.places[index].state else {
+            unreachable!("those in line wait")
+        };
+        self.leave_line(index);
+        let waited = now_ms.saturating_sub(self.places[index].since_ms);
+        let waited_ms = u32::try_from(waited).unwrap_or(u32::MAX);
+        let due_ms = if ttl_ms == 0 { NEVER } else { now_ms + u64::from(ttl_ms) };
+        let place = &mut self.places[index];
+        (place.state, place.since_ms) = (State::Held { waited_ms }, now_ms);
+        self.move_deadline(index, due_ms);
+        self.note_held(line);
+        self.stand(line);
+        index
     }
 
     /// Sets when a place is due.

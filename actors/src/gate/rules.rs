@@ -53,6 +53,8 @@ pub(super) struct Rules {
     pub(super) waits_written_s: u32,
     pub(super) is_paused: bool,
     pub(super) is_changed: bool,
+    /// Whether more is over, or can be let in, than the last turn could do.
+    pub(super) is_behind: bool,
     pub(super) has_unwritten_refusals: bool,
     pub(super) has_unwritten_waits: bool,
 }
@@ -76,6 +78,7 @@ impl Rules {
             waits_written_s: 0,
             is_paused: false,
             is_changed: false,
+            is_behind: false,
             has_unwritten_refusals: false,
             has_unwritten_waits: false,
         }
@@ -103,15 +106,20 @@ impl Rules {
     }
 
     /// When the gate has something to do by itself.
-    pub(super) fn next_due_ms(&self) -> Option<u64> {
+    pub(super) fn next_due_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.is_behind {
+            return Some(now_ms);
+        }
         self.crowd.as_ref()?.first_due().map(|(_, due_ms)| due_ms)
     }
 
     /// Ends what is over: permits whose ttl has passed, owners that have waited too long.
     pub(super) fn begin(&mut self, change: &mut Change<'_>) {
+        self.is_behind = false;
         while let Some(crowd) = &self.crowd
             && let Some((index, due_ms)) = crowd.first_due()
             && due_ms <= change.now_ms
+            && change.take_move()
         {
             if crowd.places[index].is_held() {
                 self.rare().expired += 1;
@@ -237,8 +245,12 @@ impl Rules {
         let Some(crowd) = self.crowd.as_mut().filter(|_| !self.is_paused) else { return };
         let max_concurrent = self.applied.policy.max_concurrent;
         let mut granted = Vec::new();
-        while let Some(index) = crowd.grant_next(max_concurrent, change.now_ms) {
-            granted.push(index);
+        while let Some(line) = crowd.next_line(max_concurrent) {
+            if !change.take_move() {
+                self.is_behind = true;
+                break;
+            }
+            granted.push(crowd.grant_first(line, change.now_ms));
         }
         for index in granted {
             let place = &self.crowd().places[index];

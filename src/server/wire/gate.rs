@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+
+use crate::server::parse::{Number, number};
 
 /// What an owner has at a gate: a permit, or a place in the line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -57,12 +59,15 @@ pub struct GatePaused {
 #[serde(deny_unknown_fields, default)]
 pub struct GatePolicy {
     /// Permits at a time; `null`: no bound.
+    #[serde(deserialize_with = "number_or_null")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub max_concurrent: Option<u32>,
     /// Owners that may wait.
+    #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub queue_length_max: u32,
     /// How long an owner waits that does not say otherwise.
+    #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 2592000000u64)]
     pub timeout_ms: u64,
     /// What happens to a newcomer who finds the line full.
@@ -72,7 +77,18 @@ pub struct GatePolicy {
     /// How many owners are accepted in a rolling window; `null`: no bound.
     pub quota: Option<GateQuota>,
     /// Permits at a time for each value of a name, such as `{"tenant":1}`: at most 8 names.
+    #[serde(deserialize_with = "numbers")]
     pub group: BTreeMap<String, u32>,
+}
+
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = Option::<Number<u32>>::deserialize(deserializer)?;
+    Ok(number.map(|Number(number)| number))
+}
+
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error> {
+    let numbers = BTreeMap::<String, Number<u32>>::deserialize(deserializer)?;
+    Ok(numbers.into_iter().map(|(name, Number(number))| (name, number)).collect())
 }
 
 impl Default for GatePolicy {
@@ -99,9 +115,11 @@ pub enum OnFullLine {
 #[serde(deny_unknown_fields)]
 pub struct GateRate {
     /// Owners accepted per second.
+    #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub per_second: u32,
     /// Owners accepted at once after a rest.
+    #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub burst: u32,
 }
@@ -111,6 +129,7 @@ pub struct GateRate {
 #[serde(deny_unknown_fields)]
 pub struct GateQuota {
     /// Owners accepted within the window.
+    #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000000)]
     pub limit: u64,
     /// The window.

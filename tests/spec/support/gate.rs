@@ -10,7 +10,7 @@ use std::{
 use futures_util::poll;
 use lanekeeper_actors::{
     Clock, Event, Node, NodeBuilder,
-    gate::{Acquire, Gate, GateError, GatePolicy, Permit, Ticket, TicketState},
+    gate::{Acquire, Gate, GateError, GatePolicy, GateTotals, Permit, Ticket, TicketState},
 };
 use lanekeeper_storage::{Crash, FaultEngine};
 
@@ -63,6 +63,17 @@ impl Gates {
             let is_fired = |event: &Event| matches!(event, Event::ReminderFired { .. });
             events.until(is_fired).await.unwrap();
         }
+    }
+
+    /// Has everything happen that is due, again and again, until the figures are as wanted.
+    pub(crate) async fn advance_until(&self, is_wanted: impl Fn(&GateTotals) -> bool) {
+        for _ in 0..100 {
+            self.advance(Duration::from_millis(1)).await;
+            if is_wanted(&self.node.gate_totals()) {
+                return;
+            }
+        }
+        panic!("{:?}", self.node.gate_totals());
     }
 
     async fn due_count(&self) -> usize {
