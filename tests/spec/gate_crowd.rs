@@ -2,7 +2,7 @@
 //! timeouts, and a kill in the middle.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -15,10 +15,8 @@ const LIMIT: u32 = 5;
 const TICK: Duration = Duration::from_millis(10);
 /// Ticks that a worker takes for an execution.
 const SPEEDS: [u64; 3] = [1, 2, 5];
-/// What an execution that will time out is given: sooner than its turn can come.
-const IMPATIENT: Duration = Duration::from_millis(15);
 
-/// What becomes of an execution.
+/// What becomes of an execution, unless its turn comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Runs,
@@ -26,16 +24,19 @@ enum Fate {
     TimesOut,
 }
 
-/// Executions on their way through one gate.
+/// Executions on their way through one gate, and what has become of them.
 struct Crowd {
     gates: Gates,
     gate: Gate,
-    fates: HashMap<String, Fate>,
-    /// Those who wait and will not leave of themselves, in the order in which they must be let in.
+    /// Those who wait, in the order in which they must be let in.
     line: VecDeque<String>,
+    /// Who leaves the line at which tick, and why.
+    leaving: BTreeMap<u64, Vec<(String, Fate)>>,
     /// Those who run, by the tick at which they are done.
-    running: BTreeMap<(u64, String), ()>,
+    running: BTreeSet<(u64, String)>,
     done: HashSet<String>,
+    cancelled_count: u64,
+    timed_out_count: u64,
     tick: u64,
 }
 
@@ -48,42 +49,46 @@ impl Crowd {
         let mut crowd = Self {
             gates,
             gate,
-            fates: HashMap::new(),
             line: VecDeque::new(),
-            running: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            running: BTreeSet::new(),
             done: HashSet::new(),
+            cancelled_count: 0,
+            timed_out_count: 0,
             tick: 0,
         };
         for n in 0..count {
-            let owner = format!("exec-{n}");
-            // The first ones run at once; of the last ones nobody can say that they wait long.
             let fate = match random.u32(..100) {
-                0..5 if n > 50 => Fate::IsCancelled,
-                5..10 if n > 50 => Fate::TimesOut,
+                0..5 => Fate::IsCancelled,
+                5..10 => Fate::TimesOut,
                 _ => Fate::Runs,
             };
-            crowd.enter(&owner, fate).await;
+            // The turn of the nth comes after about half as many ticks.
+            let at_tick = random.u64(n as u64 / 4..=n as u64 / 2).max(1);
+            crowd.enter(&format!("exec-{n}"), fate, at_tick).await;
         }
         crowd
     }
 
-    async fn enter(&mut self, owner: &str, fate: Fate) {
+    async fn enter(&mut self, owner: &str, fate: Fate, at_tick: u64) {
         let mut acquire = self.gate.acquire(owner);
         if fate == Fate::TimesOut {
-            acquire = acquire.timeout(IMPATIENT);
+            acquire = acquire.timeout(TICK * at_tick as u32);
         }
         let ticket = acquire.ticket().await.unwrap();
-        self.fates.insert(owner.to_owned(), fate);
+        if fate != Fate::Runs {
+            self.leaving.entry(at_tick).or_default().push((owner.to_owned(), fate));
+        }
         if ticket.state == TicketState::Granted {
             self.run(owner);
-        } else if fate == Fate::Runs {
+        } else {
             self.line.push_back(owner.to_owned());
         }
     }
 
     fn run(&mut self, owner: &str) {
         let worker = owner.bytes().map(usize::from).sum::<usize>() % SPEEDS.len();
-        self.running.insert((self.tick + SPEEDS[worker], owner.to_owned()), ());
+        self.running.insert((self.tick + SPEEDS[worker], owner.to_owned()));
         assert!(self.running.len() <= LIMIT as usize, "the limit is never exceeded");
     }
 
@@ -95,22 +100,36 @@ impl Crowd {
         }
     }
 
-    async fn cancel_all(&mut self) {
-        let fates: Vec<_> = self.fates.iter().map(|(owner, fate)| (owner.clone(), *fate)).collect();
-        for (owner, _) in fates.iter().filter(|(_, fate)| *fate == Fate::IsCancelled) {
-            self.gate.cancel(owner).await.unwrap();
+    /// Takes an owner out of the line; false if it is not in it any more.
+    fn leave(&mut self, owner: &str) -> bool {
+        let place = self.line.iter().position(|other| other == owner);
+        place.and_then(|place| self.line.remove(place)).is_some()
+    }
+
+    async fn cancel(&mut self, owner: &str) {
+        let cancelled = self.gate.cancel(owner).await;
+        if self.leave(owner) {
+            cancelled.unwrap();
+            self.cancelled_count += 1;
+        } else if self.done.contains(owner) {
+            assert!(matches!(cancelled, Err(GateError::TicketNotFound)), "{cancelled:?}");
+        } else {
+            assert!(matches!(cancelled, Err(GateError::Granted)), "{cancelled:?}");
         }
     }
 
-    /// Lets a moment pass, and those end who are done by then.
+    /// Lets a moment pass, and those leave and end whose time has come.
     async fn step(&mut self) {
         self.tick += 1;
         self.gates.advance(TICK).await;
-        let is_due = |((at, _), ()): &((u64, String), ())| *at <= self.tick;
-        let due: Vec<_> =
-            self.running.clone().into_iter().filter(is_due).map(|((_, owner), ())| owner).collect();
-        for owner in due {
-            self.running.retain(|(_, other), ()| *other != owner);
+        for (owner, fate) in self.leaving.remove(&self.tick).unwrap_or_default() {
+            match fate {
+                Fate::TimesOut => self.timed_out_count += u64::from(self.leave(&owner)),
+                _ => self.cancel(&owner).await,
+            }
+        }
+        while self.running.first().is_some_and(|(at, _)| *at <= self.tick) {
+            let (_, owner) = self.running.pop_first().unwrap();
             let granted = next(&self.gate, &owner).await;
             assert!(self.done.insert(owner), "an execution runs once");
             self.let_in(&granted);
@@ -123,14 +142,15 @@ impl Crowd {
         self
     }
 
-    async fn check_figures(&self) {
-        let count = |fate| self.fates.values().filter(|own| **own == fate).count() as u64;
+    async fn check_figures(&self, count: usize) {
         let stats = self.gate.stats().await.unwrap();
         assert_eq!(stats.queue_length + stats.active_count, 0, "nothing is stuck");
-        assert_eq!(stats.total_enqueued, self.fates.len() as u64);
-        assert_eq!(stats.total_completed, count(Fate::Runs));
-        assert_eq!(stats.total_cancelled, count(Fate::IsCancelled));
-        assert_eq!(stats.total_timed_out, count(Fate::TimesOut));
+        assert_eq!(stats.total_enqueued, count as u64);
+        assert_eq!(stats.total_completed, self.done.len() as u64);
+        assert_eq!(stats.total_cancelled, self.cancelled_count);
+        assert_eq!(stats.total_timed_out, self.timed_out_count);
+        let left = self.cancelled_count + self.timed_out_count;
+        assert_eq!(self.done.len() + left as usize, count);
         self.gates.check();
     }
 }
@@ -140,25 +160,22 @@ async fn go_through(count: usize) {
         std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("SEED={seed}");
     let mut crowd = Crowd::of(count, seed).await;
-    crowd.cancel_all().await;
-    let expected = crowd.fates.values().filter(|fate| **fate == Fate::Runs).count();
-    while crowd.done.len() < expected / 2 {
+    while crowd.done.len() < count / 2 {
         crowd.step().await;
     }
-    for (owner, fate) in &crowd.fates {
-        let ticket = crowd.gate.ticket(owner).await;
-        let is_gone = matches!(ticket, Err(GateError::TicketNotFound));
-        assert!(is_gone || *fate == Fate::Runs, "{owner} {fate:?}: {ticket:?}");
-    }
+    let before = (crowd.cancelled_count, crowd.timed_out_count);
     let mut crowd = crowd.crash();
     let last = crowd.line.back().unwrap();
     let ticket = crowd.gate.ticket(last).await.unwrap();
     assert_eq!(position(&ticket) as usize, crowd.line.len(), "everybody's place is kept");
-    while crowd.done.len() < expected {
+    while !(crowd.line.is_empty() && crowd.running.is_empty()) {
         assert!(!crowd.running.is_empty(), "somebody is stuck");
         crowd.step().await;
     }
-    crowd.check_figures().await;
+    assert!(before.0 > 0 && before.1 > 0, "before the restart: {before:?}");
+    let after = (crowd.cancelled_count - before.0, crowd.timed_out_count - before.1);
+    assert!(after.0 > 0 && after.1 > 0, "after the restart: {after:?}");
+    crowd.check_figures(count).await;
 }
 
 #[tokio::test]

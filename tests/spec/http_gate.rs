@@ -284,15 +284,16 @@ fn bad_input_is_refused_by_name_and_changes_nothing() {
         acquire(&server, "g", &body).refused(400, code);
     }
     let million = "must be from 1 to 1000000";
-    for (field, policy, bound) in [
-        ("max_concurrent", |n: i64| json!({ "max_concurrent": n }), million),
+    let fields: [(&str, fn(i64) -> Value, &str); 7] = [
+        ("max_concurrent", |n| json!({ "max_concurrent": n }), million),
         ("queue_length_max", |n| json!({ "queue_length_max": n }), million),
         ("timeout_ms", |n| json!({ "timeout_ms": n }), "must be from 1 to 2592000000"),
         ("rate.per_second", |n| json!({"rate": {"per_second": n, "burst": 1}}), million),
         ("rate.burst", |n| json!({"rate": {"per_second": 1, "burst": n}}), million),
         ("quota.limit", |n| json!({"quota": {"limit": n, "per": "day"}}), "from 1 to 1000000000"),
         ("group", |n| json!({"group": {"tenant": n}}), "limits must be from 1 to 1000000"),
-    ] {
+    ];
+    for (field, policy, bound) in fields {
         for number in [0, -1, i64::MIN, i64::MAX] {
             let refused = server.put("/gate/g/policy", policy(number).to_string());
             let detail = refused.detail(400, "invalid_policy");
