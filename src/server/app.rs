@@ -226,7 +226,10 @@ async fn handle(
         Route::Health => return operation::health(shared),
         Route::Live => return operation::live(),
         Route::Ready => return operation::ready(shared),
-        Route::Metrics => return operation::metrics(shared),
+        Route::Metrics => {
+            let query = request.uri().query().unwrap_or_default();
+            return operation::metrics(shared, query).await;
+        }
         Route::OpenApi => return operation::openapi(),
         Route::Version => return operation::version(),
         _ => {}

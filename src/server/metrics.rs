@@ -8,7 +8,10 @@ mod worker;
 use std::fmt::{Display, Write};
 
 use lanekeeper_actors::{
-    NodeStatus, gate::GateTotals, liveness::LivenessStats, stream::StreamTotals,
+    NodeStatus,
+    gate::{GateSummary, GateTotals},
+    liveness::{LivenessStats, WorkerInfo},
+    stream::StreamTotals,
 };
 
 use super::{
@@ -41,6 +44,20 @@ pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> Str
 pub(crate) fn gate_text(totals: &GateTotals) -> String {
     let mut out = Text::default();
     gate::gates(&mut out, totals);
+    out.text
+}
+
+/// Writes what is known of each of these gates: only for who asks, since there is no end of ids.
+pub(crate) fn each_gate_text(gates: &[GateSummary]) -> String {
+    let mut out = Text::default();
+    gate::each(&mut out, gates);
+    out.text
+}
+
+/// Writes what is known of each of these workers, as [`each_gate_text`] does of gates.
+pub(crate) fn each_worker_text(workers: &[WorkerInfo]) -> String {
+    let mut out = Text::default();
+    worker::each(&mut out, workers);
     out.text
 }
 

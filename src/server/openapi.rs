@@ -68,6 +68,17 @@ pub(crate) struct TicketPath {
     owner: String,
 }
 
+/// What is named in the figures besides what is counted together.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which is read by hand")]
+pub(crate) struct MetricsQuery {
+    /// Also each gate whose id begins so, 1,000 of them at most; nothing behind the `=`: any.
+    gates: Option<String>,
+    /// Also each worker whose id begins so, 1,000 of them at most; nothing behind the `=`: any.
+    workers: Option<String>,
+}
+
 /// The worker in a path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

@@ -4,8 +4,9 @@ use super::{
     answer::Answer,
     app::Shared,
     metrics as exposition,
-    openapi::{self as description, Problems},
+    openapi::{self as description, MetricsQuery, Problems},
     problem::{Code, Problem},
+    query::Query,
     wire,
 };
 
@@ -39,15 +40,19 @@ pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
     Ok(status("ready"))
 }
 
+/// Gates, and workers, named in one answer at most.
+const NAMED_MAX: usize = 1_000;
+
 /// The figures, in the exposition format of Prometheus.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operation",
+    get, path = "/metrics", tag = "operation", params(MetricsQuery),
     responses(
         (status = 200, description = "As of now", body = String, content_type = "text/plain"),
         Problems,
     ),
 )]
-pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Problem> {
+    let query = Query::parse(query, &["gates", "workers"])?;
     let status = shared.opened().map(|node| node.status());
     let mut text = exposition::text(&shared.figures(), status.as_ref());
     if let Some(node) = shared.opened() {
@@ -55,6 +60,14 @@ pub(crate) fn metrics(shared: &Shared) -> Result<Answer, Problem> {
         let connection_count = shared.connections().open_count();
         text += &exposition::stream_text(&node.stream_totals(), connection_count);
         text += &exposition::worker_text(&node.liveness().stats());
+        if let Some(prefix) = query.text("gates") {
+            let list = node.gates().prefix(prefix).limit(NAMED_MAX).await?;
+            text += &exposition::each_gate_text(&list.gates);
+        }
+        if let Some(prefix) = query.text("workers") {
+            let list = node.workers().prefix(prefix).limit(NAMED_MAX).await?;
+            text += &exposition::each_worker_text(&list.workers);
+        }
     }
     if let Some(figures) = shared.sinks() {
         text += &exposition::sink_text(&figures.stats());

@@ -83,6 +83,9 @@ impl From<GateError> for Problem {
             }
             GateError::InvalidTtl { .. } => Self::new(Code::InvalidTtl, detail),
             GateError::InvalidPolicy { .. } => Self::new(Code::InvalidPolicy, detail),
+            GateError::InvalidLimit { limit_max, .. } => {
+                Self::new(Code::InvalidRequest, detail).limit(limit_max as u64)
+            }
             GateError::Paused => Self::new(Code::Paused, detail),
             GateError::Full { current, limit, .. } => {
                 Self::new(Code::QueueFull, detail).limit(limit.into()).current(current.into())

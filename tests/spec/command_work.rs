@@ -1,15 +1,11 @@
 //! `lanekeeper work`: a command for each message.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::process::{Ended, lanekeeper, run};
+use crate::support::process::{Ended, Running, lanekeeper, run};
 
 fn on(dir: &Path, args: &[&str]) -> Command {
     let mut command = lanekeeper([args[0], "q", "--data"]);
@@ -87,34 +83,12 @@ fn a_command_that_cannot_be_run_ends_it_and_counts_no_delivery() {
 }
 
 /// A `work` under way, whose command has begun.
-struct Working {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Working {
-    fn start(dir: &Path, args: &[&str], script: &str) -> Self {
-        let mut command = on(dir, &["work"]);
-        command.args(args).args(["--", "sh", "-c", script]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        assert_eq!(line, "begun\n");
-        Self { child, stdout }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal)
-            .unwrap();
-    }
-
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
-    }
+fn begun(dir: &Path, script: &str) -> Running {
+    let mut command = on(dir, &["work"]);
+    command.args(["--", "sh", "-c", script]);
+    let mut running = Running::start(command);
+    assert_eq!(running.line(), "begun");
+    running
 }
 
 #[test]
@@ -123,7 +97,7 @@ fn a_signal_lets_commands_finish() {
     let go = dir.path().join("go");
     assert!(Command::new("mkfifo").arg(&go).status().unwrap().success());
     let script = format!("echo begun; cat < {}", go.display());
-    let working = Working::start(dir.path(), &[], &script);
+    let working = begun(dir.path(), &script);
     working.signal(Signal::TERM);
     std::fs::write(go, "done\n").unwrap();
     assert_eq!(working.end(), (Some(0), "done\n".to_owned()));
@@ -134,23 +108,9 @@ fn a_signal_lets_commands_finish() {
 #[test]
 fn a_second_signal_kills_and_gives_back_uncounted() {
     let dir = filled(&[r#"{"n":1}"#]);
-    let mut working = Working::start(dir.path(), &[], "echo begun; exec sleep 600");
+    let mut working = begun(dir.path(), "echo begun; exec sleep 600");
     working.signal(Signal::INT);
-    let mut complaint = String::new();
-    let mut stderr = BufReader::new(working.child.stderr.take().unwrap());
-    // Two signals at once may be seen as one.
-    let again = working.child.id();
-    let pid = Pid::from_raw(i32::try_from(again).unwrap()).unwrap();
-    let (ended, end) = std::sync::mpsc::channel::<()>();
-    let insisting = std::thread::spawn(move || {
-        while end.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-            let _ = kill_process(pid, Signal::INT);
-            std::thread::yield_now();
-        }
-    });
-    stderr.read_line(&mut complaint).unwrap();
-    drop(ended);
-    insisting.join().unwrap();
+    let complaint = working.insist(Signal::INT);
     assert_eq!(complaint, "a second signal: commands are killed\n");
     assert_eq!(working.end(), (Some(130), String::new()));
     let message = &messages(dir.path(), "q")[0];

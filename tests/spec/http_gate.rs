@@ -339,6 +339,52 @@ fn metrics_tell_all_gates_together() {
 }
 
 #[test]
+fn metrics_name_the_gates_that_are_asked_for_and_no_others() {
+    let server = TestServer::start();
+    for gate in ["pack.one", "pack.two", "other"] {
+        one_at_a_time(&server, gate);
+        acquire(&server, gate, &json!({"owner": "a"})).ok();
+        queued(&acquire(&server, gate, &json!({"owner": "b", "wait": false})));
+    }
+    server.post("/gate/pack.two/release", r#"{"owner":"a"}"#).ok();
+    let metrics = server.get("/metrics?gates=pack.").body;
+    for line in [
+        "lanekeeper_gate_by_id_waiting{gate=\"pack.one\"} 1\n",
+        "lanekeeper_gate_by_id_waiting{gate=\"pack.two\"} 0\n",
+        "lanekeeper_gate_by_id_permits{gate=\"pack.two\"} 1\n",
+        "lanekeeper_gate_by_id_granted_total{gate=\"pack.two\"} 2\n",
+        "lanekeeper_gate_by_id_released_total{gate=\"pack.two\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    assert!(!metrics.contains("\"other\""), "{metrics}");
+    assert!(server.get("/metrics?gates=").body.contains("{gate=\"other\"}"));
+    server.get("/metrics?gate=x").refused(400, "invalid_request");
+}
+
+#[test]
+fn who_gives_way_to_a_newcomer_is_told_that_the_line_was_full() {
+    let server = TestServer::start();
+    for (gate, on_full, gone) in [("o", "cancel_oldest", "first"), ("n", "cancel_newest", "last")] {
+        let policy = json!({"max_concurrent": 1, "queue_length_max": 2, "on_full": on_full});
+        server.put(&format!("/gate/{gate}/policy"), policy.to_string()).ok();
+        acquire(&server, gate, &json!({"owner": "holder"})).ok();
+        let mut first = waiting(&server, gate, "first");
+        let mut last = waiting(&server, gate, "last");
+        queued(&acquire(&server, gate, &json!({"owner": "newcomer", "wait": false})));
+        let mut answer = [0; 1024];
+        let told = if gone == "first" { &mut first } else { &mut last };
+        let count = told.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+        assert!(answer.contains("\"queue_full\"") && answer.contains("\"full\""), "{answer}");
+        server.get(&format!("/gate/{gate}/ticket/{gone}")).refused(404, "ticket_not_found");
+        let stats = server.get(&format!("/gate/{gate}/stats")).ok();
+        assert_eq!((&stats["queue_length"], &stats["total_evicted"]), (&json!(2), &json!(1)));
+    }
+}
+
+#[test]
 fn a_waiting_client_is_told_when_the_node_shuts_down() {
     let server = TestServer::start();
     one_at_a_time(&server, "g");

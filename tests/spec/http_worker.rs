@@ -163,6 +163,13 @@ fn metrics_count_workers_and_name_none() {
     server.runtime.block_on(server.node.run_duties()).unwrap();
     let metrics = server.get("/metrics").body;
     assert!(metrics.contains("lanekeeper_worker_flushes_total 1\n"), "{metrics}");
+    let named = server.get("/metrics?workers=b").body;
+    assert!(named.contains("lanekeeper_worker_by_id_online{worker=\"bob\"} 0\n"), "{named}");
+    assert!(!named.contains("alice") && !named.contains("carol"), "{named}");
+    let named = server.get("/metrics?workers=").body;
+    let seen = clock.now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let sample = format!("_by_id_last_seen_seconds{{worker=\"carol\"}} {seen}\n");
+    assert!(named.contains(&sample), "{sample} in {named}");
     assert!(metrics.contains("lanekeeper_worker_written_total{by=\"flush\"} 2\n"), "{metrics}");
     assert!(!metrics.contains("alice") && !metrics.contains("bob"), "{metrics}");
 }

@@ -95,6 +95,14 @@ async fn workers_are_listed_by_id_and_status_page_by_page() {
     assert_eq!((ids(&online).join(" "), online.next.as_deref()), ("a c".into(), Some("c")));
     let offline = fleet.node.workers().status(WorkerStatus::Offline).await.unwrap();
     assert_eq!((ids(&offline).join(" "), offline.next), ("b d".into(), None));
+    fleet.beat("ca").await;
+    fleet.beat("cb").await;
+    let named = fleet.node.workers().prefix("c").limit(2).await.unwrap();
+    assert_eq!((ids(&named).join(" "), named.next.as_deref()), ("c ca".into(), Some("ca")));
+    for (after, rest) in [("ca", "cb"), ("a", "c ca cb"), ("d", "")] {
+        let named = fleet.node.workers().prefix("c").after(after).await.unwrap();
+        assert_eq!((ids(&named).join(" ").as_str(), named.next), (rest, None));
+    }
     let behind = fleet.node.workers().after("zzz").await.unwrap();
     assert_eq!((behind.workers.len(), behind.next), (0, None));
 }

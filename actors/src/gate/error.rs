@@ -53,6 +53,14 @@ pub enum GateError {
         /// Its bound.
         reason: &'static str,
     },
+    /// A page of a list is too small or too large.
+    #[error("limit must be from 1 to {limit_max}, not {limit}")]
+    InvalidLimit {
+        /// What was asked for.
+        limit: usize,
+        /// The largest page.
+        limit_max: usize,
+    },
     /// The gate lets nobody in for now.
     #[error("the gate is paused")]
     Paused,

@@ -22,6 +22,7 @@ mod group;
 mod handle;
 mod handler;
 mod line;
+mod list;
 mod listener;
 #[cfg(test)]
 mod model;
@@ -45,6 +46,7 @@ pub(crate) use actor::GateActor;
 pub(crate) use departure::follow;
 pub use error::{BlockedBy, GateError};
 pub use handle::Gate;
+pub use list::{GateList, GateSummary, ListGates};
 pub use permit::{Permit, PermitGuard};
 pub use policy::{
     AppliedPolicy, GatePolicy, GroupLimit, OnFull, Period, PolicySource, Quota, Rate,

@@ -56,15 +56,20 @@ impl Usage {
             return 0;
         }
         let part_ms = part_ms(quota);
-        let first = (now_ms / part_ms).saturating_sub(PARTS);
-        let counted = || self.parts.iter().filter(|(part, _)| *part >= first);
+        let current = now_ms / part_ms;
+        let first = current.saturating_sub(PARTS);
+        // A clock that was set back must not lock anybody out for longer than a window.
+        let counted = || {
+            let parts = self.parts.iter().filter(|(part, _)| *part >= first);
+            parts.map(|&(part, count)| (part.min(current), count))
+        };
         let used: u64 = counted().map(|(_, count)| count).sum();
         let Some(mut excess) = (used + 1).checked_sub(quota.limit).filter(|&excess| excess > 0)
         else {
             return 0;
         };
         for (part, count) in counted() {
-            if excess <= *count {
+            if excess <= count {
                 return ((part + PARTS + 1) * part_ms).saturating_sub(now_ms);
             }
             excess -= count;
@@ -94,11 +99,12 @@ impl Usage {
         while self.parts.front().is_some_and(|(first, _)| *first < part.saturating_sub(PARTS)) {
             self.parts.pop_front();
         }
-        match self.parts.back_mut() {
-            // A clock that was set back counts on in the last part.
-            Some((last, count)) if *last >= part => *count += 1,
-            _ => self.parts.push_back((part, 1)),
+        let mut accepted = 1;
+        // Also parts that are still to come, by a clock that was set back since.
+        while let Some((_, count)) = self.parts.pop_back_if(|(last, _)| *last >= part) {
+            accepted += count;
         }
+        self.parts.push_back((part, accepted));
     }
 }
 
@@ -168,6 +174,22 @@ mod tests {
                 assert!(usage.parts.len() <= 61, "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_set_back_holds_a_quota_up_for_no_longer_than_its_window() {
+        let quota = Quota { limit: 2, per: Period::Minute };
+        let mut usage = Usage::default();
+        usage.count(None, Some(quota), NOW);
+        usage.count(None, Some(quota), NOW + 30_000);
+        let earlier = NOW - 3_600_000;
+        let wait_ms = usage.quota_wait_ms(quota, earlier);
+        assert!((60_000..=61_000).contains(&wait_ms), "{wait_ms}");
+        usage.count(None, Some(Quota { limit: 3, ..quota }), earlier);
+        assert_eq!(usage.parts.len(), 1, "what seems to come later counts as now");
+        let wait_ms = usage.quota_wait_ms(quota, earlier + 30_000);
+        assert!((30_000..=31_000).contains(&wait_ms), "{wait_ms}");
+        assert_eq!(usage.quota_wait_ms(quota, earlier + 30_000 + wait_ms), 0);
     }
 
     #[test]

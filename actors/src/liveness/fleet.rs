@@ -140,13 +140,15 @@ impl Fleet {
     ) -> (Vec<Arc<str>>, Option<Arc<str>>) {
         let mut last = None;
         let mut stale = Vec::new();
-        for (id, member) in self.members_after(after).take(slice) {
+        let behind = |id: &str| self.members_from(Bound::Excluded(id)).next().is_some();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (id, member) in self.members_from(start).take(slice) {
             if self.is_stale(id, member, now) {
                 stale.push(Arc::clone(id));
             }
             last = Some(id);
         }
-        let is_more = last.is_some_and(|last| self.members_after(Some(last)).next().is_some());
+        let is_more = last.is_some_and(|last| behind(last));
         (stale, last.filter(|_| is_more).map(Arc::clone))
     }
 
@@ -243,12 +245,11 @@ impl Fleet {
         self.members.get_key_value(id)
     }
 
-    /// Everyone behind `after`, in the order of the ids.
-    pub(super) fn members_after(
+    /// Everyone from there on, in the order of the ids.
+    pub(super) fn members_from(
         &self,
-        after: Option<&str>,
+        start: Bound<&str>,
     ) -> impl Iterator<Item = (&Arc<str>, &Member)> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.members.range::<str, _>((start, Bound::Unbounded))
     }
 

@@ -1,6 +1,6 @@
 //! Which workers there are.
 
-use std::{fmt, future::IntoFuture};
+use std::{fmt, future::IntoFuture, ops::Bound};
 
 use lanekeeper_storage::CommitSeq;
 
@@ -19,6 +19,7 @@ const LIMIT: usize = 100;
 pub struct ListWorkers {
     liveness: Liveness,
     status: Option<WorkerStatus>,
+    prefix: String,
     after: Option<String>,
     limit: usize,
 }
@@ -39,6 +40,12 @@ impl ListWorkers {
         self
     }
 
+    /// Only workers whose ids begin so.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
     /// Only workers behind this one.
     pub fn after(mut self, id: &str) -> Self {
         self.after = Some(id.to_owned());
@@ -52,7 +59,8 @@ impl ListWorkers {
     }
 
     async fn read(self) -> Result<WorkerList, LivenessError> {
-        let Self { liveness: Liveness { keeper, runtime }, status, mut after, limit } = self;
+        let Self { liveness: Liveness { keeper, runtime }, status, prefix, mut after, limit } =
+            self;
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(LivenessError::InvalidLimit { limit, limit_max: LIMIT_MAX });
         }
@@ -61,7 +69,12 @@ impl ListWorkers {
         loop {
             let fleet = fleet.lock();
             let mut last = None;
-            for (id, member) in fleet.members_after(after.as_deref()).take(SLICE) {
+            let start = match after.as_deref() {
+                Some(after) if after >= prefix.as_str() => Bound::Excluded(after),
+                _ => Bound::Included(prefix.as_str()),
+            };
+            let members = fleet.members_from(start).take(SLICE);
+            for (id, member) in members.take_while(|(id, _)| id.starts_with(&*prefix)) {
                 last = Some(id.to_string());
                 let info = info_of(id, member);
                 if status.is_none_or(|status| status == info.status) {
@@ -107,6 +120,12 @@ impl Node {
     /// [`LivenessError::InvalidLimit`], [`LivenessError::Load`]; [`LivenessError::Ask`] if what was
     /// read will not become durable any more.
     pub fn workers(&self) -> ListWorkers {
-        ListWorkers { liveness: self.liveness(), status: None, after: None, limit: LIMIT }
+        ListWorkers {
+            liveness: self.liveness(),
+            status: None,
+            prefix: String::new(),
+            after: None,
+            limit: LIMIT,
+        }
     }
 }

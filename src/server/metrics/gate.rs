@@ -1,6 +1,6 @@
-//! The gates of a node, aggregated: no label names a gate or an owner.
+//! The gates of a node, aggregated: no label names a gate, unless somebody asks, or an owner.
 
-use lanekeeper_actors::gate::GateTotals;
+use lanekeeper_actors::gate::{GateSummary, GateTotals};
 
 use super::Text;
 
@@ -22,5 +22,33 @@ pub(super) fn gates(out: &mut Text, totals: &GateTotals) {
     out.counter("lanekeeper_gate_refused_total", "Owners refused, by what kept them out.");
     for (blocked_by, total) in totals.refusals() {
         out.sample("", &format!("{{blocked_by=\"{}\"}}", blocked_by.as_str()), total);
+    }
+}
+
+/// What each of several gates has to say: the name of a family, whether it is a counter, its help.
+type Family = (&'static str, bool, &'static str, fn(&GateSummary) -> u64);
+
+const FAMILIES: [Family; 4] = [
+    ("lanekeeper_gate_by_id_waiting", false, "Owners waiting at a gate.", |gate| gate.waiting),
+    ("lanekeeper_gate_by_id_permits", false, "Permits held of a gate.", |gate| gate.held),
+    ("lanekeeper_gate_by_id_granted_total", true, "Permits a gate granted since its creation.", {
+        |gate| gate.granted_total
+    }),
+    ("lanekeeper_gate_by_id_released_total", true, "Permits released since a gate's creation.", {
+        |gate| gate.completed_total
+    }),
+];
+
+/// Writes each of these gates, by its id.
+pub(super) fn each(out: &mut Text, gates: &[GateSummary]) {
+    for (name, is_counter, help, read) in FAMILIES {
+        if is_counter {
+            out.counter(name, help)
+        } else {
+            out.gauge(name, help)
+        }
+        for gate in gates {
+            out.sample("", &format!("{{gate=\"{}\"}}", gate.id), read(gate));
+        }
     }
 }

@@ -1,6 +1,8 @@
-//! The workers of a node, aggregated: no label names one.
+//! The workers of a node, aggregated: no label names one, unless somebody asks.
 
-use lanekeeper_actors::liveness::LivenessStats;
+use std::time::UNIX_EPOCH;
+
+use lanekeeper_actors::liveness::{LivenessStats, WorkerInfo, WorkerStatus};
 
 use super::Text;
 
@@ -46,4 +48,22 @@ pub(super) fn workers(out: &mut Text, stats: &LivenessStats) {
         "Workers forgotten to make room for others.",
         stats.forgotten_total,
     );
+}
+
+/// Writes each of these workers, by its id.
+pub(super) fn each(out: &mut Text, workers: &[WorkerInfo]) {
+    out.gauge("lanekeeper_worker_by_id_online", "Whether a worker is taken to be alive.");
+    for worker in workers {
+        let is_online = u8::from(worker.status == WorkerStatus::Online);
+        out.sample("", &label(worker), is_online);
+    }
+    out.gauge("lanekeeper_worker_by_id_last_seen_seconds", "When a worker was seen, in Unix time.");
+    for worker in workers {
+        let since = worker.last_seen_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.sample("", &label(worker), since.as_secs_f64());
+    }
+}
+
+fn label(worker: &WorkerInfo) -> String {
+    format!("{{worker=\"{}\"}}", worker.id)
 }

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::mpsc::channel,
+    sync::mpsc::{TryRecvError, channel},
     thread,
     time::Duration,
 };
@@ -105,6 +105,65 @@ pub(crate) fn run_with(mut command: Command, input: &str) -> Ended {
     let ended = end_of(child);
     writer.join().unwrap();
     ended
+}
+
+/// A command under way, of which every line of stdout is awaited; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The next line, without its end.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(pid_of(&self.child), signal).unwrap();
+    }
+
+    /// Sends a signal until the command says something on stderr, which is answered: two signals at
+    /// once may be seen as one.
+    pub(crate) fn insist(&mut self, signal: Signal) -> String {
+        let pid = pid_of(&self.child);
+        let (ended, end) = channel::<()>();
+        let insisting = thread::spawn(move || {
+            while end.try_recv() == Err(TryRecvError::Empty) {
+                let _ = kill_process(pid, signal);
+                thread::yield_now();
+            }
+        });
+        let mut complaint = String::new();
+        let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
+        stderr.read_line(&mut complaint).unwrap();
+        drop(ended);
+        insisting.join().unwrap();
+        complaint
+    }
+
+    /// Waits for the end; answers with the exit code and the rest of stdout.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 /// A server in a process of its own; killed when dropped.
