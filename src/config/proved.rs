@@ -1,6 +1,7 @@
 //! Settings whose bounds were checked: nothing below looks again.
 
 use std::{
+    fs,
     net::{SocketAddr, ToSocketAddrs},
     ops::RangeInclusive,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use lanekeeper::{
     liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
     server::{ServerOptions, SocketOptions, Token},
-    sink::{AddressPolicy, SinkOptions},
+    sink::{AddressPolicy, SinkOptions, TrustedRoots},
     stream::StreamLimits,
 };
 
@@ -101,7 +102,7 @@ impl Config {
 const HOUR: u64 = 3_600_000;
 
 fn read(path: &Path) -> Result<Settings, ConfigError> {
-    let text = std::fs::read_to_string(path)
+    let text = fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| {
         let reason = error.to_string().trim_end().to_owned();
@@ -170,7 +171,18 @@ fn sink_options(given: &Settings) -> Result<SinkOptions, ConfigError> {
     Ok(SinkOptions {
         policy: AddressPolicy { allowed: given.sink_allow.clone().unwrap_or_default() },
         posts_max: count("sink_posts_max", posts, 1..=most, 128)?,
+        roots: given.sink_ca.as_deref().map(roots).transpose()?,
+        sinks_max: count("sinks_max", given.sinks_max, 1..=100_000, 1_000)?,
     })
+}
+
+fn roots(path: &Path) -> Result<TrustedRoots, ConfigError> {
+    let wrong = |reason: String| {
+        let found = format!("{}, which {reason}", path.display());
+        out_of_bounds("sink_ca", "a file with certificates in PEM", &found)
+    };
+    let text = fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    TrustedRoots::from_pem(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// Origins are compared as they are sent: without a path, not even `/`.
@@ -307,6 +319,11 @@ mod tests {
                         sweep_interval = 60s + 15s + 40s = 115s, not 110s";
         assert_eq!(refused("stale_after = \"110s\"\nsweep_interval = \"40s\""), expected);
         assert_eq!(refused("sink_posts_max = 0"), "sink_posts_max must be from 1 to 256, not 0");
+        assert_eq!(refused("sinks_max = 0"), "sinks_max must be from 1 to 100000, not 0");
+        let missing = "sink_ca must be a file with certificates in PEM, not /no/such, which cannot";
+        assert!(refused("sink_ca = \"/no/such\"").starts_with(missing));
+        let empty = "not /dev/null, which has no certificate";
+        assert!(refused("sink_ca = \"/dev/null\"").ends_with(empty));
         assert!(refused("sink_allow = [\"10.0.0.1/8\"]").contains("is no network such as"));
         assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
         assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));

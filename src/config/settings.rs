@@ -155,6 +155,16 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_SINK_POSTS_MAX", value_name = "COUNT")]
     pub(crate) sink_posts_max: Option<u64>,
 
+    /// Certificate authorities that receivers are trusted by, in PEM [default: the public ones]
+    ///
+    /// In place of those that are built in, for sinks behind an authority of one's own.
+    #[arg(long, env = "LANEKEEPER_SINK_CA", value_name = "FILE")]
+    pub(crate) sink_ca: Option<PathBuf>,
+
+    /// Queues that may have a sink at a time [default: 1000]
+    #[arg(long, env = "LANEKEEPER_SINKS_MAX", value_name = "COUNT")]
+    pub(crate) sinks_max: Option<u64>,
+
     /// Threads that answer requests [default: one for each core]
     #[arg(long, env = "LANEKEEPER_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<u64>,
@@ -211,6 +221,8 @@ impl Settings {
             socket_frame_bytes_max: self.socket_frame_bytes_max.or(other.socket_frame_bytes_max),
             sink_allow: self.sink_allow.or(other.sink_allow),
             sink_posts_max: self.sink_posts_max.or(other.sink_posts_max),
+            sink_ca: self.sink_ca.or(other.sink_ca),
+            sinks_max: self.sinks_max.or(other.sinks_max),
             workers: self.workers.or(other.workers),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             token: self.token.or(other.token),

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     failures: FailureLog,
     connections: Arc<Connections>,
     sinks: OnceLock<SinkFigures>,
+    /// Held by who sets a sink.
+    setting_sinks: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
@@ -54,12 +56,18 @@ impl Shared {
             counters: Mutex::new(Vec::new()),
             failures: FailureLog::new(),
             sinks: OnceLock::new(),
+            setting_sinks: tokio::sync::Mutex::default(),
         }
     }
 
     /// What the server was told.
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.options
+    }
+
+    /// Lets one at a time set a sink: they are counted before.
+    pub(crate) async fn alone_with_sinks(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.setting_sinks.lock().await
     }
 
     /// Begins to serve; a second node is ignored.
@@ -254,7 +262,7 @@ async fn handle(
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
         Route::Sink => sink::sink(call).await,
-        Route::SetSink => sink::set_sink(call, &shared.options.sink.policy).await,
+        Route::SetSink => sink::set_sink(call, shared).await,
         Route::RemoveSink => sink::remove_sink(call).await,
         Route::Queues => list::queues(call).await,
         route if route.is_of_lease() => lease::answer(route, call).await,

@@ -64,6 +64,7 @@ codes! {
     FleetFull = "fleet_full", 429;
     RateLimited = "rate_limited", 429;
     TooManySubscribers = "too_many_subscribers", 429;
+    TooManySinks = "too_many_sinks", 429;
     QuotaExceeded = "quota_exceeded", 429;
     HeadersTooLarge = "headers_too_large", 431;
     HandlerPanicked = "handler_panicked", 500;
@@ -98,9 +99,10 @@ impl Code {
     pub(super) fn retry_after(self) -> Option<Duration> {
         match self {
             Self::Overloaded => Some(Duration::from_millis(100)),
-            Self::TooManySubscribers | Self::TooManyConnections | Self::FleetFull => {
-                Some(Duration::from_secs(5))
-            }
+            Self::TooManySubscribers
+            | Self::TooManyConnections
+            | Self::TooManySinks
+            | Self::FleetFull => Some(Duration::from_secs(5)),
             Self::QueueFull
             | Self::RateLimited
             | Self::QuotaExceeded

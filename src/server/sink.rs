@@ -4,13 +4,17 @@ use lanekeeper_actors::queue::Sink;
 
 use super::{
     answer::Answer,
+    app::Shared,
     call::Call,
     openapi::{Problems, QueuePath},
     parse,
     problem::{Code, Problem},
     wire,
 };
-use crate::sink::{AddressPolicy, check_url};
+use crate::sink::{SinkOptions, check_url};
+
+/// Sinks counted at a time.
+const PAGE: usize = 1_000;
 
 /// Where the messages are delivered to.
 #[utoipa::path(
@@ -29,15 +33,18 @@ pub(crate) async fn sink(call: Call<'_>) -> Result<Answer, Problem> {
     request_body = wire::Sink,
     responses((status = 200, description = "As it is now", body = wire::Sink), Problems),
 )]
-pub(crate) async fn set_sink(
-    mut call: Call<'_>,
-    policy: &AddressPolicy,
-) -> Result<Answer, Problem> {
+pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
     call.query(&[])?;
     let sink: wire::Sink = parse::object(&call.body().await?)?;
     let sink = Sink::from(sink);
     sink.check()?;
     check_url(&sink.url, policy).await?;
+    // Counted and set by one at a time: else several would take the same last place.
+    let _alone = shared.alone_with_sinks().await;
+    if call.queue().sink().await?.is_none() {
+        check_count(&call, *sinks_max).await?;
+    }
     call.queue().set_sink(sink.clone()).await?;
     Ok(Answer::json(&wire::Sink::from(sink)))
 }
@@ -52,6 +59,29 @@ pub(crate) async fn remove_sink(call: Call<'_>) -> Result<Answer, Problem> {
     match call.queue().remove_sink().await? {
         true => Ok(Answer::json(&wire::SinkRemoved { removed: true })),
         false => Err(not_found()),
+    }
+}
+
+/// Whether a node has a place for one more.
+async fn check_count(call: &Call<'_>, sinks_max: usize) -> Result<(), Problem> {
+    let (mut count, mut after) = (0, None::<String>);
+    loop {
+        let mut list = call.node.sinks().limit(PAGE);
+        if let Some(after) = &after {
+            list = list.after(after);
+        }
+        let page = list.await?;
+        count += page.sinks.len();
+        if count >= sinks_max {
+            let detail =
+                format!("the node has {count} sinks, of {sinks_max} at most (--sinks-max)");
+            let problem = Problem::new(Code::TooManySinks, detail);
+            return Err(problem.limit(sinks_max as u64).current(count as u64));
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
     }
 }
 

@@ -8,13 +8,17 @@ use std::{
 use bytes::Bytes;
 use lanekeeper_actors::queue::Lease;
 use ureq::{
-    Agent, Body, Error,
+    Agent, Body, Error, Timeout,
     config::{AutoHeaderValue, Config},
     http::{Request, Response, StatusCode},
-    unversioned::transport::DefaultConnector,
+    tls::{RootCerts, TlsConfig},
+    unversioned::{
+        resolver::{DefaultResolver, Resolver},
+        transport::DefaultConnector,
+    },
 };
 
-use super::{AddressPolicy, resolver::CheckedResolver, target::Target};
+use super::{AddressPolicy, TrustedRoots, resolver::CheckedResolver, target::Target};
 use crate::server::wire::unix_millis;
 
 /// How long a host may take to be looked up, and a connection to be made.
@@ -51,8 +55,26 @@ pub(super) enum Outcome {
     Done,
     /// The receiver settles the lease itself.
     Accepted,
-    /// Neither, for this reason.
-    Failed(String),
+    /// Neither.
+    Failed(Failure),
+}
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) fault: Fault,
+}
+
+/// What a failed delivery says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The receiver does not want this message, as far as anybody can tell.
+    Message,
+    /// The receiver got it and could not answer for it: others would fare no better.
+    Receiver,
+    /// The receiver got nothing of it.
+    Unreachable,
 }
 
 impl Post {
@@ -77,7 +99,14 @@ impl Post {
 pub(super) struct Client(Agent);
 
 impl Client {
-    pub(super) fn new(policy: AddressPolicy) -> Self {
+    /// Posts where the policy allows it. Over TLS, receivers are trusted by these roots, or by the
+    /// public ones.
+    pub(super) fn new(policy: AddressPolicy, roots: Option<TrustedRoots>) -> Self {
+        Self::looking_up(CheckedResolver::new(policy, DefaultResolver::default()), roots)
+    }
+
+    fn looking_up(resolver: impl Resolver, roots: Option<TrustedRoots>) -> Self {
+        let roots = roots.map_or(RootCerts::WebPki, TrustedRoots::into_certs);
         let config = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -91,8 +120,9 @@ impl Client {
             .timeout_resolve(Some(RESOLVE_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_body(Some(BODY_TIMEOUT))
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
             .build();
-        Self(Agent::with_parts(config, DefaultConnector::default(), CheckedResolver(policy)))
+        Self(Agent::with_parts(config, DefaultConnector::default(), resolver))
     }
 
     /// Sends a message and reads what the answer means. Blocks, for `timeout` at most.
@@ -102,9 +132,7 @@ impl Client {
                 discard(response.body_mut());
                 outcome(response.status())
             }
-            Err(Error::Timeout(_)) => Outcome::Failed("the receiver took too long".to_owned()),
-            Err(Error::Other(error)) => Outcome::Failed(error.to_string()),
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => Outcome::Failed(Failure::from(error)),
         }
     }
 
@@ -128,6 +156,43 @@ impl Client {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let fault = fault_of(&error);
+        let reason = match error {
+            Error::Timeout(_) => "the receiver took too long".to_owned(),
+            Error::Other(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        Self { reason, fault }
+    }
+}
+
+/// An error is the receiver's fault, unless it is certain that nothing was sent.
+fn fault_of(error: &Error) -> Fault {
+    use io::ErrorKind as Kind;
+    match error {
+        Error::Timeout(Timeout::Resolve | Timeout::Connect)
+        | Error::HostNotFound
+        | Error::ConnectionFailed
+        | Error::Tls(_)
+        | Error::Rustls(_)
+        // The address is forbidden.
+        | Error::Other(_) => Fault::Unreachable,
+        Error::Io(error) => match error.kind() {
+            Kind::ConnectionRefused
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::AddrNotAvailable
+            // Nobody that is trusted: the TLS handshake says so.
+            | Kind::InvalidData => Fault::Unreachable,
+            _ => Fault::Receiver,
+        },
+        _ => Fault::Receiver,
+    }
+}
+
 /// Reads away what is small: a connection with an unread body is closed.
 fn discard(body: &mut Body) {
     if body.content_length().is_some_and(|length| length <= BODY_BYTES_MAX) {
@@ -140,12 +205,33 @@ fn outcome(status: StatusCode) -> Outcome {
     match status {
         StatusCode::ACCEPTED => Outcome::Accepted,
         status if status.is_success() => Outcome::Done,
-        status => Outcome::Failed(format!("the receiver answered {}", status.as_u16())),
+        status => {
+            // Too slow, too many: as with 5xx, another message would fare no better.
+            let is_receivers =
+                status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+            let fault = if is_receivers { Fault::Receiver } else { Fault::Message };
+            let reason = format!("the receiver answered {}", status.as_u16());
+            Outcome::Failed(Failure { reason, fault })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpListener},
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use ureq::{
+        http::Uri,
+        unversioned::{resolver::ResolvedSocketAddrs, transport::NextTimeout},
+    };
+
     use super::*;
 
     #[test]
@@ -155,9 +241,98 @@ mod tests {
             assert_eq!(outcome(status) == Outcome::Done, expected, "{status}");
         }
         assert_eq!(outcome(StatusCode::ACCEPTED), Outcome::Accepted);
-        for status in [301, 307, 400, 404, 429, 500, 503] {
+        for (status, fault) in [
+            (301, Fault::Message),
+            (307, Fault::Message),
+            (400, Fault::Message),
+            (404, Fault::Message),
+            (408, Fault::Receiver),
+            (429, Fault::Receiver),
+            (500, Fault::Receiver),
+            (503, Fault::Receiver),
+        ] {
             let failed = outcome(StatusCode::from_u16(status).expect("a status"));
-            assert_eq!(failed, Outcome::Failed(format!("the receiver answered {status}")));
+            let reason = format!("the receiver answered {status}");
+            assert_eq!(failed, Outcome::Failed(Failure { reason, fault }));
         }
+    }
+
+    /// Names an address the first time, another one each time after that.
+    #[derive(Debug)]
+    struct Turncoat {
+        port: u16,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl Resolver for Turncoat {
+        fn resolve(
+            &self,
+            _: &Uri,
+            _: &Config,
+            _: NextTimeout,
+        ) -> Result<ResolvedSocketAddrs, Error> {
+            let last = if self.asked.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+            let mut found = self.empty();
+            found.push(SocketAddr::from(([127, 0, 0, last], self.port)));
+            Ok(found)
+        }
+    }
+
+    fn post(port: u16) -> Post {
+        Post {
+            target: Target::parse(&format!("http://rebinding.test:{port}/")).expect("a target"),
+            queue: "q".into(),
+            id: "1".into(),
+            priority: 1,
+            deliveries: 1,
+            token: "t".into(),
+            expires_at: SystemTime::now(),
+            payload: Bytes::from_static(b"{}"),
+            timeout: Duration::from_secs(20),
+        }
+    }
+
+    #[test]
+    fn a_name_that_changes_its_address_is_connected_to_where_it_was_checked() {
+        let allowed = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = allowed.local_addr().expect("an address").port();
+        let forbidden = TcpListener::bind(("127.0.0.2", port)).expect("the same port");
+        forbidden.set_nonblocking(true).expect("a listener");
+        let answering = std::thread::spawn(move || {
+            let (mut stream, _) = allowed.accept().expect("the delivery");
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n{}") {
+                let mut bytes = [0; 1_024];
+                let count = stream.read(&mut bytes).expect("a request");
+                request.extend_from_slice(&bytes[..count]);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).expect("the client reads");
+        });
+        let asked = Arc::new(AtomicUsize::new(0));
+        let names = Turncoat { port, asked: Arc::clone(&asked) };
+        let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
+        let client = Client::looking_up(CheckedResolver::new(policy, names), None);
+        assert_eq!(client.post(&post(port)), Outcome::Done);
+        answering.join().expect("it answered");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "not again between check and connection");
+        let Outcome::Failed(failure) = client.post(&post(port)) else { panic!("it is forbidden") };
+        assert!(failure.reason.starts_with("127.0.0.2 is loopback"), "{failure:?}");
+        assert_eq!(failure.fault, Fault::Unreachable);
+        let nobody = forbidden.accept().expect_err("nobody connects");
+        assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_receiver_that_is_not_there_got_nothing() {
+        let port = {
+            let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+            gone.local_addr().expect("an address").port()
+        };
+        let names = Turncoat { port, asked: Arc::default() };
+        let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
+        let client = Client::looking_up(CheckedResolver::new(policy, names), None);
+        let Outcome::Failed(failure) = client.post(&post(port)) else { panic!("nobody listens") };
+        assert_eq!(failure.fault, Fault::Unreachable, "{failure:?}");
     }
 }

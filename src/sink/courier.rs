@@ -7,15 +7,22 @@ use lanekeeper_actors::queue::{Queue, QueueError, Sink};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
+    brake::{Brake, Verdict},
     delivery::{Held, deliver},
     runner::Shared,
+    stats::{Counted, count},
     target::Target,
 };
 
 /// How long a poll waits for a message; then another follows.
 const WAIT: Duration = Duration::from_secs(30);
-/// How long to wait after a refusal that says of no end, such as that of a paused queue.
+/// How long to wait after a refusal that says of no end, such as that of a paused queue. It doubles
+/// up to the longest.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_DOUBLINGS: u32 = 3;
+
+/// Deliveries under way, each with the number of the sink it belongs to.
+type Deliveries = JoinSet<(u64, Verdict)>;
 
 /// Delivers the messages of a queue as its sink says, until there is none and what is under way has
 /// ended. Answers the queue.
@@ -28,13 +35,16 @@ pub(super) async fn run(
     mut sink: watch::Receiver<Option<Sink>>,
 ) -> String {
     let mut deliveries = JoinSet::new();
+    let mut number = 0;
     loop {
+        number += 1;
         // Without anybody who could tell of a sink there is none.
         let current = sink.borrow_and_update().clone();
         let current = current.filter(|_| sink.has_changed().is_ok());
         match current {
             Some(current) => {
-                feed(&shared, &queue, &current, &mut deliveries, &mut sink).await;
+                let line = Line::new(&shared, &queue, &current, number);
+                line.feed(&mut deliveries, &mut sink).await;
             }
             None if deliveries.is_empty() => return queue.id().to_owned(),
             None => {
@@ -47,66 +57,125 @@ pub(super) async fn run(
     }
 }
 
-/// Delivers until the sink changes.
-async fn feed(
-    shared: &Arc<Shared>,
-    queue: &Queue,
-    sink: &Sink,
-    deliveries: &mut JoinSet<()>,
-    changes: &mut watch::Receiver<Option<Sink>>,
-) {
-    let target = match Target::parse(&sink.url) {
-        Ok(target) => target,
-        Err(error) => {
-            tracing::error!(queue = queue.id(), %error, "nothing is delivered");
-            changes.changed().await.ok();
-            return;
-        }
-    };
-    let mut polling = None;
-    loop {
-        let free = (sink.concurrency_max as usize).saturating_sub(deliveries.len());
-        let depth = free.min(shared.node.queue_limits().depth_max);
-        if polling.is_none() && depth > 0 {
-            polling = Some(Box::pin(poll(shared, queue, sink, depth)));
-        }
-        tokio::select! {
-            _ = changes.changed() => return,
-            _ = deliveries.join_next(), if !deliveries.is_empty() => {}
-            taken = OptionFuture::from(polling.as_mut()), if polling.is_some() => {
-                polling = None;
-                for held in taken.into_iter().flatten() {
-                    let (shared, queue) = (Arc::clone(shared), queue.clone());
-                    deliveries.spawn(deliver(shared, queue, target.clone(), held));
-                }
+/// From a queue to its sink, for as long as that stays as it is.
+struct Line<'a> {
+    shared: &'a Arc<Shared>,
+    queue: &'a Queue,
+    sink: &'a Sink,
+    number: u64,
+    brake: Brake,
+    held_back: Option<Counted<'a>>,
+    /// Refusals of the queue in a row.
+    refusals: u32,
+}
+
+impl<'a> Line<'a> {
+    fn new(shared: &'a Arc<Shared>, queue: &'a Queue, sink: &'a Sink, number: u64) -> Self {
+        let brake = Brake::default();
+        Self { shared, queue, sink, number, brake, held_back: None, refusals: 0 }
+    }
+
+    /// Delivers until the sink changes.
+    async fn feed(
+        mut self,
+        deliveries: &mut Deliveries,
+        changes: &mut watch::Receiver<Option<Sink>>,
+    ) {
+        let Self { shared, queue, sink, .. } = self;
+        let target = match Target::parse(&sink.url) {
+            Ok(target) => target,
+            Err(error) => {
+                tracing::error!(queue = queue.id(), %error, "nothing is delivered");
+                changes.changed().await.ok();
+                return;
             }
+        };
+        let clock = shared.node.clock();
+        let mut polling = None;
+        loop {
+            let room = self.brake.room(sink.concurrency_max as usize);
+            let free = room.saturating_sub(deliveries.len());
+            let depth = free.min(shared.node.queue_limits().depth_max);
+            let pause = self.brake.pause_left(clock.elapsed());
+            if pause.is_some() {
+                // What it has leased already goes back.
+                polling = None;
+            } else if polling.is_none() && depth > 0 {
+                polling = Some(Box::pin(poll(shared, queue, sink, depth, self.refusals)));
+            }
+            tokio::select! {
+                _ = changes.changed() => return,
+                Some(ended) = deliveries.join_next(), if !deliveries.is_empty() => {
+                    self.note(ended.ok());
+                }
+                taken = OptionFuture::from(polling.as_mut()), if polling.is_some() => {
+                    polling = None;
+                    self.refusals =
+                        if matches!(taken, Some(Some(_))) { 0 } else { self.refusals + 1 };
+                    let number = self.number;
+                    for held in taken.flatten().into_iter().flatten() {
+                        let (shared, queue) = (Arc::clone(shared), queue.clone());
+                        let delivery = deliver(shared, queue, target.clone(), held);
+                        deliveries.spawn(async move { (number, delivery.await) });
+                    }
+                }
+                () = clock.sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            }
+        }
+    }
+
+    /// Takes note of a delivery that has ended, unless it was to another address.
+    fn note(&mut self, ended: Option<(u64, Verdict)>) {
+        let Some((_, verdict)) = ended.filter(|(number, _)| *number == self.number) else { return };
+        let now = self.shared.node.clock().elapsed();
+        let pauses = self.brake.pauses();
+        let change = self.brake.note(verdict, now, fastrand::f64());
+        match change {
+            Some(true) => {
+                self.held_back = Some(self.shared.counters.hold_back());
+                tracing::warn!(queue = self.queue.id(), "its receiver is down: tried now and then");
+            }
+            Some(false) => {
+                self.held_back = None;
+                tracing::info!(queue = self.queue.id(), "its receiver is up again");
+            }
+            None => {}
+        }
+        if self.brake.pauses() > pauses {
+            count(&self.shared.counters.pauses);
         }
     }
 }
 
-/// Leases messages, once there are some. None if the sink is not what it was any more, if there are
-/// none for long, or if the queue refuses; then a while has passed.
-async fn poll(shared: &Shared, queue: &Queue, sink: &Sink, depth: usize) -> Vec<Held> {
+/// Leases messages, once there are some. None at all if the queue refuses; then a while has passed.
+/// No messages if the sink is not what it was any more, or if there are none for long.
+async fn poll(
+    shared: &Shared,
+    queue: &Queue,
+    sink: &Sink,
+    depth: usize,
+    refusals: u32,
+) -> Option<Vec<Held>> {
     let wait = WAIT.min(shared.node.queue_limits().wait_max);
     let leased = queue.lease(depth).ttl(sink.lease_ttl).wait(wait).await;
     let held: Vec<_> = match leased {
         Ok(leases) => leases.into_iter().map(Held::new).collect(),
         Err(error) => {
             tracing::debug!(queue = queue.id(), %error, "nothing to deliver for now");
-            tokio::time::sleep(pause_after(&error)).await;
-            return Vec::new();
+            tokio::time::sleep(pause_after(&error, refusals)).await;
+            return None;
         }
     };
     // Whoever removed the sink and was told so sees no delivery begin after that.
     match queue.sink().await {
-        Ok(Some(current)) if current == *sink => held,
-        _ => Vec::new(),
+        Ok(Some(current)) if current == *sink => Some(held),
+        _ => Some(Vec::new()),
     }
 }
 
-fn pause_after(error: &QueueError) -> Duration {
+fn pause_after(error: &QueueError, refusals: u32) -> Duration {
     match error {
         QueueError::RateLimited { retry_after, .. } => (*retry_after).clamp(PAUSE / 1_000, PAUSE),
-        _ => PAUSE,
+        _ => PAUSE * (1 << refusals.min(PAUSE_DOUBLINGS)),
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     backoff,
-    client::{Outcome, Post},
+    brake::Verdict,
+    client::{Failure, Fault, Outcome, Post},
     runner::Shared,
     stats::count,
     target::Target,
@@ -47,12 +48,17 @@ impl Drop for Held {
 }
 
 /// Delivers one message and settles its lease.
-pub(super) async fn deliver(shared: Arc<Shared>, queue: Queue, target: Target, held: Held) {
+pub(super) async fn deliver(
+    shared: Arc<Shared>,
+    queue: Queue,
+    target: Target,
+    held: Held,
+) -> Verdict {
     let counters = &shared.counters;
     let _under_way = counters.begin();
     let Some((permit, timeout)) = admit(&shared, &held).await else {
         count(&counters.released);
-        return;
+        return Verdict::Unknown;
     };
     let post = Post::new(target, queue.id(), held.lease(), timeout);
     let client = shared.client.clone();
@@ -66,9 +72,10 @@ pub(super) async fn deliver(shared: Arc<Shared>, queue: Queue, target: Target, h
         Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
         _ => {
             count(&counters.released);
-            return;
+            return Verdict::Unknown;
         }
     };
+    let verdict = verdict_of(&outcome);
     let settled = match outcome {
         Outcome::Done => {
             let settled = held.take().ack().await;
@@ -79,14 +86,25 @@ pub(super) async fn deliver(shared: Arc<Shared>, queue: Queue, target: Target, h
             count(&counters.accepted);
             Ok(())
         }
-        Outcome::Failed(reason) => {
+        Outcome::Failed(failure) => {
             count(&counters.failed);
-            give_back(held.take(), reason).await
+            give_back(held.take(), failure).await
         }
     };
     if let Err(error) = settled {
         count(&counters.late);
         tracing::warn!(queue = queue.id(), %error, "a delivery was not settled: another follows");
+    }
+    verdict
+}
+
+/// Who refuses a message is there to refuse it.
+fn verdict_of(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Failed(Failure { fault: Fault::Receiver | Fault::Unreachable, .. }) => {
+            Verdict::Down
+        }
+        Outcome::Failed(_) | Outcome::Done | Outcome::Accepted => Verdict::Up,
     }
 }
 
@@ -103,9 +121,12 @@ async fn admit(shared: &Shared, held: &Held) -> Option<(OwnedSemaphorePermit, Du
     (timeout >= TIMEOUT_MIN).then_some((permit, timeout))
 }
 
-/// Lets the message come again, after a while that grows with its deliveries.
-async fn give_back(lease: Lease, reason: String) -> Result<(), QueueError> {
+/// Lets the message come again, after a while that grows with its deliveries; one of which nothing
+/// was sent has not been delivered.
+async fn give_back(lease: Lease, failure: Failure) -> Result<(), QueueError> {
+    let Failure { reason, fault } = failure;
     let delay = backoff::delay(lease.deliveries, fastrand::f64());
     let reason = Some(format!("sink: {}", reason.chars().take(200).collect::<String>()));
-    lease.nack_with(NackOptions { delay, reason, is_counted: true }).await
+    let is_counted = fault != Fault::Unreachable;
+    lease.nack_with(NackOptions { delay, reason, is_counted }).await
 }

@@ -25,16 +25,22 @@
 //! # }
 //! ```
 //!
+//! A receiver that cannot be reached costs no delivery, and one that fails three times in a row is
+//! left alone for 1 s, and twice as long after each further failure up to 30 s; then one message
+//! alone is tried, and the first that succeeds has the others follow at once.
+//!
 //! Redirects are not followed, no proxy is used, and no address is connected to that
 //! [`AddressPolicy`] forbids.
 
 mod backoff;
+mod brake;
 mod client;
 mod courier;
 mod delivery;
 mod network;
 mod policy;
 mod resolver;
+mod roots;
 mod runner;
 mod stats;
 mod supervisor;
@@ -42,6 +48,7 @@ mod target;
 
 pub use network::{InvalidNetwork, Network};
 pub use policy::{AddressPolicy, ForbiddenAddress};
+pub use roots::{InvalidRoots, TrustedRoots};
 pub use runner::{SinkOptions, Sinks, run};
 pub use stats::{SinkFigures, SinkStats};
 pub use target::{InvalidTarget, check_url};

@@ -15,18 +15,28 @@ use super::AddressPolicy;
 /// Looks a host up and checks every address found. The client connects to these addresses and looks
 /// nothing up again, so that a name cannot change its address in between (DNS rebinding).
 #[derive(Debug)]
-pub(super) struct CheckedResolver(pub(super) AddressPolicy);
+pub(super) struct CheckedResolver<R = DefaultResolver> {
+    policy: AddressPolicy,
+    names: R,
+}
 
-impl Resolver for CheckedResolver {
+impl<R> CheckedResolver<R> {
+    /// Looks up by `names` and lets through what `policy` does.
+    pub(super) fn new(policy: AddressPolicy, names: R) -> Self {
+        Self { policy, names }
+    }
+}
+
+impl<R: Resolver> Resolver for CheckedResolver<R> {
     fn resolve(
         &self,
         uri: &Uri,
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let found = DefaultResolver::default().resolve(uri, config, timeout)?;
+        let found = self.names.resolve(uri, config, timeout)?;
         for address in found.iter() {
-            self.0.check(address.ip()).map_err(|forbidden| Error::Other(forbidden.into()))?;
+            self.policy.check(address.ip()).map_err(|forbidden| Error::Other(forbidden.into()))?;
         }
         Ok(found)
     }

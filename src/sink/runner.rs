@@ -15,7 +15,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{AddressPolicy, SinkFigures, client::Client, stats::Counters, supervisor::supervise};
+use super::{
+    AddressPolicy, SinkFigures, TrustedRoots, client::Client, stats::Counters,
+    supervisor::supervise,
+};
 
 /// How long deliveries that were cut off may take to notice.
 const CUT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -28,6 +31,10 @@ pub struct SinkOptions {
     /// Deliveries under way at once, of all sinks together: each takes a thread. From 1 to 256,
     /// brought within that; 128 by default.
     pub posts_max: usize,
+    /// By whom receivers over TLS are trusted; the public authorities that are built in if `None`.
+    pub roots: Option<TrustedRoots>,
+    /// Sinks of a node that are taken over HTTP: 1,000 by default.
+    pub sinks_max: usize,
 }
 
 impl SinkOptions {
@@ -37,7 +44,8 @@ impl SinkOptions {
 
 impl Default for SinkOptions {
     fn default() -> Self {
-        Self { policy: AddressPolicy::default(), posts_max: 128 }
+        let policy = AddressPolicy::default();
+        Self { policy, posts_max: 128, roots: None, sinks_max: 1_000 }
     }
 }
 
@@ -72,7 +80,7 @@ pub fn run(node: Node, options: SinkOptions) -> Sinks {
     let posts_max = options.posts_max.clamp(1, SinkOptions::POSTS_MAX);
     let shared = Arc::new(Shared {
         node,
-        client: Client::new(options.policy),
+        client: Client::new(options.policy, options.roots),
         posts: Arc::new(Semaphore::new(posts_max)),
         counters: Arc::default(),
         is_cut: AtomicBool::new(false),

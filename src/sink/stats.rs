@@ -20,6 +20,10 @@ pub struct SinkStats {
     pub late_total: u64,
     /// Deliveries under way.
     pub under_way: u64,
+    /// Sinks whose receivers are taken to be down: they are tried now and then.
+    pub held_back: u64,
+    /// Pauses made because a receiver was down.
+    pub pauses_total: u64,
 }
 
 /// Reads the [`SinkStats`] of a delivery. Cheap to clone.
@@ -41,6 +45,8 @@ pub(super) struct Counters {
     pub(super) released: AtomicU64,
     pub(super) late: AtomicU64,
     under_way: AtomicU64,
+    held_back: AtomicU64,
+    pub(super) pauses: AtomicU64,
 }
 
 impl Counters {
@@ -52,19 +58,33 @@ impl Counters {
             released_total: self.released.load(Relaxed),
             late_total: self.late.load(Relaxed),
             under_way: self.under_way.load(Relaxed),
+            held_back: self.held_back.load(Relaxed),
+            pauses_total: self.pauses.load(Relaxed),
         }
     }
 
     /// Counts a delivery as under way until what is returned is dropped.
-    pub(super) fn begin(&self) -> UnderWay<'_> {
-        self.under_way.fetch_add(1, Relaxed);
-        UnderWay(&self.under_way)
+    pub(super) fn begin(&self) -> Counted<'_> {
+        Counted::new(&self.under_way)
+    }
+
+    /// Counts a sink as held back until what is returned is dropped.
+    pub(super) fn hold_back(&self) -> Counted<'_> {
+        Counted::new(&self.held_back)
     }
 }
 
-pub(super) struct UnderWay<'a>(&'a AtomicU64);
+/// Something that is counted for as long as this is there.
+pub(super) struct Counted<'a>(&'a AtomicU64);
 
-impl Drop for UnderWay<'_> {
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }

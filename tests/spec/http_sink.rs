@@ -19,7 +19,7 @@ use crate::support::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Loopback is allowed.
-fn local() -> SinkOptions {
+pub(crate) fn local() -> SinkOptions {
     let allowed = vec!["127.0.0.0/8".parse().unwrap()];
     SinkOptions { policy: AddressPolicy { allowed }, ..SinkOptions::default() }
 }
@@ -39,7 +39,7 @@ fn start() -> (TestServer, Sinks) {
 }
 
 /// As [`start`], on a clock that the test moves.
-fn start_manual() -> (TestServer, Sinks, Clock) {
+pub(crate) fn start_manual() -> (TestServer, Sinks, Clock) {
     let clock = Clock::manual();
     let options = ServerOptions { sink: local(), ..options() };
     let server = TestServer::with(options, |builder| builder.clock(clock.clone()).without_duties());
@@ -73,7 +73,7 @@ pub(crate) fn wait(server: &TestServer, queue: &str, is_wanted: impl Fn(&QueueSt
     waited.expect("the figures did not become as wanted");
 }
 
-fn advance(server: &TestServer, clock: &Clock, span: Duration) {
+pub(crate) fn advance(server: &TestServer, clock: &Clock, span: Duration) {
     clock.advance(span);
     server.runtime.block_on(server.node.settle_duties()).unwrap();
 }

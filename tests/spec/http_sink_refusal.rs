@@ -3,12 +3,13 @@
 use lanekeeper::{
     Clock,
     queue::{QueueError, Sink},
+    server::ServerOptions,
     sink::SinkOptions,
 };
 use serde_json::json;
 
 use crate::{
-    http_sink::{deliver, push, wait},
+    http_sink::{deliver, local, push, wait},
     support::{
         http::{TestServer, options},
         receiver::Receiver,
@@ -58,6 +59,25 @@ fn a_forbidden_address_is_not_connected_to_however_it_was_set() {
     let reason = message.reason.unwrap();
     assert!(reason.contains("is loopback: an operator has to allow it"), "{reason}");
     assert!(!receiver.has_more());
+}
+
+#[test]
+fn a_node_takes_so_many_sinks_and_no_more() {
+    let sink = SinkOptions { sinks_max: 2, ..local() };
+    let server = TestServer::with(ServerOptions { sink, ..options() }, |builder| builder);
+    let put = |queue: &str, port: u16| {
+        let body = json!({"url": format!("http://127.0.0.1:{port}/")}).to_string();
+        server.put(&format!("/queue/{queue}/sink"), body)
+    };
+    put("a", 1).ok();
+    put("b", 1).ok();
+    let problem = put("c", 1).refused(429, "too_many_sinks");
+    assert_eq!((&problem["limit"], &problem["current"]), (&json!(2), &json!(2)), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("--sinks-max"), "{problem}");
+    server.get("/queue/c/sink").refused(404, "sink_not_found");
+    assert_eq!(put("a", 2).ok()["url"], "http://127.0.0.1:2/", "one that is there is replaced");
+    server.send("DELETE", "/queue/b/sink", b"").ok();
+    put("c", 1).ok();
 }
 
 #[test]

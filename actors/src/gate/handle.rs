@@ -130,10 +130,12 @@ impl Gate {
     ///
     /// It takes effect here in the same turn: a higher limit lets in at once who waits for it
     /// (2,000 in this turn, and as many in each that follows of itself), a lower one revokes
-    /// nothing. For gates below (`a.b`, if this is `a`) that have no nearer policy it takes effect with the next
-    /// verb that begins after this one has answered, and those of them at which somebody waits are
-    /// told before it answers; should it be interrupted, the
-    /// node goes on telling them by itself, also after a restart.
+    /// nothing.
+    ///
+    /// For gates below (`a.b`, if this is `a`) that have no nearer policy it takes effect with the
+    /// next verb that begins after this one has answered, and those of them at which somebody waits
+    /// are told before it answers; should it be interrupted, the node goes on telling them by
+    /// itself, also after a restart.
     ///
     /// # Errors
     /// [`GateError::InvalidPolicy`].

@@ -6,6 +6,16 @@ use crate::sink::SinkStats;
 /// Writes what all sinks counted together.
 pub(super) fn sinks(out: &mut Text, stats: &SinkStats) {
     out.gauge_of("lanekeeper_sink_under_way", "Deliveries under way.", stats.under_way);
+    out.gauge_of(
+        "lanekeeper_sink_held_back",
+        "Sinks whose receivers are taken to be down.",
+        stats.held_back,
+    );
+    out.counter_of(
+        "lanekeeper_sink_pauses_total",
+        "Pauses made because a receiver was down.",
+        stats.pauses_total,
+    );
     out.counter("lanekeeper_sink_deliveries_total", "Deliveries that ended, by what came of them.");
     for (outcome, total) in [
         ("delivered", stats.delivered_total),

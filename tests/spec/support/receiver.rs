@@ -28,7 +28,12 @@ pub(crate) struct Post {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(([127, 0, 0, 1], 0).into())
+    }
+
+    /// Listens on an address.
+    pub(crate) fn at(addr: SocketAddr) -> Self {
+        let listener = TcpListener::bind(addr).unwrap();
         let addr = listener.local_addr().unwrap();
         let (sender, posts) = channel();
         thread::spawn(move || {
