@@ -7,11 +7,7 @@
 mod support;
 
 use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -19,7 +15,7 @@ use lanekeeper::{
     Lanekeeper,
     gate::{Gate, GatePolicy},
 };
-use support::{BareLog, Measured, closed_loop, median, resident_bytes, scratch};
+use support::{bare_log, closed_loop, median, resident_bytes, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -28,15 +24,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const TIME: Duration = Duration::from_millis(1_500);
 const ROUNDS: usize = 3;
 const WAITERS: usize = 10_000;
-const LOG_BYTES: usize = 256 << 20;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         uncontended().await;
         in_order().await;
-        for callers in [1, 8, 64] {
-            durable(callers).await;
+        for (callers, waiters) in [(1, WAITERS), (8, WAITERS), (64, 10 * WAITERS)] {
+            durable(callers, waiters).await;
         }
         memory().await;
     });
@@ -97,34 +92,51 @@ async fn in_order() {
     println!("{WAITERS} waiters granted in order in memory: {figure:.0}/s (reach 100000)");
 }
 
-/// Everyone in line is let in, durable: each release grants the next in the same commit. As many
-/// permits as callers, each of whom releases what it holds.
-async fn durable(callers: usize) {
+/// Everyone in line is let in, durable: each release grants the next in the same commit, and is
+/// answered once that is on disk. As many permits as callers; each caller releases what it holds
+/// and goes on with whom that let in, until the line is empty.
+async fn durable(callers: usize, waiters: usize) {
     let (mut figures, mut ratios) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let dir = scratch();
-        let limit = bare_log(dir.path(), callers).await;
+        let limit = bare_log(dir.path(), callers, TIME).await;
         let node = Lanekeeper::open(dir.path().join("data")).await.unwrap();
         let gate = node.gate("g");
         line_up(&gate, callers, callers as u32).await;
-        fill(&gate, callers..WAITERS + callers).await;
-        let next = Arc::new(AtomicUsize::new(0));
-        let measured = closed_loop(callers, 20 * TIME, |_| {
-            let (gate, next) = (gate.clone(), Arc::clone(&next));
-            move |_| {
-                let (gate, n) = (gate.clone(), next.fetch_add(1, Ordering::Relaxed));
-                async move { n < WAITERS && gate.release(&format!("exec-{n}")).await.is_ok() }
-            }
+        fill(&gate, callers..waiters + callers).await;
+        let measured = closed_loop(callers, 100 * TIME, |caller| {
+            let held = Arc::new(Mutex::new(format!("exec-{caller}")));
+            let gate = gate.clone();
+            move |_| release_and_go_on(gate.clone(), Arc::clone(&held))
         })
         .await;
+        // The last release of each caller finds nobody in line.
+        assert_eq!(measured.latency.len(), waiters as u64, "each is granted once");
+        let stats = gate.stats().await.unwrap();
+        assert_eq!(stats.total_completed, (waiters + callers) as u64);
         figures.push(measured.per_second);
         ratios.push(measured.per_second / limit.per_second);
         node.shutdown(Duration::from_secs(60)).await.unwrap();
     }
     let (figure, ratio) = (median(figures), median(ratios));
     println!(
-        "{WAITERS} granted durable, {callers} callers: {figure:.0}/s, {ratio:.2} of the log (0.5)"
+        "{waiters} granted durable, {callers} callers: {figure:.0}/s, {ratio:.2} of the log (0.5)"
     );
+}
+
+/// Releases who is held; false once that has let nobody in.
+async fn release_and_go_on(gate: Gate, held: Arc<Mutex<String>>) -> bool {
+    let owner = held.lock().unwrap().clone();
+    let mut released = gate.release(&owner).await.unwrap();
+    assert!(released.released, "{owner} holds a permit");
+    assert!(released.granted.len() <= 1, "one permit lets in one");
+    match released.granted.pop() {
+        Some(next) => {
+            *held.lock().unwrap() = next;
+            true
+        }
+        None => false,
+    }
 }
 
 /// Puts owners in line, many at a time.
@@ -138,22 +150,6 @@ async fn fill(gate: &Gate, owners: std::ops::Range<usize>) {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-}
-
-async fn bare_log(dir: &Path, callers: usize) -> Measured {
-    let log = Arc::new(BareLog::open(&dir.join("log"), LOG_BYTES).unwrap());
-    let record: Arc<[u8]> = vec![b'x'; 256].into();
-    closed_loop(callers, TIME, |_| {
-        let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-        move |_| {
-            let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-            async move {
-                log.append(&record).await;
-                true
-            }
-        }
-    })
-    .await
 }
 
 /// What is resident for each of many, less what the store keeps of them: the node is durable, and

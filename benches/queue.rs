@@ -12,7 +12,7 @@ use lanekeeper::{
     Lanekeeper,
     queue::{Item, Queue},
 };
-use support::{BareLog, Measured, closed_loop, median, scratch};
+use support::{Measured, bare_log, closed_loop, median, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -20,7 +20,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TIME: Duration = Duration::from_millis(1_500);
 const ROUNDS: usize = 3;
-const LOG_BYTES: usize = 256 << 20;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -41,7 +40,7 @@ async fn compare(callers: usize, queues: usize, reach: f64) {
     let mut latency = String::new();
     for _ in 0..ROUNDS {
         let dir = scratch();
-        let limit = bare_log(dir.path(), callers).await;
+        let limit = bare_log(dir.path(), callers, TIME).await;
         let (pushed, popped) = queue(dir.path(), callers, queues).await;
         latency = format!("p50 {:.0} µs, p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
         push_ratio.push(pushed.per_second / limit.per_second);
@@ -59,22 +58,6 @@ async fn compare(callers: usize, queues: usize, reach: f64) {
         median(push_ratio),
         median(pop_ratio),
     );
-}
-
-async fn bare_log(dir: &Path, callers: usize) -> Measured {
-    let log = Arc::new(BareLog::open(&dir.join("log"), LOG_BYTES).unwrap());
-    let record: Arc<[u8]> = vec![b'x'; 256].into();
-    closed_loop(callers, TIME, |_| {
-        let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-        move |_| {
-            let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-            async move {
-                log.append(&record).await;
-                true
-            }
-        }
-    })
-    .await
 }
 
 async fn queue(dir: &Path, callers: usize, queues: usize) -> (Measured, Measured) {

@@ -145,6 +145,27 @@ impl Drop for BareLog {
     }
 }
 
+/// Bytes of the log's file.
+const LOG_BYTES: usize = 256 << 20;
+
+/// So many callers, each appending 256 bytes after 256 bytes to one log in this folder.
+pub(crate) async fn bare_log(dir: &Path, callers: usize, time: Duration) -> Measured {
+    let path = dir.join("log");
+    let log = Arc::new(BareLog::open(&path, LOG_BYTES).expect("the disk takes a file"));
+    let record: Arc<[u8]> = vec![b'x'; 256].into();
+    closed_loop(callers, time, |_| {
+        let (log, record) = (Arc::clone(&log), Arc::clone(&record));
+        move |_| {
+            let (log, record) = (Arc::clone(&log), Arc::clone(&record));
+            async move {
+                log.append(&record).await;
+                true
+            }
+        }
+    })
+    .await
+}
+
 /// A folder that goes with the bench, on the disk that `BENCH_DIR` names.
 pub(crate) fn scratch() -> tempfile::TempDir {
     let base = std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned());

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use lanekeeper_actors::queue::{
-    LEASES_MAX, LeaseError, LeaseToken, NackOptions, QueueError, Redrive, Settled,
+    LEASES_MAX, LeaseError, LeaseToken, NackOptions, QueueError, Redrive,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -32,6 +32,9 @@ pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Probl
         route => unreachable!("{route:?} is not about messages under work"),
     }
 }
+
+/// Hexadecimal digits of a token.
+const TOKEN_DIGITS: usize = 72;
 
 /// What is to be leased.
 #[derive(Default, Deserialize, ToSchema)]
@@ -166,10 +169,7 @@ pub(crate) async fn ack(mut call: Call<'_>) -> Result<Answer, Problem> {
     let body = call.body().await?;
     let AckLeases { leases } = parse::object(&body)?;
     let sent = Sent::read(leases)?;
-    let settled = match &*sent.tokens {
-        [] => Settled::default(),
-        tokens => call.queue().ack(tokens).await.map_err(named)?,
-    };
+    let settled = call.queue().ack(&sent.tokens).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
     Ok(Answer::json(&wire::Acked { acked: settled.count, failed }))
 }
@@ -189,10 +189,7 @@ pub(crate) async fn nack(mut call: Call<'_>) -> Result<Answer, Problem> {
     let sent = Sent::read(leases)?;
     let delay = Duration::from_millis(delay_ms.unwrap_or(0));
     let options = NackOptions { delay, reason, is_counted: count.unwrap_or(true) };
-    let settled = match &*sent.tokens {
-        [] => Settled::default(),
-        tokens => call.queue().nack(tokens, options).await.map_err(named)?,
-    };
+    let settled = call.queue().nack(&sent.tokens, options).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
     Ok(Answer::json(&wire::Nacked { nacked: settled.count, failed }))
 }
@@ -211,14 +208,10 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     let body = call.body().await?;
     let ExtendLeases { leases, ttl_ms } = parse::object(&body)?;
     let sent = Sent::read(leases)?;
-    let (mut extended, mut failed) = (Vec::new(), Vec::new());
-    if !sent.tokens.is_empty() {
-        let ttl = ttl_ms.map(Duration::from_millis);
-        let done = call.queue().extend(&sent.tokens, ttl).await.map_err(named)?;
-        extended = wire::ExtendedLease::all(&done);
-        failed = done.failed;
-    }
-    let failed = sent.failed(failed)?;
+    let ttl = ttl_ms.map(Duration::from_millis);
+    let done = call.queue().extend(&sent.tokens, ttl).await.map_err(named)?;
+    let extended = wire::ExtendedLease::all(&done);
+    let failed = sent.failed(done.failed)?;
     Ok(Answer::json(&wire::ExtendedLeases { extended, failed }))
 }
 
@@ -238,10 +231,7 @@ pub(crate) async fn dead_letter(mut call: Call<'_>) -> Result<Answer, Problem> {
     let sent = Sent::read(leases)?;
     let queue = call.queue();
     let reason = reason.unwrap_or_default();
-    let settled = match &*sent.tokens {
-        [] => Settled::default(),
-        tokens => queue.dead_letter(tokens, &reason).await.map_err(named)?,
-    };
+    let settled = queue.dead_letter(&sent.tokens, &reason).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
     let (moved, queue) = (settled.count, queue.dead_letter_id()?);
     Ok(Answer::json(&wire::MovedToDeadLetters { moved, queue, failed }))
@@ -260,6 +250,10 @@ pub(crate) async fn redrive(mut call: Call<'_>) -> Result<Answer, Problem> {
         RedriveRequest { depth: Some(_), ids: Some(_) } => {
             let detail = "ids: give either depth or ids, not both";
             return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        RedriveRequest { depth: Some(0), .. } => {
+            let detail = "depth must be 1 or more, not 0; without it all come back";
+            return Err(Problem::new(Code::InvalidDepth, detail));
         }
         RedriveRequest { depth: None, ids: None } => Redrive::All,
         RedriveRequest { depth: Some(depth), .. } => Redrive::First(depth),
@@ -293,8 +287,14 @@ fn named(error: QueueError) -> Problem {
 struct Sent<'a> {
     /// As they were sent, each with its token if it is one.
     leases: Vec<(Cow<'a, str>, Option<LeaseToken>)>,
-    /// The tokens among them.
+    /// The tokens among them; if there is none, one that is nobody's: so that the queue is asked,
+    /// and refuses what else is wrong.
     tokens: Vec<LeaseToken>,
+}
+
+/// A token of no queue.
+fn nobodys() -> LeaseToken {
+    "0".repeat(TOKEN_DIGITS).parse().expect("so many digits are a token")
 }
 
 impl<'a> Sent<'a> {
@@ -310,7 +310,10 @@ impl<'a> Sent<'a> {
             (text, token)
         };
         let leases: Vec<_> = texts.kept.into_iter().map(read).collect();
-        let tokens = leases.iter().filter_map(|(_, token)| *token).collect();
+        let mut tokens: Vec<_> = leases.iter().filter_map(|(_, token)| *token).collect();
+        if tokens.is_empty() {
+            tokens.push(nobodys());
+        }
         Ok(Self { leases, tokens })
     }
 

@@ -181,15 +181,7 @@ fn count(route: &RouteFigures) -> u64 {
 
 /// The label of a route: its name in lower case, with underscores between the words.
 fn name(place: usize) -> String {
-    let Some(route) = Route::ALL.get(place) else { return "unknown".to_owned() };
-    let mut label = String::new();
-    for letter in format!("{route:?}").chars() {
-        if letter.is_ascii_uppercase() && !label.is_empty() {
-            label.push('_');
-        }
-        label.push(letter.to_ascii_lowercase());
-    }
-    label
+    Route::ALL.get(place).map_or_else(|| "unknown".to_owned(), |route| route.name())
 }
 
 fn seconds(micros: u64) -> f64 {

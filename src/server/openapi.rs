@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, setting, sink,
-    stream, subscribe, wire, worker,
+    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, route::Route,
+    setting, sink, stream, subscribe, wire, worker,
 };
 
 /// The queue in a path.
@@ -162,7 +162,7 @@ pub(crate) enum Problems {
         operation::version,
     ),
     components(schemas(PushMessage, wire::Problem)),
-    modifiers(&TokenScheme),
+    modifiers(&TokenScheme, &RouteNames),
     security((), ("token" = []))
 )]
 struct Document;
@@ -174,6 +174,27 @@ impl Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    }
+}
+
+/// Every operation is called what its route is: functions of several modules have the same name.
+struct RouteNames;
+
+impl Modify for RouteNames {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for route in Route::ALL {
+            let (method, path) = route.template();
+            let Some(item) = document.paths.paths.get_mut(path) else { continue };
+            let operation = match method.as_str() {
+                "GET" => &mut item.get,
+                "PUT" => &mut item.put,
+                "DELETE" => &mut item.delete,
+                _ => &mut item.post,
+            };
+            if let Some(operation) = operation {
+                operation.operation_id = Some(route.name());
+            }
+        }
     }
 }
 
@@ -192,7 +213,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::server::route::Route;
 
     #[test]
     fn every_route_is_described_and_nothing_else() {
@@ -210,6 +230,18 @@ mod tests {
             .map(|route| (route.template().0.to_string(), route.template().1.to_owned()))
             .collect();
         assert_eq!(described, routed);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let document = serde_json::to_value(Document::openapi()).expect("it serialises");
+        let paths = document["paths"].as_object().expect("an object");
+        let operations = paths.values().flat_map(|calls| calls.as_object().expect("an object"));
+        let names: Vec<_> = operations.map(|(_, call)| call["operationId"].as_str()).collect();
+        let different: BTreeSet<_> = names.iter().flatten().collect();
+        assert_eq!((different.len(), names.len()), (Route::ALL.len(), Route::ALL.len()));
+        let stats = &document["paths"]["/gate/{id}/stats"]["get"];
+        assert_eq!(stats["operationId"], "gate_stats");
     }
 
     #[test]

@@ -113,6 +113,18 @@ impl Route {
         Self::Version,
     ];
 
+    /// Its name, unlike every other's: such as `gate_acquire`.
+    pub(crate) fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
     /// Its method and its path, with the variable parts in braces.
     pub(crate) fn template(self) -> (Method, &'static str) {
         match self {

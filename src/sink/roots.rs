@@ -26,9 +26,9 @@ impl TrustedRoots {
     pub fn from_pem(text: &[u8]) -> Result<Self, InvalidRoots> {
         let mut roots = Vec::new();
         for item in parse_pem(text) {
-            match item.map_err(|error| InvalidRoots::Malformed(error.to_string()))? {
-                PemItem::Certificate(certificate) => roots.push(certificate),
-                _ => {}
+            let item = item.map_err(|error| InvalidRoots::Malformed(error.to_string()))?;
+            if let PemItem::Certificate(certificate) = item {
+                roots.push(certificate);
             }
         }
         if roots.is_empty() { Err(InvalidRoots::Empty) } else { Ok(Self(roots)) }

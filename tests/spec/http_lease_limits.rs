@@ -110,9 +110,33 @@ fn leases_are_1_to_1000_texts() {
 }
 
 #[test]
+fn leases_that_are_none_hide_nothing_that_is_wrong_beside_them() {
+    let Leasing { server, .. } = Leasing::start();
+    server.push("q", &[1]);
+    let none = |field: &str, value: Value| json!({"leases": ["x", "y"], field: value});
+    for (verb, body, code, field) in [
+        ("nack", none("delay_ms", json!(31_622_400_001_u64)), "invalid_delay", "delay_ms"),
+        ("nack", none("reason", json!("r".repeat(1_025))), "invalid_request", "reason"),
+        ("extend", none("ttl_ms", json!(999)), "invalid_ttl", "ttl_ms"),
+        ("dead-letter", none("reason", json!("r".repeat(1_025))), "invalid_request", "reason"),
+    ] {
+        let detail = server.settle(verb, &body).detail(400, code);
+        assert!(detail.contains(field), "{verb}: {detail}");
+    }
+    for verb in ["ack", "nack", "extend", "dead-letter"] {
+        let body = json!({"leases": ["x", "y"]});
+        let detail = server.settle(verb, &body).detail(404, "lease_not_found");
+        assert!(detail.starts_with("none of 2 leases"), "{detail}");
+    }
+}
+
+#[test]
 fn a_redrive_is_told_a_depth_or_ids() {
     let leasing = Leasing::start();
-    refuses(&leasing.server, "redrive", &[json!({"depth": 0})], ("invalid_depth", "depth must be"));
+    let problem = leasing.server.settle("redrive", &json!({"depth": 0}));
+    let problem = problem.refused(400, "invalid_depth");
+    assert_eq!(problem["detail"], "depth must be 1 or more, not 0; without it all come back");
+    assert_eq!(problem["limit"], json!(null), "there is no upper bound to tell of");
     let wrong = [json!({"depth": -1}), json!({"depth": "all"})];
     refuses(&leasing.server, "redrive", &wrong, ("invalid_depth", "depth: "));
     let both = json!({"depth": 1, "ids": ["x"]});

@@ -31,6 +31,7 @@ mod http_consume;
 mod http_control;
 mod http_errors;
 mod http_gate;
+mod http_gate_figure;
 mod http_lease;
 mod http_lease_limits;
 mod http_limits;

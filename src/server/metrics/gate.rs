@@ -42,10 +42,9 @@ const FAMILIES: [Family; 4] = [
 /// Writes each of these gates, by its id.
 pub(super) fn each(out: &mut Text, gates: &[GateSummary]) {
     for (name, is_counter, help, read) in FAMILIES {
-        if is_counter {
-            out.counter(name, help)
-        } else {
-            out.gauge(name, help)
+        match is_counter {
+            true => out.counter(name, help),
+            false => out.gauge(name, help),
         }
         for gate in gates {
             out.sample("", &format!("{{gate=\"{}\"}}", gate.id), read(gate));
