@@ -30,6 +30,8 @@ pub(crate) enum GateCommand {
     Acquire(Acquire),
     /// End a permit and let in who is next
     Release(Place),
+    /// Let a permit end so much later than now
+    Extend(Extend),
     /// Take a waiting owner out of the line
     Cancel(Place),
     /// Show what an owner has: a permit, or a place in the line
@@ -39,6 +41,10 @@ pub(crate) enum GateCommand {
     /// Show or set the policy of a gate
     #[command(after_help = POLICY_HELP)]
     Policy(Policy),
+    /// Let nobody in from now on; those in line keep their places
+    Pause(Gate),
+    /// Let owners in again
+    Resume(Gate),
     /// Run a command while a permit is held
     #[command(after_help = RUN_HELP)]
     Run(Run),
@@ -79,6 +85,9 @@ pub(crate) struct Wish {
     /// How long to wait at most [default: as the policy has it]
     #[arg(long, env = "LANEKEEPER_TIMEOUT", value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
+    /// Let the permit end, too, when this worker is found dead
+    #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
+    pub(crate) worker: Option<String>,
 }
 
 /// `gate acquire`
@@ -101,6 +110,22 @@ pub(crate) struct Acquire {
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) no_wait: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `gate extend`
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    /// The gate
+    #[arg(value_name = "GATE")]
+    pub(crate) id: String,
+    /// Who holds the permit
+    #[arg(value_name = "OWNER")]
+    pub(crate) owner: String,
+    /// How long the permit lasts from now: 1s to 12h
+    #[arg(long, env = "LANEKEEPER_TTL", value_name = "TIME", default_value = "30s")]
+    pub(crate) ttl: Span,
     #[command(flatten)]
     pub(crate) target: Target,
 }

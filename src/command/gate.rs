@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cli::{
         Target,
-        gate::{GateCommand, Wish},
+        gate::{Gate, GateCommand, Wish},
     },
     config::Span,
 };
@@ -42,6 +42,10 @@ pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
             let granted = released.granted.iter().map(|owner| format!("granted {owner}"));
             let lines: Vec<_> = [word.to_owned()].into_iter().chain(granted).collect();
             show(&args.target, &released, &lines)
+        }),
+        GateCommand::Extend(args) => with(&args.target, Missing::Refused, |backend| {
+            let extended = backend.extend(&args.id, &args.owner, args.ttl.0)?;
+            show(&args.target, &extended, &[format!("until {}", extended.expires_at)])
         }),
         GateCommand::Cancel(args) => with(&args.target, Missing::Refused, |backend| {
             let cancelled = backend.cancel_place(&args.id, &args.owner)?;
@@ -67,8 +71,18 @@ pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
                 show(&args.target, &applied, &rows(&applied)?)
             })
         }
+        GateCommand::Pause(args) => pause(args, true),
+        GateCommand::Resume(args) => pause(args, false),
         GateCommand::Run(args) => run::run(args),
     }
+}
+
+fn pause(args: &Gate, is_paused: bool) -> Result<u8, Failure> {
+    with(&args.target, Missing::Made, |backend| {
+        let now = backend.pause_gate(&args.id, is_paused)?;
+        let word = if now.paused { "paused" } else { "resumed" };
+        show(&args.target, &now, &[word.to_owned()])
+    })
 }
 
 fn with(
@@ -96,6 +110,7 @@ fn wanted(
         group: wish.group.iter().map(pair).collect::<Result<_, _>>()?,
         timeout: wish.timeout.map(|Span(time)| time),
         ttl,
+        worker: wish.worker.clone(),
         is_waiting,
     })
 }

@@ -5,6 +5,7 @@ mod backend;
 mod check;
 mod compare;
 mod embedded;
+mod ending;
 mod failure;
 mod gate;
 mod heartbeat;

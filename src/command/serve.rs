@@ -11,13 +11,13 @@ use lanekeeper::{
     sink::{self, Sinks},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    runtime::Builder,
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
-};
+use tokio::{runtime::Builder, task::JoinHandle};
 
-use super::{DONE, FAILED, Failure, INTERRUPTED, output};
+use super::{
+    FAILED, Failure, INTERRUPTED,
+    ending::{Ending, Signals},
+    output,
+};
 use crate::{cli, config::Config, telemetry};
 
 /// The least time that answers already made are given to reach their clients.
@@ -128,47 +128,4 @@ fn announce(line: &str) {
     let mut stdout = stdout().lock();
     drop(writeln!(stdout, "{line}"));
     drop(stdout.flush());
-}
-
-/// Why the server ends.
-#[derive(Clone, Copy)]
-enum Ending {
-    Terminated,
-    Interrupted,
-}
-
-impl Ending {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Terminated => "SIGTERM",
-            Self::Interrupted => "SIGINT",
-        }
-    }
-
-    fn exit_code(self) -> u8 {
-        match self {
-            Self::Terminated => DONE,
-            Self::Interrupted => INTERRUPTED,
-        }
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let terminate = signal(SignalKind::terminate()).map_err(Failure::not_started)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::not_started)?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    async fn next(&mut self) -> Ending {
-        tokio::select! {
-            _ = self.terminate.recv() => Ending::Terminated,
-            _ = self.interrupt.recv() => Ending::Interrupted,
-        }
-    }
 }

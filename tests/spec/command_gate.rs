@@ -42,6 +42,37 @@ fn a_permit_is_acquired_released_and_handed_on() {
 }
 
 #[test]
+fn a_permit_is_extended_and_ends_with_its_worker() {
+    let server = TestServer::start();
+    one_at_a_time(&server);
+    server.post("/worker/w1/heartbeat", "").ok();
+    ok(&server, &["acquire", "g", "a", "--worker", "w1"]);
+    let extended = ok(&server, &["extend", "g", "a", "--ttl", "1h"]);
+    let until = server.get("/gate/g/ticket/a").ok()["expires_at"].as_u64().unwrap();
+    assert_eq!(extended, format!("until {until}\n"));
+    let refused = run(gate(&server, &["extend", "g", "b"]));
+    assert!(refused.failed(1).contains("(permit_not_found)"), "{refused:?}");
+    let refused = run(gate(&server, &["extend", "g", "a", "--ttl", "13h"]));
+    assert!(refused.failed(1).contains("(invalid_ttl)"), "{refused:?}");
+    server.post("/worker/w1/deregister", "").ok();
+    assert_eq!(
+        ok(&server, &["acquire", "g", "b", "--timeout", "20s"]).split(' ').next(),
+        Some("granted")
+    );
+}
+
+#[test]
+fn a_gate_is_paused_and_resumed() {
+    let server = TestServer::start();
+    one_at_a_time(&server);
+    assert_eq!(ok(&server, &["pause", "g"]), "paused\n");
+    let refused = run(gate(&server, &["acquire", "g", "a"]));
+    assert!(refused.failed(1).contains("(paused)"), "{refused:?}");
+    assert_eq!(ok(&server, &["resume", "g", "--json"]), "{\"paused\":false}\n");
+    ok(&server, &["acquire", "g", "a"]);
+}
+
+#[test]
 fn stats_and_policies_are_shown_and_set() {
     let server = TestServer::start();
     one_at_a_time(&server);
@@ -104,6 +135,9 @@ fn gates_of_a_data_directory_survive_the_command() {
     on_data(&["policy", "g", "--set", r#"{"max_concurrent":1}"#]);
     assert_eq!(on_data(&["acquire", "g", "a"]), "granted a after 0 ms\n");
     assert_eq!(on_data(&["acquire", "g", "b", "--no-wait"]), "queued b at position 1\n");
+    assert!(on_data(&["extend", "g", "a"]).starts_with("until "));
+    assert_eq!(on_data(&["pause", "g"]), "paused\n");
+    assert_eq!(on_data(&["resume", "g"]), "resumed\n");
     assert_eq!(on_data(&["release", "g", "a"]), "released\ngranted b\n");
     let checked = run(lanekeeper(["check", data]));
     assert!(checked.ok().contains("gates: 1, with 1 permits held\n"), "{checked:?}");

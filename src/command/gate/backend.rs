@@ -14,6 +14,7 @@ pub(crate) struct Wanted {
     pub(crate) group: Vec<(String, String)>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) worker: Option<String>,
     pub(crate) is_waiting: bool,
 }
 
@@ -30,6 +31,9 @@ pub(crate) trait GateBackend {
 
     /// Lets a permit end so much later than now.
     fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure>;
+
+    /// Lets nobody in from now on, or again.
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure>;
 
     /// Shows what an owner has.
     fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure>;

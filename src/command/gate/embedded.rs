@@ -31,6 +31,15 @@ impl GateBackend for Embedded {
         self.wait(self.node().gate(id).extend(owner, ttl)).map(wire::Extended::from)
     }
 
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {
+        let gate = self.node().gate(id);
+        match is_paused {
+            true => self.wait(gate.pause())?,
+            false => self.wait(gate.resume())?,
+        };
+        Ok(wire::GatePaused { paused: is_paused })
+    }
+
     fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {
         self.wait(self.node().gate(id).ticket(owner)).map(wire::Ticket::from)
     }
@@ -62,6 +71,9 @@ fn options(mut acquire: Acquire, wanted: &Wanted) -> Acquire {
     }
     if let Some(ttl) = wanted.ttl {
         acquire = acquire.ttl(ttl);
+    }
+    if let Some(worker) = &wanted.worker {
+        acquire = acquire.worker(worker);
     }
     acquire
 }

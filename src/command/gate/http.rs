@@ -28,6 +28,9 @@ impl GateBackend for Http {
         if let Some(ttl) = wanted.ttl {
             body["ttl_ms"] = millis(ttl);
         }
+        if let Some(worker) = &wanted.worker {
+            body["worker"] = json!(worker);
+        }
         let wait =
             if wanted.is_waiting { wanted.timeout.unwrap_or(WAIT_MAX) } else { Duration::ZERO };
         self.ask("POST", &path(id, "acquire"), body.to_string().into_bytes(), wait)
@@ -44,6 +47,11 @@ impl GateBackend for Http {
     fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
         let body = json!({ "owner": owner, "ttl_ms": ttl.as_millis() as u64 });
         self.ask("POST", &path(id, "extend"), bytes(&body), Duration::ZERO)
+    }
+
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {
+        let verb = if is_paused { "pause" } else { "resume" };
+        self.ask("POST", &path(id, verb), Vec::new(), Duration::ZERO)
     }
 
     fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {

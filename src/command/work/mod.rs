@@ -9,14 +9,11 @@ use std::{sync::Arc, time::Duration};
 
 use lanekeeper::queue::Retry;
 use serde::Serialize;
-use tokio::{
-    runtime::Builder,
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::{runtime::Builder, sync::mpsc};
 
 use super::{
-    DONE, Failure, INTERRUPTED,
+    DONE, Failure,
+    ending::Signals,
     output::{self, Output},
 };
 use crate::cli;
@@ -70,9 +67,9 @@ async fn work(args: &cli::Work) -> Result<(u8, Summary), Failure> {
     let mut source = Source::open(args, job).await?;
     let done = tokio::select! {
         ended = source.ended() => ended.map(|()| DONE),
-        exit_code = signals.next() => {
+        ending = signals.next() => {
             drain(&mut source, args, &mut signals).await;
-            Ok(exit_code)
+            Ok(ending.exit_code())
         }
         Some(reason) = breakage.recv() => {
             source.stop(Duration::ZERO).await;
@@ -132,27 +129,6 @@ impl Source {
         match self {
             Self::Embedded(embedded) => embedded.close().await,
             Self::Remote(remote) => Ok(remote.summary()),
-        }
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let terminate = signal(SignalKind::terminate()).map_err(Failure::not_started)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::not_started)?;
-        Ok(Self { terminate, interrupt })
-    }
-
-    /// The exit code of the next one.
-    async fn next(&mut self) -> u8 {
-        tokio::select! {
-            _ = self.terminate.recv() => DONE,
-            _ = self.interrupt.recv() => INTERRUPTED,
         }
     }
 }
