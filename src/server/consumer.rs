@@ -21,6 +21,7 @@ use tokio::{
 use super::{
     answer,
     consume::{CREDIT_MAX, Command, Frame},
+    lease::nobodys,
     problem::{Code, Problem},
     socket::Closing,
     wire::unix_millis,
@@ -182,8 +183,8 @@ impl Consumer {
         }
         if let Some(texts) = &command.ack {
             let (tokens, mut failed) = tokens(texts);
-            let settled = if tokens.is_empty() { None } else { Some(queue.ack(&tokens).await?) };
-            let settled = self.settled(&tokens, settled.unwrap_or_default());
+            let settled = queue.ack(&tokens).await?;
+            let settled = self.settled(&tokens, settled);
             failed.extend(settled.failed);
             return Ok(Some(written(&Acked { acked: settled.count, failed })));
         }
@@ -191,11 +192,8 @@ impl Consumer {
             let delay = Duration::from_millis(command.delay_ms.unwrap_or(0));
             let options = NackOptions { delay, reason: command.reason, ..NackOptions::default() };
             let (tokens, mut failed) = tokens(texts);
-            let settled = match tokens.is_empty() {
-                true => None,
-                false => Some(queue.nack(&tokens, options).await?),
-            };
-            let settled = self.settled(&tokens, settled.unwrap_or_default());
+            let settled = queue.nack(&tokens, options).await?;
+            let settled = self.settled(&tokens, settled);
             failed.extend(settled.failed);
             return Ok(Some(written(&Nacked { nacked: settled.count, failed })));
         }
@@ -210,7 +208,9 @@ impl Consumer {
                 drop(held.lease.detach());
             }
         }
-        let failed = settled.failed.into_iter().map(|(token, error)| failed(&token, error));
+        // What stood in for tokens that are none was told of as those.
+        let sent = settled.failed.into_iter().filter(|(token, _)| *token != nobodys());
+        let failed = sent.map(|(token, error)| failed(&token, error));
         Settled { count: settled.count, failed: failed.collect() }
     }
 
@@ -220,9 +220,6 @@ impl Consumer {
         ttl: Option<Duration>,
     ) -> Result<Vec<u8>, Problem> {
         let (tokens, mut unknown) = tokens(texts);
-        if tokens.is_empty() {
-            return Ok(written(&Extended { extended: Vec::new(), failed: unknown }));
-        }
         let done = self.terms.queue.extend(&tokens, ttl).await?;
         let lease_expires_at = unix_millis(done.expires_at);
         for token in &done.extended {
@@ -262,7 +259,8 @@ async fn granted(leasing: &mut Option<Leasing>) -> Result<Vec<Lease>, QueueError
     }
 }
 
-/// The tokens of texts, and those that are none.
+/// The tokens of texts, and those that are none. There is one token at least, if nobody's: so that
+/// the queue is asked, and refuses what else is wrong.
 fn tokens(texts: &[String]) -> (Vec<LeaseToken>, Vec<Failed>) {
     let (mut tokens, mut strangers) = (Vec::new(), Vec::new());
     for text in texts {
@@ -273,6 +271,9 @@ fn tokens(texts: &[String]) -> (Vec<LeaseToken>, Vec<Failed>) {
                 strangers.push(Failed { lease: text.clone(), code });
             }
         }
+    }
+    if tokens.is_empty() {
+        tokens.push(nobodys());
     }
     (tokens, strangers)
 }

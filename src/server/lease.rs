@@ -293,7 +293,7 @@ struct Sent<'a> {
 }
 
 /// A token of no queue.
-fn nobodys() -> LeaseToken {
+pub(super) fn nobodys() -> LeaseToken {
     "0".repeat(TOKEN_DIGITS).parse().expect("so many digits are a token")
 }
 

@@ -150,7 +150,12 @@ fn what_is_wrong_is_told_and_changes_nothing() {
     assert_eq!(told(json!("pop")).0, "invalid_request");
     let token = format!("{:0>72}", 1);
     assert_eq!(told(json!({ "extend": [token], "ttl_ms": 1 })).0, "invalid_ttl");
+    assert_eq!(told(json!({ "extend": ["x"], "ttl_ms": 1 })).0, "invalid_ttl");
+    assert_eq!(told(json!({ "nack": ["x"], "delay_ms": 31_622_400_001_u64 })).0, "invalid_delay");
     assert_eq!(told(json!({ "ack": vec![token; 1_001] })).0, "invalid_leases");
+    send(&mut client, &json!({ "ack": ["x", "y"] }));
+    let failed = ["x", "y"].map(|text| json!({ "lease": text, "code": "lease_not_found" }));
+    assert_eq!(client.next(), json!({ "acked": 0, "failed": failed }));
 }
 
 #[test]
