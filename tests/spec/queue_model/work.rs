@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use lanekeeper_actors::{
-    Node,
-    queue::{LeaseError, LeaseToken, NackOptions, Redrive, Settled},
-};
+use lanekeeper_actors::queue::{LeaseError, LeaseToken, NackOptions, Redrive, Settled};
 
 use super::{
     history::{History, MESSAGES_MAX, number_of},
     naive::{Life, Message},
 };
+use crate::support::node::settling;
 
 impl History {
     pub(super) async fn lease(&mut self) {
@@ -108,8 +106,8 @@ impl History {
             return;
         }
         // The answer waits for the letters, which only the duties deliver.
-        let (queue, node) = (self.queue(), self.node.clone());
-        let (settled, ()) = tokio::join!(queue.dead_letter(&tokens, "broken"), deliver(node));
+        let queue = self.queue();
+        let settled = settling(&self.node, queue.dead_letter(&tokens, "broken")).await;
         assert_eq!(settled.unwrap(), Settled { count: good.len(), failed });
         for message in self.leave(&good) {
             self.naive.bury(&message);
@@ -122,9 +120,8 @@ impl History {
             return;
         }
         let count = self.random.usize(1..5).min(self.naive.dead.len());
-        let (queue, node) = (self.queue(), self.node.clone());
-        let redriven = queue.redrive(Redrive::First(count.max(1)));
-        let (moved, ()) = tokio::join!(redriven, deliver(node));
+        let queue = self.queue();
+        let moved = settling(&self.node, queue.redrive(Redrive::First(count.max(1)))).await;
         assert_eq!(moved.unwrap(), count as u64);
         self.naive.fall_due(self.clock.now());
         // Which of them came back is looked up: dead letters have an order of their own.
@@ -148,13 +145,5 @@ impl History {
             let message = Message { id, number, priority, life, deliveries: 0, expires_at };
             self.naive.messages.push(message);
         }
-    }
-}
-
-/// Delivers letters while somebody waits for them.
-async fn deliver(node: Node) {
-    for _ in 0..3 {
-        tokio::task::yield_now().await;
-        node.settle_duties().await.unwrap();
     }
 }
