@@ -1,7 +1,7 @@
 //! Leases: their rate beside a bare log, what outstanding ones cost, and what a storm of things
 //! that are due does to the neighbours.
 //!
-//! `cargo bench --bench lease`; `BENCH_DIR` chooses the disk, `STORM=1000000` the scheduled
+//! `cargo bench --bench lease` (`-- rate`, `-- outstanding` or `-- storm` for a part of it); `BENCH_DIR` chooses the disk, `STORM=1000000` the scheduled
 //! messages of the storm, which are due over a minute (a quarter of that, over 15 s, by default).
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
@@ -26,16 +26,26 @@ const LOG_BYTES: usize = 256 << 20;
 const TTL: Duration = Duration::from_secs(600);
 
 fn main() {
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let is_wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        println!("lease + ack, durable, two records a cycle, to the bare log (reach 0.5)");
-        for callers in [1, 8, 64] {
-            compare(callers).await;
+        if is_wanted("rate") {
+            println!("lease + ack, durable, two records a cycle, to the bare log (reach 0.5)");
+            for callers in [1, 8, 64] {
+                compare(callers).await;
+            }
         }
-        println!("lease + ack by one caller, in memory (no growth)");
-        outstanding().await;
-        println!("a neighbour's push + pop while others are due (reach 2.0 of the quiet p99)");
-        storm().await;
+        if is_wanted("outstanding") {
+            println!("lease + ack by one caller, in memory (no growth)");
+            outstanding().await;
+        }
+        if is_wanted("storm") {
+            println!(
+                "a neighbour's push + pop while others are due (at most 2.0 of the quiet p99)"
+            );
+            storm().await;
+        }
     });
 }
 

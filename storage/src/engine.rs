@@ -112,6 +112,12 @@ pub trait Engine: Send + Sync + 'static {
         true
     }
 
+    /// Whether changes come faster than the background work takes them up, so that what can wait
+    /// had better wait: soon everybody's commits will be slowed down.
+    fn is_lagging(&self) -> bool {
+        false
+    }
+
     /// The state of the engine, for statistics and health.
     fn status(&self) -> EngineStatus;
 

@@ -18,6 +18,7 @@ use super::{
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
     serve::Asker,
+    wake::GoingOn,
 };
 use crate::{ActivateError, Actor, Deferred, Origin, Reminder, Turn, clock};
 
@@ -28,6 +29,7 @@ pub(super) type Taken = Result<Vec<Message>, QueueError>;
 pub(crate) struct QueueActor {
     pub(super) rules: Rules,
     pub(super) line: Line<Asker>,
+    pub(super) going_on: GoingOn,
 }
 
 /// What one who waits holds.
@@ -48,7 +50,7 @@ impl Actor for QueueActor {
     async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
         let get = |key: &_| from.store().get(key);
         let rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
-        Ok(Self { rules, line: Line::new(WAITING_MAX) })
+        Ok(Self { rules, line: Line::new(WAITING_MAX), going_on: GoingOn::new() })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -57,7 +59,7 @@ impl Actor for QueueActor {
     }
 
     async fn on_reminder(&mut self, _: &Reminder, turn: &mut Turn<'_, Self>) {
-        self.fall_due(turn).await;
+        self.wake(turn).await;
     }
 
     async fn on_letter(

@@ -1,4 +1,12 @@
-//! The turns in which things happen by themselves.
+//! The turns in which things happen by themselves, one slice after the other.
+//!
+//! However much is due, others have their share: a slice is durable before the next one begins,
+//! which waits as long again, and longer while the store does not keep up.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use lanekeeper_storage::{
     Engine, LoadError, ScanLimit,
@@ -13,30 +21,51 @@ use super::{
     place::Place,
     rules::Rules,
 };
-use crate::{Handler, Request, Turn, clock};
+use crate::{ActorRef, Handler, Request, Turn, clock, runtime::Runtime};
 
 /// What one turn does at most, so that other requests are served in between.
-const SLICE: ScanLimit = ScanLimit { count_max: 128, bytes_max: 4 << 20 };
+const SLICE: ScanLimit = ScanLimit { count_max: 128, bytes_max: 1 << 20 };
+
+/// How long it takes until a store that does not keep up is looked at again.
+const LAG_WAIT: Duration = Duration::from_millis(5);
 
 /// How long it takes until what could not be read is tried again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
-/// Go on with what is due.
+/// Go on with what is due; answers whether there is more.
 struct GoOn;
 
+/// Alive as long as somebody goes on with what is due.
+pub(super) type GoingOn = Weak<()>;
+
 impl Request for GoOn {
-    type Reply = ();
+    type Reply = bool;
 }
 
 impl Handler<GoOn> for QueueActor {
-    async fn handle(&mut self, _: GoOn, turn: &mut Turn<'_, Self>) {
-        self.fall_due(turn).await;
+    async fn handle(&mut self, _: GoOn, turn: &mut Turn<'_, Self>) -> bool {
+        self.fall_due(turn).await
     }
 }
 
 impl QueueActor {
-    /// Does what is due, a slice of it; a turn of its own goes on with what is left.
-    pub(super) async fn fall_due(&mut self, turn: &mut Turn<'_, Self>) {
+    /// Does what is due: a slice of it at once, and what is left bit by bit.
+    pub(super) async fn wake(&mut self, turn: &mut Turn<'_, Self>) {
+        if self.fall_due(turn).await && self.going_on.strong_count() == 0 {
+            let is_alive = Arc::new(());
+            self.going_on = Arc::downgrade(&is_alive);
+            let runtime = Arc::clone(&turn.meta.seat.kind.runtime);
+            let delivery = runtime.deliveries.begin();
+            let rest = go_on(turn.me(), Arc::clone(&runtime));
+            runtime.executor.spawn(async move {
+                rest.await;
+                drop((is_alive, delivery));
+            });
+        }
+    }
+
+    /// Does a slice of what is due, and answers whether there is more.
+    async fn fall_due(&mut self, turn: &mut Turn<'_, Self>) -> bool {
         let now_ms = clock::unix_ms(turn.now());
         let woken_ms = self.rules.meta.wake_at_ms;
         if let Err(error) = self.do_slice(now_ms, turn).await {
@@ -45,13 +74,15 @@ impl QueueActor {
         }
         self.serve(turn).await;
         let mut next_ms = self.rules.wake_wanted_ms.take();
-        if next_ms.is_some_and(|next_ms| next_ms <= now_ms) && turn.me().tell(GoOn).is_ok() {
-            // Should that turn not come, the reminder sees to it.
+        let is_more = next_ms.is_some_and(|next_ms| next_ms <= now_ms);
+        if is_more {
+            // Should nobody go on, the reminder sees to it.
             next_ms = Some(now_ms + RETRY_AFTER_MS);
         }
         self.rules.meta.wake_at_ms = next_ms;
         turn.replace_reminder(WAKE, woken_ms, next_ms);
         self.settle(turn);
+        is_more
     }
 
     async fn do_slice(&mut self, now_ms: u64, turn: &mut Turn<'_, Self>) -> Result<(), QueueError> {
@@ -61,6 +92,22 @@ impl QueueActor {
         let verb =
             |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, opened_at_ms, batch);
         self.decide(turn, verb).await
+    }
+}
+
+/// Has a queue do what is due until nothing is.
+async fn go_on(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
+    let mut began = runtime.clock.elapsed();
+    // The answer comes when the slice is as durable as promised.
+    while let Ok(true) = queue.ask(GoOn).await {
+        let took = runtime.clock.elapsed().saturating_sub(began);
+        if !took.is_zero() {
+            runtime.clock.sleep(took).await;
+        }
+        while runtime.store.engine().is_lagging() {
+            runtime.clock.sleep(LAG_WAIT).await;
+        }
+        began = runtime.clock.elapsed();
     }
 }
 

@@ -160,6 +160,10 @@ impl Engine for EmbeddedEngine {
         self.store.do_upkeep()
     }
 
+    fn is_lagging(&self) -> bool {
+        self.store.is_lagging()
+    }
+
     fn status(&self) -> EngineStatus {
         self.store.status()
     }

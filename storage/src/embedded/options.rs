@@ -63,6 +63,11 @@ impl EmbeddedOptions {
         self.overlay_bytes.saturating_mul(2)
     }
 
+    /// Bytes of changes beyond which what can wait should, so that it slows down nobody.
+    pub(crate) fn overlay_bytes_lag(&self) -> u64 {
+        self.overlay_bytes.saturating_add(self.overlay_bytes / 4)
+    }
+
     /// Bytes of changes beyond which batches that do not free space are refused.
     pub(crate) fn overlay_bytes_max(&self) -> u64 {
         self.overlay_bytes.saturating_mul(8).max(2 * BATCH_BYTES_MAX)

@@ -108,6 +108,11 @@ impl Store {
         }
     }
 
+    /// Whether a checkpoint is at work and does not keep up.
+    pub(crate) fn is_lagging(&self) -> bool {
+        self.overlay.bytes() > self.options.overlay_bytes_lag() && *self.folding.lock()
+    }
+
     fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {
         if bytes > BATCH_BYTES_MAX {
             let batch_bytes_max = BATCH_BYTES_MAX;
