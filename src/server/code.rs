@@ -63,6 +63,7 @@ codes! {
     QueueFull = "queue_full", 429;
     FleetFull = "fleet_full", 429;
     RateLimited = "rate_limited", 429;
+    NoPermit = "no_permit", 429;
     TooManySubscribers = "too_many_subscribers", 429;
     TooManySinks = "too_many_sinks", 429;
     QuotaExceeded = "quota_exceeded", 429;
@@ -105,6 +106,7 @@ impl Code {
             | Self::FleetFull => Some(Duration::from_secs(5)),
             Self::QueueFull
             | Self::RateLimited
+            | Self::NoPermit
             | Self::QuotaExceeded
             | Self::Paused
             | Self::DeadlinePassed

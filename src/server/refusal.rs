@@ -33,6 +33,14 @@ impl From<QueueError> for Problem {
             QueueError::RateLimited { retry_after, .. } => {
                 Self::new(Code::RateLimited, detail).retry_in(Some(retry_after))
             }
+            QueueError::NoPermit { blocked_by, retry_after, .. } => {
+                let problem =
+                    Self::new(Code::NoPermit, detail).blocked_by(Some(blocked_by.as_str()));
+                match retry_after {
+                    Some(_) => problem.retry_in(retry_after),
+                    None => problem,
+                }
+            }
             error => {
                 let problem = Self::new(code_of_queue(&error), detail);
                 match bound(&error) {

@@ -37,30 +37,22 @@ impl From<CodecError> for LoadError {
 }
 
 /// A value of the store with a format number of its own.
-pub(crate) trait Format: Encode + Decode<()> {
+pub(crate) trait Format: Encode + Decode<()> + 'static {
     /// The name used in errors.
     const NAME: &'static str;
     /// The number in front of what is written now.
     const FORMAT: u8;
-
-    /// Decodes what an older format wrote; the default knows none.
-    fn upgrade(found: u8, _body: &[u8]) -> Result<(Self, usize), CodecError> {
-        Err(unknown_format::<Self>(found))
-    }
+    /// How what the formats before it wrote is decoded, that of format 1 first.
+    const EARLIER: &'static [Decoder<Self>] = &[];
 }
 
-fn unknown_format<T: Format>(found: u8) -> CodecError {
-    CodecError::UnknownFormat { record: T::NAME, found, newest: T::FORMAT }
-}
+/// Decodes what follows a format number, and says how many bytes that took.
+pub(crate) type Decoder<T> = fn(&[u8]) -> Result<(T, usize), CodecError>;
 
-/// Decodes what format 1 wrote as an `Old`.
+/// Decodes what an earlier format wrote as an `Old`.
 pub(crate) fn upgrade<Old: Decode<()> + Into<New>, New: Format>(
-    found: u8,
     body: &[u8],
 ) -> Result<(New, usize), CodecError> {
-    if found != 1 {
-        return Err(unknown_format::<New>(found));
-    }
     let (old, length) = decode_body::<Old>(New::NAME, body)?;
     Ok((old.into(), length))
 }
@@ -84,8 +76,15 @@ pub(crate) fn encode<T: Format>(value: &T, tail: &[u8]) -> Bytes {
 /// Decodes a value and says at which byte its tail begins.
 pub(crate) fn decode<T: Format>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
     let (&format, body) = bytes.split_first().ok_or_else(|| malformed(T::NAME, &"no bytes"))?;
-    let (value, length) =
-        if format == T::FORMAT { decode_body(T::NAME, body)? } else { T::upgrade(format, body)? };
+    let earlier = usize::from(format).checked_sub(1).and_then(|index| T::EARLIER.get(index));
+    let (value, length) = match earlier {
+        _ if format == T::FORMAT => decode_body(T::NAME, body)?,
+        Some(decode) => decode(body)?,
+        None => {
+            let (record, newest) = (T::NAME, T::FORMAT);
+            return Err(CodecError::UnknownFormat { record, found: format, newest });
+        }
+    };
     Ok((value, 1 + length))
 }
 

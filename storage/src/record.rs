@@ -13,8 +13,8 @@ pub use gate::{
     PlaceState,
 };
 pub use message::{
-    DeathRecord, DedupRecord, DueEntry, LeaseRecord, MessageRecord, Note, QueueLetter, SinkRecord,
-    State,
+    DeathRecord, DedupRecord, DueEntry, LeaseRecord, MessageRecord, Note, PermitRecord,
+    QueueLetter, SinkRecord, State,
 };
 pub use queue::{
     LaneMeta, OnExpire, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings, QueueTotals,
@@ -23,19 +23,26 @@ pub use queue::{
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
 pub use worker::{DepartureRecord, OfflineCause, WorkerLease, WorkerMeta, WorkerRecord};
 
-/// Implements encoding and decoding for a record without a tail; `from 1` names the type that
-/// format 1 had, which is upgraded.
-macro_rules! record {
-    ($type:ty, $name:literal, $format:literal $(, from 1: $old:ty)?) => {
+/// Gives what is written its format; `from` names the types that the formats before it had, that of
+/// format 1 first, which are upgraded.
+macro_rules! header {
+    ($type:ty, $name:literal, $format:literal $(, from $($old:ty),+)?) => {
         impl crate::codec::Format for $type {
             const NAME: &'static str = $name;
             const FORMAT: u8 = $format;
             $(
-                fn upgrade(found: u8, body: &[u8]) -> Result<(Self, usize), crate::CodecError> {
-                    crate::codec::upgrade::<$old, Self>(found, body)
-                }
+                const EARLIER: &'static [crate::codec::Decoder<Self>] =
+                    &[$(crate::codec::upgrade::<$old, Self>),+];
             )?
         }
+    };
+}
+use header;
+
+/// Implements encoding and decoding for a record without a tail.
+macro_rules! record {
+    ($type:ty, $($format:tt)+) => {
+        crate::record::header!($type, $($format)+);
 
         impl $type {
             /// The value as the store keeps it.
@@ -70,6 +77,7 @@ mod tests {
             leased_at_ms: 1,
             expires_at_ms: 2,
             worker: Some("w".to_owned()),
+            permit: Some(PermitRecord { gate: "g".to_owned(), owner: "o".to_owned() }),
         };
         for state in [State::Ready, State::Scheduled { ready_at_ms: 5 }, State::Leased(lease)] {
             let message = MessageRecord {
@@ -97,6 +105,22 @@ mod tests {
         let settings = QueueSettings::decode(&[1, 1, 7, 1, 0, 1, 0]).unwrap();
         assert_eq!((settings.capacity, settings.on_full), (Some(7), OnFull::EvictLowest));
         assert!(settings.is_push_paused && !settings.is_pop_paused);
+    }
+
+    #[test]
+    fn records_of_format_2_are_upgraded() {
+        let leased = [&b"\x02\x05\x02\x02"[..], &[7; 16], b"\x03\x04\x01\x01w\x00\x00{}"].concat();
+        let message = MessageRecord::decode(&leased.into()).unwrap();
+        let State::Leased(lease) = message.state else { panic!("{:?}", message.state) };
+        assert_eq!((lease.nonce, lease.leased_at_ms, lease.expires_at_ms), ([7; 16], 3, 4));
+        assert_eq!((lease.worker.as_deref(), lease.permit), (Some("w"), None));
+        assert_eq!(&message.payload[..], b"{}");
+        let settings = [2, 1, 7, 1, 0, 1, 0, 1, 9, 1, 8, 0, 1, 0, 1, 0, 0, 1, 6];
+        let settings = QueueSettings::decode(&settings).unwrap();
+        assert_eq!((settings.capacity, settings.on_full), (Some(7), OnFull::EvictLowest));
+        assert_eq!((settings.deliveries_max, settings.lease_ttl_ms), (Some(9), Some(8)));
+        assert_eq!((settings.on_expire, settings.is_exclusive), (OnExpire::DeadLetter, true));
+        assert_eq!((settings.aging_ms, settings.gate), (Some(6), None));
     }
 
     #[test]

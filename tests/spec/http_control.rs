@@ -42,7 +42,7 @@ fn settings_are_replaced_as_a_whole_and_take_effect_at_once() {
         "capacity": null, "on_full": "reject", "durability": null, "max_deliveries": null,
         "lease_ttl_ms": null, "message_ttl_ms": null, "on_expire": "drop",
         "dedup_window_ms": null, "exclusive": false, "push_rate": null, "pop_rate": null,
-        "aging_ms": null,
+        "aging_ms": null, "gate": null,
     });
     assert_eq!(server.get("/queue/q/config").ok(), default);
     let config = json!({
@@ -50,6 +50,7 @@ fn settings_are_replaced_as_a_whole_and_take_effect_at_once() {
         "lease_ttl_ms": 1000, "message_ttl_ms": 86400000, "on_expire": "dead_letter",
         "dedup_window_ms": 0, "exclusive": true, "push_rate": {"per_second": 100, "burst": 9},
         "pop_rate": {"per_second": 1, "burst": 1}, "aging_ms": 1,
+        "gate": "builds.linux",
     });
     assert_eq!(server.put("/queue/q/config", config.to_string()).ok(), config);
     assert_eq!(server.get("/queue/q/config").ok(), config);
@@ -84,6 +85,9 @@ fn a_setting_out_of_bounds_is_refused_and_changes_nothing() {
         (r#"{"pop_rate":{"per_second":1,"burst":0}}"#, "pop_rate"),
         (r#"{"pop_rate":{"per_second":1}}"#, "pop_rate"),
         (r#"{"aging_ms":0}"#, "aging_ms"),
+        (r#"{"gate":""}"#, "gate"),
+        (r#"{"gate":"a b"}"#, "gate"),
+        (r#"{"gate":1}"#, "gate"),
         (r#"{"max_retries":3}"#, "max_retries"),
         ("", "the body"),
     ];

@@ -242,3 +242,24 @@ fn the_options_of_a_push_are_bounded_and_named() {
     let most = json!({"item": {}, "delay_ms": most - 1, "ttl_ms": most, "key": "k".repeat(256)});
     assert_eq!(server.post("/queue/q/push", most.to_string()).ok()["count"], 1);
 }
+
+#[test]
+fn a_lease_without_a_permit_of_the_queues_gate_is_refused_or_waits() {
+    let server = LeaseServer::start();
+    server.put("/gate/g/policy", r#"{"max_concurrent":1}"#).ok();
+    server.put("/queue/q/config", r#"{"gate":"g"}"#).ok();
+    server.push("q", &[1, 1]);
+    let leased = server.lease("q", &json!({"depth": 2})).ok();
+    assert_eq!(leased["count"], 1, "as many as there are permits");
+    let refused = server.lease("q", &json!({})).refused(429, "no_permit");
+    assert_eq!(refused["blocked_by"], "concurrency");
+    let waiting = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| server.lease("q", &json!({"wait_ms": 60_000})).ok());
+        while server.get("/gate/g/stats").ok()["queue_length"] != 1 {
+            std::thread::yield_now();
+        }
+        server.settle("ack", &json!({"leases": tokens(&leased)})).ok();
+        waiting.join().unwrap()
+    });
+    assert_eq!(waiting["count"], 1);
+}

@@ -56,6 +56,7 @@ mod loadtest_results;
 mod loadtest_verification;
 mod queue_consume;
 mod queue_control;
+mod queue_gate;
 mod queue_lease;
 mod queue_model;
 mod queue_order;

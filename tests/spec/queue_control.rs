@@ -87,14 +87,14 @@ async fn a_full_queue_refuses_until_there_is_room() {
     let node = Node::in_memory();
     let queue = node.queue("q");
     let config = QueueConfig { capacity: Some(2), ..QueueConfig::default() };
-    assert_eq!(queue.configure(config).await.unwrap(), config);
+    assert_eq!(queue.configure(config.clone()).await.unwrap(), config);
     fill(&queue, 1, 2).await;
     let full = queue.push(json!({})).await;
     assert!(matches!(full, Err(QueueError::Full { current: 2, capacity: 2 })), "{full:?}");
     queue.pop(1).await.unwrap();
     queue.push(json!({})).await.unwrap();
     assert_eq!(queue.stats().await.unwrap().totals.rejected, 1);
-    let lowered = QueueConfig { capacity: Some(1), ..config };
+    let lowered = QueueConfig { capacity: Some(1), ..config.clone() };
     queue.configure(lowered).await.unwrap();
     assert_eq!(ready(&queue).await, 2, "a lower capacity drops nothing");
     assert!(queue.push(json!({})).priority(0).await.is_err());

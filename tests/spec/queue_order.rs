@@ -235,7 +235,7 @@ async fn a_queue_survives_passivation_and_restart() {
     queue.push_all(messages(2_000 / 2)).await.unwrap();
     queue.push(json!({ "urgent": true })).priority(0).await.unwrap();
     let config = QueueConfig { capacity: Some(2_000), ..QueueConfig::default() };
-    queue.configure(config).await.unwrap();
+    queue.configure(config.clone()).await.unwrap();
     let first = queue.pop(2).await.unwrap();
     assert_eq!(texts(&first), [r#"{"urgent":true}"#, r#"{"n":0}"#]);
     drop((queue, node));

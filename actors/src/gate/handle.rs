@@ -185,7 +185,7 @@ impl Gate {
         &self.0.clock
     }
 
-    async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, GateError>
+    pub(super) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, GateError>
     where
         GateActor: Handler<R>,
     {

@@ -31,6 +31,7 @@ mod place;
 mod policy;
 mod restore;
 mod rules;
+mod several;
 mod stats;
 mod tally;
 #[cfg(test)]

@@ -13,8 +13,9 @@ use super::{
     Message, QueueError,
     bury::SUFFIX,
     grant::Granted,
-    lease::{LeaseTerms, Nonce},
+    lease::{LeaseTerms, Nonce, Provision},
     line::{InLine, Line, WAITING_MAX},
+    permit::{AtGate, Permits},
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
     serve::Asker,
@@ -30,6 +31,7 @@ pub(crate) struct QueueActor {
     pub(super) rules: Rules,
     pub(super) line: Line<Asker>,
     pub(super) going_on: GoingOn,
+    pub(super) at_gate: AtGate,
 }
 
 /// What one who waits holds.
@@ -50,7 +52,8 @@ impl Actor for QueueActor {
     async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
         let get = |key: &_| from.store().get(key);
         let rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
-        Ok(Self { rules, line: Line::new(WAITING_MAX), going_on: GoingOn::new() })
+        let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
+        Ok(Self { rules, line, going_on, at_gate: AtGate::default() })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -123,12 +126,29 @@ impl QueueActor {
         terms: &LeaseTerms,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Granted, QueueError> {
-        let now_ms = clock::unix_ms(turn.now());
-        let mut nonces = nonces(terms.depth);
-        let verb =
-            |rules: &mut Rules, batch: &mut Batch| rules.lease(terms, now_ms, &mut nonces, batch);
-        let leased = self.decide(turn, verb).await;
+        let leased = match self.take_permits(terms, turn).await {
+            Ok(permits) => self.lease_with(permits, terms, turn).await,
+            Err(error) => Err(error),
+        };
         self.settle(turn);
+        leased
+    }
+
+    /// Leases messages with permits that were taken. The turn is still to be settled.
+    pub(super) async fn lease_with(
+        &mut self,
+        permits: Permits,
+        terms: &LeaseTerms,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Granted, QueueError> {
+        let now_ms = clock::unix_ms(turn.now());
+        let allowed = permits.as_ref().map_or(terms.depth, Vec::len);
+        let provision = Provision { nonces: nonces(allowed.min(terms.depth)), permits };
+        let verb =
+            |rules: &mut Rules, batch: &mut Batch| rules.lease(terms, &provision, now_ms, batch);
+        let leased = self.decide(turn, verb).await;
+        let used = leased.as_ref().map_or(0, Vec::len);
+        self.rules.freed.extend(provision.permits.into_iter().flatten().skip(used));
         Ok(Granted::new(leased?, turn.me()))
     }
 
@@ -168,6 +188,7 @@ impl QueueActor {
                 letter = Some(turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms)));
             }
         }
+        self.release_permits(turn);
         if let Some((before_ms, due_ms)) = self.rules.take_wake() {
             turn.replace_reminder(WAKE, before_ms, Some(due_ms));
         }
@@ -203,9 +224,8 @@ impl QueueActor {
 }
 
 /// Secrets for so many leases, from the operating system.
-pub(super) fn nonces(count: usize) -> impl FnMut() -> Nonce {
-    let mut bytes = vec![0; count * size_of::<Nonce>()];
-    getrandom::fill(&mut bytes).expect("an operating system has a source of randomness");
-    let mut secrets = bytes.into_iter();
-    move || std::array::from_fn(|_| secrets.next().expect("there are as many as leases"))
+fn nonces(count: usize) -> Vec<Nonce> {
+    let mut nonces = vec![Nonce::default(); count];
+    getrandom::fill(nonces.as_flattened_mut()).expect("an operating system has randomness");
+    nonces
 }

@@ -171,7 +171,7 @@ mod tests {
     fn aging() -> Trial {
         let mut trial = Trial::new(TIGHT);
         let aging = Some(Duration::from_millis(AGING_MS));
-        trial.configure(QueueConfig { aging, ..QueueConfig::default() }).unwrap();
+        trial.configure(&QueueConfig { aging, ..QueueConfig::default() }).unwrap();
         trial
     }
 

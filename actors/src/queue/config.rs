@@ -6,10 +6,10 @@ pub use lanekeeper_storage::record::{OnExpire, OnFull, Rate};
 use lanekeeper_storage::{Durability, record::QueueSettings};
 
 use super::QueueError;
-use crate::{Node, NodeBuilder};
+use crate::{Node, NodeBuilder, check_id};
 
 /// The settings of a queue; they survive a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueConfig {
     /// Messages the queue holds at most (1 or more); unbounded if `None`.
     pub capacity: Option<u64>,
@@ -40,10 +40,14 @@ pub struct QueueConfig {
     pub pop_rate: Option<Rate>,
     /// After how long a message that waits rises by one priority: 1 ms to a year, never if `None`.
     pub aging: Option<Duration>,
+    /// The id of the gate of whose permits every lease holds one, until it is settled or ends: so
+    /// many messages of all queues with this gate are under work at a time as its policy allows.
+    /// Leases beyond that are refused or wait. Pops hold none.
+    pub gate: Option<String>,
 }
 
-impl From<QueueSettings> for QueueConfig {
-    fn from(settings: QueueSettings) -> Self {
+impl From<&QueueSettings> for QueueConfig {
+    fn from(settings: &QueueSettings) -> Self {
         let span = |ms: Option<u64>| ms.map(Duration::from_millis);
         Self {
             capacity: settings.capacity,
@@ -58,6 +62,7 @@ impl From<QueueSettings> for QueueConfig {
             push_rate: settings.push_rate,
             pop_rate: settings.pop_rate,
             aging: span(settings.aging_ms),
+            gate: settings.gate.as_deref().map(String::from),
         }
     }
 }
@@ -105,6 +110,9 @@ impl QueueConfig {
                 return refuse(field, "per_second and burst must be from 1 to 1000000000");
             }
         }
+        if self.gate.as_deref().is_some_and(|gate| check_id(gate).is_err()) {
+            return refuse("gate", "must be an id: 1 to 128 characters of A-Z a-z 0-9 . _ : -");
+        }
         let ms = |span: Option<Duration>| span.map(|span| span.as_millis() as u64);
         Ok(QueueSettings {
             capacity: self.capacity,
@@ -119,6 +127,7 @@ impl QueueConfig {
             push_rate: self.push_rate,
             pop_rate: self.pop_rate,
             aging_ms: ms(self.aging),
+            gate: self.gate.as_deref().map(Box::from),
             is_push_paused: before.is_push_paused,
             is_pop_paused: before.is_pop_paused,
         })
@@ -139,8 +148,8 @@ pub struct Paused {
     pub pop: bool,
 }
 
-impl From<QueueSettings> for Paused {
-    fn from(settings: QueueSettings) -> Self {
+impl From<&QueueSettings> for Paused {
+    fn from(settings: &QueueSettings) -> Self {
         Self { push: settings.is_push_paused, pop: settings.is_pop_paused }
     }
 }

@@ -117,7 +117,10 @@ where
             Ok(_) if !wait.is_zero() => Next::Lease,
             Ok(_) => self.pause(PAUSE_MAX).await,
             Err(error) if is_end(&error) => Next::End,
-            Err(QueueError::RateLimited { retry_after, .. }) => self.pause(retry_after).await,
+            Err(
+                QueueError::RateLimited { retry_after, .. }
+                | QueueError::NoPermit { retry_after: Some(retry_after), .. },
+            ) => self.pause(retry_after).await,
             Err(error) => {
                 tracing::debug!(queue = self.queue.id(), %error, "a consumer pauses");
                 let next = self.pause(*pause).await;

@@ -44,7 +44,7 @@ impl Rules {
     ) -> Result<(), Stop> {
         self.know_lanes_of(&dues.messages)?;
         for (place, message) in &dues.messages {
-            self.leave(*place, message, batch);
+            self.leave_leased(*place, message, batch);
             let held = Held::of(message.clone());
             match &message.state {
                 State::Leased(lease) => {

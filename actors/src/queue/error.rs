@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lanekeeper_storage::{LoadError, key::Priority};
 
 use super::{InvalidItem, InvalidMessageId, LeaseError};
-use crate::{AskError, InvalidId};
+use crate::{AskError, InvalidId, gate::BlockedBy};
 
 /// Why a verb of a queue failed. A refusal changes nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -137,6 +137,16 @@ pub enum QueueError {
         verb: &'static str,
         /// After how long there is room.
         retry_after: Duration,
+    },
+    /// The queue's gate has no permit for a lease now.
+    #[error("lease: the gate {gate:?} has no permit now ({})", .blocked_by.as_str())]
+    NoPermit {
+        /// The id of the gate.
+        gate: String,
+        /// What keeps the queue out.
+        blocked_by: BlockedBy,
+        /// After how long there may be one, where the gate knows.
+        retry_after: Option<Duration>,
     },
     /// The id leaves no room for that of the dead-letter queue.
     #[error("queue id: its dead letters would go to {id:?}, of over {length_max} characters")]

@@ -161,6 +161,7 @@ impl Handler<LeaseSome> for QueueActor {
         match self.lease(&terms, turn).await {
             Ok(granted) if granted.is_empty() && may_wait => {}
             Err(QueueError::Locked { .. }) if may_wait => {}
+            Err(QueueError::NoPermit { .. }) if may_wait => self.stand_in_line(&terms, turn),
             granted => return granted.map(Given::Now),
         }
         let depth = terms.depth;
@@ -235,10 +236,10 @@ impl Handler<Configure> for QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<QueueConfig, QueueError> {
         let before = self.rules.durability(node);
-        if self.rules.configure(config, node)? {
+        if self.rules.configure(&config, node)? {
             self.keep_settings(before.max(node), node, turn);
         }
-        Ok(self.rules.settings.into())
+        Ok(QueueConfig::from(&self.rules.settings))
     }
 }
 
@@ -259,7 +260,7 @@ impl Handler<Pause> for QueueActor {
         if self.rules.settings.is_pop_paused {
             self.turn_away(turn);
         }
-        self.rules.settings.into()
+        Paused::from(&self.rules.settings)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use lanekeeper_storage::{
     Batch,
     key::QueueNo,
-    record::{LeaseRecord, MessageRecord, State},
+    record::{LeaseRecord, MessageRecord, PermitRecord, State},
 };
 
 use super::{
@@ -87,6 +87,14 @@ pub(super) struct LeaseTerms {
     pub(super) worker: Option<Arc<str>>,
 }
 
+/// What leases to come need.
+pub(super) struct Provision {
+    /// Their secrets.
+    pub(super) nonces: Vec<Nonce>,
+    /// As many permits, if the queue has a gate.
+    pub(super) permits: Option<Vec<PermitRecord>>,
+}
+
 /// A message that was leased.
 #[derive(Debug)]
 pub(super) struct Leased {
@@ -104,23 +112,24 @@ impl Rules {
         asked_ms.or(self.settings.lease_ttl_ms).unwrap_or(LEASE_TTL_MS)
     }
 
-    /// Leases the first messages, in the order of priority and arrival. `nonces` gives a new secret
-    /// each time.
+    /// Leases the first messages, in the order of priority and arrival: as many as there are nonces
+    /// for.
     pub(super) fn lease(
         &mut self,
         terms: &LeaseTerms,
+        provision: &Provision,
         now_ms: u64,
-        nonces: &mut dyn FnMut() -> Nonce,
         batch: &mut Batch,
     ) -> Result<Vec<Leased>, Stop> {
-        let taken = self.take_first(terms.depth, "lease", now_ms, batch)?;
+        let taken = self.take_first(provision.nonces.len(), "lease", now_ms, batch)?;
         let expires_at_ms = now_ms.saturating_add(self.lease_ttl_ms(terms.ttl_ms));
         let mut leased = Vec::with_capacity(taken.len());
-        for (place, mut held) in taken {
+        for (index, (place, mut held)) in taken.into_iter().enumerate() {
             held.deliveries = held.deliveries.saturating_add(1);
-            let nonce = nonces();
+            let nonce = provision.nonces[index];
             let worker = terms.worker.as_deref().map(str::to_owned);
-            let lease = LeaseRecord { nonce, leased_at_ms: now_ms, expires_at_ms, worker };
+            let permit = provision.permits.as_ref().map(|permits| permits[index].clone());
+            let lease = LeaseRecord { nonce, leased_at_ms: now_ms, expires_at_ms, worker, permit };
             self.enter_leased(place, held.clone(), lease, batch);
             let message = held.into_message(place);
             let token = LeaseToken { queue: self.number(), id: message.id, nonce };

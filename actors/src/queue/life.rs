@@ -102,6 +102,19 @@ impl Rules {
         }
     }
 
+    /// As [`Rules::leave`], for a message whose lease ends with that.
+    pub(super) fn leave_leased(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        batch: &mut Batch,
+    ) {
+        self.leave(place, message, batch);
+        if let State::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state {
+            self.freed.push(permit.clone());
+        }
+    }
+
     /// Makes sure that the counts of these messages' priorities can be changed.
     pub(super) fn know_lanes_of<'a>(
         &mut self,

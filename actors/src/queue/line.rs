@@ -90,14 +90,34 @@ impl<P> Line<P> {
         Some(InLine(ticket))
     }
 
+    /// The first who still waits: how many messages it wants, and how it is answered.
+    pub(super) fn first(&mut self) -> Option<(usize, &P)> {
+        while let Some((ticket, ..)) = self.places.front()
+            && !ticket.is_waiting.load(Ordering::Acquire)
+        {
+            self.places.pop_front();
+        }
+        self.places.front().map(|(_, depth, promise)| (*depth, promise))
+    }
+
     /// Takes the first who still waits: how many messages it wants, and how it is answered.
     pub(super) fn next(&mut self) -> Option<(usize, P)> {
-        while let Some((ticket, depth, promise)) = self.places.pop_front() {
-            if ticket.take() {
+        self.next_if(|_| true)
+    }
+
+    /// As [`Line::next`], if that one is wanted.
+    pub(super) fn next_if(&mut self, is_wanted: impl Fn(&P) -> bool) -> Option<(usize, P)> {
+        loop {
+            let (_, promise) = self.first()?;
+            if !is_wanted(promise) {
+                return None;
+            }
+            if let Some((ticket, depth, promise)) = self.places.pop_front()
+                && ticket.take()
+            {
                 return Some((depth, promise));
             }
         }
-        None
     }
 
     fn waiting_count(&self) -> usize {

@@ -25,6 +25,7 @@ mod message;
 #[cfg(test)]
 mod model;
 mod patience;
+mod permit;
 mod place;
 mod push;
 mod recognise;

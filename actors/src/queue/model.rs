@@ -161,7 +161,7 @@ impl Run {
         let on_full = if self.random.bool() { OnFull::EvictLowest } else { OnFull::Reject };
         let capacity = self.random.bool().then(|| self.random.u64(1..30));
         self.model.config = QueueConfig { capacity, on_full, ..QueueConfig::default() };
-        self.trial.configure(self.model.config).expect("a valid configuration");
+        self.trial.configure(&self.model.config).expect("a valid configuration");
     }
 
     fn reactivate(&mut self) {

@@ -281,7 +281,7 @@ mod tests {
             let mut trial = Trial::bounded(9, on_full);
             trial.push(&[(5, "a"), (5, "b"), (5, "c")]).unwrap();
             let config = QueueConfig { capacity: Some(1), on_full, ..QueueConfig::default() };
-            trial.configure(config).unwrap();
+            trial.configure(&config).unwrap();
             assert_eq!(trial.payloads(), ["a", "b", "c"]);
             assert_eq!(trial.push(&[(1, "x")]).is_ok(), outcome, "one for one");
             assert_eq!(trial.payloads().len(), 3);

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Key, KeyRange, LoadError, ScanLimit,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, MessageRecord, OnFull, QueueEntry, QueueMeta, QueueSettings},
+    record::{LaneMeta, MessageRecord, OnFull, PermitRecord, QueueEntry, QueueMeta, QueueSettings},
 };
 
 use super::{
@@ -116,6 +116,8 @@ pub(super) struct Rules {
     pub(super) has_unwritten_refusals: bool,
     /// Messages that died in this turn and are to be sent to the dead-letter queue.
     pub(super) dead: Vec<Dead>,
+    /// Permits of leases that ended in this turn, to be released.
+    pub(super) freed: Vec<PermitRecord>,
     /// The earliest thing due that this turn added.
     pub(super) wake_wanted_ms: Option<u64>,
     pub(super) push_bucket: Bucket,
@@ -140,6 +142,7 @@ impl Rules {
             is_settings_changed: false,
             has_unwritten_refusals: false,
             dead: Vec::new(),
+            freed: Vec::new(),
             wake_wanted_ms: None,
             push_bucket: Bucket::default(),
             pop_bucket: Bucket::default(),

@@ -1,13 +1,16 @@
 //! Those who wait for messages, and serving them in their order.
 
+use std::time::Duration;
+
 use lanekeeper_storage::Batch;
 
 use super::{
     QueueError,
-    actor::{QueueActor, Taken, Waiting, nonces},
+    actor::{QueueActor, Taken, Waiting},
     grant::Granted,
     lease::LeaseTerms,
     line::WAITING_MAX,
+    permit::Permits,
     rules::Rules,
     take::Giving,
 };
@@ -68,35 +71,74 @@ impl QueueActor {
 
     /// Hands what is ready to those who wait, in their order. The turn is still to be settled.
     pub(super) async fn serve(&mut self, turn: &mut Turn<'_, Self>) {
+        if self.line.is_empty() {
+            self.leave_line();
+        }
+        match self.serve_ready(turn).await {
+            Ok(None) => {}
+            Ok(Some(wait)) => self.serve_after(wait, turn),
+            Err(error) => {
+                tracing::error!(queue = %turn.id(), %error, "those who wait were not served");
+            }
+        }
+    }
+
+    /// Serves those who wait again, so much later.
+    pub(super) fn serve_after(&self, wait: Duration, turn: &mut Turn<'_, Self>) {
+        if !self.line.is_empty() {
+            turn.timer(SERVE, wait, Serve);
+        }
+    }
+
+    /// Serves as long as there is something to give; answers when there is more, if that is known.
+    async fn serve_ready(
+        &mut self,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Option<Duration>, QueueError> {
         let now_ms = clock::unix_ms(turn.now());
         while !self.line.is_empty() {
-            match self.decide(turn, |rules, _| rules.may_give(now_ms)).await {
-                Ok(Giving::Now) => {}
-                Ok(Giving::After(wait)) => return turn.timer(SERVE, wait, Serve),
-                Ok(Giving::Nothing) => return,
-                Err(error) => {
-                    tracing::error!(queue = %turn.id(), %error, "those who wait were not served");
-                    return;
-                }
+            match self.decide(turn, |rules, _| rules.may_give(now_ms)).await? {
+                Giving::Now => {}
+                Giving::After(wait) => return Ok(Some(wait)),
+                Giving::Nothing => return Ok(None),
             }
-            let Some((depth, asker)) = self.line.next() else { return };
-            match asker {
-                Asker::Pop(promise) => {
-                    let verb =
-                        |rules: &mut Rules, batch: &mut Batch| rules.pop(depth, now_ms, batch);
-                    let taken = self.decide(turn, verb).await;
-                    turn.fulfil(promise, taken);
+            let permits = match self.line.first() {
+                Some((_, Asker::Lease(terms, _))) => {
+                    let terms = terms.clone();
+                    match self.take_permits(&terms, turn).await {
+                        Ok(permits) => permits,
+                        Err(QueueError::NoPermit { .. }) => {
+                            self.stand_in_line(&terms, turn);
+                            return Ok(None);
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
-                Asker::Lease(terms, promise) => {
-                    let mut nonces = nonces(terms.depth);
-                    let verb = |rules: &mut Rules, batch: &mut Batch| {
-                        rules.lease(&terms, now_ms, &mut nonces, batch)
-                    };
-                    let leased = self.decide(turn, verb).await;
-                    let me = turn.me();
-                    turn.fulfil(promise, leased.map(|leased| Granted::new(leased, me)));
-                }
+                _ => None,
+            };
+            self.serve_first(permits, turn).await;
+        }
+        Ok(None)
+    }
+
+    /// Answers the first who waits; one who is to get leases only with what they need.
+    async fn serve_first(&mut self, permits: Permits, turn: &mut Turn<'_, Self>) {
+        let is_enough = permits.is_some() || self.rules.settings.gate.is_none();
+        // Who was first before may just have left.
+        let next = self.line.next_if(|asker| is_enough || matches!(asker, Asker::Pop(_)));
+        match next {
+            Some((_, Asker::Lease(terms, promise))) => {
+                let leased = self.lease_with(permits, &terms, turn).await;
+                turn.fulfil(promise, leased);
             }
+            Some((depth, Asker::Pop(promise))) => {
+                let now_ms = clock::unix_ms(turn.now());
+                let verb = |rules: &mut Rules, batch: &mut Batch| rules.pop(depth, now_ms, batch);
+                let taken = self.decide(turn, verb).await;
+                turn.fulfil(promise, taken);
+                self.rules.freed.extend(permits.into_iter().flatten());
+            }
+            None => self.rules.freed.extend(permits.into_iter().flatten()),
         }
     }
 }

@@ -15,7 +15,7 @@ impl Rules {
     /// A capacity below what the queue holds drops nothing: it refuses from now on.
     pub(super) fn configure(
         &mut self,
-        config: QueueConfig,
+        config: &QueueConfig,
         node: Durability,
     ) -> Result<bool, QueueError> {
         let settings = config.checked(&self.settings)?;
@@ -33,18 +33,19 @@ impl Rules {
 
     /// Pauses the verbs that are `true`; answers whether that changed anything.
     pub(super) fn pause(&mut self, verbs: Paused) -> bool {
-        let Paused { push, pop } = self.settings.into();
+        let Paused { push, pop } = Paused::from(&self.settings);
         self.change_paused(Paused { push: push || verbs.push, pop: pop || verbs.pop })
     }
 
     /// Resumes the verbs that are `true`; answers whether that changed anything.
     pub(super) fn resume(&mut self, verbs: Paused) -> bool {
-        let Paused { push, pop } = self.settings.into();
+        let Paused { push, pop } = Paused::from(&self.settings);
         self.change_paused(Paused { push: push && !verbs.push, pop: pop && !verbs.pop })
     }
 
     fn change_paused(&mut self, Paused { push, pop }: Paused) -> bool {
-        self.change(QueueSettings { is_push_paused: push, is_pop_paused: pop, ..self.settings })
+        let settings = self.settings.clone();
+        self.change(QueueSettings { is_push_paused: push, is_pop_paused: pop, ..settings })
     }
 
     fn change(&mut self, settings: QueueSettings) -> bool {
@@ -77,12 +78,12 @@ mod tests {
         let mut trial = Trial::new(TIGHT);
         let capacity =
             |capacity| QueueConfig { capacity: Some(capacity), ..QueueConfig::default() };
-        let refused = trial.configure(capacity(0));
+        let refused = trial.configure(&capacity(0));
         assert!(
             matches!(refused, Err(QueueError::InvalidConfig { field: "capacity", .. })),
             "{refused:?}"
         );
-        trial.configure(capacity(1)).unwrap();
+        trial.configure(&capacity(1)).unwrap();
     }
 
     #[test]
@@ -91,15 +92,15 @@ mod tests {
         for (from, to) in
             [(Durability::Durable, Durability::Memory), (Durability::Memory, Durability::Relaxed)]
         {
-            trial.configure(durability(from)).unwrap();
+            trial.configure(&durability(from)).unwrap();
             trial.push(&[(1, "a")]).unwrap();
-            let refused = trial.configure(durability(to));
+            let refused = trial.configure(&durability(to));
             assert!(matches!(refused, Err(QueueError::NotEmpty(1))), "{refused:?}");
             trial.pop(1).unwrap();
-            trial.configure(durability(to)).unwrap();
+            trial.configure(&durability(to)).unwrap();
         }
         trial.push(&[(1, "a")]).unwrap();
-        trial.configure(durability(Durability::Durable)).unwrap();
+        trial.configure(&durability(Durability::Durable)).unwrap();
     }
 
     #[test]
@@ -111,14 +112,14 @@ mod tests {
         assert!(rules.pause(paused(false, true)));
         assert!(!rules.pause(paused(true, true)), "that changes nothing");
         assert!(rules.resume(paused(true, false)));
-        assert_eq!(Paused::from(rules.settings), paused(false, true));
+        assert_eq!(Paused::from(&rules.settings), paused(false, true));
     }
 
     #[test]
     fn settings_are_loaded_with_the_queue() {
         let mut trial = Trial::bounded(3, OnFull::EvictLowest);
         trial.pause(Paused { push: true, pop: true });
-        let settings = trial.rules.settings;
+        let settings = trial.rules.settings.clone();
         trial.reactivate();
         assert_eq!(trial.rules.settings, settings);
     }

@@ -27,7 +27,7 @@ impl Rules {
     /// The work on these messages is done: they are gone.
     pub(super) fn ack(&mut self, leased: &[(Place, MessageRecord)], batch: &mut Batch) {
         for (place, message) in leased {
-            self.leave(*place, message, batch);
+            self.leave_leased(*place, message, batch);
         }
         self.meta.totals.acked += leased.len() as u64;
     }
@@ -43,7 +43,7 @@ impl Rules {
     ) -> Result<(), Stop> {
         self.know_lanes_of(leased)?;
         for (place, message) in leased {
-            self.leave(*place, message, batch);
+            self.leave_leased(*place, message, batch);
             let mut held = Held::of(message.clone());
             if let Some(reason) = &terms.reason {
                 held.note.get_or_insert_default().reason = Some(reason.clone());
@@ -110,7 +110,7 @@ impl Rules {
         batch: &mut Batch,
     ) {
         for (place, message) in leased {
-            self.leave(*place, message, batch);
+            self.leave_leased(*place, message, batch);
             self.bury(*place, Held::of(message.clone()), reason.to_owned());
         }
     }

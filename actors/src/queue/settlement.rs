@@ -194,8 +194,10 @@ impl Handler<Extend> for QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<Extended, QueueError> {
         let Judged { leased, good, failed } = self.judge(tokens, turn)?;
-        let until_ms = clock::unix_ms(turn.now()).saturating_add(self.rules.lease_ttl_ms(ttl_ms));
+        let ttl_ms = self.rules.lease_ttl_ms(ttl_ms);
+        let until_ms = clock::unix_ms(turn.now()).saturating_add(ttl_ms);
         if !leased.is_empty() {
+            self.extend_permits(&leased, ttl_ms, turn).await?;
             self.rules.extend(&leased, until_ms, turn.batch());
             self.settle(turn);
         }

@@ -89,7 +89,7 @@ impl Request for ReadConfig {
 
 impl Handler<ReadConfig> for QueueActor {
     async fn handle(&mut self, _: ReadConfig, _: &mut Turn<'_, Self>) -> QueueConfig {
-        self.rules.settings.into()
+        QueueConfig::from(&self.rules.settings)
     }
 }
 
@@ -124,7 +124,7 @@ impl Handler<ReadStats> for QueueActor {
             oldest_ready_age: found.oldest_ready_ms.map(age),
             oldest_leased_age: found.oldest_leased_ms.map(age),
             totals: meta.totals,
-            paused: Paused::from(self.rules.settings),
+            paused: Paused::from(&self.rules.settings),
             durability,
             loss_window: match durability {
                 Durability::Durable => Some(Duration::ZERO),

@@ -56,7 +56,7 @@ impl Trial {
     pub(super) fn bounded(capacity: u64, on_full: OnFull) -> Self {
         let mut trial = Self::new(TIGHT);
         let config = QueueConfig { capacity: Some(capacity), on_full, ..QueueConfig::default() };
-        trial.configure(config).expect("a valid configuration");
+        trial.configure(&config).expect("a valid configuration");
         trial
     }
 
@@ -160,7 +160,7 @@ impl Trial {
         }
     }
 
-    pub(super) fn configure(&mut self, config: QueueConfig) -> Result<(), QueueError> {
+    pub(super) fn configure(&mut self, config: &QueueConfig) -> Result<(), QueueError> {
         self.create();
         self.turn(|rules, _| Ok(rules.configure(config, Durability::Durable)?))?;
         Ok(())

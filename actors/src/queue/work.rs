@@ -260,7 +260,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::InvalidDepth`], [`QueueError::InvalidLeaseTtl`], [`QueueError::InvalidWait`],
     /// [`QueueError::InvalidWorker`], [`QueueError::Paused`], [`QueueError::Locked`],
-    /// [`QueueError::RateLimited`].
+    /// [`QueueError::RateLimited`], [`QueueError::NoPermit`].
     pub fn lease(&self, depth: usize) -> LeaseMessages {
         let queue = self.clone();
         LeaseMessages { queue, depth, ttl: None, wait: Duration::ZERO, worker: None }

@@ -128,6 +128,7 @@ impl From<queue::QueueConfig> for Config {
             push_rate: config.push_rate.map(Rate::from),
             pop_rate: config.pop_rate.map(Rate::from),
             aging_ms: config.aging.map(millis),
+            gate: config.gate,
         }
     }
 }
@@ -153,6 +154,7 @@ impl From<Config> for queue::QueueConfig {
             push_rate: config.push_rate.map(queue::Rate::from),
             pop_rate: config.pop_rate.map(queue::Rate::from),
             aging: config.aging_ms.map(Duration::from_millis),
+            gate: config.gate,
         }
     }
 }

@@ -159,7 +159,7 @@ pub enum OnFull {
 }
 
 /// The settings of a queue. A field that a `PUT` leaves out takes its default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Messages the queue holds at most; `null`: no bound.
@@ -193,6 +193,9 @@ pub struct Config {
     /// After how long a message that waits rises by one priority; `null`: never.
     #[schema(minimum = 1, maximum = 31622400000_i64)]
     pub aging_ms: Option<u64>,
+    /// The id of the gate of whose permits every lease holds one; `null`: none.
+    #[schema(max_length = 128)]
+    pub gate: Option<String>,
 }
 
 /// What happens to a message at the end of its time to live.

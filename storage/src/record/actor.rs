@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::record;
-use crate::codec::{self, CodecError, Decode, Encode, Format};
+use super::{header, record};
+use crate::codec::{self, CodecError, Decode, Encode};
 
 /// The state of a user's actor: the version its type had, then its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,7 @@ struct ActorStateHeader {
     version: u32,
 }
 
-impl Format for ActorStateHeader {
-    const NAME: &'static str = "actor state";
-    const FORMAT: u8 = 1;
-}
+header!(ActorStateHeader, "actor state", 1);
 
 impl ActorState {
     /// The value as the store keeps it.
@@ -83,10 +80,7 @@ struct LetterHeader {
     actor_key: String,
 }
 
-impl Format for LetterHeader {
-    const NAME: &'static str = "letter";
-    const FORMAT: u8 = 1;
-}
+header!(LetterHeader, "letter", 1);
 
 impl LetterRecord {
     /// The value as the store keeps it.

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::record;
+use super::{header, record};
 use crate::{
-    codec::{self, CodecError, Decode, Encode, Format},
+    codec::{self, CodecError, Decode, Encode},
     key::{Arrival, MessageState, Priority},
 };
 
@@ -62,6 +62,17 @@ pub struct LeaseRecord {
     pub expires_at_ms: u64,
     /// Who has it, if that was said.
     pub worker: Option<String>,
+    /// What it holds at a gate, if the queue has one.
+    pub permit: Option<PermitRecord>,
+}
+
+/// A permit of a gate that a lease holds.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PermitRecord {
+    /// The id of the gate.
+    pub gate: String,
+    /// Whose it is there.
+    pub owner: String,
 }
 
 /// What few messages have.
@@ -101,6 +112,8 @@ struct MessageHeader {
     note: Option<Box<Note>>,
 }
 
+header!(MessageHeader, "message", 3, from MessageHeaderV1, MessageHeaderV2);
+
 #[derive(Encode, Decode)]
 struct MessageHeaderV1 {
     pushed_at_ms: u64,
@@ -113,12 +126,47 @@ impl From<MessageHeaderV1> for MessageHeader {
     }
 }
 
-impl Format for MessageHeader {
-    const NAME: &'static str = "message";
-    const FORMAT: u8 = 2;
+#[derive(Encode, Decode)]
+struct MessageHeaderV2 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: StateV2,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<Note>>,
+}
 
-    fn upgrade(found: u8, body: &[u8]) -> Result<(Self, usize), CodecError> {
-        codec::upgrade::<MessageHeaderV1, Self>(found, body)
+#[derive(Encode, Decode)]
+enum StateV2 {
+    Ready,
+    Scheduled { ready_at_ms: u64 },
+    Leased(LeaseRecordV2),
+}
+
+#[derive(Encode, Decode)]
+struct LeaseRecordV2 {
+    nonce: [u8; 16],
+    leased_at_ms: u64,
+    expires_at_ms: u64,
+    worker: Option<String>,
+}
+
+impl From<MessageHeaderV2> for MessageHeader {
+    fn from(old: MessageHeaderV2) -> Self {
+        let MessageHeaderV2 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        Self { pushed_at_ms, deliveries, state: state.into(), expires_at_ms, note }
+    }
+}
+
+impl From<StateV2> for State {
+    fn from(old: StateV2) -> Self {
+        match old {
+            StateV2::Ready => Self::Ready,
+            StateV2::Scheduled { ready_at_ms } => Self::Scheduled { ready_at_ms },
+            StateV2::Leased(LeaseRecordV2 { nonce, leased_at_ms, expires_at_ms, worker }) => {
+                let permit = None;
+                Self::Leased(LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit })
+            }
+        }
     }
 }
 
@@ -177,10 +225,7 @@ struct QueueLetterHeader {
     note: Option<Box<Note>>,
 }
 
-impl Format for QueueLetterHeader {
-    const NAME: &'static str = "letter to a queue";
-    const FORMAT: u8 = 1;
-}
+header!(QueueLetterHeader, "letter to a queue", 1);
 
 impl QueueLetter {
     /// The content of the letter.

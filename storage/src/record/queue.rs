@@ -53,7 +53,7 @@ pub struct QueueMeta {
     pub totals: QueueTotals,
 }
 
-record!(QueueMeta, "queue metadata", 2, from 1: QueueMetaV1);
+record!(QueueMeta, "queue metadata", 2, from QueueMetaV1);
 
 /// What happened to the messages of a queue since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -178,7 +178,7 @@ pub struct Rate {
 }
 
 /// The settings of a queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct QueueSettings {
     /// Messages the queue holds at most.
     pub capacity: Option<u64>,
@@ -208,9 +208,42 @@ pub struct QueueSettings {
     pub pop_rate: Option<Rate>,
     /// After how long a message that waits rises by one priority.
     pub aging_ms: Option<u64>,
+    /// The gate of whose permits every lease holds one.
+    pub gate: Option<Box<str>>,
 }
 
-record!(QueueSettings, "queue settings", 2, from 1: QueueSettingsV1);
+record!(QueueSettings, "queue settings", 3, from QueueSettingsV1, QueueSettingsV2);
+
+#[derive(Encode, Decode)]
+struct QueueSettingsV2 {
+    v1: QueueSettingsV1,
+    deliveries_max: Option<u32>,
+    lease_ttl_ms: Option<u64>,
+    message_ttl_ms: Option<u64>,
+    on_expire: OnExpire,
+    dedup_window_ms: Option<u64>,
+    is_exclusive: bool,
+    push_rate: Option<Rate>,
+    pop_rate: Option<Rate>,
+    aging_ms: Option<u64>,
+}
+
+impl From<QueueSettingsV2> for QueueSettings {
+    fn from(old: QueueSettingsV2) -> Self {
+        Self {
+            deliveries_max: old.deliveries_max,
+            lease_ttl_ms: old.lease_ttl_ms,
+            message_ttl_ms: old.message_ttl_ms,
+            on_expire: old.on_expire,
+            dedup_window_ms: old.dedup_window_ms,
+            is_exclusive: old.is_exclusive,
+            push_rate: old.push_rate,
+            pop_rate: old.pop_rate,
+            aging_ms: old.aging_ms,
+            ..old.v1.into()
+        }
+    }
+}
 
 #[derive(Encode, Decode)]
 struct QueueSettingsV1 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::record;
+use super::{header, record};
 use crate::codec::{self, CodecError, Decode, Encode, Format};
 
 /// What happens to a subscriber that is slow.
@@ -44,10 +44,7 @@ struct RetainedHeader {
     class: u8,
 }
 
-impl Format for RetainedHeader {
-    const NAME: &'static str = "retained message";
-    const FORMAT: u8 = 1;
-}
+header!(RetainedHeader, "retained message", 1);
 
 impl RetainedMessage {
     /// The value as the store keeps it.

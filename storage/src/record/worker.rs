@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::record;
-use crate::codec::{self, CodecError, Decode, Encode, Format};
+use super::{header, record};
+use crate::codec::{self, CodecError, Decode, Encode};
 
 /// What is known of a worker. Written with every flush in which it beat, hence small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -28,10 +28,7 @@ pub struct WorkerMeta {
 #[derive(Encode, Decode)]
 struct WorkerMetaHeader;
 
-impl Format for WorkerMetaHeader {
-    const NAME: &'static str = "worker metadata";
-    const FORMAT: u8 = 1;
-}
+header!(WorkerMetaHeader, "worker metadata", 1);
 
 impl WorkerMeta {
     /// The value as the store keeps it.

@@ -178,7 +178,7 @@ impl History {
             dedup_window: self.random.bool().then(|| Duration::from_secs(self.random.u64(0..90))),
             ..QueueConfig::default()
         };
-        self.naive.config = self.queue().configure(config).await.unwrap();
+        self.naive.config = self.queue().configure(config.clone()).await.unwrap();
         assert_eq!(self.naive.config, config);
     }
 
