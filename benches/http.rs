@@ -1,5 +1,5 @@
 //! Pushes and pops over HTTP with 64 keep-alive connections, as a ratio to a handler that parses
-//! and echoes the same JSON.
+//! and echoes the same JSON; leases and acks as a ratio to pops.
 //!
 //! `cargo bench --bench http`; `BENCH_DIR` chooses the disk.
 
@@ -31,6 +31,8 @@ const CONNECTIONS: usize = 64;
 const TIME: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
 const REACH: f64 = 0.6;
+/// How much longer a lease or an ack may take than a pop.
+const LEASE_MAX: f64 = 1.3;
 
 #[derive(Serialize, Deserialize)]
 struct Echo {
@@ -51,10 +53,15 @@ async fn main() {
         let (mut echo, mut push, mut pop) = (Vec::new(), Vec::new(), Vec::new());
         let (mut push_ratio, mut pop_ratio) = (Vec::new(), Vec::new());
         let mut latency = String::new();
+        let mut slower = Vec::new();
         for _ in 0..ROUNDS {
             let limit = measure_echo(&clients).await;
             let dir = scratch();
-            let (pushed, popped) = measure_queue(&clients, dir.path(), durability).await;
+            let Verbs { pushed, popped, leased, acked } =
+                measure_queue(&clients, dir.path(), durability).await;
+            slower.push([&leased, &acked].map(|verb| {
+                [0.5, 0.99].map(|quantile| verb.micros(quantile) / popped.micros(quantile))
+            }));
             latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
             push_ratio.push(pushed.per_second / limit.per_second);
             pop_ratio.push(popped.per_second / limit.per_second);
@@ -69,6 +76,17 @@ async fn main() {
             median(pop),
             median(push_ratio),
             median(pop_ratio)
+        );
+        let of = |verb: usize, quantile: usize| {
+            median(slower.iter().map(|round| round[verb][quantile]).collect())
+        };
+        println!(
+            "{:<10} to pop (at most {LEASE_MAX}): lease p50 {:.2} p99 {:.2}, ack p50 {:.2} p99 {:.2}",
+            "",
+            of(0, 0),
+            of(0, 1),
+            of(1, 0),
+            of(1, 1)
         );
     }
     clients.shutdown_background();
@@ -100,17 +118,24 @@ async fn measure_echo(clients: &tokio::runtime::Runtime) -> Measured {
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
-    let measured = load(clients, addr, request("/echo", &push_body())).await;
+    let measured = load(clients, addr, Verb::Same(request("/echo", &push_body()))).await;
     handle.stop(false).await;
     running.await.unwrap().unwrap();
     measured
+}
+
+struct Verbs {
+    pushed: Measured,
+    popped: Measured,
+    leased: Measured,
+    acked: Measured,
 }
 
 async fn measure_queue(
     clients: &tokio::runtime::Runtime,
     dir: &Path,
     durability: Durability,
-) -> (Measured, Measured) {
+) -> Verbs {
     let builder = Lanekeeper::builder().data(dir).durability(durability);
     let node = builder.open().await.unwrap();
     let options = ServerOptions {
@@ -121,15 +146,56 @@ async fn measure_queue(
     let server = Server::bind(node.clone(), options).unwrap();
     let (addr, handle) = (server.addr(), server.handle());
     let running = actix_web::rt::spawn(server.run());
-    let pushed = load(clients, addr, request("/queue/bench/push", &push_body())).await;
-    let popped = load(clients, addr, request("/queue/bench/pop", "")).await;
+    let push = request("/queue/bench/push", &push_body());
+    let pushed = load(clients, addr, Verb::Same(push.clone())).await;
+    let popped = load(clients, addr, Verb::Same(request("/queue/bench/pop", ""))).await;
+    load(clients, addr, Verb::Same(push)).await;
+    let leases = Leases::default();
+    let lease = request("/queue/bench/lease", r#"{"ttl_ms":600000}"#);
+    let leased = load(clients, addr, Verb::Lease(lease, leases.clone())).await;
+    let acked = load(clients, addr, Verb::Ack(leases)).await;
     node.shutdown(Duration::from_secs(60)).await.unwrap();
     handle.stop(Duration::from_secs(10)).await;
     running.await.unwrap().unwrap();
-    (pushed, popped)
+    Verbs { pushed, popped, leased, acked }
 }
 
-async fn load(clients: &tokio::runtime::Runtime, addr: SocketAddr, request: Arc<[u8]>) -> Measured {
+/// Tokens of leases to be acknowledged.
+type Leases = Arc<std::sync::Mutex<Vec<String>>>;
+
+/// What is asked again and again.
+#[derive(Clone)]
+enum Verb {
+    Same(Arc<[u8]>),
+    Lease(Arc<[u8]>, Leases),
+    Ack(Leases),
+}
+
+impl Verb {
+    /// Asks once; false if there was nothing to give, or to ask for.
+    async fn ask(&self, connection: &mut Connection) -> bool {
+        match self {
+            Self::Same(request) => !connection.ask(request).await.contains("\"count\":0"),
+            Self::Lease(request, leases) => {
+                let answer = connection.ask(request).await;
+                let lease =
+                    answer.split_once("\"lease\":\"").and_then(|(_, rest)| rest.split_once('"'));
+                let lease = lease.map(|(token, _)| token.to_owned());
+                let is_given = lease.is_some();
+                leases.lock().unwrap().extend(lease);
+                is_given
+            }
+            Self::Ack(leases) => {
+                let Some(lease) = leases.lock().unwrap().pop() else { return false };
+                let body = format!("{{\"leases\":[\"{lease}\"]}}");
+                connection.ask(&request("/queue/bench/ack", &body)).await;
+                true
+            }
+        }
+    }
+}
+
+async fn load(clients: &tokio::runtime::Runtime, addr: SocketAddr, verb: Verb) -> Measured {
     let task = clients.spawn(async move {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -140,10 +206,10 @@ async fn load(clients: &tokio::runtime::Runtime, addr: SocketAddr, request: Arc<
         }
         closed_loop(CONNECTIONS, TIME, |caller| {
             let connection = Arc::clone(&connections[caller]);
-            let request = Arc::clone(&request);
+            let verb = verb.clone();
             move |_| {
-                let (connection, request) = (Arc::clone(&connection), Arc::clone(&request));
-                async move { connection.lock().await.ask(&request).await }
+                let (connection, verb) = (Arc::clone(&connection), verb.clone());
+                async move { verb.ask(&mut *connection.lock().await).await }
             }
         })
         .await
@@ -157,11 +223,11 @@ struct Connection {
 }
 
 impl Connection {
-    /// Sends a request and reads its answer; false if that has no items to give.
-    async fn ask(&mut self, request: &[u8]) -> bool {
+    /// Sends a request and reads the body of its answer.
+    async fn ask(&mut self, request: &[u8]) -> &str {
         self.stream.write_all(request).await.unwrap();
         let mut filled = 0;
-        loop {
+        let body_at = loop {
             filled += self.stream.read(&mut self.buffer[filled..]).await.unwrap();
             let text = std::str::from_utf8(&self.buffer[..filled]).unwrap();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
@@ -172,8 +238,9 @@ impl Connection {
             });
             let length: usize = length.expect("every answer has a length");
             if body.len() == length {
-                return !body.contains("\"count\":0");
+                break filled - length;
             }
-        }
+        };
+        std::str::from_utf8(&self.buffer[body_at..filled]).unwrap()
     }
 }
