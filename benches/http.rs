@@ -81,7 +81,8 @@ async fn main() {
             median(slower.iter().map(|round| round[verb][quantile]).collect())
         };
         println!(
-            "{:<10} to pop (at most {LEASE_MAX}): lease p50 {:.2} p99 {:.2}, ack p50 {:.2} p99 {:.2}",
+            "{:<10} to pop (at most {LEASE_MAX}): lease p50 {:.2} p99 {:.2}, ack p50 {:.2} \
+             p99 {:.2}",
             "",
             of(0, 0),
             of(0, 1),

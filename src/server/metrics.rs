@@ -1,6 +1,7 @@
 //! `/metrics`: the exposition format of Prometheus, in base units.
 
 mod gate;
+mod queue;
 mod sink;
 mod stream;
 mod worker;
@@ -11,6 +12,7 @@ use lanekeeper_actors::{
     NodeStatus,
     gate::{GateSummary, GateTotals},
     liveness::{LivenessStats, WorkerInfo},
+    queue::QueueTotals,
     stream::StreamTotals,
 };
 
@@ -37,6 +39,13 @@ pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
 pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> String {
     let mut out = Text::default();
     stream::streams(&mut out, totals, connection_count);
+    out.text
+}
+
+/// Writes what all queues of the node did together.
+pub(crate) fn queue_text(totals: &QueueTotals) -> String {
+    let mut out = Text::default();
+    queue::queues(&mut out, totals);
     out.text
 }
 
@@ -249,6 +258,7 @@ mod tests {
         worker.add_to(&mut figures);
         let mut text = text(&figures, Some(&NodeStatus::default()));
         let ended = vec![(lanekeeper_actors::stream::End::Lost, 2)];
+        text += &queue_text(&QueueTotals::default());
         text += &gate_text(&GateTotals::default());
         text += &sink_text(&SinkStats::default());
         text += &stream_text(&StreamTotals { ended, ..StreamTotals::default() }, 3);

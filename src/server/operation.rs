@@ -56,6 +56,7 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
     let status = shared.opened().map(|node| node.status());
     let mut text = exposition::text(&shared.figures(), status.as_ref());
     if let Some(node) = shared.opened() {
+        text += &exposition::queue_text(&node.queue_totals());
         text += &exposition::gate_text(&node.gate_totals());
         let connection_count = shared.connections().open_count();
         text += &exposition::stream_text(&node.stream_totals(), connection_count);

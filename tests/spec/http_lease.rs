@@ -246,3 +246,23 @@ fn a_lease_that_is_given_up_gives_nothing_away() {
     let leased = server.lease("q", &json!({})).ok();
     assert_eq!(leased["messages"][0]["deliveries"], 1, "nobody had it before");
 }
+
+#[test]
+fn metrics_tell_what_became_of_all_messages() {
+    let Leasing { server, clock } = Leasing::start();
+    server.push("q", &[1, 1, 1]);
+    server.push("r", &[1]);
+    server.post("/queue/r/pop", "").ok();
+    server.settle("ack", &json!({"leases": [server.token("q")]})).ok();
+    server.settle("nack", &json!({"leases": [server.token("q")]})).ok();
+    server.token("q");
+    clock.advance(Duration::from_secs(30));
+    server.settle_duties();
+    let metrics = server.get("/metrics").body;
+    for (event, total) in
+        [("pushed", 4), ("popped", 1), ("acked", 1), ("nacked", 1), ("expired", 1)]
+    {
+        let line = format!("lanekeeper_queue_messages_total{{event=\"{event}\"}} {total}\n");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+}

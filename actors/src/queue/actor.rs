@@ -1,6 +1,9 @@
 //! The actor around the rules: brings what they ask for, commits what they write, answers.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use bytes::Bytes;
 use lanekeeper_storage::{
@@ -19,6 +22,7 @@ use super::{
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
     serve::Asker,
+    tally::Tally,
     wake::GoingOn,
 };
 use crate::{ActivateError, Actor, Deferred, Origin, Reminder, Turn, clock};
@@ -32,6 +36,7 @@ pub(crate) struct QueueActor {
     pub(super) line: Line<Asker>,
     pub(super) going_on: GoingOn,
     pub(super) at_gate: AtGate,
+    pub(super) tally: Arc<Tally>,
 }
 
 /// What one who waits holds.
@@ -53,7 +58,8 @@ impl Actor for QueueActor {
         let get = |key: &_| from.store().get(key);
         let rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
         let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
-        Ok(Self { rules, line, going_on, at_gate: AtGate::default() })
+        let tally = from.runtime().shared.get();
+        Ok(Self { rules, line, going_on, at_gate: AtGate::default(), tally })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -158,13 +164,16 @@ impl QueueActor {
         turn: &mut Turn<'_, Self>,
         mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
     ) -> Result<T, QueueError> {
-        loop {
+        let before = self.rules.meta.totals;
+        let decided = loop {
             match verb(&mut self.rules, turn.batch()) {
-                Ok(value) => return Ok(value),
-                Err(Stop::Refuse(error)) => return Err(error),
+                Ok(value) => break Ok(value),
+                Err(Stop::Refuse(error)) => break Err(error),
                 Err(Stop::Load(need)) => self.load_more(need, turn).await?,
             }
-        }
+        };
+        self.tally.add(&before, &self.rules.meta.totals);
+        decided
     }
 
     /// Gives the queue its number before its first write.

@@ -41,6 +41,7 @@ mod stats;
 mod survey;
 mod tail;
 mod take;
+mod tally;
 #[cfg(test)]
 mod trial;
 mod verb;

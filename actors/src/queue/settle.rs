@@ -25,11 +25,16 @@ pub(super) struct NackTerms {
 
 impl Rules {
     /// The work on these messages is done: they are gone.
-    pub(super) fn ack(&mut self, leased: &[(Place, MessageRecord)], batch: &mut Batch) {
+    pub(super) fn ack(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
         for (place, message) in leased {
             self.leave_leased(*place, message, batch);
         }
         self.meta.totals.acked += leased.len() as u64;
+        Ok(())
     }
 
     /// These messages return to their places, at once or after a delay; those that were delivered
@@ -108,11 +113,12 @@ impl Rules {
         leased: &[(Place, MessageRecord)],
         reason: &str,
         batch: &mut Batch,
-    ) {
+    ) -> Result<(), Stop> {
         for (place, message) in leased {
             self.leave_leased(*place, message, batch);
             self.bury(*place, Held::of(message.clone()), reason.to_owned());
         }
+        Ok(())
     }
 
     fn hold_back(&mut self, until_ms: u64) {

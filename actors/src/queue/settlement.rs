@@ -132,7 +132,7 @@ impl Handler<Ack> for QueueActor {
     ) -> Result<Settled, QueueError> {
         let judged = self.judge(tokens, turn)?;
         if !judged.leased.is_empty() {
-            self.rules.ack(&judged.leased, turn.batch());
+            self.decide(turn, |rules, batch| rules.ack(&judged.leased, batch)).await?;
             turn.batch().frees_space();
             self.serve(turn).await;
             self.settle(turn);
@@ -219,7 +219,10 @@ impl Handler<Bury> for QueueActor {
         let judged = self.judge(tokens, turn)?;
         let mut letter = None;
         if !judged.leased.is_empty() {
-            self.rules.dead_letter(&judged.leased, &reason, turn.batch());
+            let verb = |rules: &mut Rules, batch: &mut _| {
+                rules.dead_letter(&judged.leased, &reason, batch)
+            };
+            self.decide(turn, verb).await?;
             self.serve(turn).await;
             letter = self.settle(turn);
         }
