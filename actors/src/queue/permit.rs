@@ -96,11 +96,17 @@ impl QueueActor {
         let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(terms.ttl_ms));
         let owners = permits.iter().map(|permit| permit.owner.as_str().into()).collect();
         let held = turn.gate(&gate).hold_several(owners, ttl_ms).await;
-        let (count, error) = held.map_err(|error| refused(&gate, error))?;
-        permits.truncate(count);
-        match error {
-            Some(error) if permits.is_empty() => Err(refused(&gate, error)),
-            _ => Ok(Some(permits)),
+        match held {
+            Ok((0, Some(error))) => Err(refused(&gate, error)),
+            Ok((count, _)) => {
+                permits.truncate(count);
+                Ok(Some(permits))
+            }
+            Err(error) => {
+                // It may have given them all the same.
+                self.rules.freed.extend(permits);
+                Err(refused(&gate, error))
+            }
         }
     }
 
