@@ -82,9 +82,18 @@ impl Clock {
 
     /// Ready once the monotonic time has grown by `duration`. Dropping it is safe at any time.
     pub fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(self.elapsed().saturating_add(duration))
+    }
+
+    /// Ready once the [monotonic time](Clock::elapsed) is `moment`, whatever becomes of the clock
+    /// between the choice of that moment and this call. Dropping it is safe at any time.
+    pub fn sleep_until(&self, moment: Duration) -> Sleep {
         match &self.0 {
-            Source::System { .. } => Sleep::System(Box::pin(tokio::time::sleep(duration))),
-            Source::Manual(manual) => Sleep::Manual(ManualSleep::new(manual, duration)),
+            Source::System { origin, .. } => {
+                let left = moment.saturating_sub(origin.elapsed());
+                Sleep::System(Box::pin(tokio::time::sleep(left)))
+            }
+            Source::Manual(manual) => Sleep::Manual(ManualSleep::new(manual, moment)),
         }
     }
 
@@ -193,10 +202,10 @@ pub struct ManualSleep {
 }
 
 impl ManualSleep {
-    fn new(clock: &Arc<Mutex<Manual>>, duration: Duration) -> Self {
+    fn new(clock: &Arc<Mutex<Manual>>, moment: Duration) -> Self {
         let mut manual = clock.lock();
         manual.sleeper_next += 1;
-        let place = (manual.elapsed + duration, manual.sleeper_next);
+        let place = (moment, manual.sleeper_next);
         Self { clock: Arc::clone(clock), place }
     }
 }

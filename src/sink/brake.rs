@@ -63,9 +63,9 @@ impl Brake {
         self.pauses
     }
 
-    /// How long nothing is to be leased.
-    pub(super) fn pause_left(&self, now: Duration) -> Option<Duration> {
-        self.until.checked_sub(now).filter(|left| self.is_down() && !left.is_zero())
+    /// Until when nothing is to be leased.
+    pub(super) fn paused_until(&self, now: Duration) -> Option<Duration> {
+        Some(self.until).filter(|&until| self.is_down() && until > now)
     }
 }
 
@@ -80,11 +80,11 @@ mod tests {
         let mut brake = Brake::default();
         for verdict in [Verdict::Down, Verdict::Down, Verdict::Up, Verdict::Down, Verdict::Down] {
             assert_eq!(brake.note(verdict, SECOND, 1.0), None);
-            assert_eq!((brake.room(5), brake.pause_left(SECOND)), (5, None));
+            assert_eq!((brake.room(5), brake.paused_until(SECOND)), (5, None));
         }
         assert_eq!(brake.note(Verdict::Unknown, SECOND, 1.0), None);
         assert_eq!(brake.note(Verdict::Down, SECOND, 1.0), Some(true));
-        assert_eq!((brake.room(5), brake.pause_left(SECOND)), (1, Some(SECOND)));
+        assert_eq!((brake.room(5), brake.paused_until(SECOND)), (1, Some(2 * SECOND)));
     }
 
     #[test]
@@ -95,13 +95,13 @@ mod tests {
             brake.note(Verdict::Down, now, 1.0);
         }
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(brake.pause_left(now), Some(seconds * SECOND));
+            assert_eq!(brake.paused_until(now), Some(now + seconds * SECOND));
             now += seconds * SECOND;
-            assert_eq!(brake.pause_left(now), None, "it is tried");
+            assert_eq!(brake.paused_until(now), None, "it is tried");
             assert_eq!(brake.room(5), 1, "with one message");
             assert_eq!(brake.note(Verdict::Down, now, 1.0), None);
         }
         assert_eq!(brake.note(Verdict::Up, now, 1.0), Some(false));
-        assert_eq!((brake.room(5), brake.pause_left(now)), (5, None));
+        assert_eq!((brake.room(5), brake.paused_until(now)), (5, None));
     }
 }

@@ -96,8 +96,8 @@ impl<'a> Line<'a> {
             let room = self.brake.room(sink.concurrency_max as usize);
             let free = room.saturating_sub(deliveries.len());
             let depth = free.min(shared.node.queue_limits().depth_max);
-            let pause = self.brake.pause_left(clock.elapsed());
-            if pause.is_some() {
+            let until = self.brake.paused_until(clock.elapsed());
+            if until.is_some() {
                 // What it has leased already goes back.
                 polling = None;
             } else if polling.is_none() && depth > 0 {
@@ -119,7 +119,7 @@ impl<'a> Line<'a> {
                         deliveries.spawn(async move { (number, delivery.await) });
                     }
                 }
-                () = clock.sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+                () = clock.sleep_until(until.unwrap_or_default()), if until.is_some() => {}
             }
         }
     }

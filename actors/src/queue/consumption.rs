@@ -157,7 +157,7 @@ where
             let clock = self.clock().clone();
             let deadline = async {
                 match by {
-                    Some(by) => clock.sleep(by.saturating_sub(clock.elapsed())).await,
+                    Some(by) => clock.sleep_until(by).await,
                     None => std::future::pending().await,
                 }
             };

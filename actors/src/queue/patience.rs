@@ -44,7 +44,7 @@ impl Patience {
     pub(super) async fn wait<T>(&mut self, waiting: Waiting<T>) -> Result<Waited<T>, QueueError> {
         let Waiting { place, given } = waiting;
         let clock = &self.runtime.clock;
-        let sleep = clock.sleep(self.until.saturating_sub(clock.elapsed()));
+        let sleep = clock.sleep_until(self.until);
         let mut given = pin!(given.wait());
         let first = tokio::select! {
             biased;
