@@ -1,8 +1,9 @@
 //! Leases: their rate beside a bare log, what outstanding ones cost, and what a storm of things
 //! that are due does to the neighbours.
 //!
-//! `cargo bench --bench lease` (`-- rate`, `-- outstanding` or `-- storm` for a part of it); `BENCH_DIR` chooses the disk, `STORM=1000000` the scheduled
-//! messages of the storm, which are due over a minute (a quarter of that, over 15 s, by default).
+//! `cargo bench --bench lease` (`-- rate`, `-- outstanding` or `-- storm` for a part of it);
+//! `BENCH_DIR` chooses the disk, `STORM=1000000` the scheduled messages of the storm, which are due
+//! over a minute (a quarter of that, over 15 s, by default).
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 

@@ -159,6 +159,10 @@ async fn a_follower_that_does_not_answer_is_given_up_and_asked_again() {
     fleet.worker("a").deregister().await.unwrap();
     let node = fleet.node.clone();
     let duties = tokio::spawn(async move { node.run_duties().await });
+    // Those who are told before it must not be given up.
+    while asked.load(Ordering::Acquire) == 0 {
+        tokio::task::yield_now().await;
+    }
     while !duties.is_finished() {
         fleet.clock.advance(Duration::from_secs(1));
         tokio::task::yield_now().await;
