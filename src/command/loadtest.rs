@@ -13,7 +13,7 @@ use keeper::Keeper;
 
 use super::{
     DONE, FAILED, Failure, INTERRUPTED,
-    failure::{DAMAGED, MISSED},
+    failure::{DAMAGED, MISSED, NOT_STARTED},
     output::{self, Output},
 };
 use crate::{
@@ -21,9 +21,9 @@ use crate::{
     loadtest::{
         catalog,
         plan::Control,
-        result::RunResult,
+        result::{RunResult, Skipped},
         run::{self, Watcher},
-        scenario::Scenario,
+        scenario::{Fault, Scenario},
         summary::Summary,
         team::{self, Team},
         threshold::{BASELINE, Threshold},
@@ -55,17 +55,22 @@ pub(crate) fn run(args: &cli::Loadtest) -> Result<u8, Failure> {
     for scenario in scenarios {
         for _ in 0..args.repeat {
             if !interrupt.is_raised() {
-                let result = crew.run(scenario.clone(), args.load.scale, &mut keeper)?;
-                show(&result)?;
-                keeper.keep(result)?;
+                match crew.run(scenario.clone(), args.load.scale, &mut keeper)? {
+                    Ok(result) => {
+                        show(&result)?;
+                        keeper.keep(result)?;
+                    }
+                    Err(skipped) => keeper.skip(skipped)?,
+                }
             }
         }
     }
-    Ok(exit_code(args, &keeper.results, interrupt.is_raised()))
+    Ok(exit_code(args, &keeper, interrupt.is_raised()))
 }
 
 /// What results mean for whoever called: the gravest first.
-fn exit_code(args: &cli::Loadtest, results: &[RunResult], is_interrupted: bool) -> u8 {
+fn exit_code(args: &cli::Loadtest, keeper: &Keeper, is_interrupted: bool) -> u8 {
+    let results = &keeper.results;
     let is_sound =
         |result: &RunResult| result.verification.as_ref().is_none_or(|found| found.is_sound());
     let is_judged = |result: &RunResult| args.load.no_verify || result.verification.is_some();
@@ -76,6 +81,8 @@ fn exit_code(args: &cli::Loadtest, results: &[RunResult], is_interrupted: bool) 
         INTERRUPTED
     } else if !results.iter().all(is_judged) {
         FAILED
+    } else if results.is_empty() && !keeper.skipped.is_empty() {
+        NOT_STARTED
     } else if results.iter().all(is_met) {
         DONE
     } else {
@@ -128,9 +135,12 @@ impl Crew<'_> {
         scenario: Scenario,
         scale: f64,
         keeper: &mut Keeper,
-    ) -> Result<RunResult, Failure> {
+    ) -> Result<Result<RunResult, Skipped>, Failure> {
         let args = self.args;
-        let mut subject = order::subject(args, &scenario)?;
+        let mut subject = match order::subject(args, &scenario)? {
+            Ok(subject) => subject,
+            Err(skipped) => return Ok(Err(skipped)),
+        };
         let processes = self.team.as_ref().map_or(1, Team::size);
         let plan = Arc::new(order::plan((&args.load, processes), scale, scenario, &subject)?);
         let control = Arc::new(Control::new(&plan.model));
@@ -141,7 +151,7 @@ impl Crew<'_> {
         keeper.clear();
         let mut result = ran.map_err(Failure::failed)?;
         judge(&mut result, &demanded(args));
-        Ok(result)
+        Ok(Ok(result))
     }
 }
 
@@ -157,7 +167,7 @@ fn demanded(args: &cli::Loadtest) -> Vec<Threshold> {
 
 /// Judges a result. Where things are broken on purpose, errors and the maximum say nothing.
 fn judge(result: &mut RunResult, demanded: &[Threshold]) {
-    let is_disturbed = result.scenario.fault.is_some();
+    let is_disturbed = matches!(result.scenario.fault, Some(Fault::Kill | Fault::Cut));
     let is_apt = |threshold: &&Threshold| !is_disturbed || !threshold.is_of_calm();
     let apt = demanded.iter().filter(is_apt);
     result.thresholds = apt.map(|threshold| threshold.judge(result)).collect();

@@ -1,8 +1,10 @@
 //! The scenarios that come with the program.
 
 use super::{
-    scenario::{Action, Fault, Scenario, Share},
+    action::Action,
+    scenario::{Fault, Scenario, Share},
     schedule::Shape,
+    work::Work,
 };
 
 const KILOBYTE: usize = 1 << 10;
@@ -17,7 +19,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend(deep());
     all.extend(bursts());
     all.extend(failures());
-    all.extend([slow(), idle()]);
+    all.extend([abandoned(), slow(), idle(), storm(), full()]);
     all
 }
 
@@ -48,6 +50,7 @@ fn scenario(id: &str, title: &str, shape: Shape, mix: &[(Action, u32)]) -> Scena
         is_topped_up: false,
         subscribers: 0,
         slow_subscribers: 0,
+        work: Work::default(),
         fault: None,
     }
 }
@@ -150,6 +153,31 @@ fn failures() -> [Scenario; 5] {
         Scenario { fault: Some(Fault::Kill), shape: brisk, ..kill },
         Scenario { fault: Some(Fault::Cut), shape: brisk, ..cut },
     ]
+}
+
+fn abandoned() -> Scenario {
+    let mix: &[_] = &[(Action::Push, 2), (Action::Lease, 1)];
+    let title = "beyond: 100 messages a second leased, acked, 5 in a hundred abandoned";
+    let leased = scenario("s8a", title, constant(150.0), mix);
+    let work = Work { ttl_ms: 1_000, abandoned: 5, ..Work::default() };
+    Scenario { depth: 5, priorities: 3, prepopulated: 1_000, work, ..leased }
+}
+
+fn storm() -> Scenario {
+    let mix: &[_] = &[(Action::Push, 10), (Action::Lease, 9), (Action::Redrive, 1)];
+    let title = "beyond: three of four leased are nacked, die and are redriven";
+    let storm = scenario("s8d", title, constant(200.0), mix);
+    let work = Work { ttl_ms: 5_000, nacked: 75, max_deliveries: Some(2), ..Work::default() };
+    Scenario { queues: 10, depth: 5, work, ..storm }
+}
+
+/// The first items leave so little space that the disk is full after a few seconds.
+fn full() -> Scenario {
+    let mix: &[_] = &[(Action::Push, 3), (Action::Pop, 1)];
+    let title = "beyond: the disk is nearly full, has no space left, and has space again";
+    let full = scenario("s8e", title, constant(200.0), mix);
+    let filled = Scenario { prepopulated: 1_500, item_bytes: vec![16 * KILOBYTE], ..full };
+    Scenario { fault: Some(Fault::Disk), ..filled }
 }
 
 fn slow() -> Scenario {

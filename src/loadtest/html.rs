@@ -7,7 +7,7 @@ use super::{
     junit::escaped,
     latency::Latencies,
     monitor::Sample,
-    result::{Figures, RunResult, Second},
+    result::{Figures, RunResult, Second, Skipped},
     summary::Summary,
 };
 
@@ -17,7 +17,7 @@ const STYLE: &str = include_str!("report.css");
 const SPECTRUM_STEPS: u32 = 60;
 
 /// The whole page.
-pub(crate) fn page(results: &[RunResult]) -> String {
+pub(crate) fn page(results: &[RunResult], skipped: &[Skipped]) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\
@@ -26,6 +26,13 @@ pub(crate) fn page(results: &[RunResult]) -> String {
     );
     for result in results {
         section(&mut out, result);
+    }
+    for Skipped { scenario, reason } in skipped {
+        let (scenario, reason) = (escaped(scenario), escaped(reason));
+        let _ = writeln!(
+            out,
+            "<section><h2>{scenario}</h2><p class=\"verdict\">skipped: {reason}</p></section>"
+        );
     }
     out.push_str("</body></html>\n");
     out

@@ -2,15 +2,24 @@
 
 use std::fmt::Write;
 
-use super::result::RunResult;
+use super::result::{RunResult, Skipped};
 
 /// A suite for each scenario; a case for its end, its verification and each threshold.
-pub(crate) fn text(results: &[RunResult]) -> String {
+pub(crate) fn text(results: &[RunResult], skipped: &[Skipped]) -> String {
     let mut out =
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"lanekeeper loadtest\">\n"
             .to_owned();
     for result in results {
         suite(&mut out, result);
+    }
+    for Skipped { scenario, reason } in skipped {
+        let (id, reason) = (escaped(scenario), escaped(reason));
+        let _ = writeln!(
+            out,
+            "  <testsuite name=\"{id}\" tests=\"1\" skipped=\"1\">\n    <testcase \
+             classname=\"{id}\" name=\"runs to its end\"><skipped message=\"{reason}\"/>\
+             </testcase>\n  </testsuite>"
+        );
     }
     out.push_str("</testsuites>\n");
     out
@@ -49,12 +58,7 @@ fn cases(result: &RunResult) -> Vec<(String, Option<String>)> {
     let ended = (!result.is_complete).then(|| "it was interrupted".to_owned());
     let mut cases = vec![("runs to its end".to_owned(), ended)];
     if let Some(found) = &result.verification {
-        let failure = (!found.is_sound()).then(|| {
-            format!(
-                "{} lost, {} duplicated, {} invented, {} misordered",
-                found.lost, found.duplicated, found.invented, found.misordered
-            )
-        });
+        let failure = (!found.is_sound()).then(|| found.breaches());
         cases.push(("keeps every message once and in order".to_owned(), failure));
     }
     for demand in &result.thresholds {

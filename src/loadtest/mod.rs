@@ -6,6 +6,7 @@
 //! `generator`s send, follows them on a [`timeline::Timeline`], empties the queues (`drain`) and
 //! judges what came back (`verification`). A [`result::RunResult`] is what remains of it.
 
+pub(crate) mod action;
 mod answer;
 pub(crate) mod bulk;
 pub(crate) mod catalog;
@@ -40,3 +41,4 @@ pub(crate) mod threshold;
 pub(crate) mod timeline;
 pub(crate) mod verification;
 pub(crate) mod web;
+mod work;

@@ -15,6 +15,11 @@ pub(super) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Milliseconds as nanoseconds.
+pub(super) fn millis(count: u64) -> u64 {
+    count.saturating_mul(1_000_000)
+}
+
 /// Milliseconds since 1970.
 pub(super) fn unix_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

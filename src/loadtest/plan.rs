@@ -72,6 +72,8 @@ pub(crate) struct Control {
     is_stopped: AtomicBool,
     scale: AtomicU64,
     users: AtomicU32,
+    /// When a full disk had space again; 0 until then.
+    space_at: AtomicU64,
 }
 
 impl Control {
@@ -93,6 +95,16 @@ impl Control {
     /// Whether the run was ended before its time.
     pub(crate) fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the disk has space again.
+    pub(super) fn return_space(&self, moment: u64) {
+        self.space_at.store(moment, Ordering::Relaxed);
+    }
+
+    /// When the disk had space again, if it was taken away and came back.
+    pub(super) fn space_at(&self) -> Option<u64> {
+        Some(self.space_at.load(Ordering::Relaxed)).filter(|moment| *moment > 0)
     }
 
     /// Multiplies the rates from now on.

@@ -9,16 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
+    action::Action,
     client::{Client, ClientError},
     item::Items,
     ledger::{Ledger, Outcome},
     moment::now,
     plan::{Control, Model, Plan},
     request::queue_name,
-    scenario::Action,
+    scenario::Fault,
 };
 
 /// Items in one push, and bytes.
@@ -68,6 +69,21 @@ pub(super) fn wanted(plan: &Plan) -> u64 {
         wanted += ((pops * f64::from(scenario.depth)) as u64).min(TOP_UP_MAX);
     }
     wanted
+}
+
+/// Tells the queues of a plan what they must know of its workers.
+///
+/// # Errors
+/// As the server or the way to it says.
+pub(super) fn configure(plan: &Plan) -> Result<(), ClientError> {
+    let Some(count) = plan.scenario.work.max_deliveries else { return Ok(()) };
+    let mut client = Client::new(plan.addr, &plan.host, plan.token.as_deref());
+    let body = format!("{{\"max_deliveries\":{count}}}");
+    for queue in 0..plan.scenario.queues {
+        let path = format!("/queue/{}/config", queue_name(&plan.run, queue));
+        client.ask::<IgnoredAny>("PUT", &path, body.as_bytes())?;
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -156,7 +172,16 @@ impl Filler {
         }
         body.extend_from_slice(b"]}");
         let path = format!("/queue/{}/push", queue_name(&self.plan.run, queue));
-        let accepted: Accepted = self.client.post(&path, &body)?;
+        let accepted: Result<Accepted, _> = self.client.post(&path, &body);
+        let is_full = matches!(accepted, Err(ClientError::Refused { status: 507, .. }));
+        if is_full && self.plan.scenario.fault == Some(Fault::Disk) {
+            // It is to be full sooner or later, and nothing of this batch is there.
+            for place in 0..count {
+                self.ledger.settle(first + place as u32, Outcome::Refused, now());
+            }
+            return Ok(left);
+        }
+        let accepted = accepted?;
         for place in 0..count {
             let answered = began + 2 * place + 1;
             self.ledger.settle(first + place as u32, Outcome::Kept, answered);

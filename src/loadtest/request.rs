@@ -3,12 +3,22 @@
 use std::io::Write;
 
 use super::{
+    action::Action,
     item::{ItemId, Items},
-    scenario::Action,
+    plan::Plan,
 };
 
+/// A leased message, as its worker holds it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    /// What settles the lease.
+    pub(super) token: String,
+    /// Where the ledger notes its delivery.
+    pub(super) delivered: u32,
+}
+
 /// What one request asks, beyond its kind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Asked {
     /// The kind of request.
     pub(super) action: Action,
@@ -18,8 +28,10 @@ pub(super) struct Asked {
     pub(super) item: ItemId,
     /// Its priority.
     pub(super) priority: u32,
-    /// Messages a pop asks for.
+    /// Messages a pop or a lease asks for.
     pub(super) depth: u32,
+    /// The leases that are settled.
+    pub(super) held: Vec<Held>,
 }
 
 /// Writes the requests of one run.
@@ -28,29 +40,29 @@ pub(super) struct Requests {
     run: String,
     /// What follows the path: everything but the length of the body.
     head: String,
+    /// How long leases last, in milliseconds.
+    ttl_ms: u64,
     /// The items of the run.
     pub(super) items: Items,
 }
 
 impl Requests {
-    /// Requests to a server named so in `Host`, with its token if it wants one.
-    pub(super) fn new(run: &str, host: &str, token: Option<&str>, items: Items) -> Self {
+    /// The requests of a plan.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let (run, host, ttl_ms) = (plan.run.clone(), &plan.host, plan.scenario.work.ttl_ms);
+        let items = Items::new(&run, &plan.scenario.item_bytes);
         let mut head = format!(" HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n");
-        if let Some(token) = token {
+        if let Some(token) = &plan.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
         head.push_str("Content-Length: ");
-        Self { run: run.to_owned(), head, items }
+        Self { run, head, ttl_ms, items }
     }
 
     /// Replaces what is in `out` by a request; `body` saves making a buffer each time.
     pub(super) fn write(&self, asked: &Asked, body: &mut Vec<u8>, out: &mut Vec<u8>) {
         body.clear();
-        let (place, verb) = match asked.action {
-            Action::Push | Action::PushBadItem | Action::PushBadPriority => ("queue", "push"),
-            Action::Pop | Action::PopBadDepth => ("queue", "pop"),
-            Action::Publish => ("stream", "publish"),
-        };
+        let (place, verb) = asked.action.place();
         out.clear();
         out.extend_from_slice(b"POST /");
         out.extend_from_slice(place.as_bytes());
@@ -69,6 +81,13 @@ impl Requests {
             }
             Action::Pop => query_depth(asked.depth, out),
             Action::PopBadDepth => query_depth(101, out),
+            Action::Lease => {
+                let (depth, ttl_ms) = (asked.depth, self.ttl_ms);
+                write!(body, "{{\"depth\":{depth},\"ttl_ms\":{ttl_ms}}}")
+                    .expect("memory takes every byte");
+            }
+            Action::Ack | Action::Nack => write_leases(&asked.held, body),
+            Action::Redrive => body.extend_from_slice(b"{\"depth\":100}"),
         }
         out.extend_from_slice(self.head.as_bytes());
         write!(out, "{}\r\n\r\n", body.len()).expect("memory takes every byte");
@@ -88,6 +107,15 @@ impl Requests {
 
 fn query_depth(depth: u32, out: &mut Vec<u8>) {
     write!(out, "?depth={depth}").expect("memory takes every byte");
+}
+
+fn write_leases(held: &[Held], body: &mut Vec<u8>) {
+    body.extend_from_slice(b"{\"leases\":[");
+    for (place, held) in held.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        write!(body, "{comma}\"{}\"", held.token).expect("memory takes every byte");
+    }
+    body.extend_from_slice(b"]}");
 }
 
 /// The name of one of a run's queues: no other run has one of that name.

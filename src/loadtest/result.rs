@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    action::Action,
     latency::{Latencies, PERCENTS},
     monitor::Sample,
     plan::{Model, Plan},
-    scenario::{Action, Scenario},
+    scenario::Scenario,
     tally::{Count, Tally},
     timeline::Timeline,
     verification::Verification,
@@ -26,12 +27,24 @@ pub(crate) struct ResultFile {
     pub(crate) version: String,
     /// One for each scenario that was run.
     pub(crate) results: Vec<RunResult>,
+    /// What could not be run here.
+    #[serde(default)]
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// A scenario that could not be run here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Skipped {
+    /// How it is called.
+    pub(crate) scenario: String,
+    /// Why not.
+    pub(crate) reason: String,
 }
 
 impl ResultFile {
     /// A file of these results.
-    pub(crate) fn new(results: Vec<RunResult>) -> Self {
-        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), results }
+    pub(crate) fn new(results: Vec<RunResult>, skipped: Vec<Skipped>) -> Self {
+        Self { format: FORMAT, version: env!("CARGO_PKG_VERSION").to_owned(), results, skipped }
     }
 }
 
@@ -66,8 +79,11 @@ pub(crate) struct RunResult {
     pub(crate) delayed: u64,
     /// Connections cut on purpose.
     pub(crate) cuts: u64,
-    /// Pops that found nothing.
+    /// Pops and leases that found nothing.
     pub(crate) empty_pops: u64,
+    /// Pushes that were refused, and rightly so, because the disk was full.
+    #[serde(default)]
+    pub(crate) turned_away: u64,
     /// Second by second.
     pub(crate) seconds: Vec<Second>,
     /// Whether the queues kept their promises; nothing if that was not looked at.
@@ -211,6 +227,7 @@ impl RunResult {
             delayed: all.delayed,
             cuts: all.cuts,
             empty_pops: all.empty_pops,
+            turned_away: all.turned_away,
             seconds: timeline.seconds.clone(),
             verification: None,
             warnings: Vec::new(),

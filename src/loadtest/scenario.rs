@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Shape;
+use super::{action::Action, schedule::Shape, work::Work};
 
 /// What one load test does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,9 @@ pub(crate) struct Scenario {
     /// Subscribers of it that never read.
     #[serde(default)]
     pub(crate) slow_subscribers: u32,
+    /// What is done with messages that are leased.
+    #[serde(default)]
+    pub(crate) work: Work,
     /// What is broken on purpose meanwhile.
     #[serde(default)]
     pub(crate) fault: Option<Fault>,
@@ -73,58 +76,6 @@ pub(crate) struct Share {
     pub(crate) weight: u32,
 }
 
-/// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Action {
-    /// One item into a queue.
-    Push,
-    /// The most urgent messages out of a queue.
-    Pop,
-    /// A push whose item is no object; right is a refusal as `invalid_item`.
-    PushBadItem,
-    /// A push of a negative priority; right is a refusal as `invalid_priority`.
-    PushBadPriority,
-    /// A pop of more than 100; right is a refusal as `invalid_depth`.
-    PopBadDepth,
-    /// A message to the subscribers of a stream.
-    Publish,
-}
-
-impl Action {
-    /// All there are.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Push,
-        Self::Pop,
-        Self::PushBadItem,
-        Self::PushBadPriority,
-        Self::PopBadDepth,
-        Self::Publish,
-    ];
-
-    /// Its name in reports and thresholds.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Push => "push",
-            Self::Pop => "pop",
-            Self::PushBadItem => "push_bad_item",
-            Self::PushBadPriority => "push_bad_priority",
-            Self::PopBadDepth => "pop_bad_depth",
-            Self::Publish => "publish",
-        }
-    }
-
-    /// The code of the refusal that is the right answer, where one is.
-    pub(crate) fn refusal(self) -> Option<&'static str> {
-        match self {
-            Self::Push | Self::Pop | Self::Publish => None,
-            Self::PushBadItem => Some("invalid_item"),
-            Self::PushBadPriority => Some("invalid_priority"),
-            Self::PopBadDepth => Some("invalid_depth"),
-        }
-    }
-}
-
 /// What is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +84,8 @@ pub(crate) enum Fault {
     Kill,
     /// One connection in twenty is cut with its request under way.
     Cut,
+    /// The disk of the server is nearly full, and has space again after two thirds.
+    Disk,
 }
 
 /// The least and the most a field of a scenario may be.
@@ -180,11 +133,20 @@ impl Scenario {
         if weights == 0 {
             return Err(self.wrong("mix", "at least one action with a weight"));
         }
+        if self.mix.iter().any(|share| share.action.is_settling()) {
+            return Err(self.wrong("mix", "without ack and nack: they follow each lease by itself"));
+        }
+        self.work.check().map_err(|(field, bound)| self.wrong(field, &bound))?;
         self.shape.check().map_err(|reason| self.wrong("shape", &reason))
     }
 
     fn wrong(&self, field: &str, bound: &str) -> String {
         format!("scenario {}: {field} must be {bound}", self.id)
+    }
+
+    /// Whether messages are leased.
+    pub(crate) fn is_leasing(&self) -> bool {
+        self.fraction(Action::Lease) > 0.0
     }
 
     /// The share of requests that are this action.

@@ -84,7 +84,11 @@ fn asides(result: &RunResult, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "  schedule lag p50 {half:.3} ms, p99 {most:.3} ms, max {max:.3} ms")?;
     }
     if result.empty_pops > 0 {
-        writeln!(f, "  {} pops found an empty queue", result.empty_pops)?;
+        writeln!(f, "  {} pops or leases found an empty queue", result.empty_pops)?;
+    }
+    if result.turned_away > 0 {
+        let count = result.turned_away;
+        writeln!(f, "  {count} pushes were refused, as they should be: the disk was full")?;
     }
     if result.cuts > 0 {
         writeln!(f, "  {} connections were cut on purpose", result.cuts)?;
@@ -94,11 +98,19 @@ fn asides(result: &RunResult, f: &mut Formatter<'_>) -> fmt::Result {
 
 fn verdict(found: &Verification, f: &mut Formatter<'_>) -> fmt::Result {
     let verdict = if found.is_sound() { "verified" } else { "VERIFICATION FAILED" };
-    writeln!(
-        f,
-        "  {verdict}: {} pushed, {} popped; {} lost, {} duplicated, {} invented, {} misordered",
-        found.pushed, found.popped, found.lost, found.duplicated, found.invented, found.misordered
-    )?;
+    let breaches = found.breaches();
+    writeln!(f, "  {verdict}: {} pushed, {} popped; {breaches}", found.pushed, found.popped)?;
+    let work = &found.work;
+    if work.leased > 0 {
+        writeln!(
+            f,
+            "  {} deliveries: {} acked, {} nacked, {} abandoned",
+            work.leased, work.acked, work.nacked, work.abandoned
+        )?;
+    }
+    if work.dead_lettered + work.redriven > 0 {
+        writeln!(f, "  {} dead letters, {} brought back", work.dead_lettered, work.redriven)?;
+    }
     if found.received + found.announced_missing > 0 {
         writeln!(
             f,
@@ -113,7 +125,7 @@ fn verdict(found: &Verification, f: &mut Formatter<'_>) -> fmt::Result {
     if found.cut_pops > 0 {
         writeln!(
             f,
-            "  {} pops had no answer: {} missing items are within what they may have taken",
+            "  {} pops or acks had no answer: {} missing items are within what they may have taken",
             found.cut_pops, found.taken_by_cut_pops
         )?;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{latency::Latencies, scenario::Action};
+use super::{action::Action, latency::Latencies};
 
 /// One kind of request.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,8 +45,11 @@ pub(crate) struct Tally {
     pub(crate) delayed: u64,
     /// Connections cut on purpose.
     pub(crate) cuts: u64,
-    /// Pops that found nothing.
+    /// Pops and leases that found nothing.
     pub(crate) empty_pops: u64,
+    /// Pushes that were refused, and rightly so, because the disk was full.
+    #[serde(default)]
+    pub(crate) turned_away: u64,
     /// Requests under way at its end.
     pub(crate) busy: u64,
     /// Users at its end, in the closed model.
@@ -83,6 +86,7 @@ impl Tally {
         self.delayed += other.delayed;
         self.cuts += other.cuts;
         self.empty_pops += other.empty_pops;
+        self.turned_away += other.turned_away;
         self.busy += other.busy;
         self.users += other.users;
     }

@@ -3,8 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use super::{
+    action::Action,
     result::{Demand, RunResult},
-    scenario::Action,
     tally::Count,
 };
 

@@ -52,6 +52,7 @@ mod liveness_gate;
 mod liveness_lease;
 mod liveness_sweep;
 mod liveness_view;
+mod loadtest_beyond;
 mod loadtest_results;
 mod loadtest_verification;
 mod queue_consume;

@@ -15,7 +15,7 @@ use crate::{
         html, junit, live, locust,
         plan::Plan,
         prepopulate::Filling,
-        result::{Environment, ResultFile, RunResult},
+        result::{Environment, ResultFile, RunResult, Skipped},
         run::{self, Watcher},
         subject::Subject,
         timeline::Timeline,
@@ -31,6 +31,8 @@ pub(super) struct Keeper {
     drawn: usize,
     /// Of the scenarios that are done.
     pub(super) results: Vec<RunResult>,
+    /// What could not be run here.
+    pub(super) skipped: Vec<Skipped>,
     environment: Option<Environment>,
     told_at: Duration,
     /// One word about a file that cannot be written is enough until the end.
@@ -45,6 +47,7 @@ impl Keeper {
             is_several,
             drawn: 0,
             results: Vec::new(),
+            skipped: Vec::new(),
             environment: None,
             told_at: Duration::ZERO,
             is_failing: false,
@@ -65,12 +68,23 @@ impl Keeper {
     /// Keeps the result of a run that is over.
     pub(super) fn keep(&mut self, result: RunResult) -> Result<(), Failure> {
         self.results.push(result);
+        self.keep_all()
+    }
+
+    /// Keeps that a scenario cannot be run here, and why.
+    pub(super) fn skip(&mut self, skipped: Skipped) -> Result<(), Failure> {
+        output::note(&format!("{} skipped: {}", skipped.scenario, skipped.reason));
+        self.skipped.push(skipped);
+        self.keep_all()
+    }
+
+    fn keep_all(&self) -> Result<(), Failure> {
         self.write(&self.results)?;
         if let Some(path) = &self.files.html {
-            write_whole(path, html::page(&self.results).as_bytes())?;
+            write_whole(path, html::page(&self.results, &self.skipped).as_bytes())?;
         }
         if let Some(path) = &self.files.junit {
-            write_whole(path, junit::text(&self.results).as_bytes())?;
+            write_whole(path, junit::text(&self.results, &self.skipped).as_bytes())?;
         }
         Ok(())
     }
@@ -78,7 +92,7 @@ impl Keeper {
     /// Writes what is kept while a run is under way too.
     fn write(&self, results: &[RunResult]) -> Result<(), Failure> {
         if let Some(path) = &self.files.json {
-            let file = ResultFile::new(results.to_vec());
+            let file = ResultFile::new(results.to_vec(), self.skipped.clone());
             write_whole(path, &serde_json::to_vec(&file).map_err(Failure::failed)?)?;
         }
         let Some((prefix, last)) = self.files.csv.as_ref().zip(results.last()) else {

@@ -11,8 +11,9 @@ use crate::{
     loadtest::{
         catalog,
         plan::{Model, Plan},
+        result::Skipped,
         scenario::{Fault, Scenario},
-        subject::{OwnOptions, Subject, SubjectError},
+        subject::{OwnOptions, SmallDisk, Subject, SubjectError},
     },
 };
 
@@ -91,23 +92,36 @@ pub(super) fn check(args: &cli::Loadtest) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The server of a scenario.
-pub(super) fn subject(args: &cli::Loadtest, scenario: &Scenario) -> Result<Subject, Failure> {
+/// The server of a scenario, if there can be one here: otherwise the reason why not.
+pub(super) fn subject(
+    args: &cli::Loadtest,
+    scenario: &Scenario,
+) -> Result<Result<Subject, Skipped>, Failure> {
+    let needs = match scenario.fault {
+        Some(Fault::Kill) if args.server_pid.is_none() => Some("to kill: without --server-pid"),
+        Some(Fault::Disk) => Some("with a small disk:"),
+        _ => None,
+    };
     if let Some(url) = &args.server {
         let subject = Subject::running(url, args.token.as_deref(), args.server_pid);
         let subject = subject.map_err(|error| match error {
             SubjectError::Address(_) => Failure::usage(error),
             _ => Failure::not_started(error),
         })?;
-        if scenario.fault != Some(Fault::Kill) || subject.is_killable() {
-            return Ok(subject);
-        }
+        let Some(needs) = needs else { return Ok(Ok(subject)) };
         let id = &scenario.id;
-        output::note(&format!("{id} kills its server: without --server-pid it starts its own"));
+        output::note(&format!("{id} needs a server {needs} it starts one of its own"));
     }
+    let disk = match scenario.fault {
+        Some(Fault::Disk) => match SmallDisk::find() {
+            Ok(disk) => Some(disk),
+            Err(reason) => return Ok(Err(Skipped { scenario: scenario.id.clone(), reason })),
+        },
+        _ => None,
+    };
     let parent = args.own.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let options = OwnOptions { parent, durability: args.own.durability.clone() };
-    Subject::own(&options).map_err(Failure::not_started)
+    let options = OwnOptions { parent, durability: args.own.durability.clone(), disk };
+    Subject::own(&options).map(Ok).map_err(Failure::not_started)
 }
 
 /// What is run, with everything decided.

@@ -59,7 +59,8 @@ fn obey(
     load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
     load.users = ordered.users;
     load.spawn_rate = ordered.spawn_rate;
-    let mut subject = order::subject(args, &scenario)?;
+    let subject = order::subject(args, &scenario)?;
+    let mut subject = subject.map_err(|skipped| Failure::failed(skipped.reason))?;
     let plan = order::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &subject)?;
     let control = Arc::new(Control::new(&plan.model));
     interrupt.stops(&control);

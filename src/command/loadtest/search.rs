@@ -1,7 +1,7 @@
 //! `--max`: the highest rate that still meets the thresholds.
 
 use super::{
-    super::{DONE, Failure, INTERRUPTED, failure::MISSED, output::Output},
+    super::{DONE, Failure, failure::MISSED, output::Output},
     Crew, Keeper, demanded, exit_code, judge, show,
 };
 use crate::loadtest::{
@@ -41,11 +41,13 @@ pub(super) fn run(
         ))?;
         output.flush()?;
     }
-    let code = exit_code(crew.args, &[], crew.interrupt.is_raised());
-    if code == INTERRUPTED {
-        return Ok(code);
-    }
-    Ok(if is_all_met { DONE } else { MISSED })
+    // The search goes on until a threshold is missed: only that none is met at all is one.
+    let code = exit_code(crew.args, keeper, crew.interrupt.is_raised());
+    Ok(match (code, is_all_met) {
+        (MISSED, true) => DONE,
+        (DONE, false) => MISSED,
+        (code, _) => code,
+    })
 }
 
 struct Search<'a, 'c> {
@@ -80,7 +82,13 @@ impl Search<'_, '_> {
         scale: f64,
         keeper: &mut Keeper,
     ) -> Result<bool, Failure> {
-        let mut result = self.crew.run(scenario.clone(), scale, keeper)?;
+        let mut result = match self.crew.run(scenario.clone(), scale, keeper)? {
+            Ok(result) => result,
+            Err(skipped) => {
+                keeper.skip(skipped)?;
+                return Ok(false);
+            }
+        };
         judge(&mut result, self.thresholds);
         show(&result)?;
         let is_met = is_kept_up(&result) && result.thresholds.iter().all(|demand| demand.is_met);

@@ -5,13 +5,17 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{
+        action::Action,
         answer::{Answer, problem_code},
         connection::Loss,
         ledger::{Outcome, Popped},
-        scenario::Action,
+        scenario::Fault,
     },
     Call, Generator,
 };
+
+/// How long a server may take to notice that its disk has space again.
+const RETURN: u64 = 2_000_000_000;
 
 #[derive(Deserialize)]
 struct Items<'a> {
@@ -20,8 +24,15 @@ struct Items<'a> {
 }
 
 impl Generator {
-    /// Judges an answer.
-    pub(super) fn answered(&mut self, place: usize, call: &Call, answer: &Answer, now: u64) {
+    /// Judges an answer; true if whoever asked goes on to something else.
+    pub(super) fn answered(
+        &mut self,
+        place: usize,
+        call: &Call,
+        answer: &Answer,
+        now: u64,
+    ) -> bool {
+        let follows = self.follows.len();
         // The body stays where it is; taking the connection's buffer for a while would cost more.
         let line = self.pool.line(place);
         let mut body = std::mem::take(&mut self.body);
@@ -34,6 +45,14 @@ impl Generator {
                 Ok(1)
             }
             (Action::Pop, 200) => self.popped(call, &body, now),
+            (Action::Lease, 200) => self.leased(call, &body, now),
+            (Action::Ack | Action::Nack, 200) => self.settled(call, &body, now),
+            (Action::Redrive, 200) => self.redriven(&body),
+            (Action::Push, 507) if self.is_full_disk_right(call, &body) => {
+                self.settle(call, Outcome::Refused, now);
+                self.tally.turned_away += u64::from(self.is_measured(call.intended));
+                Ok(0)
+            }
             (action, 400) if action.refusal().is_some() => refused(action, &body),
             (_, status) => Err(self.refusal(call, status, &body, now)),
         };
@@ -49,6 +68,15 @@ impl Generator {
             }
         }
         self.body = body;
+        call.is_last && self.follows.len() == follows
+    }
+
+    /// Whether a disk that is full is what the scenario is about, and has no space yet.
+    fn is_full_disk_right(&self, call: &Call, body: &[u8]) -> bool {
+        let is_back = |moment: u64| call.sent > moment + RETURN;
+        self.plan.scenario.fault == Some(Fault::Disk)
+            && problem_code(body) == Some("disk_full")
+            && !self.control.space_at().is_some_and(is_back)
     }
 
     fn pushed(&mut self, call: &Call, now: u64) -> u64 {
@@ -91,8 +119,7 @@ impl Generator {
                 let answered = if is_known { now } else { u64::MAX };
                 self.settle(call, outcome, answered);
             }
-            Action::Publish if !is_known => self.ledger.published.1 += 1,
-            Action::Pop if !is_known => self.ledger.cut.push((call.asked.queue, call.asked.depth)),
+            _ if !is_known => self.unknown(call),
             _ => {}
         }
         format!("{status} {code}")
@@ -102,10 +129,20 @@ impl Generator {
     pub(super) fn lost(&mut self, call: &Call, loss: &Loss, now: u64) {
         match call.asked.action {
             Action::Push if !loss.was_sent => self.settle(call, Outcome::Refused, now),
-            Action::Publish if loss.was_sent => self.ledger.published.1 += 1,
-            Action::Pop if loss.was_sent => {
-                self.ledger.cut.push((call.asked.queue, call.asked.depth));
-            }
+            _ if loss.was_sent => self.unknown(call),
+            _ => {}
+        }
+    }
+
+    /// Notes what may have happened.
+    fn unknown(&mut self, call: &Call) {
+        let (queue, depth) = (call.asked.queue, call.asked.depth);
+        match call.asked.action {
+            Action::Publish => self.ledger.published.1 += 1,
+            Action::Pop => self.ledger.cut.push((queue, depth)),
+            Action::Lease => self.ledger.cut_leases.push(queue),
+            Action::Ack => self.unsettled(call),
+            Action::Redrive => self.ledger.cut_redrives += 1,
             _ => {}
         }
     }

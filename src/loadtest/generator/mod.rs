@@ -5,6 +5,7 @@
 //! that moment all the same.
 
 mod arrival;
+mod follow;
 mod judge;
 mod pool;
 
@@ -16,16 +17,18 @@ use std::{
 };
 
 use arrival::Arrivals;
+use follow::Follow;
 use pool::Pool;
 
 use super::{
+    action::Action,
     connection::{Loss, Progress},
-    item::{ItemId, Items},
+    item::ItemId,
     ledger::Ledger,
     moment::{nanos, now},
     plan::{Control, Plan},
     request::{Asked, Requests},
-    scenario::{Action, Fault},
+    scenario::Fault,
     tally::Tally,
 };
 
@@ -43,6 +46,8 @@ pub(super) struct Call {
     /// Latency counts from here.
     intended: u64,
     sent: u64,
+    /// Whether whoever sent it goes on to something else after it.
+    is_last: bool,
 }
 
 /// Requests that wait for a connection, at most.
@@ -67,6 +72,8 @@ pub(super) struct Generator {
     arrivals: Arrivals,
     /// Moments that have come, waiting for a connection.
     backlog: VecDeque<u64>,
+    /// What follows from answers, waiting for one too.
+    follows: VecDeque<Follow>,
     /// What is being counted.
     tally: Tally,
     ledger: Ledger,
@@ -92,16 +99,16 @@ impl Generator {
         start: u64,
         place: usize,
     ) -> io::Result<Self> {
-        let items = Items::new(&plan.run, &plan.scenario.item_bytes);
         let lane = plan.first_lane + place as u16;
         let begin = start + nanos(plan.warmup);
         let connections = (plan.connections / plan.generators).max(1);
         let among = (usize::from(lane), plan.generators);
         Ok(Self {
-            requests: Requests::new(&plan.run, &plan.host, plan.token.as_deref(), items),
+            requests: Requests::new(plan),
             pool: Pool::new(plan.addr, connections)?,
             arrivals: Arrivals::new(plan, start, among),
             backlog: VecDeque::new(),
+            follows: VecDeque::new(),
             tally: Tally::default(),
             ledger: Ledger::new(lane),
             random: fastrand::Rng::with_seed(plan.seed ^ (u64::from(lane) << 48)),
@@ -150,7 +157,8 @@ impl Generator {
         } else if now < self.measured.1 || self.arrivals.due().is_some() {
             return false;
         }
-        let is_settled = self.pool.busy_count() == 0 && self.backlog.is_empty();
+        let is_idle = self.backlog.is_empty() && self.follows.is_empty();
+        let is_settled = is_idle && self.pool.busy_count() == 0;
         is_settled || now >= self.measured.1 + nanos(self.plan.timeout)
     }
 
@@ -184,30 +192,43 @@ impl Generator {
 
     /// Sends what waits, as far as there are connections.
     fn dispatch(&mut self) {
-        while !self.backlog.is_empty() {
+        while !self.backlog.is_empty() || !self.follows.is_empty() {
             let Some(taken) = self.pool.take() else { return };
-            let due = self.backlog.pop_front().expect("it was just seen");
-            match taken {
-                Ok(place) => self.start(place, due),
-                Err(loss) => {
-                    let action = self.choose();
-                    self.fail(action, due, loss.reason);
-                    self.arrivals.settled(now(), PAUSE, &mut self.random);
+            let follow = self.follows.pop_front();
+            let due = follow.as_ref().map_or_else(|| self.backlog.pop_front(), |it| Some(it.due));
+            let due = due.expect("one of the two has something");
+            match (taken, follow) {
+                (Ok(place), Some(Follow { asked, is_last, .. })) => {
+                    self.send(place, asked, (due, is_last));
                 }
+                (Ok(place), None) => {
+                    let asked = self.ask(now());
+                    self.send(place, asked, (due, true));
+                }
+                (Err(loss), follow) => self.give_up(loss, due, follow),
             }
         }
     }
 
-    fn start(&mut self, place: usize, due: u64) {
+    /// There is no connection to send with.
+    fn give_up(&mut self, loss: Loss, due: u64, follow: Option<Follow>) {
+        let action = follow.as_ref().map_or_else(|| self.choose(), |it| it.asked.action);
+        self.fail(action, due, loss.reason);
+        if follow.is_none_or(|it| it.is_last) {
+            self.arrivals.settled(now(), PAUSE, &mut self.random);
+        }
+    }
+
+    fn send(&mut self, place: usize, asked: Asked, (due, is_last): (u64, bool)) {
         let sent = now();
-        let asked = self.ask(sent);
         let intended = if self.arrivals.is_closed() { sent } else { due };
         let is_cut = self.plan.scenario.fault == Some(Fault::Cut);
         let is_cut = is_cut && self.random.u32(..CUT_ONE_IN) == 0;
+        self.note_sent(&asked, sent);
         let line = self.pool.line(place);
         line.connection.clear();
         self.requests.write(&asked, &mut self.body, &mut line.connection.output);
-        line.call = Some(Call { asked, intended, sent });
+        line.call = Some(Call { asked, intended, sent, is_last });
         if is_cut {
             let bytes = line.connection.output.len();
             let bytes = if self.random.bool() { bytes } else { self.random.usize(..bytes) };
@@ -242,7 +263,7 @@ impl Generator {
             Action::Push if self.plan.is_verified => self.ledger.push(queue, priority, sent),
             _ => ItemId { lane: self.ledger.lane, number: 0 },
         };
-        Asked { action, queue, item, priority, depth }
+        Asked { action, queue, item, priority, depth, held: Vec::new() }
     }
 
     /// Goes on with a connection that gave a sign.
@@ -253,13 +274,15 @@ impl Generator {
             Progress::Answered(answer) => {
                 let Some(call) = line.call.take() else { return self.pool.close(place) };
                 let now = now();
-                self.answered(place, &call, &answer, now);
+                let is_done = self.answered(place, &call, &answer, now);
                 if answer.is_last {
                     self.pool.close(place);
                 } else {
                     self.pool.release(place);
                 }
-                self.arrivals.settled(now, 0, &mut self.random);
+                if is_done {
+                    self.arrivals.settled(now, 0, &mut self.random);
+                }
             }
             Progress::Lost(loss) => self.lose(place, loss),
         }
@@ -270,7 +293,9 @@ impl Generator {
             let now = now();
             self.lost(&call, &loss, now);
             self.fail(call.asked.action, call.intended, loss.reason);
-            self.arrivals.settled(now, PAUSE, &mut self.random);
+            if call.is_last {
+                self.arrivals.settled(now, PAUSE, &mut self.random);
+            }
         }
         self.pool.close(place);
     }
@@ -283,7 +308,9 @@ impl Generator {
             let now = now();
             self.lost(&call, &loss, now);
             self.tally.cuts += u64::from(self.is_measured(call.intended));
-            self.arrivals.settled(now, 0, &mut self.random);
+            if call.is_last {
+                self.arrivals.settled(now, 0, &mut self.random);
+            }
         }
         self.pool.close(place);
     }
@@ -304,6 +331,10 @@ impl Generator {
         for place in self.pool.overdue(u64::MAX) {
             let loss = self.pool.line(place).connection.lost("no answer before the end");
             self.lose(place, loss);
+        }
+        for follow in std::mem::take(&mut self.follows) {
+            let reason = "never sent: no connection was free".to_owned();
+            self.fail(follow.asked.action, follow.due, reason);
         }
         for due in std::mem::take(&mut self.backlog) {
             let action = self.choose();

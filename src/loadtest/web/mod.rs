@@ -153,8 +153,9 @@ async fn download(board: web::Data<Board>, request: HttpRequest) -> HttpResponse
         return HttpResponse::NotFound().body("no run is over yet");
     };
     let text = match file.as_str() {
-        "report.html" => html::page(&results),
-        "result.json" => match serde_json::to_string(&ResultFile::new(results.clone())) {
+        "report.html" => html::page(&results, &[]),
+        "result.json" => match serde_json::to_string(&ResultFile::new(results.clone(), Vec::new()))
+        {
             Ok(text) => text,
             Err(error) => return HttpResponse::InternalServerError().body(error.to_string()),
         },

@@ -1,4 +1,5 @@
-//! A server that breaks its promises once: a proxy that alters one message of the answers to pops.
+//! A server that breaks its promises once: a proxy that alters one message of the answers to pops,
+//! or one request that settles leases.
 
 use std::{
     io::{self, Read, Write},
@@ -23,6 +24,10 @@ pub(crate) enum Alteration {
     Swap,
     /// It is held back and arrives with a later answer.
     Delay,
+    /// Its ack is answered and not heard.
+    ForgetAck,
+    /// Its nack is taken for an ack.
+    AckForNack,
 }
 
 /// Messages seen so far, and the one that is altered.
@@ -83,13 +88,34 @@ fn serve(mut client: TcpStream, server: SocketAddr, altering: &Mutex<Altering>) 
     client.set_nodelay(true)?;
     loop {
         let request = message(&mut client)?;
+        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+        let is = |verb: &[u8]| line.windows(verb.len()).any(|bytes| bytes == verb);
+        let is_pop = is(b"/pop?");
+        if is(b"/ack ") && altering.lock().unwrap().is_hit(Alteration::ForgetAck) {
+            client.write_all(&json(r#"{"acked":1,"failed":[]}"#))?;
+            continue;
+        }
+        if is(b"/nack ") && altering.lock().unwrap().is_hit(Alteration::AckForNack) {
+            server.write_all(&acking(&request))?;
+            message(&mut server)?;
+            client.write_all(&json(r#"{"nacked":1,"failed":[]}"#))?;
+            continue;
+        }
         server.write_all(&request)?;
         let answer = message(&mut server)?;
-        let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        let is_pop = line.windows(5).any(|bytes| bytes == b"/pop?");
         let answer = if is_pop { altering.lock().unwrap().alter(answer) } else { answer };
         client.write_all(&answer)?;
     }
+}
+
+fn json(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// The same request as an ack.
+fn acking(request: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(request).unwrap();
+    text.replacen("/nack ", "/ack ", 1).into_bytes()
 }
 
 /// Reads a head and the body whose length it tells.
@@ -119,8 +145,19 @@ struct Popped<'a> {
 }
 
 impl Altering {
+    /// Whether a request is the one to be altered so.
+    fn is_hit(&mut self, alteration: Alteration) -> bool {
+        let is_hit = self.alteration == alteration && self.seen == self.target;
+        self.seen += usize::from(self.alteration == alteration);
+        self.is_done |= is_hit;
+        is_hit
+    }
+
     fn alter(&mut self, answer: Vec<u8>) -> Vec<u8> {
         let end = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap() + 4;
+        if matches!(self.alteration, Alteration::ForgetAck | Alteration::AckForNack) {
+            return answer;
+        }
         let Ok(popped) = serde_json::from_slice::<Popped<'_>>(&answer[end..]) else {
             return answer;
         };
@@ -154,6 +191,7 @@ impl Altering {
                 self.held = Some(items.remove(place));
                 self.is_done = false;
             }
+            Alteration::ForgetAck | Alteration::AckForNack => {}
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The server under test: one that runs already, or one of its own on a temporary directory.
 
+mod disk;
+
 use std::{
     fs::File,
     io::{BufRead, BufReader},
@@ -11,6 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use disk::Mounted;
+pub(crate) use disk::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -18,6 +22,9 @@ use super::client::Client;
 
 /// How long a server may take to answer after its start or a restart.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where its data is, in the temporary directory.
+const DATA: &str = "data";
 
 /// Why there is no server to test.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +46,9 @@ pub(crate) enum SubjectError {
     /// It cannot be killed, or did not come back.
     #[error("{0}")]
     NotRestarted(String),
+    /// Its disk cannot be filled or emptied.
+    #[error("the disk of the server: {0}")]
+    Disk(std::io::Error),
 }
 
 /// How a server of its own is started.
@@ -48,6 +58,8 @@ pub(crate) struct OwnOptions {
     pub(crate) parent: PathBuf,
     /// `durable`, `relaxed` or `memory`.
     pub(crate) durability: String,
+    /// The disk it is to have, nearly full, instead of that directory's.
+    pub(crate) disk: Option<SmallDisk>,
 }
 
 /// A server and how to reach it.
@@ -69,6 +81,7 @@ struct Own {
     child: Child,
     dir: TempDir,
     durability: String,
+    disk: Option<Mounted>,
 }
 
 impl Subject {
@@ -107,15 +120,32 @@ impl Subject {
         let dir =
             tempfile::Builder::new().prefix("lanekeeper-loadtest-").tempdir_in(&options.parent);
         let dir = dir.map_err(not_started)?;
-        let (child, addr) = spawn(dir.path(), "127.0.0.1:0", &options.durability)?;
+        let spawned = spawn(dir.path(), "127.0.0.1:0", &options.durability, options.disk)?;
+        let (child, addr) = spawned;
         let pid = Some(child.id());
-        let own = Own { child, dir, durability: options.durability.clone() };
+        let disk = options.disk.map(|_| Mounted::of(child.id(), &dir.path().join(DATA)));
+        let own = Own { child, dir, durability: options.durability.clone(), disk };
+        if let Some(disk) = &own.disk {
+            disk.fill().map_err(SubjectError::Disk)?;
+        }
         Ok(Self { addr, host: addr.to_string(), pid, token: None, own: Some(own) })
     }
 
     /// Its data directory, if it is known.
     pub(crate) fn data(&self) -> Option<PathBuf> {
-        self.own.as_ref().map(|own| own.dir.path().join("data"))
+        let own = self.own.as_ref()?;
+        let dir = own.dir.path().join(DATA);
+        Some(own.disk.as_ref().map_or(dir, |disk| disk.root.clone()))
+    }
+
+    /// Gives the disk of a server of its own its space back.
+    ///
+    /// # Errors
+    /// As the system says, or when it has no disk of its own.
+    pub(crate) fn free_space(&self) -> Result<(), SubjectError> {
+        let disk = self.own.as_ref().and_then(|own| own.disk.as_ref());
+        let disk = disk.ok_or_else(|| SubjectError::Disk(std::io::ErrorKind::NotFound.into()))?;
+        disk.free().map_err(SubjectError::Disk)
     }
 
     /// The durability of one of its own.
@@ -128,11 +158,6 @@ impl Subject {
         self.token.as_deref()
     }
 
-    /// Whether it can be killed: its process is known.
-    pub(crate) fn is_killable(&self) -> bool {
-        self.pid.is_some()
-    }
-
     /// Kills it with -9. One of its own is started again; another is waited for, since whoever
     /// supervises it will.
     ///
@@ -143,7 +168,7 @@ impl Subject {
         if let Some(own) = &mut self.own {
             own.child.kill().and_then(|()| own.child.wait()).map_err(|error| failed(&error))?;
             let listen = self.addr.to_string();
-            let (child, _) = spawn(own.dir.path(), &listen, &own.durability)?;
+            let (child, _) = spawn(own.dir.path(), &listen, &own.durability, None)?;
             self.pid = Some(child.id());
             own.child = child;
             return Ok(());
@@ -181,19 +206,33 @@ impl Drop for Own {
 }
 
 /// Starts this program as a server and reads where it listens.
-fn spawn(dir: &Path, listen: &str, durability: &str) -> Result<(Child, SocketAddr), SubjectError> {
+fn spawn(
+    dir: &Path,
+    listen: &str,
+    durability: &str,
+    disk: Option<SmallDisk>,
+) -> Result<(Child, SocketAddr), SubjectError> {
     let not_started = |error: std::io::Error| SubjectError::NotStarted(error.to_string());
     let program = std::env::current_exe().map_err(not_started)?;
     let log = dir.join("log");
     let stderr = File::options().create(true).append(true).open(&log).map_err(not_started)?;
-    let mut command = Command::new(program);
+    let data = dir.join(DATA);
+    let mut command = match disk {
+        None => Command::new(program),
+        Some(disk) => {
+            std::fs::create_dir_all(&data).map_err(not_started)?;
+            let mut command = disk.command(&data);
+            command.arg(program);
+            command
+        }
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LANEKEEPER_") {
             command.env_remove(name);
         }
     }
     command.args(["serve", "--end-with-parent", "--listen", listen, "--durability", durability]);
-    command.arg("--data").arg(dir.join("data"));
+    command.arg("--data").arg(data);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     // Ctrl-C is for the load test alone, which ends its server when it has what it needs of it.
     command.process_group(0);
