@@ -118,7 +118,12 @@ fn team(args: &cli::Loadtest, interrupt: &Interrupt) -> Result<Option<Team>, Fai
             Team::wait(addr, workers.unwrap_or(1), tell, || interrupt.is_raised())
         }
     };
-    team.map(Some).map_err(|error| Failure::not_started(format!("no members: {error}")))
+    team.map(Some).map_err(|error| {
+        if interrupt.is_raised() {
+            return Failure { exit_code: INTERRUPTED, ..Failure::failed("not all members joined") };
+        }
+        Failure::not_started(format!("no members: {error}"))
+    })
 }
 
 /// Whoever runs scenarios: this process, or the members it leads.

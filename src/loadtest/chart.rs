@@ -21,9 +21,9 @@ pub(super) struct Chart<'a> {
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 64.0;
+const RIGHT: f64 = WIDTH - 14.0;
 const BOTTOM: f64 = 28.0;
 const TOP: f64 = 12.0;
-const TICKS: u32 = 4;
 
 impl Chart<'_> {
     /// The chart with its heading and legend; nothing if there is nothing to draw.
@@ -36,7 +36,8 @@ impl Chart<'_> {
         }
         let frame = Frame { least, most: most.max(least + 1e-9), top: nice(top) };
         let mut out = format!("<figure><figcaption>{} <small>{}</small>", self.title, self.unit);
-        for (place, series) in self.series.iter().enumerate() {
+        let named = self.series.iter().enumerate().filter(|_| self.series.len() > 1);
+        for (place, series) in named {
             let _ = write!(out, " <span class=\"key c{place}\">{}</span>", series.name);
         }
         let _ = write!(
@@ -53,29 +54,44 @@ impl Chart<'_> {
     }
 
     fn axes(&self, frame: &Frame, out: &mut String) {
-        for tick in 0..=TICKS {
-            let part = f64::from(tick) / f64::from(TICKS);
-            let value = frame.top * part;
+        let ticks = steps(frame.top);
+        for tick in 0..=ticks {
+            let value = frame.top * f64::from(tick) / f64::from(ticks);
             let y = frame.y(value);
             let _ = write!(
                 out,
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
                  <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
                 LEFT - 6.0,
                 y + 4.0,
                 short(value)
             );
-            let x = frame.least + (frame.most - frame.least) * part;
-            let anchor = if tick == TICKS { "end" } else { "middle" };
+        }
+        let step = span(frame.most - frame.least);
+        let mut x = (frame.least / step).ceil() * step;
+        while x <= frame.most + 1e-9 {
             let _ = write!(
                 out,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{}</text>",
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 frame.x(x),
                 HEIGHT - 8.0,
                 (self.x_label)(x)
             );
+            x += step;
         }
     }
+}
+
+/// Into how many steps an axis is divided so that each is a round number.
+fn steps(top: f64) -> u32 {
+    let leading = top / 10_f64.powf(top.log10().floor());
+    if (leading - 5.0).abs() < 0.1 { 5 } else { 4 }
+}
+
+/// The distance of ticks along a length: a whole number that leaves few of them.
+fn span(length: f64) -> f64 {
+    let spans = [1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3_600.0];
+    spans.into_iter().find(|span| length / span <= 6.0).unwrap_or(86_400.0)
 }
 
 fn draw(series: &Series<'_>, place: usize, frame: &Frame, out: &mut String) {
@@ -100,7 +116,7 @@ struct Frame {
 
 impl Frame {
     fn x(&self, x: f64) -> f64 {
-        LEFT + (x - self.least) / (self.most - self.least) * (WIDTH - LEFT)
+        LEFT + (x - self.least) / (self.most - self.least) * (RIGHT - LEFT)
     }
 
     fn y(&self, y: f64) -> f64 {
@@ -122,11 +138,11 @@ fn nice(value: f64) -> f64 {
 /// A number in few letters.
 pub(super) fn short(value: f64) -> String {
     match value.abs() {
-        value_abs if value_abs >= 1e9 => format!("{:.1}G", value / 1e9),
-        value_abs if value_abs >= 1e6 => format!("{:.1}M", value / 1e6),
+        value_abs if value_abs >= 1e9 => format!("{}G", short(value / 1e9)),
+        value_abs if value_abs >= 1e6 => format!("{}M", short(value / 1e6)),
         value_abs if value_abs >= 1e4 => format!("{:.0}k", value / 1e3),
         value_abs if value_abs >= 10.0 || value == 0.0 => format!("{value:.0}"),
-        _ => format!("{value:.2}"),
+        _ => format!("{value:.2}").trim_end_matches('0').trim_end_matches('.').to_owned(),
     }
 }
 
@@ -140,6 +156,14 @@ mod tests {
         {
             assert!((nice(value) - expected).abs() < 1e-9, "{value}");
         }
+    }
+
+    #[test]
+    fn every_tick_is_a_round_number() {
+        assert_eq!((steps(50.0), steps(0.5), steps(200.0), steps(1.0)), (5, 5, 4, 4));
+        assert_eq!((span(3.0), span(14.0), span(59.0), span(300.0)), (1.0, 5.0, 10.0, 60.0));
+        let shown = [0.0, 0.25, 2.5, 2.0, 40.0, 20_000.0, 2.5e6].map(short);
+        assert_eq!(shown, ["0", "0.25", "2.5", "2", "40", "20k", "2.5M"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{
     locust,
     plan::Model,
     result::{FORMAT, Figures, ResultFile, RunResult},
+    scenario::Scenario,
 };
 
 /// By how much figures may differ if there are no repeated runs to learn it from.
@@ -147,12 +148,13 @@ fn conditions_of(result: &RunResult) -> String {
         Some(durability) => format!("own {durability} server"),
         None => "a given server".to_owned(),
     };
-    let shape = result.scenario.shape;
+    let asked = Scenario { title: String::new(), ..result.scenario.clone() };
+    let asked = serde_json::to_string(&asked).unwrap_or_default();
     let seconds = result.planned_seconds;
     let (processors, system) = (environment.processors, &environment.system);
     let (threads, connections) = (environment.threads, environment.connections);
     format!(
-        "{seconds} s of {shape:?}, {model}, {server}, {processors} processors of {system}, \
+        "{seconds} s of {asked}, {model}, {server}, {processors} processors of {system}, \
          {threads} threads, {connections} connections"
     )
 }

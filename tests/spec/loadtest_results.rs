@@ -232,9 +232,9 @@ fn a_browser_shows_the_numbers_of_the_page() {
     };
     let dom = String::from_utf8(browse(&["--dump-dom"]).stdout).unwrap();
     let number = |id: &str| {
-        let (_, rest) =
-            dom.split_once(&format!("id=\"{id}\">")).expect("the number is on the page");
-        rest.split('<').next().unwrap().to_owned()
+        let (_, rest) = dom.split_once(&format!("id=\"{id}\"")).expect("it is on the page");
+        let (_, rest) = rest.split_once('>').unwrap();
+        rest.split('<').next().unwrap().replace(',', "")
     };
     let requests: u64 = ended["requests"]
         .as_array()
@@ -252,7 +252,15 @@ fn a_browser_shows_the_numbers_of_the_page() {
     browse(&[&format!("--screenshot={}", picture.display())]);
     let bytes = fs::read(&picture).unwrap();
     assert!(bytes.starts_with(b"\x89PNG") && bytes.len() > 20_000, "{} bytes", bytes.len());
+    let dark = dir.path().join("dark.png");
+    browse(&[
+        "--blink-settings=preferredColorScheme=0",
+        &format!("--screenshot={}", dark.display()),
+    ]);
+    let dark = fs::read(&dark).unwrap();
+    assert!(dark.len() > 20_000 && dark != bytes, "dark looks as light does");
     if let Ok(keep) = std::env::var("KEEP_SCREENSHOT") {
-        fs::write(keep, bytes).unwrap();
+        fs::write(&keep, bytes).unwrap();
+        fs::write(format!("{keep}.dark.png"), dark).unwrap();
     }
 }

@@ -54,6 +54,7 @@ mod liveness_sweep;
 mod liveness_view;
 mod loadtest_beyond;
 mod loadtest_results;
+mod loadtest_search;
 mod loadtest_verification;
 mod queue_consume;
 mod queue_control;

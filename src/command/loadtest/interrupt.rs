@@ -5,6 +5,8 @@ use std::{
     thread,
 };
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::super::{Failure, INTERRUPTED, output};
 use crate::loadtest::plan::Control;
 
@@ -25,9 +27,14 @@ impl Interrupt {
         let state = Arc::new(Mutex::new(State::default()));
         let raised = Arc::clone(&state);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        // Taken here and not by the thread: whatever is told from now on may be answered by it.
+        let mut pressed = {
+            let _inside = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
         thread::spawn(move || {
             runtime.block_on(async {
-                while tokio::signal::ctrl_c().await.is_ok() {
+                while pressed.recv().await.is_some() {
                     raise(&raised);
                 }
             });

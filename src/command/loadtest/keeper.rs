@@ -78,25 +78,29 @@ impl Keeper {
         self.keep_all()
     }
 
+    /// Writes every file, also when one of them cannot be written.
     fn keep_all(&self) -> Result<(), Failure> {
-        self.write(&self.results)?;
+        let mut done = self.write(&self.results);
         if let Some(path) = &self.files.html {
-            write_whole(path, html::page(&self.results, &self.skipped).as_bytes())?;
+            let page = html::page(&self.results, &self.skipped);
+            done = done.and(write_whole(path, page.as_bytes()));
         }
         if let Some(path) = &self.files.junit {
-            write_whole(path, junit::text(&self.results, &self.skipped).as_bytes())?;
+            let text = junit::text(&self.results, &self.skipped);
+            done = done.and(write_whole(path, text.as_bytes()));
         }
-        Ok(())
+        done
     }
 
     /// Writes what is kept while a run is under way too.
     fn write(&self, results: &[RunResult]) -> Result<(), Failure> {
+        let mut done = Ok(());
         if let Some(path) = &self.files.json {
             let file = ResultFile::new(results.to_vec(), self.skipped.clone());
-            write_whole(path, &serde_json::to_vec(&file).map_err(Failure::failed)?)?;
+            done = write_whole(path, &serde_json::to_vec(&file).map_err(Failure::failed)?);
         }
         let Some((prefix, last)) = self.files.csv.as_ref().zip(results.last()) else {
-            return Ok(());
+            return done;
         };
         let id = &last.scenario.id;
         let earlier = results.iter().filter(|result| result.scenario.id == *id).count();
@@ -108,9 +112,9 @@ impl Keeper {
         for (name, text) in locust::files(last) {
             let mut path = prefix.clone().into_os_string();
             path.push(format!("{which}{name}"));
-            write_whole(Path::new(&path), text.as_bytes())?;
+            done = done.and(write_whole(Path::new(&path), text.as_bytes()));
         }
-        Ok(())
+        done
     }
 }
 

@@ -26,8 +26,11 @@ const SETTLE_SPAN: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Mounts a disk at the first argument, then becomes the program of the others.
-const SCRIPT: &str = "mount -t tmpfs -o size=$0 lanekeeper \"$1\" || exit 1; shift; if [ $# -gt 0 ]; then exec \
-     \"$@\"; fi";
+const SCRIPT: &str = r#"
+mount -t tmpfs -o size=$0 lanekeeper "$1" || exit 1
+shift
+if [ $# -gt 0 ]; then exec "$@"; fi
+"#;
 
 /// Ways to a namespace of its own: as root, or as whoever may have a user namespace.
 const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];

@@ -18,7 +18,7 @@ pub(crate) use disk::SmallDisk;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::client::Client;
+use super::client::{Client, ClientError};
 
 /// How long a server may take to answer after its start or a restart.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -193,6 +193,9 @@ impl Subject {
         match client.exchange("GET", "/health", b"") {
             Ok((200, _)) => Ok(()),
             Ok((status, _)) => Err(format!("it answers {status}")),
+            Err(ClientError::Unreached(_, error) | ClientError::Lost(_, error)) => {
+                Err(error.to_string())
+            }
             Err(error) => Err(error.to_string()),
         }
     }

@@ -102,7 +102,12 @@ impl Team {
         while self.members.len() < count {
             let writer = match listener.accept() {
                 Ok((writer, _)) => writer,
-                Err(error) if error.kind() == ErrorKind::WouldBlock && !is_given_up() => {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if is_given_up() {
+                        let joined = self.members.len();
+                        let message = format!("{joined} of {count} joined in time");
+                        return Err(io::Error::other(message));
+                    }
                     thread::sleep(LOOK);
                     continue;
                 }

@@ -7,9 +7,9 @@
 //! if the pop that took `a` was sent after the one that took `b` was answered, or if one answer has
 //! `b` before `a`.
 //!
-//! A message that is leased comes out when it is acked, and its place in the order is judged when it
-//! is first given to somebody. While a lease lasts nobody else may be given its message, and after
-//! an ack nobody ever.
+//! A message that is leased comes out when it is acked, and its place in the order is judged when
+//! it is first given to somebody. While a lease lasts nobody else may be given its message, and
+//! after an ack nobody ever.
 
 mod lease;
 mod order;
@@ -25,7 +25,8 @@ use super::{
     ledger::{Ledger, Outcome, Popped, Pushed},
 };
 
-/// What was found. What is lost, duplicated, invented, misordered, shared or stranded must be zero.
+/// What was found. What is lost, duplicated, invented, misordered, shared or stranded must be
+/// zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Verification {
     /// Items whose push was acknowledged.

@@ -17,31 +17,39 @@ function nice(value) {
   return [1, 2, 5, 10].find((step) => step * power >= value) * power;
 }
 
+// Four steps of 1 and 2, five of 5: every tick is a round number.
+const ticks = (most) => (most.toPrecision(1).startsWith("5") ? 5 : 4);
+const spans = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300];
+
 function draw(id, seconds, series) {
   const chart = at(id);
   chart.replaceChildren();
-  if (seconds.length === 0) return;
-  const [left, right, top, bottom] = [64, 640, 12, 192];
+  const [left, right, top, bottom] = [64, 632, 12, 192];
+  if (seconds.length === 0) {
+    chart.append(svg("line", { class: "grid", x1: left, x2: right, y1: bottom, y2: bottom }));
+    chart.append(svg("text", { x: (left + right) / 2, y: 110, "text-anchor": "middle" }, "no data yet"));
+    return;
+  }
   const first = seconds[0].second;
   const last = Math.max(seconds[seconds.length - 1].second, first + 1);
   const most = nice(Math.max(...series.flatMap((one) => seconds.map(one.of))));
   const x = (second) => left + ((second - first) / (last - first)) * (right - left);
   const y = (value) => bottom - (value / most) * (bottom - top);
-  for (let tick = 0; tick <= 4; tick += 1) {
-    const value = (most * tick) / 4;
+  for (let tick = 0; tick <= ticks(most); tick += 1) {
+    const value = (most * tick) / ticks(most);
     chart.append(svg("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
-    const label = value >= 10 || value === 0 ? number(value) : value.toPrecision(2);
+    const label = value >= 10 || value === 0 ? number(value) : String(Number(value.toPrecision(3)));
     chart.append(svg("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, label));
-    const second = first + ((last - first) * tick) / 4;
-    const anchor = tick === 4 ? "end" : "middle";
-    chart.append(svg("text", { x: x(second), y: 212, "text-anchor": anchor }, `${Math.round(second)} s`));
+  }
+  const span = spans.find((step) => (last - first) / step <= 6) ?? 600;
+  for (let second = Math.ceil(first / span) * span; second <= last; second += span) {
+    chart.append(svg("text", { x: x(second), y: 212, "text-anchor": "middle" }, `${second} s`));
   }
   series.forEach((one, place) => {
     const points = seconds.map((second) => `${x(second.second).toFixed(1)} ${y(one.of(second)).toFixed(1)}`);
+    // One point has no line; a short one stands for it.
+    if (points.length === 1) points.push(`${(left + 3).toFixed(1)} ${y(one.of(seconds[0])).toFixed(1)}`);
     chart.append(svg("path", { class: `line c${one.color ?? place}`, d: `M${points.join("L")}` }));
-    if (one.name) {
-      chart.append(svg("text", { x: left + 8 + place * 60, y: 22, class: `name c${place}` }, one.name));
-    }
   });
 }
 
@@ -55,6 +63,10 @@ function rows(id, list) {
     }));
     return row;
   }));
+  if (list.length === 0) {
+    const row = at(id).insertRow();
+    Object.assign(row.insertCell(), { className: "none", colSpan: 8, textContent: "none" });
+  }
 }
 
 function words(state) {
@@ -71,19 +83,27 @@ function words(state) {
   if (state.message && !state.verdict) return state.message;
   if (!state.verdict) return state.runs > 0 ? `${name}: over, not verified` : "No run yet.";
   const found = state.verdict;
-  const wrong = found.lost + found.duplicated + found.invented + found.misordered;
-  const verdict = wrong === 0 ? "verified" : "VERIFICATION FAILED";
+  const verdict = wrong(found) === 0 ? "verified" : "VERIFICATION FAILED";
+  const names = ["lost", "duplicated", "invented", "misordered"];
+  if (found.work.leased > 0) names.push("shared", "stranded");
+  const breaches = names.map((name) => `${found[name]} ${name}`).join(", ");
   return `${name}: ${verdict}. ${number(found.pushed)} pushed, ${number(found.popped)} popped, `
-    + `${found.lost} lost, ${found.duplicated} duplicated, ${found.invented} invented, `
-    + `${found.misordered} misordered. ${state.warnings.join(" ")}`;
+    + `${breaches}. ${state.warnings.join(" ")}`;
+}
+
+function wrong(found) {
+  return found.lost + found.duplicated + found.invented + found.misordered + found.shared
+    + found.stranded;
 }
 
 function show(state) {
   at("status").textContent = words(state);
+  const isJudged = state.phase === "idle" && state.verdict !== null;
+  at("status").className = isJudged ? (wrong(state.verdict) === 0 ? "good" : "bad") : "";
   const last = state.seconds[state.seconds.length - 1];
   const all = last ? last.so_far : { requests: 0, failures: 0 };
-  at("total-requests").textContent = all.requests;
-  at("total-failures").textContent = all.failures;
+  at("total-requests").textContent = number(all.requests);
+  at("total-failures").textContent = number(all.failures);
   at("rate").textContent = last ? number(last.total.requests) : 0;
   for (const name of ["p50", "p95", "p99"]) {
     at(name).textContent = last ? millis(all[name]) : "–";
@@ -104,6 +124,7 @@ function show(state) {
   at("start").disabled = !isIdle;
   at("stop").disabled = isIdle;
   at("change").disabled = isIdle;
+  at("downloads").hidden = state.runs === 0;
 }
 
 async function post(path, body) {
@@ -130,19 +151,29 @@ async function refresh() {
 
 function load() {
   const isOpen = at("model").value === "open";
-  return isOpen ? { scale: Number(at("scale").value) } : { users: Number(at("users").value) };
+  const rate = chosen()?.rate ?? 1;
+  return isOpen ? { scale: Number(at("mean").value) / rate } : { users: Number(at("users").value) };
 }
 
-at("model").addEventListener("change", () => {
+function chosen() {
+  return choices.find((choice) => choice.id === at("scenario").value);
+}
+
+function choose(id, seconds, scale) {
+  at("scenario").value = id;
+  at("seconds").value = seconds ?? chosen().seconds;
+  at("mean").value = Number((chosen().rate * (scale ?? 1)).toPrecision(4));
+}
+
+function follow() {
   const isOpen = at("model").value === "open";
-  at("scale-label").hidden = !isOpen;
+  at("rate-label").hidden = !isOpen;
   at("users-label").hidden = isOpen;
   at("spawn-label").hidden = isOpen;
-});
-at("scenario").addEventListener("change", () => {
-  const chosen = choices.find((choice) => choice.id === at("scenario").value);
-  at("seconds").value = chosen.seconds;
-});
+}
+
+at("model").addEventListener("change", follow);
+at("scenario").addEventListener("change", () => choose(at("scenario").value));
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const order = { scenario: at("scenario").value, seconds: Number(at("seconds").value), ...load() };
@@ -160,8 +191,17 @@ async function begin() {
     option.textContent = `${choice.id}  ${choice.title}`;
     return option;
   }));
-  at("scenario").value = "s3a";
-  await refresh();
+  const state = await (await fetch("/api/state")).json();
+  // Who opens the page while something runs finds that in the form.
+  const isRunning = state.phase !== "idle" && state.model !== null;
+  if (isRunning) choose(state.scenario, state.planned_seconds, state.scale || 1);
+  else choose("s3a");
+  if (isRunning && state.model.kind === "closed") {
+    at("model").value = "closed";
+    at("users").value = state.users;
+  }
+  follow();
+  show(state);
   setInterval(refresh, 1000);
 }
 begin();
