@@ -62,7 +62,8 @@ pub(crate) fn redraw(before: usize, lines: &[String]) {
     if !stderr().is_terminal() {
         return;
     }
-    let mut text = String::new();
+    // What is wider than the terminal is cut: folded lines would not be counted.
+    let mut text = "\x1b[?7l".to_owned();
     if before > 0 {
         text.push_str(&format!("\x1b[{before}A\x1b[J"));
     }
@@ -70,6 +71,7 @@ pub(crate) fn redraw(before: usize, lines: &[String]) {
         text.push_str(line);
         text.push('\n');
     }
+    text.push_str("\x1b[?7h");
     drop(stderr().write_all(text.as_bytes()));
 }
 

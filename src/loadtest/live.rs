@@ -1,6 +1,10 @@
 //! A run as it goes, in a few lines of a terminal.
 
-use super::{plan::Plan, result::Second, timeline::Timeline};
+use super::{
+    plan::{Model, Plan},
+    result::Second,
+    timeline::Timeline,
+};
 
 const BAR: usize = 24;
 const SPARKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -14,7 +18,9 @@ pub(crate) fn view(plan: &Plan, timeline: &Timeline) -> Vec<String> {
     let passed = timeline.measured_seconds;
     let mut lines = vec![format!("{:<5} {bar} {passed:.0} of {total:.0} s", plan.scenario.id)];
     let Some(last) = timeline.seconds.last() else { return lines };
-    lines.push(figures("now", last));
+    let is_closed = matches!(plan.model, Model::Closed { .. });
+    let who = if is_closed { "users" } else { "under way" };
+    lines.push(figures(who, last));
     let all = &last.so_far;
     lines.push(format!(
         "{:<5} {:>9} requests {:>7} failed  p50 {:>8.3}  p95 {:>8.3}  p99 {:>8.3}  max {:>8.3} ms",
@@ -28,12 +34,12 @@ pub(crate) fn view(plan: &Plan, timeline: &Timeline) -> Vec<String> {
     lines
 }
 
-fn figures(name: &str, second: &Second) -> String {
+fn figures(who: &str, second: &Second) -> String {
     let total = &second.total;
     let errors = total.failures as f64 * 100.0 / total.requests.max(1) as f64;
     format!(
-        "{name:<5} {:>9} per s   {errors:>6.2} % err  p50 {:>8.3}  p95 {:>8.3}  p99 {:>8.3}  max \
-         {:>8.3} ms  users {}",
+        "now   {:>9} per s   {errors:>6.2} % err  p50 {:>8.3}  p95 {:>8.3}  p99 {:>8.3}  max \
+         {:>8.3} ms  {who} {}",
         total.requests, total.p50, total.p95, total.p99, total.max, second.users
     )
 }

@@ -40,7 +40,7 @@ fn the_highest_rate_is_found_between_met_and_missed() {
 fn a_seed_repeats_the_choices_of_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let json = dir.path().join("result.json");
-    let mut counts = |seed: &str| {
+    let counts = |seed: &str| {
         let mut command = loadtest(&["s1c", "--duration", "1s", "--scale", "4", "--seed", seed]);
         let ended = run({
             command.arg("s3a").arg("--json").arg(&json);
