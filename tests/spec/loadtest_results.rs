@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{
     http::{agent, send},
-    process::{Serving, lanekeeper, run},
+    process::{lanekeeper, run},
 };
 
 fn loadtest(args: &[&str]) -> Command {
@@ -126,11 +126,9 @@ fn the_report_is_one_file_that_asks_nobody() {
 }
 
 /// A load test with its page, on a free port.
-fn page(scenario_server: Option<&Serving>) -> (Watching, String) {
+fn page(more: &[&str]) -> (Watching, String) {
     let mut command = loadtest(&["--web", "--web-listen", "127.0.0.1:0", "--warmup", "0"]);
-    if let Some(server) = scenario_server {
-        command.args(["--server", &server.url]);
-    }
+    command.args(more);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
@@ -171,7 +169,7 @@ fn wait_for(url: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
 
 #[test]
 fn a_page_starts_changes_and_stops_a_run() {
-    let (_watching, url) = page(None);
+    let (_watching, url) = page(&[]);
     assert_eq!(state(&url)["phase"], "idle");
     assert_eq!(post(&url, "/api/start", r#"{"scenario":"s9","seconds":5}"#).status, 409);
     post(&url, "/api/start", r#"{"scenario":"s3a","seconds":3600,"users":1}"#).ok();
@@ -192,8 +190,34 @@ fn a_page_starts_changes_and_stops_a_run() {
 }
 
 #[test]
+fn a_page_offers_scenarios_of_a_file_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("own.toml");
+    let text = r#"
+        [[scenario]]
+        id = "orders"
+        title = "orders at noon"
+        shape = { kind = "constant", rate = 100.0 }
+        mix = [{ action = "push", weight = 2 }, { action = "lease", weight = 1 }]
+        work = { ttl_ms = 1000, nacked = 50, max_deliveries = 3 }
+    "#;
+    fs::write(&file, text).unwrap();
+    let (_watching, url) = page(&["--durability", "memory", "--file", file.to_str().unwrap()]);
+    let offered: Value = send(&agent(), &format!("{url}/api/scenarios"), "GET", (b"", &[])).ok();
+    let offered = offered.as_array().unwrap();
+    assert!(offered.iter().any(|one| one["id"] == "s8a") && offered.len() > 30, "{offered:?}");
+    post(&url, "/api/start", r#"{"scenario":"orders","seconds":1}"#).ok();
+    let ended = wait_for(&url, |state| state["phase"] == "idle" && state["runs"] == 1);
+    assert!(ended["verdict"]["work"]["leased"].as_u64().unwrap() > 0, "{}", ended["verdict"]);
+    assert_eq!(ended["verdict"]["stranded"], 0);
+    fs::write(&file, text.replace("nacked = 50", "nacked = 101")).unwrap();
+    let refused = run(loadtest(&["--file", file.to_str().unwrap()]));
+    assert!(refused.failed(2).contains("work.abandoned must be at most 100"), "{}", refused.stderr);
+}
+
+#[test]
 fn a_page_of_somebody_else_is_not_obeyed() {
-    let (_watching, url) = page(None);
+    let (_watching, url) = page(&[]);
     let order = br#"{"scenario":"s3a","seconds":5}"#;
     let start = format!("{url}/api/start");
     // A form of another page can send no JSON, and a name of its own is none of this page's.
@@ -219,7 +243,7 @@ fn a_browser_shows_the_numbers_of_the_page() {
         println!("skipped: there is no Chromium");
         return;
     };
-    let (_watching, url) = page(None);
+    let (_watching, url) = page(&[]);
     post(&url, "/api/start", r#"{"scenario":"s7a","seconds":2}"#).ok();
     let ended = wait_for(&url, |state| state["phase"] == "idle" && state["runs"] == 1);
     let dir = tempfile::tempdir().unwrap();

@@ -100,7 +100,8 @@ fn a_server_that_stands_still_for_a_second_shows_a_maximum_of_a_second() {
         serde_json::from_value(read(&json)["figures"].clone()).unwrap();
     for (name, figures) in figures {
         // A generator that waited for answers would have sent one request in that second.
-        assert!(figures["max"].as_f64().unwrap() >= 900.0, "{name}: {figures}");
+        let max = figures["max"].as_f64().unwrap();
+        assert!((900.0..3_000.0).contains(&max), "{name}: {figures}");
         assert!(figures["p95"].as_f64().unwrap() >= 300.0, "{name}: {figures}");
     }
 }

@@ -22,7 +22,7 @@ const WARMUP_MAX: Duration = Duration::from_secs(2);
 
 /// The scenarios that are meant: those of the catalog, and of the user's file.
 pub(super) fn chosen(args: &cli::Loadtest) -> Result<Vec<Scenario>, Failure> {
-    let own = args.file.as_deref().map(read).transpose()?.unwrap_or_default();
+    let own = own(args)?;
     if args.names.is_empty() {
         return Ok(own);
     }
@@ -37,6 +37,11 @@ pub(super) fn chosen(args: &cli::Loadtest) -> Result<Vec<Scenario>, Failure> {
         chosen.extend(named);
     }
     Ok(chosen)
+}
+
+/// The scenarios of the user's file.
+pub(super) fn own(args: &cli::Loadtest) -> Result<Vec<Scenario>, Failure> {
+    Ok(args.file.as_deref().map(read).transpose()?.unwrap_or_default())
 }
 
 /// Reads a file of scenarios.

@@ -27,7 +27,9 @@ use crate::{
 /// Serves the page until Ctrl-C.
 pub(super) fn run(args: &cli::Loadtest, interrupt: &Interrupt) -> Result<u8, Failure> {
     let (sender, orders) = channel();
-    let board = Board::new(sender);
+    let mut scenarios = catalog::all();
+    scenarios.extend(order::own(args)?);
+    let board = Board::new(sender, scenarios);
     let addr = web::serve(args.web_listen, Arc::clone(&board))
         .map_err(|error| Failure::not_started(format!("{}: {error}", args.web_listen)))?;
     let mut output = Output::new();
@@ -52,9 +54,8 @@ fn obey(
     interrupt: &Interrupt,
     board: &Arc<Board>,
 ) -> Result<RunResult, Failure> {
-    let named = catalog::named(&ordered.scenario);
-    let scenario = named.into_iter().next();
-    let scenario = scenario.ok_or_else(|| Failure::usage("there is no such scenario"))?;
+    let chosen = board.scenario(&ordered.scenario).cloned();
+    let scenario = chosen.ok_or_else(|| Failure::usage("there is no such scenario"))?;
     let mut load = args.load.clone();
     load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
     load.users = ordered.users;

@@ -12,6 +12,7 @@ use crate::loadtest::{
     prepopulate::Filling,
     result::{RunResult, Second},
     run::Watcher,
+    scenario::Scenario,
     tally::Tally,
     timeline::{self, Timeline},
 };
@@ -100,12 +101,24 @@ struct Inner {
 pub(crate) struct Board {
     inner: Mutex<Inner>,
     orders: Mutex<Sender<Order>>,
+    /// What there is to choose from.
+    scenarios: Vec<Scenario>,
 }
 
 impl Board {
     /// A board without a run; orders go to whoever has the other end.
-    pub(crate) fn new(orders: Sender<Order>) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), orders: Mutex::new(orders) })
+    pub(crate) fn new(orders: Sender<Order>, scenarios: Vec<Scenario>) -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::default(), orders: Mutex::new(orders), scenarios })
+    }
+
+    /// What there is to choose from.
+    pub(super) fn scenarios(&self) -> &[Scenario] {
+        &self.scenarios
+    }
+
+    /// The scenario of a name.
+    pub(crate) fn scenario(&self, id: &str) -> Option<&Scenario> {
+        self.scenarios.iter().find(|scenario| scenario.id == id)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -11,7 +11,7 @@ use actix_web::{
 pub(crate) use board::{Board, Change, Order};
 use serde::Serialize;
 
-use super::{catalog, html, locust, result::ResultFile};
+use super::{html, locust, result::ResultFile};
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
@@ -88,11 +88,11 @@ struct Choice {
     rate: f64,
 }
 
-async fn scenarios() -> HttpResponse {
-    let choices = catalog::all().into_iter().map(|scenario| Choice {
+async fn scenarios(board: web::Data<Board>) -> HttpResponse {
+    let choices = board.scenarios().iter().map(|scenario| Choice {
         rate: scenario.shape.mean(),
-        id: scenario.id,
-        title: scenario.title,
+        id: scenario.id.clone(),
+        title: scenario.title.clone(),
         seconds: scenario.seconds,
     });
     HttpResponse::Ok().json(choices.collect::<Vec<_>>())
@@ -107,7 +107,7 @@ async fn start(board: web::Data<Board>, order: web::Json<Order>) -> HttpResponse
     let is_scale = order.scale.is_none_or(|scale| scale > 0.0 && scale <= 1e6);
     let is_users = order.users.is_none_or(|users| (1..=100_000).contains(&users));
     let is_spawn = order.spawn_rate.is_none_or(|rate| rate > 0.0 && rate <= 1e6);
-    if catalog::named(&order.scenario).len() != 1 {
+    if board.scenario(&order.scenario).is_none() {
         return refused("scenario must be the name of one scenario");
     }
     if !(1..=604_800).contains(&order.seconds) || !is_scale || !is_users || !is_spawn {
