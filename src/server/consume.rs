@@ -21,7 +21,7 @@ use super::{
     openapi::{Problems, QueuePath},
     parse::{self, present},
     problem::{Code, Problem},
-    socket::{Admission, Closing, Connections, Incoming, Next, Source},
+    socket::{Admission, CHUNK_BYTES, Chunk, Closing, Connections, Incoming, Source},
 };
 
 /// Credit that one frame may add, and that a client may have.
@@ -111,12 +111,15 @@ struct Feed {
 }
 
 impl Source for Feed {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        Poll::Ready(match ready!(self.frames.poll_recv(cx)) {
-            Some(Frame::Text(text)) => Next::Frame(text, None),
-            Some(Frame::End(closing)) => Next::End(closing),
-            None => Next::End(Closing::Normal),
-        })
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing> {
+        while chunk.bytes() < CHUNK_BYTES {
+            match ready!(self.frames.poll_recv(cx)) {
+                Some(Frame::Text(text)) => chunk.put([&text, b"", b""], None),
+                Some(Frame::End(closing)) => return Poll::Ready(closing),
+                None => return Poll::Ready(Closing::Normal),
+            }
+        }
+        Poll::Pending
     }
 
     fn finish(&mut self) {

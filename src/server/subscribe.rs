@@ -1,16 +1,14 @@
 //! `GET /stream/{topic}`: a subscription, over a WebSocket or as server-sent events.
 
 use std::{
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use actix_web::{
     HttpRequest,
     http::header::{HeaderName, HeaderValue},
 };
-use futures_util::Stream;
 use lanekeeper_actors::stream::{End, StreamEvent, Subscriber};
 
 use super::{
@@ -18,7 +16,7 @@ use super::{
     call::Call,
     openapi::{Problems, TopicPath},
     problem::{Code, Problem},
-    socket::{Admission, Closing, Connections, Next, Nothing, Source},
+    socket::{Admission, CHUNK_BYTES, Chunk, Closing, Connections, Nothing, Source},
 };
 
 /// Tells a subscriber its number.
@@ -62,7 +60,7 @@ pub(crate) async fn subscribe(
     }
     let subscriber = subscribe.await?;
     let id = subscriber.id();
-    let source = Subscription { subscriber, is_stopping: false };
+    let source = Subscription { subscriber, events: Vec::new(), is_stopping: false };
     let mut response = admission.open(call.payload(), source, Nothing).await?;
     response.headers_mut().insert(SUBSCRIBER, HeaderValue::from(id.0));
     Ok(Answer::Begun(response))
@@ -71,16 +69,23 @@ pub(crate) async fn subscribe(
 /// A subscriber, as frames.
 struct Subscription {
     subscriber: Subscriber,
+    /// On their way into a chunk; empty between them.
+    events: Vec<StreamEvent>,
     is_stopping: bool,
 }
 
 impl Source for Subscription {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        match Pin::new(&mut self.subscriber).poll_next(cx) {
-            Poll::Ready(Some(event)) => Poll::Ready(Next::Frame(event.json(), number(&event))),
-            Poll::Ready(None) => Poll::Ready(Next::End(self.closing())),
-            Poll::Pending => Poll::Pending,
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing> {
+        let count = ready!(self.subscriber.poll_batch(CHUNK_BYTES, &mut self.events, cx));
+        if count == 0 {
+            return Poll::Ready(self.closing());
         }
+        let bytes = self.events.iter().map(|event| event.json_pieces().size_bytes()).sum();
+        chunk.reserve(count, bytes);
+        for event in self.events.drain(..) {
+            chunk.put(event.json_pieces().as_slices(), number(&event));
+        }
+        Poll::Pending
     }
 
     fn finish(&mut self) {

@@ -42,6 +42,7 @@ mod http_sink;
 mod http_sink_brake;
 mod http_sink_refusal;
 mod http_sink_tls;
+mod http_slow;
 mod http_socket;
 mod http_stream;
 mod http_take;

@@ -59,7 +59,10 @@ async fn a_slow_one_is_told_and_recovers() {
     let own = &stats.subscribers[0];
     assert_eq!((own.counts.slow_events, own.counts.sent.total()), (6, 11));
     assert!(own.send_p99 >= SLOW && own.send_mean < SLOW, "{own:?}");
-    assert_eq!(node.stream_totals().slowed, 1);
+    assert_eq!(slow.try_next(), None, "whoever waits has been told of what was given");
+    let totals = node.stream_totals();
+    assert_eq!((totals.slowed, totals.slow_events, totals.send_time), (1, 6, 6 * SLOW));
+    assert_eq!((totals.delivered, totals.delivered_bytes), (11, 77));
 }
 
 #[tokio::test]
@@ -118,6 +121,7 @@ async fn bulk_is_shed_before_the_queue_is_full() {
     let own = &topic.stats().await.unwrap().subscribers[0];
     assert_eq!((own.status, own.fill()), (SubscriberStatus::Backpressure, 0.9));
     assert_eq!(own.counts.backpressure_events, 1);
+    assert_eq!(node.stream_totals().backpressure_events, 1);
     let seen = waiting(&mut subscriber);
     assert_eq!((seen.len(), seen.last().unwrap().as_str()), (91, "bulk:10"));
 }

@@ -1,16 +1,19 @@
 //! The actor of a stream: who is subscribed, and what is kept for those who come late.
 
-use std::{sync::Arc, task::Waker};
+use std::sync::Arc;
 
 use lanekeeper_storage::{
     LoadError, ScanLimit, key,
     record::{RetainedMessage, StreamSettings},
 };
-use slab::Slab;
 
 use super::{
-    Class, End, Message, Published, StreamConfig, StreamLimits, SubscriberId, backlog::Offered,
-    class::PerClass, inbox::Inbox, retained::Retained, stats::Counts, subscriber::Exits,
+    Class, End, Message, Published, StreamConfig, StreamLimits, SubscriberId,
+    audience::{Audience, Offers},
+    class::PerClass,
+    retained::Retained,
+    stats::Counts,
+    subscriber::Exits,
     tally::Tally,
 };
 use crate::{ActivateError, Actor, Origin, Turn, queue::Item};
@@ -21,14 +24,12 @@ pub(super) struct StreamActor {
     pub(super) limits: StreamLimits,
     pub(super) tally: Arc<Tally>,
     pub(super) retained: Retained,
-    pub(super) subscribers: Slab<Arc<Inbox>>,
+    pub(super) audience: Audience,
     pub(super) exits: Arc<Exits>,
     pub(super) seq_last: u64,
     pub(super) published: PerClass<u64>,
     /// Of the subscribers that have left.
     pub(super) departed: Counts,
-    /// Who is to be woken at the end of the turn; empty between turns.
-    wakers: Vec<Waker>,
 }
 
 impl Actor for StreamActor {
@@ -56,11 +57,10 @@ impl Actor for StreamActor {
             tally: Arc::default(),
             seq_last: retained.iter().last().map_or(0, |last| last.seq),
             retained,
-            subscribers: Slab::new(),
+            audience: Audience::default(),
             exits: Arc::default(),
             published: PerClass::default(),
             departed: Counts::default(),
-            wakers: Vec::new(),
         })
     }
 
@@ -77,23 +77,19 @@ impl Actor for StreamActor {
 
     fn is_passivatable(&self) -> bool {
         let is_kept = self.retained.len() == 0 || self.config.persist;
-        is_kept && self.subscribers.len() == self.exits.lock().len()
+        is_kept && self.audience.len() == self.exits.lock().len()
     }
 
     fn memory_bytes(&self) -> usize {
-        let subscribers = self.subscribers.capacity() * size_of::<Inbox>();
-        size_of::<Self>() + self.retained.bytes() + subscribers
+        size_of::<Self>() + self.retained.bytes() + self.audience.bytes()
     }
 }
 
 impl StreamActor {
-    /// Offers a message to all subscribers; whoever waits for one is woken once all have it.
+    /// Offers a message to all subscribers.
     pub(super) fn offer_to_all(&mut self, message: &Arc<Message>) -> Published {
-        let mut done = Offers::new(message);
-        for (_, inbox) in &self.subscribers {
-            done.add(inbox.offer(message, &mut self.wakers));
-        }
-        self.end(&done)
+        let done = self.audience.offer_to_all(message);
+        self.count(&done)
     }
 
     /// Offers a message to one subscriber; `None` if there is no such one.
@@ -102,14 +98,11 @@ impl StreamActor {
         message: &Arc<Message>,
         id: SubscriberId,
     ) -> Option<Published> {
-        let (_, inbox) = self.subscribers.iter().find(|(_, inbox)| inbox.id == id)?;
-        let mut done = Offers::new(message);
-        done.add(Some(inbox.offer(message, &mut self.wakers)?));
-        Some(self.end(&done))
+        let done = self.audience.offer_to(message, id)?;
+        Some(self.count(&done))
     }
 
-    fn end(&mut self, done: &Offers) -> Published {
-        self.wakers.drain(..).for_each(Waker::wake);
+    fn count(&mut self, done: &Offers) -> Published {
         *self.published.of_mut(done.class) += 1;
         self.tally.published(done.class, &done.published, &done.evicted);
         done.published
@@ -119,16 +112,13 @@ impl StreamActor {
     pub(super) fn settle_exits(&mut self) {
         let exits = std::mem::take(&mut *self.exits.lock());
         for key in exits {
-            let inbox = self.subscribers.remove(key);
+            let inbox = self.audience.remove(key);
             self.departed.add(&inbox.counts());
-        }
-        if self.subscribers.is_empty() {
-            self.subscribers.shrink_to_fit();
         }
     }
 
     fn close_all(&self, end: End) {
-        self.subscribers.iter().for_each(|(_, inbox)| inbox.close(end));
+        self.audience.iter().for_each(|inbox| inbox.close(end));
     }
 }
 
@@ -136,34 +126,6 @@ impl Drop for StreamActor {
     /// An activation that is dropped instead of put away tells nobody else.
     fn drop(&mut self) {
         self.close_all(End::Lost);
-    }
-}
-
-/// What the offers of one message came to so far.
-struct Offers {
-    class: Class,
-    published: Published,
-    evicted: PerClass<u64>,
-}
-
-impl Offers {
-    fn new(message: &Message) -> Self {
-        let published = Published { seq: message.seq, ..Published::default() };
-        Self { class: message.class, published, evicted: PerClass::default() }
-    }
-
-    fn add(&mut self, offered: Option<Offered>) {
-        let Some(offered) = offered else { return };
-        self.published.subscribers += 1;
-        match offered {
-            Offered::Queued => self.published.queued += 1,
-            Offered::Replaced(victim) => {
-                self.published.queued += 1;
-                self.published.evicted += 1;
-                *self.evicted.of_mut(victim) += 1;
-            }
-            Offered::Refused | Offered::Overflowed => self.published.refused += 1,
-        }
     }
 }
 

@@ -1,11 +1,9 @@
 //! What a subscriber gets.
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::Class;
 use crate::queue::Item;
@@ -20,34 +18,75 @@ pub struct Message {
     pub seq: u64,
     /// Its payload: one JSON object, byte for byte.
     pub data: Item,
-    json: OnceLock<Bytes>,
+    /// What stands before the payload on a wire, the same for every subscriber.
+    head: SmallVec<[u8; HEAD_BYTES]>,
 }
 
-/// Size of a text that is kept once it was made; larger ones are made for each subscriber.
-const KEPT_BYTES_MAX: usize = 16 << 10;
+/// Size of the longest head: the longest class, and a number of twenty digits.
+const HEAD_BYTES: usize = 56;
 
 impl Message {
     pub(super) fn new(class: Class, seq: u64, data: Item) -> Self {
-        Self { class, seq, data, json: OnceLock::new() }
+        let mut digits = [0; 20];
+        let parts: [&[u8]; 5] = [
+            b"{\"class\":\"",
+            class.as_str().as_bytes(),
+            b"\",\"seq\":",
+            decimal(seq, &mut digits),
+            b",\"data\":",
+        ];
+        let mut head = SmallVec::new();
+        parts.iter().for_each(|part| head.extend_from_slice(part));
+        Self { class, seq, data, head }
     }
 
     /// The message as JSON, as it is sent over a wire: `{"class":…,"seq":…,"data":…}`.
     pub fn json(&self) -> Bytes {
-        if self.data.size_bytes() > KEPT_BYTES_MAX {
-            return self.make_json();
-        }
-        self.json.get_or_init(|| self.make_json()).clone()
+        self.pieces().to_bytes()
     }
 
-    fn make_json(&self) -> Bytes {
-        let (class, seq) = (self.class, self.seq);
-        let mut text = Vec::with_capacity(self.data.size_bytes() + 64);
-        text.extend_from_slice(
-            format!("{{\"class\":\"{class}\",\"seq\":{seq},\"data\":").as_bytes(),
-        );
-        text.extend_from_slice(self.data.as_bytes());
-        text.push(b'}');
-        text.into()
+    fn pieces(&self) -> JsonPieces<'_> {
+        JsonPieces { head: Cow::Borrowed(&self.head), data: self.data.as_bytes(), tail: b"}" }
+    }
+}
+
+/// The digits of a number, written to the end of a buffer.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut place = digits.len();
+    loop {
+        place -= 1;
+        digits[place] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[place..];
+        }
+    }
+}
+
+/// JSON text in pieces that follow each other; the payload is the message's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonPieces<'a> {
+    /// What stands before the payload: all of it, where there is none.
+    pub head: Cow<'a, [u8]>,
+    /// The payload.
+    pub data: &'a [u8],
+    /// What stands behind it.
+    pub tail: &'static [u8],
+}
+
+impl JsonPieces<'_> {
+    /// The pieces, in their order.
+    pub fn as_slices(&self) -> [&[u8]; 3] {
+        [&self.head, self.data, self.tail]
+    }
+
+    /// Size of the text.
+    pub fn size_bytes(&self) -> usize {
+        self.head.len() + self.data.len() + self.tail.len()
+    }
+
+    fn to_bytes(&self) -> Bytes {
+        self.as_slices().concat().into()
     }
 }
 
@@ -74,18 +113,29 @@ impl StreamEvent {
     /// The event as JSON, as it is sent over a wire: see [`Message::json`],
     /// `{"gap":{"class","count"}}` or `{"notice":{"code",…}}`.
     pub fn json(&self) -> Bytes {
-        match self {
-            Self::Message(message) => message.json(),
+        self.json_pieces().to_bytes()
+    }
+
+    /// The same text without a copy of the payload, for whoever sends it to many.
+    pub fn json_pieces(&self) -> JsonPieces<'_> {
+        let head = match self {
+            Self::Message(message) => return message.pieces(),
             Self::Gap(Gap { class, count }) => {
-                format!("{{\"gap\":{{\"class\":\"{class}\",\"count\":{count}}}}}").into()
+                format!("{{\"gap\":{{\"class\":\"{class}\",\"count\":{count}}}}}")
             }
             Self::Notice(Notice::SlowConsumer { slow_events }) => format!(
                 "{{\"notice\":{{\"code\":\"slow_consumer\",\"slow_events\":{slow_events}}}}}"
-            )
-            .into(),
-            Self::Notice(Notice::Recovered) => {
-                Bytes::from_static(b"{\"notice\":{\"code\":\"recovered\"}}")
-            }
+            ),
+            Self::Notice(Notice::Recovered) => "{\"notice\":{\"code\":\"recovered\"}}".to_owned(),
+        };
+        JsonPieces { head: Cow::Owned(head.into_bytes()), data: b"", tail: b"" }
+    }
+
+    /// Bytes that it takes on a wire, give or take a few.
+    pub(super) fn size_bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => HEAD_BYTES + message.data.size_bytes(),
+            Self::Gap(_) | Self::Notice(_) => HEAD_BYTES,
         }
     }
 }
@@ -191,6 +241,10 @@ mod tests {
             let expected = format!("{{\"class\":\"critical\",\"seq\":7,\"data\":{payload}}}");
             assert_eq!((text(&message), text(&message)), (expected.clone(), expected));
         }
+        let longest = Message::new(Class::Important, u64::MAX, Item::from_json("{}").unwrap());
+        assert!(!longest.head.spilled(), "{} bytes", longest.head.len());
+        let seq = longest.json().len() - ",\"data\":{}}".len();
+        assert!(longest.json()[..seq].ends_with(u64::MAX.to_string().as_bytes()));
         let gap = StreamEvent::Gap(Gap { class: Class::Bulk, count: 3 });
         assert_eq!(text(&gap), r#"{"gap":{"class":"bulk","count":3}}"#);
         let notice = StreamEvent::Notice(Notice::SlowConsumer { slow_events: 6 });

@@ -97,7 +97,7 @@ impl Handler<TakeIn> for StreamActor {
     ) -> Result<Subscriber, StreamError> {
         self.settle_exits();
         let subscribers_max = self.limits.subscribers_max;
-        if self.subscribers.len() >= subscribers_max {
+        if self.audience.len() >= subscribers_max {
             return Err(StreamError::TooManySubscribers { subscribers_max });
         }
         let mut outlet = Outlet::new(queue_max, self.config.on_slow, self.limits.slow_after);
@@ -105,8 +105,8 @@ impl Handler<TakeIn> for StreamActor {
             outlet.put(message);
         }
         let id = SubscriberId(self.tally.subscribed() + 1);
-        let inbox = Arc::new(Inbox::new(id, outlet));
-        let key = self.subscribers.insert(Arc::clone(&inbox));
+        let inbox = Arc::new(Inbox::new(id, outlet, Arc::clone(&self.tally)));
+        let key = self.audience.insert(Arc::clone(&inbox));
         let clock = turn.meta.seat.kind.runtime.clock.clone();
         let (exits, tally) = (Arc::clone(&self.exits), Arc::clone(&self.tally));
         Ok(Subscriber::new(inbox, key, exits, tally, clock))
@@ -149,7 +149,7 @@ impl Handler<Configure> for StreamActor {
         }
         let settings = lanekeeper_storage::record::StreamSettings::from(config);
         turn.batch().put(key::stream_settings(&topic), settings.encode());
-        self.subscribers.iter().for_each(|(_, inbox)| inbox.on_slow(config.on_slow));
+        self.audience.iter().for_each(|inbox| inbox.on_slow(config.on_slow));
         self.config = config;
         Ok(config)
     }
@@ -187,7 +187,7 @@ impl Handler<ReadStats> for StreamActor {
             seq_last: self.seq_last,
             ..StreamStats::default()
         };
-        self.subscribers.iter().for_each(|(_, inbox)| stats.add(inbox.stats()));
+        self.audience.iter().for_each(|inbox| stats.add(inbox.stats()));
         stats
     }
 }

@@ -12,15 +12,17 @@ use super::{
     Class, Message, OnSlow, SubscriberId, SubscriberStats,
     backlog::Offered,
     class::PerClass,
-    event::{End, Notice, StreamEvent},
+    event::{End, StreamEvent},
     outlet::Outlet,
     stats::Counts,
+    tally::Tally,
 };
 
 /// What waits for a subscriber, and whether it is over.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) id: SubscriberId,
+    tally: Arc<Tally>,
     state: Mutex<State>,
 }
 
@@ -32,8 +34,8 @@ struct State {
 }
 
 impl Inbox {
-    pub(super) fn new(id: SubscriberId, outlet: Outlet) -> Self {
-        Self { id, state: Mutex::new(State { outlet, waker: None, end: None }) }
+    pub(super) fn new(id: SubscriberId, outlet: Outlet, tally: Arc<Tally>) -> Self {
+        Self { id, tally, state: Mutex::new(State { outlet, waker: None, end: None }) }
     }
 
     /// Offers a message; who is to be woken for it joins `wakers`. `None` if it is over.
@@ -42,7 +44,11 @@ impl Inbox {
         if state.end.is_some() {
             return None;
         }
+        let was_pressed = state.outlet.is_pressed();
         let offered = state.outlet.offer(message);
+        if state.outlet.is_pressed() && !was_pressed {
+            self.tally.pressed();
+        }
         if offered == Offered::Overflowed {
             state.end(End::ControlOverflow);
         }
@@ -50,28 +56,40 @@ impl Inbox {
         Some(offered)
     }
 
-    /// What is next, once the last send ended after so long; `Ready(None)` when it is over.
+    /// Takes what is next, until it comes to so many bytes, once the last send ended after so long.
+    /// Answers how many events were given: none when it is over.
     pub(super) fn poll_take(
         &self,
         sent: Option<Duration>,
+        bytes_max: usize,
+        mut give: impl FnMut(StreamEvent),
         cx: &mut Context<'_>,
-    ) -> Poll<Option<StreamEvent>> {
+    ) -> Poll<usize> {
         let mut state = self.state.lock();
-        if state.end.is_none()
-            && let Some(end) = sent.and_then(|took| state.outlet.sent(took))
-        {
-            state.end(end);
+        if let Some(took) = sent.filter(|_| state.end.is_none()) {
+            let slow_before = state.outlet.pace().slow_total;
+            let end = state.outlet.sent(took);
+            if state.outlet.pace().slow_total > slow_before {
+                self.tally.dawdled();
+            }
+            end.into_iter().for_each(|end| state.end(end));
         }
-        match (state.outlet.take(), state.end) {
-            (Some(event), _) => Poll::Ready(Some(event)),
-            (None, Some(_)) => Poll::Ready(None),
-            (None, None) => {
-                if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                    state.waker = Some(cx.waker().clone());
-                }
-                Poll::Pending
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(event) = state.outlet.take() {
+            count += 1;
+            bytes += event.size_bytes();
+            give(event);
+            if bytes >= bytes_max {
+                break;
             }
         }
+        if count > 0 || state.end.is_some() {
+            return Poll::Ready(count);
+        }
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Ends it, unless it is over already. Whoever reads is woken.
@@ -135,9 +153,4 @@ impl State {
             self.outlet.abandon();
         }
     }
-}
-
-/// Whether an event says that its subscriber became slow.
-pub(super) fn tells_slow(event: &StreamEvent) -> bool {
-    matches!(event, StreamEvent::Notice(Notice::SlowConsumer { .. }))
 }

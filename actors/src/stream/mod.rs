@@ -2,9 +2,11 @@
 //!
 //! `class_queue` says what stays when there is no room, `backlog` where something is missing,
 //! `pace` who is slow, and `outlet` puts the three together as the rules of one subscriber, without
-//! a clock or a lock. `inbox` is the lock around them where the actor and its subscriber meet.
+//! a clock or a lock. `inbox` is the lock around them where the actor and its subscriber meet, and
+//! `audience` is all of those together.
 
 mod actor;
+mod audience;
 mod backlog;
 mod class;
 mod class_queue;
@@ -26,7 +28,7 @@ pub use class::{Class, InvalidClass, PerClass};
 pub use class_queue::{CONTROL_MAX, ClassQueue, Pushed};
 pub use config::{OnSlow, StreamConfig, StreamLimits};
 pub use error::StreamError;
-pub use event::{End, Gap, Message, Notice, StreamEvent, SubscriberId};
+pub use event::{End, Gap, JsonPieces, Message, Notice, StreamEvent, SubscriberId};
 pub use handle::Topic;
 pub use stats::{Counts, Published, StreamStats, StreamTotals, SubscriberStats, SubscriberStatus};
 pub use subscriber::Subscriber;

@@ -21,6 +21,8 @@ pub(super) struct Outlet {
     on_slow: OnSlow,
     notice: Option<Notice>,
     is_pressed: bool,
+    /// Whether nothing waits behind what was taken last.
+    is_last: bool,
     sampled: u64,
     counts: Counts,
 }
@@ -33,6 +35,7 @@ impl Outlet {
             on_slow,
             notice: None,
             is_pressed: false,
+            is_last: true,
             sampled: 0,
             counts: Counts::default(),
         }
@@ -87,12 +90,13 @@ impl Outlet {
             self.counts.bytes += message.data.size_bytes() as u64;
         }
         self.is_pressed &= self.is_filled_to(8);
+        self.is_last = self.backlog.len() == 0;
         Some(event)
     }
 
-    /// A send ended after so long; says why it is disconnected, if it is.
+    /// The send of what was taken last ended after so long; says why it is disconnected, if it is.
     pub(super) fn sent(&mut self, took: Duration) -> Option<End> {
-        match self.pace.sent(took)? {
+        match self.pace.sent(took, self.is_last)? {
             Turned::Slow if self.on_slow == OnSlow::Disconnect => return Some(End::SlowConsumer),
             Turned::Slow => self.notice = Some(Notice::SlowConsumer { slow_events: SLOW_MAX + 1 }),
             Turned::Quick => self.notice = Some(Notice::Recovered),
@@ -131,6 +135,11 @@ impl Outlet {
 
     pub(super) fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    /// Whether it is under backpressure.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.is_pressed
     }
 
     /// Whether so many tenths of its queue are taken.

@@ -19,7 +19,7 @@ pub(super) enum Turned {
 pub(super) struct Pace {
     slow_after: Duration,
     is_slow: bool,
-    /// Sends in a row that were unlike what is concluded.
+    /// Sends in a row that were unlike what is concluded, but for those that say nothing.
     unlike: u64,
     pub(super) slow_total: u64,
     times: SendTimes,
@@ -40,10 +40,16 @@ impl Pace {
     }
 
     /// Notes a send; says what it changed.
-    pub(super) fn sent(&mut self, took: Duration) -> Option<Turned> {
+    ///
+    /// What lies between a subscriber and who reads may take a burst of sends at once, however
+    /// slowly that one reads: a quick send shows that it keeps up only if nothing waited behind it.
+    pub(super) fn sent(&mut self, took: Duration, is_last: bool) -> Option<Turned> {
         self.times.add(took);
         let is_slow = took > self.slow_after;
         self.slow_total += u64::from(is_slow);
+        if !is_slow && !is_last {
+            return None;
+        }
         if is_slow == self.is_slow {
             self.unlike = 0;
             return None;
@@ -138,15 +144,15 @@ mod tests {
         let mut pace = pace();
         for _ in 0..3 {
             for _ in 0..SLOW_MAX {
-                assert_eq!(pace.sent(SLOW), None);
+                assert_eq!(pace.sent(SLOW, true), None);
             }
-            assert_eq!(pace.sent(QUICK), None, "a quick one in between begins anew");
+            assert_eq!(pace.sent(QUICK, true), None, "a quick one in between begins anew");
         }
         for _ in 0..SLOW_MAX {
-            pace.sent(SLOW);
+            pace.sent(SLOW, true);
         }
-        assert_eq!(pace.sent(SLOW), Some(Turned::Slow));
-        assert_eq!(pace.sent(SLOW), None, "it is told once");
+        assert_eq!(pace.sent(SLOW, true), Some(Turned::Slow));
+        assert_eq!(pace.sent(SLOW, true), None, "it is told once");
         assert_eq!(pace.slow_total, 22);
     }
 
@@ -154,13 +160,32 @@ mod tests {
     fn it_recovers_as_it_became_slow() {
         let mut pace = pace();
         for _ in 0..=SLOW_MAX {
-            pace.sent(SLOW);
+            pace.sent(SLOW, true);
         }
         for _ in 0..SLOW_MAX {
-            assert_eq!(pace.sent(QUICK), None);
+            assert_eq!(pace.sent(QUICK, true), None);
         }
-        assert_eq!(pace.sent(QUICK), Some(Turned::Quick));
+        assert_eq!(pace.sent(QUICK, true), Some(Turned::Quick));
         assert!(!pace.is_slow());
+    }
+
+    #[test]
+    fn a_burst_that_is_taken_at_once_says_nothing() {
+        let mut pace = pace();
+        for _ in 0..SLOW_MAX {
+            assert_eq!(pace.sent(SLOW, false), None);
+            assert_eq!(pace.sent(QUICK, false), None);
+        }
+        assert_eq!(pace.sent(SLOW, false), Some(Turned::Slow));
+        for _ in 0..2 * SLOW_MAX {
+            assert_eq!(pace.sent(QUICK, false), None);
+        }
+        for _ in 0..SLOW_MAX {
+            assert_eq!(pace.sent(QUICK, true), None);
+            assert_eq!(pace.sent(QUICK, false), None);
+        }
+        assert_eq!(pace.sent(QUICK, true), Some(Turned::Quick));
+        assert_eq!(pace.slow_total, SLOW_MAX + 1);
     }
 
     #[test]

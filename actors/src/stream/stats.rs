@@ -155,6 +155,16 @@ pub struct StreamTotals {
     pub refused: PerClass<u64>,
     /// Subscribers that became slow.
     pub slowed: u64,
+    /// Sends that took longer than half a second.
+    pub slow_events: u64,
+    /// How often eight tenths of a subscriber's queue were reached.
+    pub backpressure_events: u64,
+    /// Bytes of the payloads delivered.
+    pub delivered_bytes: u64,
+    /// Sends that ended: one carries what waits, up to a bound.
+    pub sends: u64,
+    /// How long they took together.
+    pub send_time: Duration,
     /// Subscribers that ended, by their reason.
     pub ended: Vec<(super::End, u64)>,
 }

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -13,15 +13,15 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 
 use super::{
-    StreamEvent, SubscriberId,
+    Notice, StreamEvent, SubscriberId,
     event::End,
-    inbox::{Inbox, tells_slow},
-    tally::Tally,
+    inbox::Inbox,
+    tally::{Given, Tally},
 };
 use crate::Clock;
 
 /// Events given without a break before others get the thread.
-const EVENTS_IN_A_ROW: u32 = 128;
+const EVENTS_IN_A_ROW: usize = 128;
 
 /// The keys of subscribers that have left, until their stream looks.
 pub(super) type Exits = Mutex<Vec<usize>>;
@@ -29,8 +29,8 @@ pub(super) type Exits = Mutex<Vec<usize>>;
 /// A subscription: a [`Stream`] of what is published from then on. Dropping it unsubscribes.
 ///
 /// What it does not take waits in a queue of its own, bounded, and harms nobody else; what had to
-/// give way there is told as a [`Gap`](super::Gap) in its place. A send lasts from the moment an
-/// event is given until the next one is asked for.
+/// give way there is told as a [`Gap`](super::Gap) in its place. A send lasts from the moment that
+/// an event, or a batch of them, is given until more is asked for.
 pub struct Subscriber {
     inbox: Arc<Inbox>,
     key: usize,
@@ -39,8 +39,9 @@ pub struct Subscriber {
     clock: Clock,
     /// When the last event was given.
     given_at: Option<Duration>,
-    in_a_row: u32,
-    untold: u64,
+    in_a_row: usize,
+    /// Since its stream was told last.
+    untold: Given,
 }
 
 impl Subscriber {
@@ -51,7 +52,16 @@ impl Subscriber {
         tally: Arc<Tally>,
         clock: Clock,
     ) -> Self {
-        Self { inbox, key, exits, tally, clock, given_at: None, in_a_row: 0, untold: 0 }
+        Self {
+            inbox,
+            key,
+            exits,
+            tally,
+            clock,
+            given_at: None,
+            in_a_row: 0,
+            untold: Given::default(),
+        }
     }
 
     /// Its number: what [`Publish::to`](super::Publish::to) takes.
@@ -62,6 +72,67 @@ impl Subscriber {
     /// The next event; `None` once it is over. Dropping the future loses none.
     pub async fn next(&mut self) -> Option<StreamEvent> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Takes as many events as wait at once, until their JSON comes to about so many bytes: one
+    /// send. Answers how many joined `events`: at least one, or none once it is over. Dropping the
+    /// future loses none.
+    pub async fn next_batch(&mut self, bytes_max: usize, events: &mut Vec<StreamEvent>) -> usize {
+        poll_fn(|cx| self.poll_batch(bytes_max, events, cx)).await
+    }
+
+    /// As [`next_batch`](Self::next_batch), for whoever is polled itself.
+    pub fn poll_batch(
+        &mut self,
+        bytes_max: usize,
+        events: &mut Vec<StreamEvent>,
+        cx: &mut Context<'_>,
+    ) -> Poll<usize> {
+        let before = events.len();
+        let taken = self.poll_take(bytes_max, |event| events.push(event), cx);
+        self.note(&events[before..]);
+        taken
+    }
+
+    fn poll_take(
+        &mut self,
+        bytes_max: usize,
+        give: impl FnMut(StreamEvent),
+        cx: &mut Context<'_>,
+    ) -> Poll<usize> {
+        if self.in_a_row >= EVENTS_IN_A_ROW {
+            self.in_a_row = 0;
+            self.tell();
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let now = self.clock.elapsed();
+        let sent = self.given_at.take().map(|given_at| now.saturating_sub(given_at));
+        self.untold.sends += u64::from(sent.is_some());
+        self.untold.send_time += sent.unwrap_or_default();
+        let taken = self.inbox.poll_take(sent, bytes_max, give, cx);
+        if let Poll::Ready(1..) = taken {
+            self.given_at = Some(now);
+        } else {
+            self.in_a_row = 0;
+            self.tell();
+        }
+        taken
+    }
+
+    /// Counts what is given.
+    fn note(&mut self, events: &[StreamEvent]) {
+        self.in_a_row += events.len();
+        for event in events {
+            match event {
+                StreamEvent::Message(message) => {
+                    self.untold.messages += 1;
+                    self.untold.bytes += message.data.size_bytes() as u64;
+                }
+                StreamEvent::Notice(Notice::SlowConsumer { .. }) => self.tally.slowed(),
+                StreamEvent::Gap(_) | StreamEvent::Notice(Notice::Recovered) => {}
+            }
+        }
     }
 
     /// What waits, if anything does.
@@ -89,8 +160,8 @@ impl Subscriber {
     }
 
     fn tell(&mut self) {
-        if self.untold > 0 {
-            self.tally.delivered(std::mem::take(&mut self.untold));
+        if self.untold != Given::default() {
+            self.tally.given(&std::mem::take(&mut self.untold));
         }
     }
 }
@@ -100,30 +171,10 @@ impl Stream for Subscriber {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
         let this = self.get_mut();
-        if this.in_a_row >= EVENTS_IN_A_ROW {
-            this.in_a_row = 0;
-            this.tell();
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let now = this.clock.elapsed();
-        let sent = this.given_at.take().map(|given_at| now.saturating_sub(given_at));
-        let next = this.inbox.poll_take(sent, cx);
-        match &next {
-            Poll::Ready(Some(event)) => {
-                this.given_at = Some(now);
-                this.in_a_row += 1;
-                this.untold += u64::from(matches!(event, StreamEvent::Message(_)));
-                if tells_slow(event) {
-                    this.tally.slowed();
-                }
-            }
-            Poll::Ready(None) | Poll::Pending => {
-                this.in_a_row = 0;
-                this.tell();
-            }
-        }
-        next
+        let mut event = None;
+        ready!(this.poll_take(0, |next| event = Some(next), cx));
+        this.note(event.as_slice());
+        Poll::Ready(event)
     }
 }
 

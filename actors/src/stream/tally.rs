@@ -1,6 +1,9 @@
 //! What all streams of a node count together.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::{
     Class, End, Published, StreamTotals,
@@ -13,11 +16,25 @@ pub(super) struct Tally {
     subscribed: AtomicU64,
     ended: [AtomicU64; End::ALL.len()],
     slowed: AtomicU64,
+    slow_events: AtomicU64,
+    backpressure_events: AtomicU64,
     published: Counter,
     evicted: Counter,
     refused: Counter,
     queued: AtomicU64,
     delivered: AtomicU64,
+    delivered_bytes: AtomicU64,
+    sends: AtomicU64,
+    send_micros: AtomicU64,
+}
+
+/// What was given to a subscriber, and how long that took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+    pub(super) sends: u64,
+    pub(super) send_time: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +72,22 @@ impl Tally {
         self.slowed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn delivered(&self, count: u64) {
-        self.delivered.fetch_add(count, Relaxed);
+    /// A send was slow.
+    pub(super) fn dawdled(&self) {
+        self.slow_events.fetch_add(1, Relaxed);
+    }
+
+    /// A subscriber came under backpressure.
+    pub(super) fn pressed(&self) {
+        self.backpressure_events.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn given(&self, given: &Given) {
+        self.delivered.fetch_add(given.messages, Relaxed);
+        self.delivered_bytes.fetch_add(given.bytes, Relaxed);
+        self.sends.fetch_add(given.sends, Relaxed);
+        let micros = u64::try_from(given.send_time.as_micros()).unwrap_or(u64::MAX);
+        self.send_micros.fetch_add(micros, Relaxed);
     }
 
     pub(super) fn published(&self, class: Class, done: &Published, evicted: &PerClass<u64>) {
@@ -80,6 +111,11 @@ impl Tally {
             evicted: self.evicted.read(),
             refused: self.refused.read(),
             slowed: self.slowed.load(Relaxed),
+            slow_events: self.slow_events.load(Relaxed),
+            backpressure_events: self.backpressure_events.load(Relaxed),
+            delivered_bytes: self.delivered_bytes.load(Relaxed),
+            sends: self.sends.load(Relaxed),
+            send_time: Duration::from_micros(self.send_micros.load(Relaxed)),
             ended,
         }
     }

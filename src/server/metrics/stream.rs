@@ -32,6 +32,10 @@ pub(super) fn streams(out: &mut Text, totals: &StreamTotals, connection_count: u
             out.sample("", &format!("{{class=\"{class}\"}}"), totals.of(class)[place]);
         }
     }
+    delivery(out, totals);
+}
+
+fn delivery(out: &mut Text, totals: &StreamTotals) {
     out.counter_of(
         "lanekeeper_stream_queued_total",
         "Messages queued for a subscriber.",
@@ -41,6 +45,24 @@ pub(super) fn streams(out: &mut Text, totals: &StreamTotals, connection_count: u
         "lanekeeper_stream_delivered_total",
         "Messages delivered to a subscriber.",
         totals.delivered,
+    );
+    out.counter_of(
+        "lanekeeper_stream_delivered_bytes_total",
+        "Bytes of the payloads delivered.",
+        totals.delivered_bytes,
+    );
+    out.family("lanekeeper_stream_send_seconds", "summary", "Sends to subscribers.");
+    out.sample("_sum", "", totals.send_time.as_secs_f64());
+    out.sample("_count", "", totals.sends);
+    out.counter_of(
+        "lanekeeper_stream_slow_events_total",
+        "Sends that took longer than half a second.",
+        totals.slow_events,
+    );
+    out.counter_of(
+        "lanekeeper_stream_backpressure_events_total",
+        "How often eight tenths of a subscriber's queue were reached.",
+        totals.backpressure_events,
     );
     out.counter_of("lanekeeper_stream_slow_total", "Subscribers that became slow.", totals.slowed);
 }

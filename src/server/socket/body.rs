@@ -13,11 +13,8 @@ use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::Encoder;
 
-use super::{Closing, Next, Source, admit::Permit};
+use super::{Chunk, Closing, Source, admit::Permit};
 use crate::server::connection::{Progress, Streaming};
-
-/// Bytes after which no further frame joins a chunk.
-const CHUNK_BYTES: usize = 8 << 10;
 
 /// Resolves when the server is about to stop.
 pub(super) type Stopping = Pin<Box<dyn Future<Output = ()>>>;
@@ -32,15 +29,19 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    /// The next frame.
-    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    /// Puts what is there into a chunk, as far as it fits; ready once there is no more.
+    pub(super) fn poll_fill(
+        &mut self,
+        chunk: &mut dyn Chunk,
+        cx: &mut Context<'_>,
+    ) -> Poll<Closing> {
         if let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(cx).is_ready()
         {
             self.stopping = None;
             self.source.finish();
         }
-        self.source.poll_frame(cx)
+        self.source.poll_fill(chunk, cx)
     }
 
     pub(super) fn progress(&self) -> &Rc<Progress> {
@@ -70,42 +71,51 @@ impl SocketBody {
         Self { control, flow, codec: Codec::new(), is_closed: false }
     }
 
-    /// Puts as many frames into a chunk as are there and fit.
-    fn fill(&mut self, chunk: &mut BytesMut, cx: &mut Context<'_>) {
-        while !self.is_closed && chunk.len() < CHUNK_BYTES {
-            match self.flow.poll_frame(cx) {
-                Poll::Ready(Next::Frame(text, _)) => put_text(chunk, &text),
-                Poll::Ready(Next::End(closing)) => {
-                    self.put_close(chunk, closing);
-                    self.is_closed = true;
-                }
-                Poll::Pending => return,
-            }
+    /// The next chunk, empty if there is nothing.
+    fn fill(&mut self, cx: &mut Context<'_>) -> BytesMut {
+        let mut chunk = Frames(BytesMut::new());
+        if let Poll::Ready(closing) = self.flow.poll_fill(&mut chunk, cx) {
+            let close = Message::Close(Some(closing.reason()));
+            self.codec.encode(close, &mut chunk.0).expect("a close frame is always written");
+            self.is_closed = true;
         }
-    }
-
-    fn put_close(&mut self, chunk: &mut BytesMut, closing: Closing) {
-        let close = Message::Close(Some(closing.reason()));
-        self.codec.encode(close, chunk).expect("a close frame is always written");
+        chunk.0
     }
 }
 
-/// A text frame of the server: whole, and not masked.
-fn put_text(chunk: &mut BytesMut, text: &[u8]) {
-    const LAST_TEXT: u8 = 0x81;
-    chunk.reserve(text.len() + 10);
-    match text.len() {
-        length @ 0..126 => chunk.extend_from_slice(&[LAST_TEXT, length as u8]),
-        length @ 126..65_536 => {
-            chunk.extend_from_slice(&[LAST_TEXT, 126]);
-            chunk.extend_from_slice(&(length as u16).to_be_bytes());
+/// The longest head of a frame of the server: two bytes, and a length of eight.
+const HEAD_BYTES_MAX: usize = 10;
+
+/// Text frames of the server: whole, and not masked.
+struct Frames(BytesMut);
+
+impl Chunk for Frames {
+    fn put(&mut self, text: [&[u8]; 3], _: Option<u64>) {
+        const LAST_TEXT: u8 = 0x81;
+        let Self(chunk) = self;
+        let length: usize = text.iter().map(|piece| piece.len()).sum();
+        chunk.reserve(length + HEAD_BYTES_MAX);
+        match length {
+            0..126 => chunk.extend_from_slice(&[LAST_TEXT, length as u8]),
+            126..65_536 => {
+                chunk.extend_from_slice(&[LAST_TEXT, 126]);
+                chunk.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            _ => {
+                chunk.extend_from_slice(&[LAST_TEXT, 127]);
+                chunk.extend_from_slice(&(length as u64).to_be_bytes());
+            }
         }
-        length => {
-            chunk.extend_from_slice(&[LAST_TEXT, 127]);
-            chunk.extend_from_slice(&(length as u64).to_be_bytes());
-        }
+        text.iter().for_each(|piece| chunk.extend_from_slice(piece));
     }
-    chunk.extend_from_slice(text);
+
+    fn reserve(&mut self, count: usize, bytes: usize) {
+        self.0.reserve(bytes + count * HEAD_BYTES_MAX);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl MessageBody for SocketBody {
@@ -132,8 +142,7 @@ impl MessageBody for SocketBody {
             Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        let mut chunk = BytesMut::new();
-        this.fill(&mut chunk, cx);
+        let chunk = this.fill(cx);
         if chunk.is_empty() {
             return Poll::Pending;
         }

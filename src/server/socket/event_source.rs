@@ -11,10 +11,7 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Next, body::Flow};
-
-/// Bytes after which no further event joins a chunk.
-const CHUNK_BYTES: usize = 8 << 10;
+use super::{Chunk, body::Flow};
 
 /// The events of a source, and a comment now and then, so that a client that is gone is noticed.
 pub(super) struct EventBody {
@@ -30,33 +27,49 @@ impl EventBody {
         Self { flow, comments, is_over: false }
     }
 
-    fn fill(&mut self, chunk: &mut Vec<u8>, cx: &mut Context<'_>) {
-        while !self.is_over && chunk.len() < CHUNK_BYTES {
-            match self.flow.poll_frame(cx) {
-                Poll::Ready(Next::Frame(text, number)) => put_event(chunk, number, &text),
-                Poll::Ready(Next::End(closing)) => {
-                    let (_, word) = closing.parts();
-                    let end = format!("event: end\ndata: {{\"code\":\"{word}\"}}\n\n");
-                    chunk.extend_from_slice(end.as_bytes());
-                    self.is_over = true;
-                }
-                Poll::Pending => return,
-            }
+    fn fill(&mut self, chunk: &mut Events, cx: &mut Context<'_>) {
+        if let Poll::Ready(closing) = self.flow.poll_fill(chunk, cx) {
+            let (_, word) = closing.parts();
+            let end = format!("event: end\ndata: {{\"code\":\"{word}\"}}\n\n");
+            chunk.0.extend_from_slice(end.as_bytes());
+            self.is_over = true;
         }
     }
 }
 
-/// One event. Line ends in JSON stand between its tokens only, where the client's will do too.
-fn put_event(chunk: &mut Vec<u8>, number: Option<u64>, text: &[u8]) {
-    if let Some(number) = number {
-        chunk.extend_from_slice(format!("id: {number}\n").as_bytes());
-    }
-    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+/// About as much as stands around the text of an event.
+const AROUND_BYTES: usize = 32;
+
+/// Events, one for each frame.
+#[derive(Default)]
+struct Events(Vec<u8>);
+
+impl Chunk for Events {
+    /// Line ends in JSON stand between its tokens only, where the client's will do too.
+    fn put(&mut self, text: [&[u8]; 3], number: Option<u64>) {
+        let Self(chunk) = self;
+        if let Some(number) = number {
+            chunk.extend_from_slice(format!("id: {number}\n").as_bytes());
+        }
         chunk.extend_from_slice(b"data: ");
-        chunk.extend_from_slice(line);
-        chunk.push(b'\n');
+        for piece in text {
+            let mut lines = piece.split(|byte| matches!(byte, b'\n' | b'\r'));
+            chunk.extend_from_slice(lines.next().unwrap_or_default());
+            for line in lines {
+                chunk.extend_from_slice(b"\ndata: ");
+                chunk.extend_from_slice(line);
+            }
+        }
+        chunk.extend_from_slice(b"\n\n");
     }
-    chunk.push(b'\n');
+
+    fn reserve(&mut self, count: usize, bytes: usize) {
+        self.0.reserve(bytes + count * AROUND_BYTES);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl MessageBody for EventBody {
@@ -75,17 +88,17 @@ impl MessageBody for EventBody {
         if this.is_over {
             return Poll::Ready(None);
         }
-        let mut chunk = Vec::new();
+        let mut chunk = Events::default();
         // The first comes at once: the client sees that it is connected.
         while this.comments.poll_tick(cx).is_ready() {
-            chunk.extend_from_slice(b":\n\n");
+            chunk.0.extend_from_slice(b":\n\n");
         }
         this.fill(&mut chunk, cx);
-        if chunk.is_empty() {
+        if chunk.0.is_empty() {
             return Poll::Pending;
         }
         this.flow.progress().sending();
-        Poll::Ready(Some(Ok(chunk.into())))
+        Poll::Ready(Some(Ok(chunk.0.into())))
     }
 }
 
@@ -95,9 +108,10 @@ mod tests {
 
     #[test]
     fn an_event_of_several_lines_stays_one_event() {
-        let mut chunk = Vec::new();
-        put_event(&mut chunk, Some(7), b"{\n\"a\":1}");
-        put_event(&mut chunk, None, b"{}");
-        assert_eq!(chunk, b"id: 7\ndata: {\ndata: \"a\":1}\n\ndata: {}\n\n");
+        let mut chunk = Events::default();
+        chunk.put([b"{\"data\":", b"{\n\"a\":1}", b"}"], Some(7));
+        chunk.put([b"{}", b"", b""], None);
+        let expected = "id: 7\ndata: {\"data\":{\ndata: \"a\":1}}\n\ndata: {}\n\n";
+        assert_eq!(String::from_utf8(chunk.0).expect("text"), expected);
     }
 }

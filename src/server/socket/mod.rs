@@ -14,15 +14,14 @@ mod reader;
 
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
 pub(crate) use admit::{Admission, Connections};
 pub(crate) use closing::Closing;
 
-/// What a connection sends, pulled one frame after the other.
+/// What a connection sends, pulled as it has room for more.
 pub(crate) trait Source: 'static {
-    /// The next frame, or why there is none any more.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next>;
+    /// Puts what is there into a chunk, as far as it fits; ready once there is no more. A chunk
+    /// that is left empty is asked for again when the source wakes the task.
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing>;
 
     /// The server is about to stop: what waits is still sent, nothing new.
     fn finish(&mut self);
@@ -31,13 +30,20 @@ pub(crate) trait Source: 'static {
     fn cut(&mut self);
 }
 
-/// What a source has.
-pub(crate) enum Next {
-    /// The text of a frame, and its number, if it has one.
-    Frame(Bytes, Option<u64>),
-    /// There is no more.
-    End(Closing),
+/// Frames that are sent together.
+pub(crate) trait Chunk {
+    /// Adds the text of a frame, in pieces, and its number, if it has one.
+    fn put(&mut self, text: [&[u8]; 3], number: Option<u64>);
+
+    /// Makes room for so many frames whose texts have so many bytes together.
+    fn reserve(&mut self, count: usize, bytes: usize);
+
+    /// Bytes so far.
+    fn bytes(&self) -> usize;
 }
+
+/// Bytes after which no further frame joins a chunk.
+pub(crate) const CHUNK_BYTES: usize = 16 << 10;
 
 /// What becomes of the texts that a client sends.
 pub(crate) trait Incoming: 'static {
