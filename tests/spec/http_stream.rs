@@ -12,7 +12,7 @@ use lanekeeper::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{TestServer, options},
+    http::{TestServer, options, talk},
     socket::Client,
 };
 
@@ -61,6 +61,34 @@ fn what_is_published_is_pushed_to_every_subscriber() {
 }
 
 #[test]
+fn five_hundred_publishers_at_once_are_all_answered_and_heard() {
+    let server = TestServer::start();
+    let topics = ["a", "b", "c", "d", "e"].map(|name| format!("/stream/{name}"));
+    let mut clients = topics.clone().map(|topic| Client::open(server.addr, &topic));
+    let mut publishers = Vec::new();
+    for n in 0..500 {
+        let (topic, body) = (&topics[n % 5], json!({ "class": "important", "data": { "n": n } }));
+        let (body, mut stream) = (body.to_string(), server.connect());
+        let head = format!("POST {topic}/publish HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        publishers.push(stream);
+    }
+    for stream in publishers {
+        let answer = talk(stream, b"");
+        assert!(answer.ends_with("{\"subscribers\":1,\"queued\":1,\"evicted\":0,\"refused\":0}"));
+    }
+    for (place, client) in clients.iter_mut().enumerate() {
+        let frames: Vec<Value> = (0..100).map(|_| client.next()).collect();
+        let in_order = frames.iter().zip(1..).all(|(frame, seq)| frame["seq"] == seq);
+        assert!(in_order, "{frames:?}");
+        let mut heard: Vec<u64> =
+            frames.iter().map(|frame| frame["data"]["n"].as_u64().unwrap()).collect();
+        heard.sort_unstable();
+        assert_eq!(heard, (place as u64..500).step_by(5).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn a_payload_is_sent_byte_for_byte_whatever_its_size() {
     let server = TestServer::start();
     let mut client = Client::open(server.addr, "/stream/t");
@@ -89,6 +117,19 @@ fn server_sent_events_carry_the_same_frames() {
     server.handle.drain();
     assert_eq!(field("event:"), "event: end");
     assert_eq!(field("data:"), "data: {\"code\":\"shutting_down\"}");
+}
+
+#[test]
+fn whoever_closes_its_events_is_forgotten_at_once() {
+    let ping_interval = Duration::from_secs(3_600);
+    let server = with(SocketOptions { ping_interval, ..SocketOptions::default() });
+    let mut stream = server.connect();
+    let request = "GET /stream/t HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    until(&server, "lanekeeper_stream_subscribers", 1);
+    drop(stream);
+    until(&server, "lanekeeper_stream_subscribers", 0);
+    assert_eq!(metric(&server, "lanekeeper_socket_connections"), 0);
 }
 
 #[test]

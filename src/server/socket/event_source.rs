@@ -2,7 +2,9 @@
 
 use std::{
     convert::Infallible,
+    future::Future,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,19 +14,26 @@ use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Chunk, body::Flow};
+use crate::server::connection::Progress;
 
 /// The events of a source, and a comment now and then, so that a client that is gone is noticed.
 pub(super) struct EventBody {
     flow: Flow,
     comments: Interval,
+    gone: Gone,
     is_over: bool,
 }
+
+/// Resolves when the client has closed its side.
+type Gone = Pin<Box<dyn Future<Output = ()>>>;
 
 impl EventBody {
     pub(super) fn new(flow: Flow, comment_interval: Duration) -> Self {
         let mut comments = interval(comment_interval);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { flow, comments, is_over: false }
+        let progress = Rc::clone(flow.progress());
+        let gone = Box::pin(async move { Progress::gone(Some(&progress)).await });
+        Self { flow, comments, gone, is_over: false }
     }
 
     fn fill(&mut self, chunk: &mut Events, cx: &mut Context<'_>) {
@@ -85,7 +94,8 @@ impl MessageBody for EventBody {
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = self.get_mut();
         this.flow.progress().sent();
-        if this.is_over {
+        if this.is_over || this.gone.as_mut().poll(cx).is_ready() {
+            this.is_over = true;
             return Poll::Ready(None);
         }
         let mut chunk = Events::default();
