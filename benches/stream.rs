@@ -23,8 +23,8 @@ use lanekeeper::{
     server::{Server, ServerHandle, ServerOptions, SocketOptions},
     stream::{Class, ClassQueue, StreamEvent, Subscriber, Topic},
 };
-use reader::{Echo, Readers};
-use support::{closed_loop, median};
+use reader::{Echo, Publishers, Readers};
+use support::{Measured, closed_loop, median};
 use tokio::sync::Notify;
 
 /// The allocator of the binary.
@@ -48,12 +48,15 @@ async fn main() {
         socket(&clients).await;
     }
     if is_wanted("slow") {
+        // The first server of a process is slower than those that follow.
+        warm_up(&clients).await;
         for (healthy, stalled) in [(20, 1), (100, 100)] {
             beside_stalled(&clients, healthy, stalled).await;
         }
     }
     if is_wanted("publishers") {
         clients.spawn(publishers()).await.unwrap();
+        http_publishers(&clients).await;
     }
     clients.shutdown_background();
 }
@@ -167,7 +170,7 @@ async fn socket(clients: &tokio::runtime::Runtime) {
         let streamed = readers.deliveries(&serving.topic, &item(), IN_FLIGHT).await;
         serving.stop().await;
         let echo = Echo::start(clients, CONNECTIONS).await;
-        let echoed = echo.messages(item().size_bytes() + reader::ENVELOPE, IN_FLIGHT).await;
+        let echoed = echo.messages(item().size_bytes() + reader::ENVELOPE_BYTES, IN_FLIGHT).await;
         ratios.push(streamed / echoed);
         echoes.push(echoed / 1e3);
         streams.push(streamed / 1e3);
@@ -181,8 +184,16 @@ async fn socket(clients: &tokio::runtime::Runtime) {
     );
 }
 
+async fn warm_up(clients: &tokio::runtime::Runtime) {
+    let serving = Serving::start();
+    let readers = Readers::open(clients, serving.addr, 20).await;
+    readers.latency(&serving.topic).await;
+    serving.stop().await;
+}
+
 /// The p99 from publish to arrival at healthy readers, without and with stalled ones beside them.
 async fn beside_stalled(clients: &tokio::runtime::Runtime, healthy: usize, stalled: usize) {
+    const ROUNDS: usize = 5;
     let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let mut p99 = [0.0; 2];
@@ -233,10 +244,27 @@ async fn publishers() {
         }
     })
     .await;
+    tell("500 publishers, 5 streams of 20", &measured);
+}
+
+fn tell(what: &str, measured: &Measured) {
     println!(
-        "500 publishers, 5 streams of 20: {:.0} thousand/s, p50 {:.1} ms, p99 {:.1} ms (under 50)",
+        "{what}: {:.0} thousand/s, p50 {:.1} ms, p99 {:.1} ms (under 50)",
         measured.per_second / 1e3,
         measured.micros(0.5) / 1e3,
         measured.micros(0.99) / 1e3
     );
+}
+
+/// 500 connections that publish to a server, on 5 streams of 20 WebSockets each.
+async fn http_publishers(clients: &tokio::runtime::Runtime) {
+    let serving = Serving::start();
+    for n in 0..5 {
+        let path = format!("/stream/bench-{n}");
+        Readers::open_to(clients, serving.addr, 20, &path).await.drain();
+    }
+    let publishers = Publishers::open(clients, serving.addr, 500).await;
+    let measured = publishers.publish(|caller| format!("/stream/bench-{}", caller % 5)).await;
+    tell("500 publishers over HTTP, 5 streams of 20 WebSockets", &measured);
+    serving.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Clients of a stream over WebSockets, and the bare echo they are measured against.
 
+mod publisher;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -23,8 +25,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Bytes around a payload of 256 bytes in its frame, give or take the digits of its number.
-pub(crate) const ENVELOPE: usize = 52;
+pub(crate) use publisher::Publishers;
+
+/// Bytes around a payload of 256 bytes in its frame: a head of four, and
+/// `{"class":"important","seq":…,"data":…}` with a number of five digits.
+pub(crate) const ENVELOPE_BYTES: usize = 4 + 41;
 
 const TIME: Duration = Duration::from_secs(2);
 
@@ -35,7 +40,18 @@ pub(crate) struct Readers {
     streams: Vec<TcpStream>,
 }
 
-async fn subscribe(mut stream: TcpStream, path: &str) -> TcpStream {
+/// Connections that send at once.
+async fn connect(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        streams.push(stream);
+    }
+    streams
+}
+
+async fn subscribe(stream: &mut TcpStream, path: &str) {
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -46,22 +62,36 @@ async fn subscribe(mut stream: TcpStream, path: &str) -> TcpStream {
         head.push(stream.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101 "));
-    stream
 }
 
 impl Readers {
     pub(crate) async fn open(clients: &Runtime, addr: SocketAddr, count: usize) -> Self {
+        Self::open_to(clients, addr, count, "/stream/bench?queue_max=10000").await
+    }
+
+    pub(crate) async fn open_to(
+        clients: &Runtime,
+        addr: SocketAddr,
+        count: usize,
+        path: &str,
+    ) -> Self {
+        let path = path.to_owned();
         let opening = clients.spawn(async move {
-            let mut streams = Vec::new();
-            for _ in 0..count {
-                let stream = TcpStream::connect(addr).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                streams.push(subscribe(stream, "/stream/bench?queue_max=10000").await);
+            let mut streams = connect(addr, count).await;
+            for stream in &mut streams {
+                subscribe(stream, &path).await;
             }
             streams
         });
         let streams = opening.await.unwrap();
         Self { count: count as u64, clients: clients.handle().clone(), streams }
+    }
+
+    /// Reads for as long as there is anything.
+    pub(crate) fn drain(self) {
+        for stream in self.streams {
+            self.clients.spawn(frames(stream, |_, _| {}));
+        }
     }
 
     /// Subscribers that never read, with small buffers, once all of them are full.
@@ -70,8 +100,9 @@ impl Readers {
         for _ in 0..count {
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_recv_buffer_size(4096).unwrap();
-            let stream = socket.connect(addr).await.unwrap();
-            streams.push(subscribe(stream, "/stream/bench?queue_max=100").await);
+            let mut stream = socket.connect(addr).await.unwrap();
+            subscribe(&mut stream, "/stream/bench?queue_max=100").await;
+            streams.push(stream);
         }
         let large = Item::from_value(&json!({ "pad": "x".repeat(50_000) })).unwrap();
         let mut evicted = 0;
@@ -228,15 +259,7 @@ impl Echo {
                 runtime.block_on(echo(listener));
             });
         }
-        let opening = clients.spawn(async move {
-            let mut streams = Vec::new();
-            for _ in 0..count {
-                let stream = TcpStream::connect(addr).await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                streams.push(stream);
-            }
-            streams
-        });
+        let opening = clients.spawn(connect(addr, count));
         Self { streams: opening.await.unwrap(), clients: clients.handle().clone() }
     }
 
