@@ -1,10 +1,11 @@
 //! `lanekeeper gate run`: a command that runs while a permit is held.
 
 use std::{
+    io,
     os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
@@ -67,10 +68,8 @@ fn hold(
 
 fn start(args: &Run, signals: &Signals) -> Result<Child, Failure> {
     let (program, rest) = args.command.split_first().expect("clap wants a command");
-    let child = Command::new(program).args(rest).spawn();
-    let child = child.map_err(|error| Failure::not_started(format!("{program}: {error}")))?;
-    signals.pass_on_to(&child);
-    Ok(child)
+    let child = signals.spawn(Command::new(program).args(rest));
+    child.map_err(|error| Failure::not_started(format!("{program}: {error}")))
 }
 
 /// Extends the permit until the command has ended.
@@ -138,17 +137,21 @@ impl Signals {
         Ok(Self { child })
     }
 
-    fn pass_on_to(&self, child: &Child) {
+    /// Starts the command. A signal that comes meanwhile waits until it can be passed on.
+    fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let mut watched = self.lock();
+        let child = command.spawn()?;
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        self.set(pid.map_or(Watched::Over, Watched::Child));
+        *watched = pid.map_or(Watched::Over, Watched::Child);
+        Ok(child)
     }
 
     /// The command has ended: its number may soon be another's.
     fn forget(&self) {
-        self.set(Watched::Over);
+        *self.lock() = Watched::Over;
     }
 
-    fn set(&self, to: Watched) {
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
