@@ -7,7 +7,7 @@
 
 mod support;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, web};
 use lanekeeper::{
@@ -20,6 +20,7 @@ use support::{Measured, closed_loop, median, scratch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    runtime::Runtime,
     sync::Mutex,
 };
 
@@ -45,52 +46,65 @@ struct Echo {
 async fn main() {
     let clients =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let levels = [Durability::Relaxed, Durability::Durable];
     println!(
         "{:<10} {:>10} {:>10} {:>10}  ratios (reach {REACH})",
         "", "echo/s", "push/s", "pop/s"
     );
-    for durability in [Durability::Relaxed, Durability::Durable] {
-        let (mut echo, mut push, mut pop) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut push_ratio, mut pop_ratio) = (Vec::new(), Vec::new());
-        let mut latency = String::new();
-        let mut slower = Vec::new();
-        for _ in 0..ROUNDS {
-            let limit = measure_echo(&clients).await;
-            let dir = scratch();
-            let Verbs { pushed, popped, leased, acked } =
-                measure_queue(&clients, dir.path(), durability).await;
-            slower.push([&leased, &acked].map(|verb| {
-                [0.5, 0.99].map(|quantile| verb.micros(quantile) / popped.micros(quantile))
-            }));
-            latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
-            push_ratio.push(pushed.per_second / limit.per_second);
-            pop_ratio.push(popped.per_second / limit.per_second);
-            echo.push(limit.per_second);
-            push.push(pushed.per_second);
-            pop.push(popped.per_second);
+    for durability in levels {
+        throughput(&clients, durability).await;
+    }
+    println!("latency of leases and acks to that of pops (at most {LEASE_MAX})");
+    for durability in levels {
+        for connections in [1, 8, CONNECTIONS] {
+            latency(&clients, durability, connections).await;
         }
-        println!(
-            "{durability:<10} {:>10.0} {:>10.0} {:>10.0}  push {:.2} pop {:.2}, push {latency}",
-            median(echo),
-            median(push),
-            median(pop),
-            median(push_ratio),
-            median(pop_ratio)
-        );
-        let of = |verb: usize, quantile: usize| {
-            median(slower.iter().map(|round| round[verb][quantile]).collect())
-        };
-        println!(
-            "{:<10} to pop (at most {LEASE_MAX}): lease p50 {:.2} p99 {:.2}, ack p50 {:.2} \
-             p99 {:.2}",
-            "",
-            of(0, 0),
-            of(0, 1),
-            of(1, 0),
-            of(1, 1)
-        );
     }
     clients.shutdown_background();
+}
+
+async fn throughput(clients: &Runtime, durability: Durability) {
+    let (mut echo, mut push, mut pop) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut push_ratio, mut pop_ratio) = (Vec::new(), Vec::new());
+    let mut latency = String::new();
+    for _ in 0..ROUNDS {
+        let limit = measure_echo(clients).await;
+        let clients = Clients { runtime: clients, connections: CONNECTIONS };
+        let [pushed, popped, ..] = measure_queue(&clients, durability, false).await;
+        latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
+        push_ratio.push(pushed.per_second / limit.per_second);
+        pop_ratio.push(popped.per_second / limit.per_second);
+        echo.push(limit.per_second);
+        push.push(pushed.per_second);
+        pop.push(popped.per_second);
+    }
+    println!(
+        "{durability:<10} {:>10.0} {:>10.0} {:>10.0}  push {:.2} pop {:.2}, push {latency}",
+        median(echo),
+        median(push),
+        median(pop),
+        median(push_ratio),
+        median(pop_ratio)
+    );
+}
+
+async fn latency(runtime: &Runtime, durability: Durability, connections: usize) {
+    let mut ratios: [Vec<f64>; 4] = Default::default();
+    let mut pop = String::new();
+    for _ in 0..ROUNDS {
+        let clients = Clients { runtime, connections };
+        let [_, popped, leased, acked] = measure_queue(&clients, durability, true).await;
+        pop = format!("p50 {:.0} µs p99 {:.0} µs", popped.micros(0.5), popped.micros(0.99));
+        let of = [(&leased, 0.5), (&leased, 0.99), (&acked, 0.5), (&acked, 0.99)];
+        for (ratios, (verb, quantile)) in ratios.iter_mut().zip(of) {
+            ratios.push(verb.micros(quantile) / popped.micros(quantile));
+        }
+    }
+    let [lease_p50, lease_p99, ack_p50, ack_p99] = ratios.map(median);
+    println!(
+        "{durability:<10} {connections:>3} connections: lease p50 {lease_p50:.2} p99 \
+         {lease_p99:.2}, ack p50 {ack_p50:.2} p99 {ack_p99:.2}; pop {pop}"
+    );
 }
 
 fn request(path: &str, body: &str) -> Arc<[u8]> {
@@ -106,7 +120,7 @@ fn push_body() -> String {
     format!("{{\"item\":{{\"item\":\"{}\"}},\"priority\":1}}", "x".repeat(245))
 }
 
-async fn measure_echo(clients: &tokio::runtime::Runtime) -> Measured {
+async fn measure_echo(runtime: &Runtime) -> Measured {
     let app = || {
         let echo = |body: web::Bytes| async move {
             let echo: Echo = serde_json::from_slice(&body).unwrap();
@@ -119,25 +133,28 @@ async fn measure_echo(clients: &tokio::runtime::Runtime) -> Measured {
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
-    let measured = load(clients, addr, Verb::Same(request("/echo", &push_body()))).await;
+    let measured = Clients { runtime, connections: CONNECTIONS }
+        .load(addr, Verb::Same(request("/echo", &push_body())))
+        .await;
     handle.stop(false).await;
     running.await.unwrap().unwrap();
     measured
 }
 
-struct Verbs {
-    pushed: Measured,
-    popped: Measured,
-    leased: Measured,
-    acked: Measured,
+/// Those who ask.
+struct Clients<'a> {
+    runtime: &'a Runtime,
+    connections: usize,
 }
 
+/// Pushes and pops, and then leases and acks, if they are wanted.
 async fn measure_queue(
-    clients: &tokio::runtime::Runtime,
-    dir: &Path,
+    clients: &Clients<'_>,
     durability: Durability,
-) -> Verbs {
-    let builder = Lanekeeper::builder().data(dir).durability(durability);
+    has_leases: bool,
+) -> [Measured; 4] {
+    let dir = scratch();
+    let builder = Lanekeeper::builder().data(dir.path()).durability(durability);
     let node = builder.open().await.unwrap();
     let options = ServerOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -148,17 +165,19 @@ async fn measure_queue(
     let (addr, handle) = (server.addr(), server.handle());
     let running = actix_web::rt::spawn(server.run());
     let push = request("/queue/bench/push", &push_body());
-    let pushed = load(clients, addr, Verb::Same(push.clone())).await;
-    let popped = load(clients, addr, Verb::Same(request("/queue/bench/pop", ""))).await;
-    load(clients, addr, Verb::Same(push)).await;
+    let pushed = clients.load(addr, Verb::Same(push.clone())).await;
+    let popped = clients.load(addr, Verb::Same(request("/queue/bench/pop", ""))).await;
     let leases = Leases::default();
+    if has_leases {
+        clients.load(addr, Verb::Same(push)).await;
+    }
     let lease = request("/queue/bench/lease", r#"{"ttl_ms":600000}"#);
-    let leased = load(clients, addr, Verb::Lease(lease, leases.clone())).await;
-    let acked = load(clients, addr, Verb::Ack(leases)).await;
+    let leased = clients.load(addr, Verb::Lease(lease, leases.clone())).await;
+    let acked = clients.load(addr, Verb::Ack(leases)).await;
     node.shutdown(Duration::from_secs(60)).await.unwrap();
     handle.stop(Duration::from_secs(10)).await;
     running.await.unwrap().unwrap();
-    Verbs { pushed, popped, leased, acked }
+    [pushed, popped, leased, acked]
 }
 
 /// Tokens of leases to be acknowledged.
@@ -196,26 +215,29 @@ impl Verb {
     }
 }
 
-async fn load(clients: &tokio::runtime::Runtime, addr: SocketAddr, verb: Verb) -> Measured {
-    let task = clients.spawn(async move {
-        let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let stream = TcpStream::connect(addr).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let connection = Connection { stream, buffer: vec![0; 16 << 10] };
-            connections.push(Arc::new(Mutex::new(connection)));
-        }
-        closed_loop(CONNECTIONS, TIME, |caller| {
-            let connection = Arc::clone(&connections[caller]);
-            let verb = verb.clone();
-            move |_| {
-                let (connection, verb) = (Arc::clone(&connection), verb.clone());
-                async move { verb.ask(&mut *connection.lock().await).await }
+impl Clients<'_> {
+    async fn load(&self, addr: SocketAddr, verb: Verb) -> Measured {
+        let count = self.connections;
+        let task = self.runtime.spawn(async move {
+            let mut connections = Vec::new();
+            for _ in 0..count {
+                let stream = TcpStream::connect(addr).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let connection = Connection { stream, buffer: vec![0; 16 << 10] };
+                connections.push(Arc::new(Mutex::new(connection)));
             }
-        })
-        .await
-    });
-    task.await.unwrap()
+            closed_loop(count, TIME, |caller| {
+                let connection = Arc::clone(&connections[caller]);
+                let verb = verb.clone();
+                move |_| {
+                    let (connection, verb) = (Arc::clone(&connection), verb.clone());
+                    async move { verb.ask(&mut *connection.lock().await).await }
+                }
+            })
+            .await
+        });
+        task.await.unwrap()
+    }
 }
 
 struct Connection {
