@@ -9,13 +9,13 @@
 
 mod support;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use lanekeeper::{
     Lanekeeper,
     queue::{Item, NewMessage, Queue},
 };
-use support::{BareLog, Measured, closed_loop, median, scratch};
+use support::{Measured, bare_log, closed_loop, median, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -23,7 +23,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const TIME: Duration = Duration::from_millis(1_500);
 const ROUNDS: usize = 3;
-const LOG_BYTES: usize = 256 << 20;
 const TTL: Duration = Duration::from_secs(600);
 
 fn main() {
@@ -70,7 +69,7 @@ async fn compare(callers: usize) {
     let (mut ratios, mut cycles, mut latency) = (Vec::new(), Vec::new(), String::new());
     for _ in 0..ROUNDS {
         let dir = scratch();
-        let limit = bare_log(dir.path(), callers).await;
+        let limit = bare_log(dir.path(), callers, TIME).await;
         let node = Lanekeeper::open(dir.path().join("data")).await.unwrap();
         let queue = node.queue("q");
         fill(&queue, 2_000 * callers.max(16), |_| Duration::ZERO).await;
@@ -84,22 +83,6 @@ async fn compare(callers: usize) {
     println!(
         "  {callers:>2} callers {cycles:>9.0} cycles/s, {ratio:.2} of the log, cycle {latency}"
     );
-}
-
-async fn bare_log(dir: &Path, callers: usize) -> Measured {
-    let log = Arc::new(BareLog::open(&dir.join("log"), LOG_BYTES).unwrap());
-    let record: Arc<[u8]> = vec![b'x'; 256].into();
-    closed_loop(callers, TIME, |_| {
-        let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-        move |_| {
-            let (log, record) = (Arc::clone(&log), Arc::clone(&record));
-            async move {
-                log.append(&record).await;
-                true
-            }
-        }
-    })
-    .await
 }
 
 /// Leases one message and acks it, until there are none.
