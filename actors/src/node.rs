@@ -242,8 +242,13 @@ impl Node {
     ///
     /// # Errors
     /// [`LoadError`](crate::LoadError) if the store fails.
+    ///
+    /// # Panics
+    /// If the duties run in the background too: what a test sees next would depend on which of the
+    /// two was first. See [`NodeBuilder::without_duties`](crate::NodeBuilder::without_duties).
     #[cfg(feature = "test-util")]
     pub async fn run_duties(&self) -> Result<(), crate::LoadError> {
+        assert!(self.0.services.lock().is_none(), "a node whose duties run by themselves");
         let runtime = self.runtime();
         crate::passivation::run_once(runtime);
         runtime.timers.run_once(runtime.clock.elapsed());

@@ -179,7 +179,7 @@ async fn a_queue_may_choose_its_own_durability() {
 async fn refusals_are_counted_across_passivation() {
     let clock = lanekeeper_actors::Clock::manual();
     let builder = Node::builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1));
-    let node = builder.open().await.unwrap();
+    let node = builder.without_duties().open().await.unwrap();
     node.run_duties().await.unwrap();
     let queue = node.queue("q");
     queue.pause(Paused { push: true, pop: false }).await.unwrap();

@@ -218,7 +218,7 @@ async fn pausing_pops_sends_those_who_wait_away() {
 async fn a_queue_that_somebody_waits_for_is_not_put_away() {
     let clock = Clock::manual();
     let builder = Node::builder().clock(clock.clone()).idle_timeout(Duration::from_secs(1));
-    let node = builder.open().await.unwrap();
+    let node = builder.without_duties().open().await.unwrap();
     let queue = node.queue("q");
     node.run_duties().await.unwrap();
     let mut pop = waiting(&queue, 1).await;
