@@ -78,7 +78,7 @@ impl Key {
     }
 
     /// The smallest key greater than this one.
-    fn next(&self) -> Self {
+    pub fn next(&self) -> Self {
         let mut bytes = self.0.clone();
         bytes.push(0);
         Self(bytes)

@@ -1,7 +1,9 @@
 //! What happens by itself, when its time has come.
 
+use bytes::Bytes;
 use lanekeeper_storage::{
-    Batch, key,
+    Batch, Key, KeyRange,
+    key::{self, QueueNo},
     record::{MessageRecord, State},
 };
 
@@ -12,6 +14,21 @@ use super::{
     settle::NackTerms,
 };
 
+/// Where the store may hold what falls due in a queue, now or later. What lies before is done: a
+/// look from the very beginning would have to pass all that was deleted there.
+#[derive(Clone, Debug)]
+pub(super) struct DueRest {
+    pub(super) messages: KeyRange,
+    pub(super) dedup_keys: KeyRange,
+}
+
+impl DueRest {
+    /// Everything, as long as nothing is known.
+    fn unknown(queue: QueueNo) -> Self {
+        Self { messages: key::dues(queue), dedup_keys: key::dedup_dues(queue) }
+    }
+}
+
 /// What is due in a queue, as the store says.
 #[derive(Debug, Default)]
 pub(super) struct Dues {
@@ -21,6 +38,8 @@ pub(super) struct Dues {
     pub(super) dedup_keys: Vec<(u64, String)>,
     /// When the next thing after these is due.
     pub(super) next_ms: Option<u64>,
+    /// Where the next look begins once these are done, if it was time that chose them.
+    pub(super) rest: Option<DueRest>,
 }
 
 impl Dues {
@@ -32,6 +51,37 @@ impl Dues {
 }
 
 impl Rules {
+    /// Where to look for what is due.
+    pub(super) fn due_rest(&self) -> Option<DueRest> {
+        let queue = self.queue?;
+        Some(self.due_rest.as_deref().map_or_else(|| DueRest::unknown(queue), DueRest::clone))
+    }
+
+    /// Has a message looked at at this time.
+    pub(super) fn put_due(&mut self, due_ms: u64, due: Key, entry: Bytes, batch: &mut Batch) {
+        if let Some(DueRest { messages, .. }) = self.due_rest.as_deref_mut() {
+            messages.start = due.clone().min(messages.start.clone());
+        }
+        batch.put(due, entry);
+        self.wake_by(due_ms);
+    }
+
+    /// Has a deduplication key forgotten at this time.
+    pub(super) fn put_dedup_due(&mut self, due_ms: u64, dedup_key: &str, batch: &mut Batch) {
+        let due = key::dedup_due(self.number(), due_ms, dedup_key);
+        if let Some(DueRest { dedup_keys, .. }) = self.due_rest.as_deref_mut() {
+            dedup_keys.start = due.clone().min(dedup_keys.start.clone());
+        }
+        batch.put(due, Bytes::new());
+        self.wake_by(due_ms);
+    }
+
+    /// Has the queue woken at this time, if not before.
+    pub(super) fn wake_by(&mut self, due_ms: u64) {
+        let wanted_ms = self.wake_wanted_ms.get_or_insert(due_ms);
+        *wanted_ms = due_ms.min(*wanted_ms);
+    }
+
     /// Does what is due: leases that ended return their messages, scheduled messages become ready,
     /// messages whose time to live ended go, deduplication keys are forgotten. A lease that ended
     /// before `opened_at_ms`, while nobody could settle it, counts as no delivery.
@@ -43,6 +93,8 @@ impl Rules {
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         self.know_lanes_of(&dues.messages)?;
+        // What falls due again while these are done moves it back.
+        self.due_rest = dues.rest.clone().map(Box::new).or(self.due_rest.take());
         for (place, message) in &dues.messages {
             self.leave_leased(*place, message, batch);
             let held = Held::of(message.clone());
@@ -68,5 +120,65 @@ impl Rules {
         let held_back = Some(self.meta.held_back_until_ms).filter(|&until_ms| until_ms > now_ms);
         dues.next_ms.into_iter().chain(held_back).for_each(|due_ms| self.wake_by(due_ms));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::queue::{
+        QueueConfig,
+        push::Incoming,
+        trial::{TIGHT, Trial, priority},
+    };
+
+    fn message(delay_ms: u64, dedup_key: Option<&str>) -> Incoming {
+        let dedup_key = dedup_key.map(str::to_owned);
+        Incoming { delay_ms, dedup_key, ..Incoming::new(priority(0), Bytes::from_static(b"{}")) }
+    }
+
+    /// A queue with so many messages that are due at 2,000, and one deduplication key at 3,000.
+    fn with_due(count: usize) -> Trial {
+        let mut trial = Trial::new(TIGHT);
+        let config = QueueConfig { dedup_window: Some(Duration::from_secs(2)), ..QueueConfig::default() };
+        trial.configure(&config).unwrap();
+        trial.accept(&vec![message(1_000, None); count]);
+        trial.accept(&[message(0, Some("first"))]);
+        trial
+    }
+
+    #[test]
+    fn a_slice_begins_behind_what_the_one_before_did() {
+        let mut trial = with_due(1_000);
+        trial.now_ms = 2_000;
+        let mut done = 0;
+        while done < 1_000 {
+            let (count, _) = trial.fall_due();
+            assert!(count > 0, "{done} messages were found");
+            done += count;
+            let rest = trial.rules.due_rest().unwrap().messages;
+            let due = |arrival| key::due(trial.rules.number(), 2_000, key::Arrival(arrival));
+            assert!(!rest.contains(&due(done as u64 - 1)), "{done} are to be passed again");
+            assert!(rest.contains(&due(done as u64)), "one is passed over");
+        }
+        trial.now_ms = 3_000;
+        assert_eq!(trial.fall_due(), (0, 1));
+    }
+
+    #[test]
+    fn what_falls_due_before_the_next_look_was_to_begin_is_found() {
+        let mut trial = with_due(1);
+        trial.now_ms = 1_500;
+        assert_eq!(trial.fall_due(), (0, 0), "now the next things are known to be later");
+        trial.accept(&[message(100, None)]);
+        let config = QueueConfig { dedup_window: Some(Duration::from_millis(100)), ..QueueConfig::default() };
+        trial.configure(&config).unwrap();
+        trial.accept(&[message(0, Some("second"))]);
+        trial.now_ms = 1_600;
+        assert_eq!(trial.fall_due(), (1, 1));
+        trial.now_ms = 3_000;
+        assert_eq!(trial.fall_due(), (1, 1));
     }
 }

@@ -141,20 +141,13 @@ impl Rules {
     ) {
         let Some(due_ms) = due_ms else { return };
         let entry = DueEntry::new(place.priority, state);
-        batch.put(place.due_key(self.number(), due_ms), entry.encode());
-        self.wake_by(due_ms);
+        self.put_due(due_ms, place.due_key(self.number(), due_ms), entry.encode(), batch);
     }
 
     fn forget_due(&mut self, place: Place, due_ms: Option<u64>, batch: &mut Batch) {
         if let Some(due_ms) = due_ms {
             batch.delete(place.due_key(self.number(), due_ms));
         }
-    }
-
-    /// Has the queue woken at this time, if not before.
-    pub(super) fn wake_by(&mut self, due_ms: u64) {
-        let wanted_ms = self.wake_wanted_ms.get_or_insert(due_ms);
-        *wanted_ms = due_ms.min(*wanted_ms);
     }
 
     fn grow(&mut self, payload_bytes: usize) {

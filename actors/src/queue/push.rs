@@ -136,8 +136,7 @@ impl Rules {
         let (queue, forget_at_ms) = (self.number(), now_ms.saturating_add(window_ms));
         let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
         batch.put(key::dedup(queue, dedup_key), record.encode());
-        batch.put(key::dedup_due(queue, forget_at_ms, dedup_key), Bytes::new());
-        self.wake_by(forget_at_ms);
+        self.put_dedup_due(forget_at_ms, dedup_key, batch);
     }
 
     /// Who gives way to so many newcomers, the last of the queue first.

@@ -31,6 +31,7 @@ use super::{
     aged::Aged,
     bucket::Bucket,
     bury::Dead,
+    due::DueRest,
     held::{Extent, Held},
     lanes::Lanes,
     place::Place,
@@ -120,6 +121,8 @@ pub(super) struct Rules {
     pub(super) freed: Vec<PermitRecord>,
     /// The earliest thing due that this turn added.
     pub(super) wake_wanted_ms: Option<u64>,
+    /// `None` until something was due.
+    pub(super) due_rest: Option<Box<DueRest>>,
     pub(super) push_bucket: Bucket,
     pub(super) pop_bucket: Bucket,
     bounds: MemoryBounds,
@@ -144,6 +147,7 @@ impl Rules {
             dead: Vec::new(),
             freed: Vec::new(),
             wake_wanted_ms: None,
+            due_rest: None,
             push_bucket: Bucket::default(),
             pop_bucket: Bucket::default(),
             bounds,

@@ -15,6 +15,7 @@ use super::{
     place::Place,
     push::Incoming,
     rules::{MemoryBounds, Need, Rules, Stop},
+    wake,
 };
 
 const ID: &str = "trial";
@@ -117,6 +118,21 @@ impl Trial {
     pub(super) fn pop(&mut self, depth: usize) -> Result<Vec<Message>, QueueError> {
         let now_ms = self.now_ms;
         self.turn(|rules, batch| rules.pop(depth, now_ms, batch))
+    }
+
+    /// Pushes what has been read of a request.
+    pub(super) fn accept(&mut self, messages: &[Incoming]) {
+        self.create();
+        let now_ms = self.now_ms;
+        self.turn(|rules, batch| rules.push(messages, now_ms, batch)).expect("a good push");
+    }
+
+    /// Does a slice of what is due; answers how many messages and deduplication keys that were.
+    pub(super) fn fall_due(&mut self) -> (usize, usize) {
+        let (now_ms, rest) = (self.now_ms, self.rules.due_rest().expect("a queue in the store"));
+        let dues = wake::dues(&self.engine, QUEUE, rest, now_ms).expect("it reads");
+        self.turn(|rules, batch| rules.fall_due(&dues, now_ms, 0, batch)).expect("no refusal");
+        (dues.messages.len(), dues.dedup_keys.len())
     }
 
     /// The payloads of what the queue holds, in pop order.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lanekeeper_storage::{
-    Engine, LoadError, ScanLimit,
+    Engine, KeyRange, LoadError, ScanLimit,
     key::{self, QueueNo},
     record::{DueEntry, MessageRecord},
 };
@@ -17,7 +17,7 @@ use lanekeeper_storage::{
 use super::{
     QueueError,
     actor::{QueueActor, WAKE},
-    due::Dues,
+    due::{DueRest, Dues},
     place::Place,
     rules::Rules,
 };
@@ -86,8 +86,10 @@ impl QueueActor {
     }
 
     async fn do_slice(&mut self, now_ms: u64, turn: &mut Turn<'_, Self>) -> Result<(), QueueError> {
-        let Some(queue) = self.rules.queue else { return Ok(()) };
-        let dues = turn.store().read(move |engine| dues(engine, queue, now_ms)).await?;
+        let Some((queue, rest)) = self.rules.queue.zip(self.rules.due_rest()) else {
+            return Ok(());
+        };
+        let dues = turn.store().read(move |engine| dues(engine, queue, rest, now_ms)).await?;
         let opened_at_ms = turn.meta.seat.kind.runtime.opened_at_ms;
         let verb =
             |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, opened_at_ms, batch);
@@ -112,13 +114,32 @@ async fn go_on(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
 }
 
 /// What is due in a queue by now, the first slice of it.
-fn dues(engine: &dyn Engine, queue: QueueNo, now_ms: u64) -> Result<Dues, LoadError> {
+pub(super) fn dues(
+    engine: &dyn Engine,
+    queue: QueueNo,
+    mut rest: DueRest,
+    now_ms: u64,
+) -> Result<Dues, LoadError> {
     let mut dues = Dues::default();
+    find_messages(engine, queue, now_ms, &mut rest.messages, &mut dues)?;
+    find_dedup_keys(engine, now_ms, &mut rest.dedup_keys, &mut dues)?;
+    dues.rest = Some(rest);
+    Ok(dues)
+}
+
+fn find_messages(
+    engine: &dyn Engine,
+    queue: QueueNo,
+    now_ms: u64,
+    rest: &mut KeyRange,
+    dues: &mut Dues,
+) -> Result<(), LoadError> {
     let mut bytes = 0;
-    for (due, entry) in engine.scan(&key::dues(queue), ScanLimit::count(SLICE.count_max + 1))? {
+    for (due, entry) in engine.scan(rest, ScanLimit::count(SLICE.count_max + 1))? {
         let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
         if due_ms > now_ms || dues.messages.len() == SLICE.count_max || bytes > SLICE.bytes_max {
             dues.note_next(due_ms);
+            rest.start = due;
             break;
         }
         let entry = DueEntry::decode(&entry)?;
@@ -128,15 +149,26 @@ fn dues(engine: &dyn Engine, queue: QueueNo, now_ms: u64) -> Result<Dues, LoadEr
         };
         bytes += record.len();
         dues.messages.push((place, MessageRecord::decode(&record)?));
+        rest.start = due.next();
     }
-    let keys = engine.scan(&key::dedup_dues(queue), ScanLimit::count(SLICE.count_max + 1))?;
-    for (entry, _) in &keys {
-        let Some((due_ms, dedup_key)) = key::dedup_due_of(entry) else { continue };
+    Ok(())
+}
+
+fn find_dedup_keys(
+    engine: &dyn Engine,
+    now_ms: u64,
+    rest: &mut KeyRange,
+    dues: &mut Dues,
+) -> Result<(), LoadError> {
+    for (entry, _) in engine.scan(rest, ScanLimit::count(SLICE.count_max + 1))? {
+        let Some((due_ms, dedup_key)) = key::dedup_due_of(&entry) else { continue };
         if due_ms > now_ms || dues.dedup_keys.len() == SLICE.count_max {
             dues.note_next(due_ms);
+            rest.start = entry;
             break;
         }
         dues.dedup_keys.push((due_ms, dedup_key.to_owned()));
+        rest.start = entry.next();
     }
-    Ok(dues)
+    Ok(())
 }
