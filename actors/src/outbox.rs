@@ -79,7 +79,7 @@ impl<A: Actor> Turn<'_, A> {
         let number = epoch.number(SENT.fetch_add(1, Ordering::Relaxed));
         let (kind, actor_key) = (B::KIND.to_owned(), actor_key.to_owned());
         let record = LetterRecord { kind, actor_key, content };
-        self.effects.batch.put(key::letter(number), record.encode());
+        self.effects.batch.add(key::letter(number), record.encode());
         self.effects.first_letter.get_or_insert(number);
         number
     }

@@ -172,6 +172,11 @@ fn engine(out: &mut Text, status: &NodeStatus) {
         engine.overlay_bytes,
     );
     out.gauge_of(
+        "lanekeeper_volatile_bytes",
+        "Bytes in memory of queues that nothing keeps.",
+        engine.volatile_bytes,
+    );
+    out.gauge_of(
         "lanekeeper_journal_bytes",
         "Bytes of journal files in use.",
         engine.journal_bytes,

@@ -9,6 +9,8 @@ use crate::Key;
 pub enum Write {
     /// Sets the key to the value, whether or not it had one.
     Put(Key, Bytes),
+    /// Sets the key, which has no value before, to the value.
+    Add(Key, Bytes),
     /// Removes the key; removing an absent key is no error.
     Delete(Key),
 }
@@ -17,7 +19,7 @@ impl Write {
     /// The key this write changes.
     pub fn key(&self) -> &Key {
         match self {
-            Self::Put(key, _) | Self::Delete(key) => key,
+            Self::Put(key, _) | Self::Add(key, _) | Self::Delete(key) => key,
         }
     }
 }
@@ -35,12 +37,20 @@ impl Batch {
         Self::default()
     }
 
-    /// Adds a put.
+    /// Sets a key to a value, whether or not it had one.
     pub fn put(&mut self, key: Key, value: impl Into<Bytes>) {
         self.writes.push(Write::Put(key, value.into()));
     }
 
-    /// Adds a delete.
+    /// Sets a key to a value that is certain to have none before this write: what lives for a short
+    /// time is then forgotten wholly when it is deleted, instead of being remembered as deleted.
+    /// The caller vouches for it; if the key has a value after all, that may come back once the new
+    /// one is deleted. Debug builds panic then.
+    pub fn add(&mut self, key: Key, value: impl Into<Bytes>) {
+        self.writes.push(Write::Add(key, value.into()));
+    }
+
+    /// Removes a key, whether or not it had a value.
     pub fn delete(&mut self, key: Key) {
         self.writes.push(Write::Delete(key));
     }

@@ -24,7 +24,8 @@ pub use reads::{
     a_bound_on_bytes_ends_a_scan_but_not_before_its_first_entry, a_bound_on_entries_ends_a_scan,
     a_deleted_key_is_gone_wherever_it_was, a_range_ends_before_its_end,
     a_scan_backwards_is_the_scan_reversed, a_volatile_batch_is_read_like_any_other,
-    keys_and_values_of_any_bytes_come_back, reads_see_a_batch_at_once, upkeep_changes_no_answer,
+    an_added_key_that_is_deleted_is_gone, keys_and_values_of_any_bytes_come_back,
+    reads_see_a_batch_at_once, upkeep_changes_no_answer,
 };
 
 use crate::{Batch, CommitError, CommitSeq, Durability, Engine, Fence, Key, KeyRange, ShardNo};
@@ -123,6 +124,7 @@ macro_rules! conformance_suite {
             a_bound_on_bytes_ends_a_scan_but_not_before_its_first_entry
             a_scan_backwards_is_the_scan_reversed
             a_volatile_batch_is_read_like_any_other
+            an_added_key_that_is_deleted_is_gone
             upkeep_changes_no_answer
             a_batch_is_applied_wholly_in_its_order
             a_later_batch_outdoes_an_earlier_one

@@ -267,6 +267,8 @@ pub struct EngineStatus {
     pub waiting_bytes: u64,
     /// Bytes of changes held in memory until the next checkpoint.
     pub overlay_bytes: u64,
+    /// Bytes of batches that nothing keeps, in memory until they are deleted.
+    pub volatile_bytes: u64,
     /// Bytes of journal files in use.
     pub journal_bytes: u64,
     /// Bytes of the store behind the journal, on disk.

@@ -85,6 +85,10 @@ impl Engine for MemoryEngine {
         for write in batch.into_writes() {
             match write {
                 Write::Put(key, value) => drop(values.insert(key, value)),
+                Write::Add(key, value) => {
+                    debug_assert!(!values.contains_key(&key), "{key:?} is not new");
+                    values.insert(key, value);
+                }
                 Write::Delete(key) => drop(values.remove(&key)),
             }
         }

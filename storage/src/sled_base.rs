@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use crate::{
     Key, KeyRange, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Changes, Cursor, Direction},
+        base::{Base, Bases, Change, Changes, Cursor, Direction},
         failure::{corrupt, io_error, load_error},
         manifest::{base_name, base_number},
     },
@@ -265,7 +265,7 @@ impl Base for SledBase {
         // deleted keys need no look-up. What was pushed and popped since the last checkpoint is
         // passed over like that.
         let mut next: Option<Option<sled::IVec>> = None;
-        for (step, (key, value)) in (1_u64..).zip(changes) {
+        for (step, (key, Change { value, .. })) in (1_u64..).zip(changes) {
             let is_before =
                 |at: &Option<sled::IVec>| at.as_ref().is_none_or(|at| *key.as_bytes() < **at);
             if value.is_none() && next.as_ref().is_some_and(is_before) {

@@ -88,7 +88,9 @@ impl Run {
     fn store(&mut self, batch: Batch) {
         for write in batch.into_writes() {
             match write {
-                Write::Put(key, value) => drop(self.store.insert(key, value)),
+                Write::Put(key, value) | Write::Add(key, value) => {
+                    self.store.insert(key, value);
+                }
                 Write::Delete(key) => drop(self.store.remove(&key)),
             }
         }

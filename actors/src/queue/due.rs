@@ -62,7 +62,7 @@ impl Rules {
         if let Some(DueRest { messages, .. }) = self.due_rest.as_deref_mut() {
             messages.start = due.clone().min(messages.start.clone());
         }
-        batch.put(due, entry);
+        batch.add(due, entry);
         self.wake_by(due_ms);
     }
 
@@ -142,7 +142,8 @@ mod tests {
     /// A queue with so many messages that are due at 2,000, and one deduplication key at 3,000.
     fn with_due(count: usize) -> Trial {
         let mut trial = Trial::new(TIGHT);
-        let config = QueueConfig { dedup_window: Some(Duration::from_secs(2)), ..QueueConfig::default() };
+        let config =
+            QueueConfig { dedup_window: Some(Duration::from_secs(2)), ..QueueConfig::default() };
         trial.configure(&config).unwrap();
         trial.accept(&vec![message(1_000, None); count]);
         trial.accept(&[message(0, Some("first"))]);
@@ -173,7 +174,10 @@ mod tests {
         trial.now_ms = 1_500;
         assert_eq!(trial.fall_due(), (0, 0), "now the next things are known to be later");
         trial.accept(&[message(100, None)]);
-        let config = QueueConfig { dedup_window: Some(Duration::from_millis(100)), ..QueueConfig::default() };
+        let config = QueueConfig {
+            dedup_window: Some(Duration::from_millis(100)),
+            ..QueueConfig::default()
+        };
         trial.configure(&config).unwrap();
         trial.accept(&[message(0, Some("second"))]);
         trial.now_ms = 1_600;

@@ -59,7 +59,7 @@ impl Rules {
         self.meta.locked_until_ms = self.meta.locked_until_ms.max(lease.expires_at_ms);
         if let Some(worker) = &lease.worker {
             let entry = WorkerLease { queue_id: self.id.to_string() };
-            batch.put(place.worker_key(self.number(), worker), entry.encode());
+            batch.add(place.worker_key(self.number(), worker), entry.encode());
         }
         self.put(place, held.into_record(State::Leased(lease)), batch);
     }
@@ -129,7 +129,7 @@ impl Rules {
         let state = message.state.of_key();
         self.note_due(place, state, message.due_ms(), batch);
         self.grow(message.payload.len());
-        batch.put(place.key(self.number(), state), message.encode());
+        batch.add(place.key(self.number(), state), message.encode());
     }
 
     fn note_due(

@@ -231,7 +231,7 @@ impl Rules {
         if self.is_meta_changed {
             let queue = self.number();
             for (place, record) in self.fresh.drain(..) {
-                batch.put(place.key(queue, MessageState::Ready), record);
+                batch.add(place.key(queue, MessageState::Ready), record);
             }
             self.fresh.shrink_to(FRESH_KEPT_MAX);
             self.lanes.settle(queue, batch);

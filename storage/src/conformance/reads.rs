@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Open, Owner, batch, key, range};
-use crate::{Durability, Key, ScanLimit};
+use crate::{Batch, Durability, Key, ScanLimit};
 
 const ALL: ScanLimit = ScanLimit { count_max: usize::MAX, bytes_max: usize::MAX };
 
@@ -45,7 +45,7 @@ pub fn keys_and_values_of_any_bytes_come_back(open: Open<'_>) {
     let owner = Owner::new(open);
     let keys = [vec![], vec![0], vec![0, 0], vec![0xff; 3], (0..=255).collect(), vec![7; 300]];
     for (index, bytes) in keys.iter().enumerate() {
-        let mut batch = crate::Batch::new();
+        let mut batch = Batch::new();
         batch.put(Key::from_bytes(bytes), vec![index as u8; index * 40_000]);
         owner.commit(batch);
     }
@@ -122,6 +122,39 @@ pub fn a_volatile_batch_is_read_like_any_other(open: Open<'_>) {
     owner.commit_at(batch(&[("b", Some("later"))]), Durability::Relaxed);
     assert_eq!(owner.get("a").as_deref(), Some("kept again"));
     assert_eq!(owner.get("b").as_deref(), Some("later"));
+}
+
+/// A key that was added and deleted is gone, whatever was below it or was folded in meanwhile.
+pub fn an_added_key_that_is_deleted_is_gone(open: Open<'_>) {
+    let owner = Owner::new(open);
+    let add = |name: &str| {
+        let mut batch = Batch::new();
+        batch.add(key(name), name.to_owned());
+        batch
+    };
+    let upkeep = || _ = owner.engine.upkeep().expect("upkeep of a sound engine");
+    owner.commit(batch(&[("hidden", Some("kept"))]));
+    upkeep();
+    owner.commit_at(batch(&[("hidden", None)]), Durability::Memory);
+    for level in [Durability::Relaxed, Durability::Memory] {
+        for name in ["hidden", "never there"] {
+            for upkeeps in 0..4 {
+                owner.commit_at(add(name), level);
+                assert_eq!(owner.get(name).as_deref(), Some(name));
+                if upkeeps & 1 == 1 {
+                    upkeep();
+                }
+                owner.commit_at(batch(&[(name, Some("changed"))]), level);
+                assert_eq!(owner.get(name).as_deref(), Some("changed"));
+                owner.commit_at(batch(&[(name, None)]), level);
+                if upkeeps & 2 == 2 {
+                    upkeep();
+                }
+                assert_eq!(owner.get(name), None, "{name} at {level} after {upkeeps}");
+                assert_eq!(scan(&owner, "a", "z", ALL), [""; 0]);
+            }
+        }
+    }
 }
 
 /// What is read does not depend on what was folded in meanwhile.

@@ -6,8 +6,17 @@ use bytes::Bytes;
 
 use crate::{Key, KeyRange, LoadError, OpenError};
 
-/// Changes in key order: the value a key got, or nothing where it was deleted.
-pub(crate) type Changes = BTreeMap<Key, Option<Bytes>>;
+/// Changes in key order.
+pub(crate) type Changes = BTreeMap<Key, Change>;
+
+/// What became of a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The value it got, or nothing where it was deleted.
+    pub(crate) value: Option<Bytes>,
+    /// Whether nothing below knows the key, so that deleting it leaves nothing to be remembered.
+    pub(crate) is_new: bool,
+}
 
 /// Entries of a scan, one at a time. Passing one over costs no copy of it.
 pub(crate) trait Cursor {

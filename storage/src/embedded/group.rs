@@ -135,7 +135,7 @@ fn checksum(group: &[u8], segment_id: u64) -> u32 {
 /// Bytes a batch takes in the payload of a group.
 pub(crate) fn batch_bytes(batch: &Batch) -> u64 {
     let writes = batch.writes().iter().map(|write| match write {
-        Write::Put(key, value) => 8 + key.as_bytes().len() + value.len(),
+        Write::Put(key, value) | Write::Add(key, value) => 8 + key.as_bytes().len() + value.len(),
         Write::Delete(key) => 4 + key.as_bytes().len(),
     });
     4 + writes.map(|bytes| bytes as u64).sum::<u64>()
@@ -148,7 +148,8 @@ pub(crate) fn put_batch(batch: &Batch, bytes: &mut Vec<u8>) {
         let key = write.key().as_bytes();
         let word = (key.len() as u32) << 1;
         match write {
-            Write::Put(_, value) => {
+            // A replay cannot know what the store has of it already.
+            Write::Put(_, value) | Write::Add(_, value) => {
                 bytes.extend_from_slice(&word.to_le_bytes());
                 bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
                 bytes.extend_from_slice(key);

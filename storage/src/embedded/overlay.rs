@@ -2,7 +2,8 @@
 //!
 //! From the top: *volatile* (batches no journal keeps), *active* (changes since the last
 //! checkpoint began), *frozen* (changes a checkpoint is folding in), and the store itself. The
-//! uppermost layer that knows a key answers for it; a deleted key is known too.
+//! uppermost layer that knows a key answers for it; a deleted key is known too, unless it was new to
+//! its layer: then nothing below has it either, and it is forgotten.
 
 use std::{
     collections::btree_map::Entry,
@@ -17,7 +18,7 @@ use parking_lot::RwLock;
 
 use crate::{
     CommitSeq, Key, LoadError, Write,
-    embedded::base::{Base, Changes},
+    embedded::base::{Base, Change, Changes},
 };
 
 /// What an entry takes beside its key and value: the node's share, pointers, the allocation.
@@ -44,22 +45,16 @@ pub(crate) struct Overlay {
 }
 
 pub(super) struct Layers {
-    pub(super) volatile: Changes,
-    pub(super) active: Changes,
-    active_bytes: u64,
+    pub(super) volatile: Layer,
+    pub(super) active: Layer,
     pub(super) frozen: Option<Arc<Frozen>>,
     pub(super) base: Arc<dyn Base>,
 }
 
 impl Overlay {
     pub(crate) fn new(base: Arc<dyn Base>) -> Self {
-        let layers = Layers {
-            volatile: Changes::new(),
-            active: Changes::new(),
-            active_bytes: 0,
-            frozen: None,
-            base,
-        };
+        let layers =
+            Layers { volatile: Layer::default(), active: Layer::default(), frozen: None, base };
         Self {
             layers: RwLock::new(layers),
             bytes: AtomicU64::new(0),
@@ -70,15 +65,15 @@ impl Overlay {
     /// Applies a batch that the journal keeps.
     pub(crate) fn apply(&self, writes: Vec<Write>) {
         let mut layers = self.layers.write();
-        let before = layers.active_bytes;
+        let before = layers.active.bytes;
         for write in writes {
-            let (key, value) = parts(write);
-            if !layers.volatile.is_empty() {
-                layers.volatile.remove(&key);
-            }
-            layers.set(key, value);
+            let (key, value, is_new) = parts(write);
+            debug_assert!(!is_new || layers.is_free(&key), "{key:?} is not new");
+            // What was volatile may hide something below.
+            let is_hidden = layers.volatile.forget(&key);
+            layers.active.set(key, value, is_new && !is_hidden);
         }
-        let after = layers.active_bytes;
+        let after = layers.active.bytes;
         self.active_bytes.store(after, Ordering::Relaxed);
         // Wrapping, as the difference may be negative; the sum never is.
         self.bytes.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
@@ -86,15 +81,18 @@ impl Overlay {
 
     /// Applies a batch that nothing keeps.
     pub(crate) fn apply_volatile(&self, writes: Vec<Write>) {
-        self.layers.write().volatile.extend(writes.into_iter().map(parts));
+        let mut layers = self.layers.write();
+        for write in writes {
+            let (key, value, is_new) = parts(write);
+            debug_assert!(!is_new || layers.is_free(&key), "{key:?} is not new");
+            layers.volatile.set(key, value, is_new);
+        }
     }
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
         let layers = self.layers.read();
-        let frozen = layers.frozen.as_ref().and_then(|frozen| frozen.changes.get(key));
-        let known = layers.volatile.get(key).or_else(|| layers.active.get(key)).or(frozen);
-        if let Some(value) = known {
-            return Ok(value.clone());
+        if let Some(known) = layers.known(key) {
+            return Ok(known.value.clone());
         }
         let base = layers.base.clone();
         drop(layers);
@@ -108,8 +106,7 @@ impl Overlay {
         if let Some(frozen) = &layers.frozen {
             return frozen.clone();
         }
-        let changes = std::mem::take(&mut layers.active);
-        let bytes = std::mem::take(&mut layers.active_bytes);
+        let Layer { changes, bytes } = std::mem::take(&mut layers.active);
         self.active_bytes.store(0, Ordering::Relaxed);
         let frozen = Arc::new(Frozen { changes, through, seq, bytes });
         layers.frozen = Some(frozen.clone());
@@ -143,26 +140,66 @@ impl Overlay {
         self.active_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes of batches that nothing keeps.
+    pub(crate) fn volatile_bytes(&self) -> u64 {
+        self.layers.read().volatile.bytes
+    }
+
     pub(super) fn with_layers<T>(&self, look: impl FnOnce(&Layers) -> T) -> T {
         look(&self.layers.read())
     }
 }
 
 impl Layers {
-    fn set(&mut self, key: Key, value: Option<Bytes>) {
-        let value_bytes = weight(value.as_ref());
+    /// What the layers above the store know of a key.
+    fn known(&self, key: &Key) -> Option<&Change> {
+        let frozen = self.frozen.as_ref().and_then(|frozen| frozen.changes.get(key));
+        let Self { volatile, active, .. } = self;
+        volatile.changes.get(key).or_else(|| active.changes.get(key)).or(frozen)
+    }
+
+    /// Whether a key has no value, as far as the store can be read.
+    fn is_free(&self, key: &Key) -> bool {
+        match self.known(key) {
+            Some(known) => known.value.is_none(),
+            None => !matches!(self.base.get(key), Ok(Some(_))),
+        }
+    }
+}
+
+/// A layer that changes.
+#[derive(Default)]
+pub(super) struct Layer {
+    pub(super) changes: Changes,
+    bytes: u64,
+}
+
+impl Layer {
+    /// Makes a change. `is_new` says that no layer below has a value for the key.
+    fn set(&mut self, key: Key, value: Option<Bytes>, is_new: bool) {
         let key_bytes = key.as_bytes().len() as u64;
-        match self.active.entry(key) {
+        let bytes_of = |value: &Option<Bytes>| ENTRY_BYTES + key_bytes + weight(value.as_ref());
+        match self.changes.entry(key) {
             Entry::Vacant(entry) => {
-                self.active_bytes += ENTRY_BYTES + key_bytes + value_bytes;
-                entry.insert(value);
+                self.bytes += bytes_of(&value);
+                entry.insert(Change { value, is_new });
+            }
+            Entry::Occupied(entry) if value.is_none() && entry.get().is_new => {
+                self.bytes -= bytes_of(&entry.remove().value);
             }
             Entry::Occupied(mut entry) => {
-                let old = entry.insert(value);
-                let old_bytes = weight(old.as_ref());
-                self.active_bytes = self.active_bytes + value_bytes - old_bytes;
+                let known = &mut entry.get_mut().value;
+                self.bytes = self.bytes + bytes_of(&value) - bytes_of(known);
+                *known = value;
             }
         }
+    }
+
+    /// Forgets what it knows of a key; answers whether that was anything.
+    fn forget(&mut self, key: &Key) -> bool {
+        let Some(known) = self.changes.remove(key) else { return false };
+        self.bytes -= ENTRY_BYTES + key.as_bytes().len() as u64 + weight(known.value.as_ref());
+        true
     }
 }
 
@@ -171,9 +208,11 @@ fn weight(value: Option<&Bytes>) -> u64 {
     value.map_or(DELETED_BYTES, |value| value.len() as u64)
 }
 
-fn parts(write: Write) -> (Key, Option<Bytes>) {
+/// The key a write changes, the value it gets, and whether it is certain to have none before.
+fn parts(write: Write) -> (Key, Option<Bytes>, bool) {
     match write {
-        Write::Put(key, value) => (key, Some(value)),
-        Write::Delete(key) => (key, None),
+        Write::Put(key, value) => (key, Some(value), false),
+        Write::Add(key, value) => (key, Some(value), true),
+        Write::Delete(key) => (key, None, false),
     }
 }

@@ -45,8 +45,8 @@ impl Overlay {
     /// Copies the first `count_max` entries of the changing layers out.
     fn piece(&self, range: &KeyRange, count_max: usize, direction: Direction) -> Piece {
         self.with_layers(|layers| {
-            let volatile = entries(&layers.volatile, range, direction);
-            let active = entries(&layers.active, range, direction);
+            let volatile = entries(&layers.volatile.changes, range, direction);
+            let active = entries(&layers.active.changes, range, direction);
             let upper =
                 Shadow::new(volatile, active, direction).take(count_max).collect::<Vec<_>>();
             Piece {
@@ -138,7 +138,7 @@ fn entries<'a>(
     direction: Direction,
 ) -> Box<dyn Iterator<Item = (Key, Option<Bytes>)> + 'a> {
     let found = changes.range::<Key, _>(&range.start..&range.end);
-    let found = found.map(|(key, value)| (key.clone(), value.clone()));
+    let found = found.map(|(key, change)| (key.clone(), change.value.clone()));
     match direction {
         Direction::Forward => Box::new(found),
         Direction::Back => Box::new(found.rev()),

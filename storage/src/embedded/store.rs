@@ -251,6 +251,7 @@ impl Store {
             fsync_last: Duration::from_nanos(counters.fsync_last_nanos.load(Ordering::Relaxed)),
             waiting_bytes,
             overlay_bytes: self.overlay.bytes(),
+            volatile_bytes: self.overlay.volatile_bytes(),
             journal_bytes: self.segments.used_bytes(),
             store_bytes: base.disk_bytes(),
             live_bytes: base.live_bytes(),

@@ -212,7 +212,7 @@ impl Base for FaultBase {
         let folded_count = self.operate(|store, failure, rng| {
             let end = if failure.is_some() { rng.usize(0..=changes.len()) } else { changes.len() };
             let changed = changes.iter().take(end);
-            changed.filter(|(key, value)| store.change(key, value.as_ref())).count() as u64
+            changed.filter(|(key, change)| store.change(key, change.value.as_ref())).count() as u64
         })?;
         pause();
         self.sync()?;

@@ -207,3 +207,25 @@ fn a_directory_in_use_is_not_opened_twice() {
     drop(engine);
     assert!(EmbeddedEngine::open(dir.path(), small()).is_ok());
 }
+
+#[test]
+fn what_was_added_and_deleted_since_the_last_checkpoint_takes_no_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, fence) = open(dir.path());
+    let key = || Key::from_bytes(b"short-lived");
+    let bytes = |engine: &EmbeddedEngine| {
+        let status = engine.status();
+        status.overlay_bytes + status.volatile_bytes
+    };
+    for level in [Durability::Memory, Durability::Relaxed] {
+        let mut batch = Batch::new();
+        batch.add(key(), vec![7; 1_000]);
+        engine.commit(fence, batch, level).unwrap();
+        assert!(bytes(&engine) > 1_000, "{level}");
+        let mut batch = Batch::new();
+        batch.delete(key());
+        engine.commit(fence, batch, level).unwrap();
+        assert_eq!(bytes(&engine), 0, "{level}");
+        assert_eq!(engine.get(&key()).unwrap(), None);
+    }
+}

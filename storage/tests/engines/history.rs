@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 use lanekeeper_storage::{
     Batch, CommitError, CommitSeq, Durability, Engine, FaultEngine, Fence, Key, KeyRange,
-    OpenError, ScanLimit, ShardNo, conformance::wait_committed,
+    OpenError, ScanLimit, ShardNo, Write, conformance::wait_committed,
 };
 
 type State = BTreeMap<Key, Vec<u8>>;
@@ -66,26 +66,26 @@ impl History {
     /// A batch that says which one it is, and changes a few of a few keys.
     fn next_batch(&self, rng: &mut Rng) -> Batch {
         let mut batch = Batch::new();
+        let mut state = self.state_after(self.batches.len());
         let number = self.batches.len() as u32 + 1;
         batch.put(Key::from_bytes(b"number"), number.to_be_bytes().to_vec());
         for _ in 0..rng.usize(0..4) {
             let key = Key::from_bytes(&[rng.u8(b'a'..b'n')]);
             let bytes = if rng.u8(0..8) == 0 { rng.usize(0..9_000) } else { rng.usize(0..40) };
-            if rng.u8(0..3) == 0 { batch.delete(key) } else { batch.put(key, vec![7; bytes]) }
+            let is_free = !state.contains_key(&key);
+            match rng.u8(0..3) {
+                0 => batch.delete(key.clone()),
+                _ if is_free => batch.add(key.clone(), vec![7; bytes]),
+                _ => batch.put(key.clone(), vec![7; bytes]),
+            }
+            apply(batch.writes().last(), &mut state);
         }
         batch
     }
 
     fn state_after(&self, count: usize) -> State {
         let mut state = State::new();
-        for write in self.batches[..count].iter().flat_map(Batch::writes) {
-            match write {
-                lanekeeper_storage::Write::Put(key, value) => {
-                    state.insert(key.clone(), value.to_vec());
-                }
-                lanekeeper_storage::Write::Delete(key) => drop(state.remove(key)),
-            }
-        }
+        apply(self.batches[..count].iter().flat_map(Batch::writes), &mut state);
         state
     }
 
@@ -103,5 +103,16 @@ impl History {
         assert!(found == self.state_after(count), "{told}: not the first {count} batches");
         self.batches.truncate(count);
         (self.durable_count, self.written_count) = (count_min, count);
+    }
+}
+
+fn apply<'a>(writes: impl IntoIterator<Item = &'a Write>, state: &mut State) {
+    for write in writes {
+        match write {
+            Write::Put(key, value) | Write::Add(key, value) => {
+                state.insert(key.clone(), value.to_vec());
+            }
+            Write::Delete(key) => drop(state.remove(key)),
+        }
     }
 }
