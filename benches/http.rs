@@ -1,7 +1,8 @@
 //! Pushes and pops over HTTP with 64 keep-alive connections, as a ratio to a handler that parses
 //! and echoes the same JSON; leases and acks as a ratio to pops.
 //!
-//! `cargo bench --bench http`; `BENCH_DIR` chooses the disk.
+//! `cargo bench --bench http`, or `-- throughput`, `-- latency` for a part; `BENCH_DIR` chooses the
+//! disk.
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
@@ -16,7 +17,7 @@ use lanekeeper::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use support::{Measured, closed_loop, median, scratch};
+use support::{Measured, median, paced_loop, scratch};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -28,9 +29,12 @@ use tokio::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const LEVELS: [Durability; 2] = [Durability::Relaxed, Durability::Durable];
 const CONNECTIONS: usize = 64;
 const TIME: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 3;
+/// Requests a second that leave the processors room.
+const PACE: u32 = 5_000;
 const REACH: f64 = 0.6;
 /// How much longer a lease or an ack may take than a pop.
 const LEASE_MAX: f64 = 1.3;
@@ -46,21 +50,38 @@ struct Echo {
 async fn main() {
     let clients =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let levels = [Durability::Relaxed, Durability::Durable];
+    let only = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    let is_wanted = |part| only.as_deref().is_none_or(|only| only == part);
+    if is_wanted("throughput") {
+        throughputs(&clients).await;
+    }
+    if is_wanted("latency") {
+        latencies(&clients).await;
+    }
+    clients.shutdown_background();
+}
+
+async fn throughputs(clients: &Runtime) {
     println!(
         "{:<10} {:>10} {:>10} {:>10}  ratios (reach {REACH})",
         "", "echo/s", "push/s", "pop/s"
     );
-    for durability in levels {
-        throughput(&clients, durability).await;
+    for durability in LEVELS {
+        throughput(clients, durability).await;
     }
+}
+
+async fn latencies(clients: &Runtime) {
     println!("latency of leases and acks to that of pops (at most {LEASE_MAX})");
-    for durability in levels {
+    for durability in LEVELS {
         for connections in [1, 8, CONNECTIONS] {
-            latency(&clients, durability, connections).await;
+            latency(&Clients::saturating(clients, connections), durability).await;
+        }
+        for connections in [8, CONNECTIONS] {
+            let every = Duration::from_secs(1) * connections as u32 / PACE;
+            latency(&Clients { runtime: clients, connections, every }, durability).await;
         }
     }
-    clients.shutdown_background();
 }
 
 async fn throughput(clients: &Runtime, durability: Durability) {
@@ -69,7 +90,7 @@ async fn throughput(clients: &Runtime, durability: Durability) {
     let mut latency = String::new();
     for _ in 0..ROUNDS {
         let limit = measure_echo(clients).await;
-        let clients = Clients { runtime: clients, connections: CONNECTIONS };
+        let clients = Clients::saturating(clients, CONNECTIONS);
         let [pushed, popped, ..] = measure_queue(&clients, durability, false).await;
         latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
         push_ratio.push(pushed.per_second / limit.per_second);
@@ -88,12 +109,11 @@ async fn throughput(clients: &Runtime, durability: Durability) {
     );
 }
 
-async fn latency(runtime: &Runtime, durability: Durability, connections: usize) {
+async fn latency(clients: &Clients<'_>, durability: Durability) {
     let mut ratios: [Vec<f64>; 4] = Default::default();
     let mut pop = String::new();
     for _ in 0..ROUNDS {
-        let clients = Clients { runtime, connections };
-        let [_, popped, leased, acked] = measure_queue(&clients, durability, true).await;
+        let [_, popped, leased, acked] = measure_queue(clients, durability, true).await;
         pop = format!("p50 {:.0} µs p99 {:.0} µs", popped.micros(0.5), popped.micros(0.99));
         let of = [(&leased, 0.5), (&leased, 0.99), (&acked, 0.5), (&acked, 0.99)];
         for (ratios, (verb, quantile)) in ratios.iter_mut().zip(of) {
@@ -101,8 +121,10 @@ async fn latency(runtime: &Runtime, durability: Durability, connections: usize) 
         }
     }
     let [lease_p50, lease_p99, ack_p50, ack_p99] = ratios.map(median);
+    let connections = clients.connections;
+    let pace = if clients.every.is_zero() { "saturating".to_owned() } else { format!("{PACE}/s") };
     println!(
-        "{durability:<10} {connections:>3} connections: lease p50 {lease_p50:.2} p99 \
+        "{durability:<10} {connections:>3} connections, {pace}: lease p50 {lease_p50:.2} p99 \
          {lease_p99:.2}, ack p50 {ack_p50:.2} p99 {ack_p99:.2}; pop {pop}"
     );
 }
@@ -133,7 +155,7 @@ async fn measure_echo(runtime: &Runtime) -> Measured {
     let server = server.run();
     let handle = server.handle();
     let running = actix_web::rt::spawn(server);
-    let measured = Clients { runtime, connections: CONNECTIONS }
+    let measured = Clients::saturating(runtime, CONNECTIONS)
         .load(addr, Verb::Same(request("/echo", &push_body())))
         .await;
     handle.stop(false).await;
@@ -145,6 +167,8 @@ async fn measure_echo(runtime: &Runtime) -> Measured {
 struct Clients<'a> {
     runtime: &'a Runtime,
     connections: usize,
+    /// How often each of them asks; as fast as it is answered if zero.
+    every: Duration,
 }
 
 /// Pushes and pops, and then leases and acks, if they are wanted.
@@ -215,9 +239,14 @@ impl Verb {
     }
 }
 
-impl Clients<'_> {
+impl<'a> Clients<'a> {
+    /// Those who ask as fast as they are answered.
+    fn saturating(runtime: &'a Runtime, connections: usize) -> Self {
+        Self { runtime, connections, every: Duration::ZERO }
+    }
+
     async fn load(&self, addr: SocketAddr, verb: Verb) -> Measured {
-        let count = self.connections;
+        let (count, every) = (self.connections, self.every);
         let task = self.runtime.spawn(async move {
             let mut connections = Vec::new();
             for _ in 0..count {
@@ -226,7 +255,7 @@ impl Clients<'_> {
                 let connection = Connection { stream, buffer: vec![0; 16 << 10] };
                 connections.push(Arc::new(Mutex::new(connection)));
             }
-            closed_loop(count, TIME, |caller| {
+            paced_loop(count, TIME, every, |caller| {
                 let connection = Arc::clone(&connections[caller]);
                 let verb = verb.clone();
                 move |_| {

@@ -39,21 +39,43 @@ where
     S: FnMut(usize) -> F + Send + 'static,
     F: Future<Output = bool> + Send,
 {
+    paced_loop(callers, time, Duration::ZERO, make).await
+}
+
+/// As [`closed_loop`], but each caller asks once in `every` only, as long as it gets its answers in
+/// time; callers begin one after the other.
+pub(crate) async fn paced_loop<F, S>(
+    callers: usize,
+    time: Duration,
+    every: Duration,
+    make: impl Fn(usize) -> S,
+) -> Measured
+where
+    S: FnMut(usize) -> F + Send + 'static,
+    F: Future<Output = bool> + Send,
+{
     let began = Instant::now();
     let end = began + time;
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
             let mut step = make(caller);
+            let mut next = began + every.mul_f64(caller as f64 / callers as f64);
             tokio::spawn(async move {
                 let mut latency = Histogram::<u64>::new(3).expect("three digits are allowed");
-                let mut now = Instant::now();
                 let mut done = 0;
-                while now < end && step(done).await {
-                    let after = Instant::now();
-                    latency.record((after - now).as_nanos() as u64).expect("it grows");
-                    (now, done) = (after, done + 1);
+                loop {
+                    if !every.is_zero() {
+                        tokio::time::sleep_until(next.into()).await;
+                        next += every;
+                    }
+                    let before = Instant::now();
+                    if before >= end || !step(done).await {
+                        break (latency, before);
+                    }
+                    let took = before.elapsed().as_nanos() as u64;
+                    latency.record(took).expect("it grows");
+                    done += 1;
                 }
-                (latency, now)
             })
         })
         .collect();
