@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::support::{
     altered::{Alteration, Altered},
+    loadtest::wait_for_second,
     process::{Ended, Serving, lanekeeper, run, signal},
 };
 
@@ -103,18 +104,6 @@ fn a_server_that_stands_still_for_a_second_shows_a_maximum_of_a_second() {
         let max = figures["max"].as_f64().unwrap();
         assert!((900.0..3_000.0).contains(&max), "{name}: {figures}");
         assert!(figures["p95"].as_f64().unwrap() >= 300.0, "{name}: {figures}");
-    }
-}
-
-/// Waits until a run has kept its first second.
-fn wait_for_second(json: &Path) {
-    let has_second = || {
-        let text = std::fs::read_to_string(json).unwrap_or_default();
-        let file: Value = serde_json::from_str(&text).unwrap_or_default();
-        file["results"][0]["seconds"].as_array().is_some_and(|seconds| !seconds.is_empty())
-    };
-    while !has_second() {
-        thread::yield_now();
     }
 }
 

@@ -1,13 +1,13 @@
 //! The server under test: one that runs already, or one of its own on a temporary directory.
 
 mod disk;
+mod folder;
 
 use std::{
-    fs::File,
     io::{BufRead, BufReader},
     net::{SocketAddr, ToSocketAddrs},
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -15,16 +15,13 @@ use std::{
 
 use disk::Mounted;
 pub(crate) use disk::SmallDisk;
+use folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use super::client::{Client, ClientError};
 
 /// How long a server may take to answer after its start or a restart.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Where its data is, in the temporary directory.
-const DATA: &str = "data";
 
 /// Why there is no server to test.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +76,7 @@ pub(crate) struct Subject {
 #[derive(Debug)]
 struct Own {
     child: Child,
-    dir: TempDir,
+    folder: Folder,
     durability: String,
     disk: Option<Mounted>,
 }
@@ -117,14 +114,11 @@ impl Subject {
     /// When it does not start.
     pub(crate) fn own(options: &OwnOptions) -> Result<Self, SubjectError> {
         let not_started = |error: std::io::Error| SubjectError::NotStarted(error.to_string());
-        let dir =
-            tempfile::Builder::new().prefix("lanekeeper-loadtest-").tempdir_in(&options.parent);
-        let dir = dir.map_err(not_started)?;
-        let spawned = spawn(dir.path(), "127.0.0.1:0", &options.durability, options.disk)?;
-        let (child, addr) = spawned;
+        let folder = Folder::make(&options.parent).map_err(not_started)?;
+        let (child, addr) = spawn(&folder, "127.0.0.1:0", &options.durability, options.disk)?;
         let pid = Some(child.id());
-        let disk = options.disk.map(|_| Mounted::of(child.id(), &dir.path().join(DATA)));
-        let own = Own { child, dir, durability: options.durability.clone(), disk };
+        let disk = options.disk.map(|_| Mounted::of(child.id(), &folder.data()));
+        let own = Own { child, folder, durability: options.durability.clone(), disk };
         if let Some(disk) = &own.disk {
             disk.fill().map_err(SubjectError::Disk)?;
         }
@@ -134,8 +128,7 @@ impl Subject {
     /// Its data directory, if it is known.
     pub(crate) fn data(&self) -> Option<PathBuf> {
         let own = self.own.as_ref()?;
-        let dir = own.dir.path().join(DATA);
-        Some(own.disk.as_ref().map_or(dir, |disk| disk.root.clone()))
+        Some(own.disk.as_ref().map_or_else(|| own.folder.data(), |disk| disk.root.clone()))
     }
 
     /// Gives the disk of a server of its own its space back.
@@ -168,7 +161,7 @@ impl Subject {
         if let Some(own) = &mut self.own {
             own.child.kill().and_then(|()| own.child.wait()).map_err(|error| failed(&error))?;
             let listen = self.addr.to_string();
-            let (child, _) = spawn(own.dir.path(), &listen, &own.durability, None)?;
+            let (child, _) = spawn(&own.folder, &listen, &own.durability, None)?;
             self.pid = Some(child.id());
             own.child = child;
             return Ok(());
@@ -210,16 +203,14 @@ impl Drop for Own {
 
 /// Starts this program as a server and reads where it listens.
 fn spawn(
-    dir: &Path,
+    folder: &Folder,
     listen: &str,
     durability: &str,
     disk: Option<SmallDisk>,
 ) -> Result<(Child, SocketAddr), SubjectError> {
     let not_started = |error: std::io::Error| SubjectError::NotStarted(error.to_string());
     let program = std::env::current_exe().map_err(not_started)?;
-    let log = dir.join("log");
-    let stderr = File::options().create(true).append(true).open(&log).map_err(not_started)?;
-    let data = dir.join(DATA);
+    let data = folder.data();
     let mut command = match disk {
         None => Command::new(program),
         Some(disk) => {
@@ -236,6 +227,7 @@ fn spawn(
     }
     command.args(["serve", "--end-with-parent", "--listen", listen, "--durability", durability]);
     command.arg("--data").arg(data);
+    let stderr = folder.stderr().map_err(not_started)?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     // Ctrl-C is for the load test alone, which ends its server when it has what it needs of it.
     command.process_group(0);
@@ -250,9 +242,8 @@ fn spawn(
         None => {
             drop(child.kill());
             drop(child.wait());
-            let log = std::fs::read_to_string(&log).unwrap_or_default();
-            let last = log.lines().last().unwrap_or("it ended without a word").to_owned();
-            Err(SubjectError::NotStarted(last))
+            let last = folder.complaint();
+            Err(SubjectError::NotStarted(last.unwrap_or("it ended without a word".to_owned())))
         }
     }
 }

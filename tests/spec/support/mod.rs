@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod lease;
+pub(crate) mod loadtest;
 pub(crate) mod node;
 pub(crate) mod process;
 pub(crate) mod receiver;
