@@ -122,7 +122,7 @@ fn resources(seconds: &[Second]) -> Vec<Chart<'static>> {
         ("Memory", "bytes", |sample| sample.memory_bytes.map(|bytes| bytes as f64)),
         ("Disk", "bytes", |sample| sample.disk_bytes.map(|bytes| bytes as f64)),
         ("Last fsync", "ms", |sample| sample.fsync_ms),
-        ("Messages in the first queue", "", |sample| sample.ready.map(|count| count as f64)),
+        ("Messages in the queues", "", |sample| sample.messages.map(|count| count as f64)),
         ("Actors in memory", "", |sample| sample.activations.map(|count| count as f64)),
         ("File descriptors", "", |sample| sample.descriptors.map(|count| count as f64)),
     ];

@@ -8,6 +8,7 @@
 
 pub(crate) mod action;
 mod answer;
+mod backlog;
 pub(crate) mod bulk;
 pub(crate) mod catalog;
 mod chart;

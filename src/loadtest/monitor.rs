@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{client::Client, moment::now, subject::Subject};
+use super::{backlog::Backlog, client::Client, moment::now, plan::Plan, subject::Subject};
 
 /// What the server used at a moment. What cannot be known is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub(crate) struct Sample {
     pub(crate) fsync_ms: Option<f64>,
     /// Actors in memory.
     pub(crate) activations: Option<u64>,
-    /// Messages in the run's first queue.
-    pub(crate) ready: Option<u64>,
+    /// Messages in all queues of the run, leased and dead ones too.
+    pub(crate) messages: Option<u64>,
 }
 
 /// How long the server may take to tell: a run goes on meanwhile.
@@ -39,18 +39,35 @@ pub(super) struct Monitor {
     client: Client,
     pid: Option<u32>,
     data: Option<PathBuf>,
-    queue: String,
+    backlog: Backlog,
     before: Option<(u64, f64)>,
 }
 
 impl Monitor {
-    /// Watches a server, and the depth of one of its queues.
-    pub(super) fn new(subject: &Subject, queue: String) -> Self {
+    /// Watches a server from before the first message of a run.
+    pub(super) fn new(subject: &Subject) -> Self {
+        Self::watching(subject, Backlog::begin)
+    }
+
+    /// Watches a server that was restarted in the midst of a run.
+    pub(super) fn resume(subject: &Subject, plan: &Plan) -> Self {
+        Self::watching(subject, |client| Backlog::resume(client, plan))
+    }
+
+    fn watching(subject: &Subject, backlog: impl FnOnce(&mut Client) -> Backlog) -> Self {
         let client = Client::new(subject.addr, &subject.host, subject.token());
-        let client = client.patience(PATIENCE);
-        let busy = subject.pid.and_then(|pid| busy_seconds(&read(pid, "stat")?));
-        let before = busy.map(|busy| (now(), busy));
-        Self { client, pid: subject.pid, data: subject.data(), queue, before }
+        let mut client = client.patience(PATIENCE);
+        let backlog = backlog(&mut client);
+        let (pid, data) = (subject.pid, subject.data());
+        let mut monitor = Self { client, pid, data, backlog, before: None };
+        monitor.begin();
+        monitor
+    }
+
+    /// Counts from now on how busy the server is.
+    pub(super) fn begin(&mut self) {
+        let busy = self.pid.and_then(|pid| busy_seconds(&read(pid, "stat")?));
+        self.before = busy.map(|busy| (now(), busy));
     }
 
     /// Reads what there is; nothing if nothing can be known.
@@ -79,21 +96,15 @@ impl Monitor {
         sample.descriptors = descriptors.ok().map(|entries| entries.count() as u64);
     }
 
-    /// Asks the server itself. That costs it two requests a second.
+    /// Asks the server itself. That costs it one request a second.
     fn service(&mut self, sample: &mut Sample) {
         if let Ok((200, body)) = self.client.exchange("GET", "/metrics", b"") {
             let text = String::from_utf8_lossy(&body);
             let fsync = metric(&text, "lanekeeper_journal_fsync_last_seconds");
             sample.fsync_ms = fsync.map(|seconds| seconds * 1e3);
             sample.activations = metric(&text, "lanekeeper_activations").map(|count| count as u64);
+            sample.messages = self.backlog.messages(&text);
         }
-        #[derive(Deserialize)]
-        struct Stats {
-            ready: u64,
-        }
-        let path = format!("/queue/{}/stats", self.queue);
-        let stats: Option<Stats> = self.client.ask("GET", &path, b"").ok();
-        sample.ready = stats.map(|stats| stats.ready);
     }
 }
 

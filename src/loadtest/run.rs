@@ -19,7 +19,6 @@ use super::{
     monitor::Monitor,
     plan::{Control, Model, Plan},
     prepopulate::{self, Filling},
-    request::queue_name,
     result::{Environment, RunResult},
     scenario::Fault,
     subject::Subject,
@@ -70,6 +69,7 @@ pub(crate) fn run(
     watcher: &mut dyn Watcher,
 ) -> Result<RunResult, RunError> {
     let lanes = plan.first_lane + plan.generators as u16;
+    let monitor = Monitor::new(subject);
     prepopulate::configure(plan).map_err(RunError::Filling)?;
     let mut ledgers = prepopulate::fill(plan, control, lanes, |filling| watcher.filling(filling))
         .map_err(RunError::Filling)?;
@@ -80,7 +80,7 @@ pub(crate) fn run(
         None => start_all(plan, control)?,
     };
     let mut timeline = Timeline::new(plan.generators, unix_millis());
-    let mut collector = Collector::new(plan, control, start, subject);
+    let mut collector = Collector::new(plan, control, start, monitor);
     collector.collect(&mut reports, &mut timeline, subject, watcher);
     for generator in running {
         ledgers.extend(generator.join().expect("a generator does not panic")?);
@@ -145,7 +145,8 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(plan: &Arc<Plan>, control: &Arc<Control>, start: u64, subject: &Subject) -> Self {
+    fn new(plan: &Arc<Plan>, control: &Arc<Control>, start: u64, mut monitor: Monitor) -> Self {
+        monitor.begin();
         let begin = start + nanos(plan.warmup);
         let length = nanos(plan.duration);
         let faults = match plan.scenario.fault {
@@ -159,7 +160,7 @@ impl Collector {
             begin,
             end: begin + length,
             faults,
-            monitor: Monitor::new(subject, queue_name(&plan.run, 0)),
+            monitor,
             sampled: u64::MAX,
             stopped_at: None,
             warnings: Vec::new(),
@@ -216,7 +217,7 @@ impl Collector {
             Ok(()) => {
                 let millis = (now() - began) / 1_000_000;
                 watcher.note(&format!("the server was killed and is back after {millis} ms"));
-                self.monitor = Monitor::new(subject, queue_name(&self.plan.run, 0));
+                self.monitor = Monitor::resume(subject, &self.plan);
             }
             Err(error) => {
                 self.warnings.push(error.to_string());

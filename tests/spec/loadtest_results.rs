@@ -73,6 +73,28 @@ fn a_threshold_that_is_missed_exits_4_and_is_told_to_build_servers() {
 }
 
 #[test]
+fn the_backlog_of_all_queues_is_on_the_timeline() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("own.toml");
+    let text = r#"
+        [[scenario]]
+        id = "many"
+        title = "many queues that only grow"
+        queues = 20
+        prepopulated = 1000
+        shape = { kind = "constant", rate = 100.0 }
+        mix = [{ action = "push", weight = 1 }]
+    "#;
+    fs::write(&file, text).unwrap();
+    let found = results(dir.path(), &["--file", file.to_str().unwrap()]);
+    let result = &found["results"][0];
+    let pushed = result["verification"]["pushed"].as_u64().unwrap();
+    let seconds = result["seconds"].as_array().unwrap();
+    let mut depths = seconds.iter().filter_map(|second| second["sample"]["messages"].as_u64());
+    assert!(depths.any(|depth| (1_000..=pushed).contains(&depth)), "of {pushed}: {seconds:?}");
+}
+
+#[test]
 fn results_are_compared_only_with_what_was_run_alike() {
     let dir = tempfile::tempdir().unwrap();
     let (base, other) = (dir.path().join("base"), dir.path().join("other"));
