@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -11,7 +10,9 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
+    browser::chromium,
     http::{agent, send},
+    loadtest::page,
     process::{lanekeeper, run},
 };
 
@@ -147,28 +148,6 @@ fn the_report_is_one_file_that_asks_nobody() {
     assert!(page.contains("class=\"verdict good\">verified"));
 }
 
-/// A load test with its page, on a free port.
-fn page(more: &[&str]) -> (Watching, String) {
-    let mut command = loadtest(&["--web", "--web-listen", "127.0.0.1:0", "--warmup", "0"]);
-    command.args(more);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim_end().strip_prefix("watching on ").expect("it says where it is").to_owned();
-    (Watching(child), url)
-}
-
-/// A process that ends with the test.
-struct Watching(std::process::Child);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
 fn post(url: &str, path: &str, body: &str) -> crate::support::http::Reply {
     let json = [("content-type", "application/json")];
     send(&agent(), &format!("{url}{path}"), "POST", (body.as_bytes(), &json))
@@ -248,15 +227,6 @@ fn a_page_of_somebody_else_is_not_obeyed() {
     let named = [("content-type", "application/json"), ("host", "rebound.example")];
     assert_eq!(send(&agent(), &start, "POST", (order, &named)).status, 404);
     assert_eq!(state(&url)["phase"], "idle");
-}
-
-/// A Chromium, if there is one.
-fn chromium() -> Option<&'static str> {
-    let is_there = |name: &&&str| {
-        let shown = Command::new(name).arg("--version").output();
-        shown.is_ok_and(|output| output.status.success())
-    };
-    ["chromium", "chromium-browser", "google-chrome"].iter().find(is_there).copied()
 }
 
 #[test]

@@ -96,6 +96,15 @@ function wrong(found) {
     + found.stranded;
 }
 
+// A button that were disabled would lose the focus of who has just pressed it.
+function allow(id, isAllowed) {
+  at(id).setAttribute("aria-disabled", String(!isAllowed));
+}
+
+function isAllowed(id) {
+  return at(id).getAttribute("aria-disabled") === "false";
+}
+
 function show(state) {
   at("status").textContent = words(state);
   const isJudged = state.phase === "idle" && state.verdict !== null;
@@ -121,9 +130,9 @@ function show(state) {
     number(one.failures), ...[one.p50, one.p95, one.p99, one.max, one.mean].map(millis)]));
   rows("failures", state.failures);
   const isIdle = state.phase === "idle";
-  at("start").disabled = !isIdle;
-  at("stop").disabled = isIdle;
-  at("change").disabled = isIdle;
+  allow("start", isIdle);
+  allow("stop", !isIdle);
+  allow("change", !isIdle);
   at("downloads").hidden = state.runs === 0;
 }
 
@@ -176,12 +185,13 @@ at("model").addEventListener("change", follow);
 at("scenario").addEventListener("change", () => choose(at("scenario").value));
 at("form").addEventListener("submit", (event) => {
   event.preventDefault();
+  if (!isAllowed("start")) return;
   const order = { scenario: at("scenario").value, seconds: Number(at("seconds").value), ...load() };
   if (order.users) order.spawn_rate = Number(at("spawn").value);
   post("/api/start", order);
 });
-at("stop").addEventListener("click", () => post("/api/stop", {}));
-at("change").addEventListener("click", () => post("/api/change", load()));
+at("stop").addEventListener("click", () => isAllowed("stop") && post("/api/stop", {}));
+at("change").addEventListener("click", () => isAllowed("change") && post("/api/change", load()));
 
 async function begin() {
   choices = await (await fetch("/api/scenarios")).json();

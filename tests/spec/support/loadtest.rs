@@ -1,8 +1,16 @@
 //! Load tests under way, seen through what they keep.
 
-use std::{fs, path::Path, thread};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+    thread,
+};
 
 use serde_json::Value;
+
+use super::process::lanekeeper;
 
 /// Waits until a run has kept its first second.
 pub(crate) fn wait_for_second(json: &Path) {
@@ -13,5 +21,27 @@ pub(crate) fn wait_for_second(json: &Path) {
     };
     while !has_second() {
         thread::yield_now();
+    }
+}
+
+/// A load test with its page, on a free port.
+pub(crate) fn page(more: &[&str]) -> (Watching, String) {
+    let mut command = lanekeeper(["loadtest", "--web", "--web-listen", "127.0.0.1:0"]);
+    command.args(["--warmup", "0"]).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("watching on ").expect("it says where it is").to_owned();
+    (Watching(child), url)
+}
+
+/// A process that ends with the test.
+pub(crate) struct Watching(Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }

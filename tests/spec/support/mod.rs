@@ -1,6 +1,7 @@
 //! What the promises are tested with.
 
 pub(crate) mod altered;
+pub(crate) mod browser;
 pub(crate) mod counter;
 pub(crate) mod fleet;
 pub(crate) mod gate;
