@@ -19,6 +19,7 @@ mod event;
 pub mod gate;
 mod id;
 mod kind;
+mod list;
 pub mod liveness;
 mod node;
 mod node_builder;
@@ -48,6 +49,7 @@ pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
 pub use lanekeeper_storage::{
     CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, check, decode_state,
 };
+pub use list::List;
 pub use node::{Node, NodeStatus, ShutdownError};
 pub use node_builder::NodeBuilder;
 pub use reminder::{Reminder, ReminderError};

@@ -1,18 +1,17 @@
 //! Where the messages of a queue are delivered to: kept here, delivered by whoever watches.
 
-use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use lanekeeper_storage::{Durability, LoadError, ScanLimit, key, record::SinkRecord};
+use lanekeeper_storage::{Durability, LoadError, key, record::SinkRecord};
 use tokio::sync::broadcast;
 
-use super::{
-    Queue, QueueError,
-    actor::QueueActor,
-    config::LEASE_TTL,
-    handle::BoxFuture,
-    list::{LIMIT, LIMIT_MAX, read_durable},
+use super::{Queue, QueueError, actor::QueueActor, config::LEASE_TTL, list::read_durable};
+use crate::{
+    Handler, Node, Request, Turn,
+    list::{List, Listed, PageOptions},
+    runtime::Runtime,
+    setting::Settings,
 };
-use crate::{Handler, Node, Request, Turn, runtime::Runtime, setting::Settings};
 
 /// Bytes of an address at most.
 const URL_BYTES_MAX: usize = 2_048;
@@ -174,12 +173,10 @@ impl Queue {
 }
 
 /// The list of a node's sinks, in the order of their queues' ids. Await it.
-#[must_use = "nothing is listed before it is awaited"]
-pub struct ListSinks {
-    runtime: Arc<Runtime>,
-    after: Option<String>,
-    limit: usize,
-}
+pub type ListSinks = List<Sinks>;
+
+/// The sinks of a node.
+pub struct Sinks(Arc<Runtime>);
 
 /// A page of sinks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -190,53 +187,25 @@ pub struct SinkList {
     pub next: Option<String>,
 }
 
-impl ListSinks {
-    /// Only queues behind this one.
-    pub fn after(mut self, id: &str) -> Self {
-        self.after = Some(id.to_owned());
-        self
+impl Listed for Sinks {
+    type Found = SinkList;
+    type Error = QueueError;
+
+    fn invalid_limit(limit: usize, limit_max: usize) -> QueueError {
+        QueueError::InvalidLimit { limit, limit_max }
     }
 
-    /// So many sinks at most: 1 to 1,000, 100 by default.
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    async fn read(self) -> Result<SinkList, QueueError> {
-        let Self { runtime, after, limit } = self;
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(QueueError::InvalidLimit { limit, limit_max: LIMIT_MAX });
-        }
-        let mut range = key::sinks();
-        if let Some(after) = after {
-            range = range.after(&key::sink(&after));
-        }
-        let found = read_durable(&runtime, range, ScanLimit::count(limit + 1)).await?;
-        let has_more = found.len() > limit;
-        let mut sinks = Vec::with_capacity(limit.min(found.len()));
-        for (key, record) in found.into_iter().take(limit) {
+    async fn read(self, page: PageOptions) -> Result<SinkList, QueueError> {
+        let range = page.range(key::sinks, key::sink);
+        let found = read_durable(&self.0, range, page.scan_limit()).await?;
+        let mut sinks = Vec::with_capacity(found.len());
+        for (key, record) in found {
             let Some(id) = key::queue_id_of_sink(&key) else { continue };
             let record = SinkRecord::decode(&record).map_err(LoadError::from)?;
             sinks.push((id.to_owned(), record.into()));
         }
-        let next = sinks.last().filter(|_| has_more).map(|(id, _)| id.clone());
+        let next = page.cut(&mut sinks, |(id, _)| id);
         Ok(SinkList { sinks, next })
-    }
-}
-
-impl IntoFuture for ListSinks {
-    type Output = Result<SinkList, QueueError>;
-    type IntoFuture = BoxFuture<Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.read())
-    }
-}
-
-impl fmt::Debug for ListSinks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ListSinks(after {:?})", self.after)
     }
 }
 
@@ -279,7 +248,7 @@ impl Node {
     /// # Errors
     /// As [`Node::queues`].
     pub fn sinks(&self) -> ListSinks {
-        ListSinks { runtime: Arc::clone(self.runtime()), after: None, limit: LIMIT }
+        List::new(Sinks(Arc::clone(self.runtime())))
     }
 
     /// Which sinks change from now on, for whoever delivers.

@@ -224,9 +224,9 @@ pub fn sink(queue_id: &str) -> Key {
     key(tag::SINK, &[queue_id.as_bytes()])
 }
 
-/// The sinks of all queues, in the order of the queues' ids.
-pub fn sinks() -> KeyRange {
-    KeyRange::prefix(&key(tag::SINK, &[]))
+/// The sinks of all queues whose ids begin with `prefix`, in the order of the ids.
+pub fn sinks(prefix: &str) -> KeyRange {
+    KeyRange::prefix(&sink(prefix))
 }
 
 /// The queue id of a sink's key, or `None` if it is no such key.
