@@ -9,7 +9,8 @@ use crate::Node;
 #[derive(Debug, Default)]
 pub(super) struct Tally([AtomicU64; COUNTS]);
 
-const COUNTS: usize = 14;
+/// Totals are counts and nothing else, so that none can be forgotten below.
+const COUNTS: usize = size_of::<QueueTotals>() / size_of::<u64>();
 
 impl Tally {
     /// Counts what a queue did between two moments.
@@ -27,58 +28,37 @@ impl Tally {
     }
 
     fn totals(&self) -> QueueTotals {
-        let [
-            pushed,
-            received,
-            popped,
-            acked,
-            nacked,
-            expired,
-            dropped,
-            dead_lettered,
-            redriven,
-            rejected,
-            duplicates,
-            evicted,
-            cancelled,
-            purged,
-        ] = std::array::from_fn(|index| self.0[index].load(Relaxed));
-        QueueTotals {
-            pushed,
-            received,
-            popped,
-            acked,
-            nacked,
-            expired,
-            dropped,
-            dead_lettered,
-            redriven,
-            rejected,
-            duplicates,
-            evicted,
-            cancelled,
-            purged,
+        let mut totals = QueueTotals::default();
+        for (total, count) in each(&mut totals).into_iter().zip(&self.0) {
+            *total = count.load(Relaxed);
         }
+        totals
     }
 }
 
-fn counts(totals: &QueueTotals) -> [u64; COUNTS] {
+/// The totals in the order in which they are counted, all of them.
+fn each(totals: &mut QueueTotals) -> [&mut u64; COUNTS] {
     [
-        totals.pushed,
-        totals.received,
-        totals.popped,
-        totals.acked,
-        totals.nacked,
-        totals.expired,
-        totals.dropped,
-        totals.dead_lettered,
-        totals.redriven,
-        totals.rejected,
-        totals.duplicates,
-        totals.evicted,
-        totals.cancelled,
-        totals.purged,
+        &mut totals.pushed,
+        &mut totals.received,
+        &mut totals.popped,
+        &mut totals.acked,
+        &mut totals.nacked,
+        &mut totals.expired,
+        &mut totals.dropped,
+        &mut totals.dead_lettered,
+        &mut totals.redriven,
+        &mut totals.rejected,
+        &mut totals.duplicates,
+        &mut totals.evicted,
+        &mut totals.cancelled,
+        &mut totals.purged,
     ]
+}
+
+fn counts(totals: &QueueTotals) -> [u64; COUNTS] {
+    let mut totals = *totals;
+    each(&mut totals).map(|total| *total)
 }
 
 impl Node {
