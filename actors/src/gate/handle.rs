@@ -2,8 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -20,8 +18,6 @@ use super::{
 use crate::{
     Actor, ActorRef, Clock, Handler, InvalidId, Node, Request, Turn, check_id, runtime::Runtime,
 };
-
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The bounds of the ttl of a permit.
 const TTL_MIN: Duration = Duration::from_secs(1);

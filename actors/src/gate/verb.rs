@@ -13,11 +13,11 @@ use super::{
     acquire::Wanted,
     change::Decision,
     group::Group,
-    handle::{BoxFuture, checked_owner, checked_ttl},
+    handle::{checked_owner, checked_ttl},
     handler::{Abandon, AcquireOne, Acquired},
     policy::TIMEOUT_MAX,
 };
-use crate::{ActorRef, AskError, Clock, NotExecuted};
+use crate::{ActorRef, AskError, Clock, NotExecuted, request::BoxFuture};
 
 /// How long an acquire that was given up waits until it says so again, if the gate is overloaded.
 const RETRY_AFTER: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! The address of a queue.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use lanekeeper_storage::{
     Durability,
@@ -19,8 +19,6 @@ use super::{
 use crate::{
     ActorRef, Handler, ID_LENGTH_MAX, InvalidId, Node, Request, check_id, runtime::Runtime,
 };
-
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The address of a queue: no I/O to make, cheap to clone, valid across passivation and restart.
 /// The queue always exists; its first push or setting makes a place for it in the store, reading

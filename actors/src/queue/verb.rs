@@ -4,11 +4,12 @@ use std::{future::IntoFuture, time::Duration};
 
 use super::{
     InvalidItem, Item, Message, MessageId, NewMessage, Page, Pushed, Queue, QueueError,
-    handle::{BoxFuture, checked_priority},
+    handle::checked_priority,
     handler::{Given, PopSome, PushOne},
     patience::{Patience, Waited},
     survey::PeekPage,
 };
+use crate::request::BoxFuture;
 
 /// A push that was not sent yet: await it.
 #[must_use = "nothing is pushed before it is awaited"]

@@ -11,7 +11,6 @@ use std::{
 use super::{
     Extended, LeaseToken, Message, MessageId, Queue, QueueError, Settled,
     config::LEASE_TTL,
-    handle::BoxFuture,
     handler::{Given, LeaseSome},
     lease::{LeaseTerms, Leased},
     patience::{Patience, Waited},
@@ -19,7 +18,7 @@ use super::{
     settle::NackTerms,
     settlement::{Ack, Bury, Extend, GiveBack, Nack},
 };
-use crate::{check_id, clock::from_unix_ms, outbox};
+use crate::{check_id, clock::from_unix_ms, outbox, request::BoxFuture};
 
 /// Leases settled together at most, and dead letters asked back by id.
 pub const LEASES_MAX: usize = 1_000;

@@ -1,17 +1,15 @@
 //! Verbs with options: what is set before they are awaited, and awaiting them.
 
-use std::{
-    future::{Future, IntoFuture},
-    pin::Pin,
-};
+use std::future::IntoFuture;
 
 use super::{
     Class, Published, StreamError, Subscriber, SubscriberId, Topic,
     handler::{PublishOne, TakeIn},
 };
-use crate::queue::{InvalidItem, Item};
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+use crate::{
+    queue::{InvalidItem, Item},
+    request::BoxFuture,
+};
 
 /// A publish that was not sent yet: await it.
 #[must_use = "nothing is published before it is awaited"]
