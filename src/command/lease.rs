@@ -46,8 +46,9 @@ fn print(leased: &wire::Leased, is_json: bool) -> io::Result<()> {
     if is_json {
         output.json(leased)?;
     } else {
-        for message in &leased.messages {
-            let (lease, id, priority) = (&message.lease, &message.id, message.priority);
+        for leased in &leased.messages {
+            let (lease, message) = (&leased.lease, &leased.message);
+            let (id, priority) = (&message.id, message.priority);
             output.line(format!("{lease}\t{id}\t{priority}\t{}", one_line(message.item.get())))?;
         }
     }

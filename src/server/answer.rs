@@ -126,9 +126,7 @@ pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
         if place > 0 {
             out.push(b',');
         }
-        put_message(&mut out, lease);
-        let (token, expires_at) = (lease.token(), unix_millis(lease.expires_at()));
-        put(&mut out, format_args!(",\"lease\":\"{token}\",\"lease_expires_at\":{expires_at}}}"));
+        put_leased(&mut out, lease);
     }
     put(&mut out, format_args!("],\"count\":{}}}", leases.len()));
     leases.into_iter().for_each(|lease| drop(lease.detach()));

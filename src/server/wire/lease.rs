@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::DeadLetter;
+use super::Message;
 
 /// The answer to a lease.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -17,31 +17,31 @@ pub struct Leased {
 
 /// A message that was leased, with what settles the lease.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Box<RawValue>")]
 pub struct LeasedMessage {
-    /// Its id: opaque.
-    pub id: String,
-    /// Its urgency, 0 first.
-    pub priority: u32,
-    /// Its payload.
-    #[schema(value_type = Object)]
-    pub item: Box<RawValue>,
-    /// When it was accepted, in Unix milliseconds.
-    pub pushed_at: u64,
-    /// How often it was leased, this time included.
-    pub deliveries: u32,
-    /// When its time to live ends, in Unix milliseconds, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<u64>,
-    /// Why it was given back last, if that was said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// What it was before it died, for a dead letter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dead_letter: Option<DeadLetter>,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub message: Message,
     /// The token of the lease: opaque, a secret, good for this delivery alone.
     pub lease: String,
     /// When the lease ends, in Unix milliseconds.
     pub lease_expires_at: u64,
+}
+
+impl TryFrom<Box<RawValue>> for LeasedMessage {
+    type Error = serde_json::Error;
+
+    /// Reads the object twice: a payload that is kept as it was sent cannot be read as a part of
+    /// another struct.
+    fn try_from(text: Box<RawValue>) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Terms {
+            lease: String,
+            lease_expires_at: u64,
+        }
+        let Terms { lease, lease_expires_at } = serde_json::from_str(text.get())?;
+        Ok(Self { message: serde_json::from_str(text.get())?, lease, lease_expires_at })
+    }
 }
 
 /// A lease that was not good any more, or never was.

@@ -6,16 +6,8 @@ use super::{ExtendedLease, FailedLease, LeasedMessage, Message, unix_millis};
 
 impl From<&Lease> for LeasedMessage {
     fn from(lease: &Lease) -> Self {
-        let message = Message::from(&**lease);
         Self {
-            id: message.id,
-            priority: message.priority,
-            item: message.item,
-            pushed_at: message.pushed_at,
-            deliveries: message.deliveries,
-            expires_at: message.expires_at,
-            reason: message.reason,
-            dead_letter: message.dead_letter,
+            message: Message::from(&**lease),
             lease: lease.token().to_string(),
             lease_expires_at: unix_millis(lease.expires_at()),
         }
