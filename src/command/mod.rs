@@ -13,6 +13,7 @@ mod http;
 mod lease;
 mod loadtest;
 mod output;
+mod page;
 mod peek;
 mod pop;
 mod prepopulate;

@@ -8,17 +8,12 @@ use super::{
     DONE, Failure,
     backend::{self, Backend, Missing, WorkersOf},
     output::Output,
+    page,
 };
 use crate::{cli, config::Span};
 
-/// Workers asked for at a time.
-const PAGE_MAX: usize = 1_000;
-
 /// Lists them, page by page.
 pub(crate) fn run(args: &cli::Workers) -> Result<u8, Failure> {
-    if args.limit == Some(0) {
-        return Err(Failure::usage("--limit must be 1 or more"));
-    }
     backend::with(&args.target, Missing::Refused, |backend| {
         let list = collect(backend, args)?;
         let mut output = Output::new();
@@ -36,22 +31,11 @@ pub(crate) fn run(args: &cli::Workers) -> Result<u8, Failure> {
 }
 
 fn collect(backend: &dyn Backend, args: &cli::Workers) -> Result<wire::WorkerList, Failure> {
-    let limit = args.limit.unwrap_or(usize::MAX);
-    let mut list = wire::WorkerList { next: args.after.clone(), ..wire::WorkerList::default() };
-    loop {
-        let wanted = WorkersOf {
-            status: args.status,
-            after: list.next.as_deref(),
-            limit: (limit - list.workers.len()).min(PAGE_MAX),
-        };
-        let page = backend.workers(&wanted)?;
-        list.workers.extend(page.workers);
-        list.count = list.workers.len();
-        list.next = page.next;
-        if list.next.is_none() || list.count >= limit {
-            return Ok(list);
-        }
-    }
+    let (workers, next) = page::gather(args.limit, args.after.clone(), |after, limit| {
+        let page = backend.workers(&WorkersOf { status: args.status, after, limit })?;
+        Ok((page.workers, page.next))
+    })?;
+    Ok(wire::WorkerList { count: workers.len(), workers, next })
 }
 
 /// Who, what, and when it was last seen, by this machine's clock.
