@@ -6,8 +6,9 @@
 //! that stalls after its first request would keep its connection for ever. So all of that is
 //! watched here.
 
+mod progress;
+
 use std::{
-    cell::Cell,
     future::Future,
     io,
     pin::Pin,
@@ -17,11 +18,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use progress::State;
+pub(crate) use progress::{Progress, Streaming};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
-    sync::Notify,
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
@@ -29,128 +31,6 @@ use super::{
     ServerOptions,
     problem::{Code, Problem},
 };
-
-/// What the requests of a connection and its stream tell each other.
-#[derive(Debug)]
-pub(crate) struct Progress {
-    state: Cell<State>,
-    since: Cell<Instant>,
-    /// When a chunk of an answer that does not end was handed over, until there is room again.
-    sending_since: Cell<Option<Instant>>,
-    is_cut: Cell<bool>,
-    is_gone: Cell<bool>,
-    left: Notify,
-}
-
-/// What a connection waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The rest of a head: from the opening of the connection, or from its first byte.
-    Head,
-    /// An answer that is being made.
-    Answer,
-    /// The next request.
-    Idle,
-    /// Nothing: it carries an answer that does not end.
-    Streaming,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self {
-            state: Cell::new(State::Head),
-            since: Cell::new(Instant::now()),
-            sending_since: Cell::new(None),
-            is_cut: Cell::new(false),
-            is_gone: Cell::new(false),
-            left: Notify::new(),
-        }
-    }
-
-    /// Ready once the client has closed its side of the connection; never without one.
-    pub(crate) async fn gone(progress: Option<&Rc<Self>>) {
-        let Some(progress) = progress else { return std::future::pending().await };
-        while !progress.is_gone.get() {
-            progress.left.notified().await;
-        }
-    }
-
-    fn leave(&self) {
-        self.is_gone.set(true);
-        self.left.notify_one();
-    }
-
-    /// A request has arrived: until the guard is dropped, its answer is made.
-    pub(crate) fn answering(self: Rc<Self>) -> Answering {
-        self.state.set(State::Answer);
-        Answering(self)
-    }
-
-    /// An answer begins that does not end: until the guard is dropped, its sends are watched.
-    pub(crate) fn streaming(self: Rc<Self>) -> Streaming {
-        self.begin(State::Streaming);
-        Streaming(self)
-    }
-
-    /// A chunk was handed over.
-    pub(crate) fn sending(&self) {
-        self.sending_since.set(Some(Instant::now()));
-    }
-
-    /// There is room for another.
-    pub(crate) fn sent(&self) {
-        self.sending_since.set(None);
-    }
-
-    /// Whether the connection was given up because its client stalled.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.is_cut.get()
-    }
-
-    fn read_some(&self) {
-        if self.state.get() == State::Idle {
-            self.begin(State::Head);
-        }
-    }
-
-    /// A client that takes its time over an answer is not waited for meanwhile.
-    fn wrote_some(&self) {
-        self.since.set(Instant::now());
-    }
-
-    fn begin(&self, state: State) {
-        self.state.set(state);
-        self.since.set(Instant::now());
-    }
-}
-
-/// Kept while a request is answered.
-pub(crate) struct Answering(Rc<Progress>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if self.0.state.get() == State::Answer {
-            self.0.begin(State::Idle);
-        }
-    }
-}
-
-/// Kept while an answer goes on that does not end.
-pub(crate) struct Streaming(Rc<Progress>);
-
-impl Streaming {
-    /// What it shares with its connection.
-    pub(crate) fn progress(&self) -> &Rc<Progress> {
-        &self.0
-    }
-}
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.sent();
-        self.0.begin(State::Idle);
-    }
-}
 
 /// How long a client may stall.
 #[derive(Clone, Copy, Debug)]
@@ -227,11 +107,11 @@ impl Stream {
     fn look_after(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.patrol.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let state = self.progress.state.get();
-            let since = self.progress.since.get();
+            let state = self.progress.state();
+            let since = self.progress.since();
             let end = match (self.write_since, state) {
                 (write_since, State::Streaming) => {
-                    let sending_since = self.progress.sending_since.get();
+                    let sending_since = self.progress.sending_since();
                     let since = write_since.into_iter().chain(sending_since).min();
                     since.map(|since| since + self.patience.send)
                 }
@@ -244,7 +124,7 @@ impl Stream {
                 if self.write_since.is_none() && state == State::Head {
                     self.tell_timeout();
                 }
-                self.progress.is_cut.set(true);
+                self.progress.cut();
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stalled"));
             }
             let latest = now + self.patience.interval();
@@ -298,7 +178,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.progress.state.get() == State::Streaming {
+        if self.progress.state() == State::Streaming {
             if !self.is_bounded {
                 self.bound();
             }

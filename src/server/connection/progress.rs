@@ -1,0 +1,150 @@
+//! How far a connection is, between its stream and its requests.
+
+use std::{cell::Cell, rc::Rc};
+
+use tokio::{sync::Notify, time::Instant};
+
+/// What the requests of a connection and its stream tell each other.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    state: Cell<State>,
+    since: Cell<Instant>,
+    /// When a chunk of an answer that does not end was handed over, until there is room again.
+    sending_since: Cell<Option<Instant>>,
+    is_cut: Cell<bool>,
+    is_gone: Cell<bool>,
+    left: Notify,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The rest of a head: from the opening of the connection, or from its first byte.
+    Head,
+    /// An answer that is being made.
+    Answer,
+    /// The next request.
+    Idle,
+    /// Nothing: it carries an answer that does not end.
+    Streaming,
+}
+
+impl Progress {
+    /// Of a connection that was just opened.
+    pub(super) fn new() -> Self {
+        Self {
+            state: Cell::new(State::Head),
+            since: Cell::new(Instant::now()),
+            sending_since: Cell::new(None),
+            is_cut: Cell::new(false),
+            is_gone: Cell::new(false),
+            left: Notify::new(),
+        }
+    }
+
+    /// Ready once the client has closed its side of the connection; never without one.
+    pub(crate) async fn gone(progress: Option<&Rc<Self>>) {
+        let Some(progress) = progress else { return std::future::pending().await };
+        while !progress.is_gone.get() {
+            progress.left.notified().await;
+        }
+    }
+
+    /// The client has closed its side.
+    pub(super) fn leave(&self) {
+        self.is_gone.set(true);
+        self.left.notify_one();
+    }
+
+    /// A request has arrived: until the guard is dropped, its answer is made.
+    pub(crate) fn answering(self: Rc<Self>) -> Answering {
+        self.state.set(State::Answer);
+        Answering(self)
+    }
+
+    /// An answer begins that does not end: until the guard is dropped, its sends are watched.
+    pub(crate) fn streaming(self: Rc<Self>) -> Streaming {
+        self.begin(State::Streaming);
+        Streaming(self)
+    }
+
+    /// A chunk was handed over.
+    pub(crate) fn sending(&self) {
+        self.sending_since.set(Some(Instant::now()));
+    }
+
+    /// There is room for another.
+    pub(crate) fn sent(&self) {
+        self.sending_since.set(None);
+    }
+
+    /// What the connection waits for.
+    pub(super) fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Since when it does.
+    pub(super) fn since(&self) -> Instant {
+        self.since.get()
+    }
+
+    /// Since when a chunk of an answer that does not end waits for room.
+    pub(super) fn sending_since(&self) -> Option<Instant> {
+        self.sending_since.get()
+    }
+
+    /// The client has stalled for too long.
+    pub(super) fn cut(&self) {
+        self.is_cut.set(true);
+    }
+
+    /// Whether the connection was given up because its client stalled.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut.get()
+    }
+
+    /// Bytes of a request have arrived.
+    pub(super) fn read_some(&self) {
+        if self.state.get() == State::Idle {
+            self.begin(State::Head);
+        }
+    }
+
+    /// A client that takes its time over an answer is not waited for meanwhile.
+    pub(super) fn wrote_some(&self) {
+        self.since.set(Instant::now());
+    }
+
+    fn begin(&self, state: State) {
+        self.state.set(state);
+        self.since.set(Instant::now());
+    }
+}
+
+/// Kept while a request is answered.
+pub(crate) struct Answering(Rc<Progress>);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if self.0.state.get() == State::Answer {
+            self.0.begin(State::Idle);
+        }
+    }
+}
+
+/// Kept while an answer goes on that does not end.
+pub(crate) struct Streaming(Rc<Progress>);
+
+impl Streaming {
+    /// What it shares with its connection.
+    pub(crate) fn progress(&self) -> &Rc<Progress> {
+        &self.0
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.sent();
+        self.0.begin(State::Idle);
+    }
+}
