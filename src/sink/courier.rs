@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
 use lanekeeper_actors::queue::{Queue, QueueError, Sink};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 
 use super::{
     brake::{Brake, Verdict},
@@ -33,6 +36,7 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     queue: Queue,
     mut sink: watch::Receiver<Option<Sink>>,
+    wake: Arc<Notify>,
 ) -> String {
     let mut deliveries = JoinSet::new();
     let mut number = 0;
@@ -43,7 +47,8 @@ pub(super) async fn run(
         let current = current.filter(|_| sink.has_changed().is_ok());
         match current {
             Some(current) => {
-                let line = Line::new(&shared, &queue, &current, number);
+                let source = Source { shared: &shared, queue: &queue, sink: &current, wake: &wake };
+                let line = Line::new(source, number);
                 line.feed(&mut deliveries, &mut sink).await;
             }
             None if deliveries.is_empty() => return queue.id().to_owned(),
@@ -57,11 +62,19 @@ pub(super) async fn run(
     }
 }
 
-/// From a queue to its sink, for as long as that stays as it is.
-struct Line<'a> {
+/// Where the messages come from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
     shared: &'a Arc<Shared>,
     queue: &'a Queue,
     sink: &'a Sink,
+    /// Notified when a queue that refused may not refuse any more.
+    wake: &'a Notify,
+}
+
+/// From a queue to its sink, for as long as that stays as it is.
+struct Line<'a> {
+    source: Source<'a>,
     number: u64,
     brake: Brake,
     held_back: Option<Counted<'a>>,
@@ -70,9 +83,8 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(shared: &'a Arc<Shared>, queue: &'a Queue, sink: &'a Sink, number: u64) -> Self {
-        let brake = Brake::default();
-        Self { shared, queue, sink, number, brake, held_back: None, refusals: 0 }
+    fn new(source: Source<'a>, number: u64) -> Self {
+        Self { source, number, brake: Brake::default(), held_back: None, refusals: 0 }
     }
 
     /// Delivers until the sink changes.
@@ -81,7 +93,8 @@ impl<'a> Line<'a> {
         deliveries: &mut Deliveries,
         changes: &mut watch::Receiver<Option<Sink>>,
     ) {
-        let Self { shared, queue, sink, .. } = self;
+        let source = self.source;
+        let Source { shared, queue, sink, .. } = source;
         let target = match Target::parse(&sink.url) {
             Ok(target) => target,
             Err(error) => {
@@ -101,7 +114,7 @@ impl<'a> Line<'a> {
                 // What it has leased already goes back.
                 polling = None;
             } else if polling.is_none() && depth > 0 {
-                polling = Some(Box::pin(poll(shared, queue, sink, depth, self.refusals)));
+                polling = Some(Box::pin(source.poll(depth, self.refusals)));
             }
             tokio::select! {
                 _ = changes.changed() => return,
@@ -127,49 +140,52 @@ impl<'a> Line<'a> {
     /// Takes note of a delivery that has ended, unless it was to another address.
     fn note(&mut self, ended: Option<(u64, Verdict)>) {
         let Some((_, verdict)) = ended.filter(|(number, _)| *number == self.number) else { return };
-        let now = self.shared.node.clock().elapsed();
+        let Source { shared, queue, .. } = self.source;
+        let now = shared.node.clock().elapsed();
         let pauses = self.brake.pauses();
         let change = self.brake.note(verdict, now, fastrand::f64());
         match change {
             Some(true) => {
-                self.held_back = Some(self.shared.counters.hold_back());
-                tracing::warn!(queue = self.queue.id(), "its receiver is down: tried now and then");
+                self.held_back = Some(shared.counters.hold_back());
+                tracing::warn!(queue = queue.id(), "its receiver is down: tried now and then");
             }
             Some(false) => {
                 self.held_back = None;
-                tracing::info!(queue = self.queue.id(), "its receiver is up again");
+                tracing::info!(queue = queue.id(), "its receiver is up again");
             }
             None => {}
         }
         if self.brake.pauses() > pauses {
-            count(&self.shared.counters.pauses);
+            count(&shared.counters.pauses);
         }
     }
 }
 
-/// Leases messages, once there are some. None at all if the queue refuses; then a while has passed.
-/// No messages if the sink is not what it was any more, or if there are none for long.
-async fn poll(
-    shared: &Shared,
-    queue: &Queue,
-    sink: &Sink,
-    depth: usize,
-    refusals: u32,
-) -> Option<Vec<Held>> {
-    let wait = WAIT.min(shared.node.queue_limits().wait_max);
-    let leased = queue.lease(depth).ttl(sink.lease_ttl).wait(wait).await;
-    let held: Vec<_> = match leased {
-        Ok(leases) => leases.into_iter().map(Held::new).collect(),
-        Err(error) => {
-            tracing::debug!(queue = queue.id(), %error, "nothing to deliver for now");
-            tokio::time::sleep(pause_after(&error, refusals)).await;
-            return None;
+impl Source<'_> {
+    /// Leases messages, once there are some. None at all if the queue refuses; then a while has
+    /// passed, or it was resumed. No messages if the sink is not what it was any more, or if there
+    /// are none for long.
+    async fn poll(self, depth: usize, refusals: u32) -> Option<Vec<Held>> {
+        let Self { shared, queue, sink, wake } = self;
+        let wait = WAIT.min(shared.node.queue_limits().wait_max);
+        let leased = queue.lease(depth).ttl(sink.lease_ttl).wait(wait).await;
+        let held: Vec<_> = match leased {
+            Ok(leases) => leases.into_iter().map(Held::new).collect(),
+            Err(error) => {
+                tracing::debug!(queue = queue.id(), %error, "nothing to deliver for now");
+                count(&shared.counters.refusals);
+                tokio::select! {
+                    () = shared.node.clock().sleep(pause_after(&error, refusals)) => {}
+                    () = wake.notified() => {}
+                }
+                return None;
+            }
+        };
+        // Whoever removed the sink and was told so sees no delivery begin after that.
+        match queue.sink().await {
+            Ok(Some(current)) if current == *sink => Some(held),
+            _ => Some(Vec::new()),
         }
-    };
-    // Whoever removed the sink and was told so sees no delivery begin after that.
-    match queue.sink().await {
-        Ok(Some(current)) if current == *sink => Some(held),
-        _ => Some(Vec::new()),
     }
 }
 

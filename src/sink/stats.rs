@@ -24,6 +24,8 @@ pub struct SinkStats {
     pub held_back: u64,
     /// Pauses made because a receiver was down.
     pub pauses_total: u64,
+    /// Times that a queue refused to lease, as one does that is paused.
+    pub refusals_total: u64,
 }
 
 /// Reads the [`SinkStats`] of a delivery. Cheap to clone.
@@ -47,6 +49,7 @@ pub(super) struct Counters {
     under_way: AtomicU64,
     held_back: AtomicU64,
     pub(super) pauses: AtomicU64,
+    pub(super) refusals: AtomicU64,
 }
 
 impl Counters {
@@ -60,6 +63,7 @@ impl Counters {
             under_way: self.under_way.load(Relaxed),
             held_back: self.held_back.load(Relaxed),
             pauses_total: self.pauses.load(Relaxed),
+            refusals_total: self.refusals.load(Relaxed),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use lanekeeper_actors::queue::{QueueError, Sink, SinkChange};
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinError, JoinSet},
 };
 
@@ -23,7 +23,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     // Before the first look: what changes after it must not be missed.
     let mut changes = shared.node.sink_changes();
-    let mut couriers = Couriers { shared, told: HashMap::new(), tasks: JoinSet::new() };
+    let mut couriers = Couriers { shared, at_work: HashMap::new(), tasks: JoinSet::new() };
     let mut has_seen_all = false;
     loop {
         if !has_seen_all {
@@ -35,8 +35,13 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
             () = tokio::time::sleep(RETRY), if !has_seen_all => Ok(()),
             change = changes.next() => match change {
                 Some(SinkChange::Of(queue)) => couriers.look_at(&queue).await,
+                Some(SinkChange::Resumed(queue)) => {
+                    couriers.wake(&queue);
+                    Ok(())
+                }
                 Some(SinkChange::Missed(_)) => {
                     has_seen_all = false;
+                    couriers.wake_all();
                     Ok(())
                 }
                 None => break,
@@ -57,9 +62,16 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
 
 struct Couriers {
     shared: Arc<Shared>,
-    /// What each courier was told last.
-    told: HashMap<String, watch::Sender<Option<Sink>>>,
+    at_work: HashMap<String, Courier>,
     tasks: JoinSet<String>,
+}
+
+/// How a courier is reached.
+struct Courier {
+    /// What it was told last.
+    told: watch::Sender<Option<Sink>>,
+    /// Ends the wait after a refusal of its queue.
+    wake: Arc<Notify>,
 }
 
 impl Couriers {
@@ -81,7 +93,7 @@ impl Couriers {
             }
         }
         let is_gone = |queue: &&String| !found.contains(*queue);
-        let gone: Vec<String> = self.told.keys().filter(is_gone).cloned().collect();
+        let gone: Vec<String> = self.at_work.keys().filter(is_gone).cloned().collect();
         for queue in gone {
             // It may have come after the page it would be on.
             self.look_at(&queue).await?;
@@ -97,9 +109,10 @@ impl Couriers {
 
     /// Tells the courier of a queue, if that is news; one that is missing begins.
     fn tell(&mut self, queue: &str, sink: Option<Sink>) {
-        match self.told.get(queue).filter(|told| !told.is_closed()) {
-            Some(told) => {
-                told.send_if_modified(|current| {
+        let courier = self.at_work.get(queue).filter(|courier| !courier.told.is_closed());
+        match courier {
+            Some(courier) => {
+                courier.told.send_if_modified(|current| {
                     let is_news = *current != sink;
                     *current = sink;
                     is_news
@@ -109,17 +122,29 @@ impl Couriers {
                 let (told, news) = watch::channel(sink);
                 let shared = Arc::clone(&self.shared);
                 let address = shared.node.queue(queue);
-                self.tasks.spawn(courier::run(shared, address, news));
-                self.told.insert(queue.to_owned(), told);
+                let wake = Arc::new(Notify::new());
+                self.tasks.spawn(courier::run(shared, address, news, Arc::clone(&wake)));
+                self.at_work.insert(queue.to_owned(), Courier { told, wake });
             }
-            None => drop(self.told.remove(queue)),
+            None => drop(self.at_work.remove(queue)),
         }
+    }
+
+    /// Has the courier of a queue look at once whether there is something to lease.
+    fn wake(&self, queue: &str) {
+        if let Some(courier) = self.at_work.get(queue) {
+            courier.wake.notify_one();
+        }
+    }
+
+    fn wake_all(&self) {
+        self.at_work.values().for_each(|courier| courier.wake.notify_one());
     }
 
     /// Ends every courier once what it has under way has ended.
     async fn stop(mut self) {
-        for told in self.told.values() {
-            told.send_replace(None);
+        for courier in self.at_work.values() {
+            courier.told.send_replace(None);
         }
         while let Some(ended) = self.tasks.join_next().await {
             ended.map_or_else(|error| report(&error), drop);

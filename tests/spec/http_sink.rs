@@ -296,6 +296,26 @@ fn a_paused_queue_delivers_nothing_until_it_is_resumed() {
 }
 
 #[test]
+fn a_queue_that_is_resumed_delivers_at_once() {
+    let (server, sinks, _clock) = start_manual();
+    let receiver = Receiver::start();
+    put(&server, "q", &receiver);
+    for round in 1..=2 {
+        let refused = sinks.figures().stats().refusals_total;
+        server.post("/queue/q/pause", r#"{"pop":true}"#).ok();
+        push(&server, "q", "{}");
+        while sinks.figures().stats().refusals_total == refused {
+            std::thread::yield_now();
+        }
+        assert!(!receiver.has_more());
+        // The clock stands still: nothing but the resumption can end the wait.
+        server.post("/queue/q/resume", r#"{"pop":true}"#).ok();
+        receiver.next().answer(200);
+        wait(&server, "q", |stats| stats.totals.acked == round);
+    }
+}
+
+#[test]
 fn a_stop_waits_for_what_is_under_way_and_gives_back_the_rest_uncounted() {
     let (server, sinks) = start();
     let receiver = Receiver::start();

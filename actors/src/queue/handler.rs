@@ -6,13 +6,14 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    Message, MessageId, MessageState, Paused, Pushed, QueueConfig, QueueError,
+    Message, MessageId, MessageState, Paused, Pushed, QueueConfig, QueueError, SinkChange,
     actor::{QueueActor, Taken, Waiting},
     grant::Granted,
     lease::LeaseTerms,
     place::{Place, SliceCursor},
     push::{Duplicate, Incoming},
     serve::Asker,
+    sink,
 };
 use crate::{Handler, Request, Turn};
 
@@ -253,12 +254,15 @@ impl Handler<Pause> for QueueActor {
         Pause { verbs, is_resume, node }: Pause,
         turn: &mut Turn<'_, Self>,
     ) -> Paused {
+        let was_pop_paused = self.rules.settings.is_pop_paused;
         let is_changed = if is_resume { self.rules.resume(verbs) } else { self.rules.pause(verbs) };
         if is_changed {
             self.keep_settings(node, node, turn);
         }
         if self.rules.settings.is_pop_paused {
             self.turn_away(turn);
+        } else if was_pop_paused {
+            sink::tell(turn, SinkChange::Resumed);
         }
         Paused::from(&self.rules.settings)
     }

@@ -112,12 +112,7 @@ impl Handler<ReplaceSink> for QueueActor {
         }
         self.rules.settle(turn.batch());
         turn.durability(node.max(self.rules.durability(node)));
-        let runtime = &turn.meta.seat.kind.runtime;
-        let changes: Option<&Changes> = runtime.settings.get();
-        if let Some(changes) = changes {
-            // Nobody has to watch.
-            changes.0.send(Arc::from(&*turn.id().key)).ok();
-        }
+        tell(turn, SinkChange::Of);
         Ok(was_there)
     }
 }
@@ -211,31 +206,42 @@ impl Listed for Sinks {
 
 /// Which sinks change, told to whoever watches.
 #[derive(Clone)]
-struct Changes(broadcast::Sender<Arc<str>>);
+struct Changes(broadcast::Sender<SinkChange>);
+
+/// Tells whoever watches what has happened to the queue of this turn.
+pub(super) fn tell(turn: &Turn<'_, QueueActor>, change: impl FnOnce(Arc<str>) -> SinkChange) {
+    let changes: Option<&Changes> = turn.meta.seat.kind.runtime.settings.get();
+    if let Some(changes) = changes {
+        // Nobody has to watch.
+        changes.0.send(change(Arc::from(&*turn.id().key))).ok();
+    }
+}
 
 /// Makes the queues of a node that is about to start tell of their sinks.
 pub(crate) fn install(settings: &mut Settings) {
     settings.insert(Changes(broadcast::Sender::new(BACKLOG_MAX)));
 }
 
-/// A change of a sink. Its turn may not have been committed yet: ask the queue what holds.
+/// What matters to a sink. Its turn may not have been committed yet: ask the queue what holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SinkChange {
     /// The sink of this queue was set, replaced or removed.
     Of(Arc<str>),
+    /// The pops of this queue were paused and are not any more.
+    Resumed(Arc<str>),
     /// So many changes were missed: look at [all sinks](Node::sinks) again.
     Missed(u64),
 }
 
 /// The changes of a node's sinks from the subscription on.
 #[derive(Debug)]
-pub struct SinkChanges(broadcast::Receiver<Arc<str>>);
+pub struct SinkChanges(broadcast::Receiver<SinkChange>);
 
 impl SinkChanges {
     /// The next change, or `None` once the node is gone. Dropping the future loses none.
     pub async fn next(&mut self) -> Option<SinkChange> {
         match self.0.recv().await {
-            Ok(queue) => Some(SinkChange::Of(queue)),
+            Ok(change) => Some(change),
             Err(broadcast::error::RecvError::Lagged(count)) => Some(SinkChange::Missed(count)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
@@ -251,7 +257,7 @@ impl Node {
         List::new(Sinks(Arc::clone(self.runtime())))
     }
 
-    /// Which sinks change from now on, for whoever delivers.
+    /// Which sinks change from now on, and which queues are resumed, for whoever delivers.
     pub fn sink_changes(&self) -> SinkChanges {
         let changes: &Changes = self.runtime().settings.get().expect("every node has them");
         SinkChanges(changes.0.subscribe())

@@ -16,6 +16,11 @@ pub(super) fn sinks(out: &mut Text, stats: &SinkStats) {
         "Pauses made because a receiver was down.",
         stats.pauses_total,
     );
+    out.counter_of(
+        "lanekeeper_sink_refusals_total",
+        "Times that a queue refused to lease for its sink, as one does that is paused.",
+        stats.refusals_total,
+    );
     out.counter("lanekeeper_sink_deliveries_total", "Deliveries that ended, by what came of them.");
     for (outcome, total) in [
         ("delivered", stats.delivered_total),
