@@ -261,7 +261,7 @@ async fn handle(
         Route::Config => setting::config(call).await,
         Route::Configure => setting::configure(call).await,
         Route::Stats => setting::stats(call).await,
-        Route::Sink => sink::sink(call).await,
+        Route::Sink => sink::sink(call, shared).await,
         Route::SetSink => sink::set_sink(call, shared).await,
         Route::RemoveSink => sink::remove_sink(call).await,
         Route::Queues => list::queues(call).await,

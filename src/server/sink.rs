@@ -19,12 +19,17 @@ const PAGE: usize = 1_000;
 /// Where the messages are delivered to.
 #[utoipa::path(
     get, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
-    responses((status = 200, description = "There", body = wire::Sink), Problems),
+    responses((status = 200, description = "There", body = wire::SinkView), Problems),
 )]
-pub(crate) async fn sink(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
-    let sink = call.queue().sink().await?.ok_or_else(not_found)?;
-    Ok(Answer::json(&wire::Sink::from(sink)))
+    let queue = call.queue();
+    let sink = queue.sink().await?.ok_or_else(not_found)?;
+    let is_waiting = shared.sinks().is_some_and(|figures| figures.is_waiting(queue.id()));
+    let sinks_max = shared.options().sink.sinks_max;
+    let waiting =
+        is_waiting.then(|| format!("the node delivers to {sinks_max} sinks at most (--sinks-max)"));
+    Ok(Answer::json(&wire::SinkView { sink: sink.into(), waiting }))
 }
 
 /// Has the messages delivered from now on, at once and beyond a restart.

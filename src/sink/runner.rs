@@ -33,7 +33,9 @@ pub struct SinkOptions {
     pub posts_max: usize,
     /// By whom receivers over TLS are trusted; the public authorities that are built in if `None`.
     pub roots: Option<TrustedRoots>,
-    /// Sinks of a node that are taken over HTTP: 1,000 by default.
+    /// Sinks that are delivered to, and taken over HTTP: 1,000 by default. Those that were set
+    /// beyond it wait until one of the others is removed; after a restart, the first by the ids of
+    /// their queues are delivered to.
     pub sinks_max: usize,
 }
 
@@ -54,6 +56,8 @@ pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) client: Client,
     pub(super) posts: Arc<Semaphore>,
+    /// Sinks that are delivered to at most.
+    pub(super) sinks_max: usize,
     pub(super) counters: Arc<Counters>,
     /// Whether what is under way is given up.
     pub(super) is_cut: AtomicBool,
@@ -82,6 +86,7 @@ pub fn run(node: Node, options: SinkOptions) -> Sinks {
         node,
         client: Client::new(options.policy, options.roots),
         posts: Arc::new(Semaphore::new(posts_max)),
+        sinks_max: options.sinks_max,
         counters: Arc::default(),
         is_cut: AtomicBool::new(false),
     });

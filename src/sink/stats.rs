@@ -1,8 +1,11 @@
 //! What was delivered, counted over all sinks.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Figures of all sinks together; totals count from the start of the delivery.
@@ -20,6 +23,8 @@ pub struct SinkStats {
     pub late_total: u64,
     /// Deliveries under way.
     pub under_way: u64,
+    /// Sinks that wait because there are more than [`SinkOptions`](super::SinkOptions) allows.
+    pub waiting: u64,
     /// Sinks whose receivers are taken to be down: they are tried now and then.
     pub held_back: u64,
     /// Pauses made because a receiver was down.
@@ -37,6 +42,11 @@ impl SinkFigures {
     pub fn stats(&self) -> SinkStats {
         self.0.stats()
     }
+
+    /// Whether the sink of a queue waits because there are too many.
+    pub(crate) fn is_waiting(&self, queue: &str) -> bool {
+        self.0.waiting().contains(queue)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +58,8 @@ pub(super) struct Counters {
     pub(super) late: AtomicU64,
     under_way: AtomicU64,
     held_back: AtomicU64,
+    /// The queues whose sinks have no place.
+    waiting: Mutex<BTreeSet<String>>,
     pub(super) pauses: AtomicU64,
     pub(super) refusals: AtomicU64,
 }
@@ -61,6 +73,7 @@ impl Counters {
             released_total: self.released.load(Relaxed),
             late_total: self.late.load(Relaxed),
             under_way: self.under_way.load(Relaxed),
+            waiting: self.waiting().len() as u64,
             held_back: self.held_back.load(Relaxed),
             pauses_total: self.pauses.load(Relaxed),
             refusals_total: self.refusals.load(Relaxed),
@@ -70,6 +83,11 @@ impl Counters {
     /// Counts a delivery as under way until what is returned is dropped.
     pub(super) fn begin(&self) -> Counted<'_> {
         Counted::new(&self.under_way)
+    }
+
+    /// The queues whose sinks have no place.
+    pub(super) fn waiting(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.waiting.lock().expect("nobody panics with it")
     }
 
     /// Counts a sink as held back until what is returned is dropped.

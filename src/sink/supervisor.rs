@@ -55,7 +55,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
                 }
             },
         };
-        has_seen_all &= looked.inspect_err(warn).is_ok();
+        let filled = couriers.fill_places().await.inspect_err(warn);
+        has_seen_all &= looked.inspect_err(warn).is_ok() && filled.is_ok();
     }
     couriers.stop().await;
 }
@@ -93,7 +94,8 @@ impl Couriers {
             }
         }
         let is_gone = |queue: &&String| !found.contains(*queue);
-        let gone: Vec<String> = self.at_work.keys().filter(is_gone).cloned().collect();
+        let mut gone: Vec<String> = self.at_work.keys().filter(is_gone).cloned().collect();
+        gone.extend(self.shared.counters.waiting().iter().filter(is_gone).cloned());
         for queue in gone {
             // It may have come after the page it would be on.
             self.look_at(&queue).await?;
@@ -107,7 +109,22 @@ impl Couriers {
         Ok(())
     }
 
-    /// Tells the courier of a queue, if that is news; one that is missing begins.
+    /// Lets sinks that wait take the places that have become free, the first by id first.
+    async fn fill_places(&mut self) -> Result<(), QueueError> {
+        while self.has_place() {
+            let first = self.shared.counters.waiting().first().cloned();
+            let Some(queue) = first else { break };
+            self.look_at(&queue).await?;
+        }
+        Ok(())
+    }
+
+    fn has_place(&self) -> bool {
+        self.at_work.len() < self.shared.sinks_max
+    }
+
+    /// Tells the courier of a queue, if that is news; one that is missing begins if there is a
+    /// place for it, and waits for one otherwise.
     fn tell(&mut self, queue: &str, sink: Option<Sink>) {
         let courier = self.at_work.get(queue).filter(|courier| !courier.told.is_closed());
         match courier {
@@ -118,6 +135,12 @@ impl Couriers {
                     is_news
                 });
             }
+            None if sink.is_some() && !self.at_work.contains_key(queue) && !self.has_place() => {
+                if self.shared.counters.waiting().insert(queue.to_owned()) {
+                    let sinks_max = self.shared.sinks_max;
+                    tracing::warn!(queue, sinks_max, "its sink waits: there are too many");
+                }
+            }
             None if sink.is_some() => {
                 let (told, news) = watch::channel(sink);
                 let shared = Arc::clone(&self.shared);
@@ -125,8 +148,12 @@ impl Couriers {
                 let wake = Arc::new(Notify::new());
                 self.tasks.spawn(courier::run(shared, address, news, Arc::clone(&wake)));
                 self.at_work.insert(queue.to_owned(), Courier { told, wake });
+                self.shared.counters.waiting().remove(queue);
             }
-            None => drop(self.at_work.remove(queue)),
+            None => {
+                self.at_work.remove(queue);
+                self.shared.counters.waiting().remove(queue);
+            }
         }
     }
 

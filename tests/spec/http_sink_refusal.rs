@@ -1,10 +1,12 @@
 //! Sinks that are refused: addresses that are not allowed, fields out of bounds.
 
+use std::time::{Duration, Instant};
+
 use lanekeeper::{
     Clock,
     queue::{QueueError, Sink},
     server::ServerOptions,
-    sink::SinkOptions,
+    sink::{SinkOptions, Sinks},
 };
 use serde_json::json;
 
@@ -78,6 +80,61 @@ fn a_node_takes_so_many_sinks_and_no_more() {
     assert_eq!(put("a", 2).ok()["url"], "http://127.0.0.1:2/", "one that is there is replaced");
     server.send("DELETE", "/queue/b/sink", b"").ok();
     put("c", 1).ok();
+}
+
+/// Waits until so many sinks have no place.
+#[track_caller]
+fn waiting(sinks: &Sinks, count: u64) {
+    let began = Instant::now();
+    while sinks.figures().stats().waiting != count {
+        assert!(began.elapsed() < Duration::from_secs(20), "{sinks:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn sinks_that_were_set_beyond_the_bound_wait_until_there_is_a_place() {
+    let bounded = || SinkOptions { sinks_max: 2, ..local() };
+    let server = TestServer::with(ServerOptions { sink: bounded(), ..options() }, |own| own);
+    let sinks = deliver(&server, bounded());
+    let receiver = Receiver::start();
+    let set = |queue: &str| {
+        let sink = Sink::new(receiver.url());
+        server.runtime.block_on(server.node.queue(queue).set_sink(sink)).unwrap();
+    };
+    for queue in ["b", "c"] {
+        set(queue);
+        push(&server, queue, "{}");
+        let post = receiver.next();
+        assert_eq!(post.header("lanekeeper-queue"), queue);
+        post.answer(200);
+    }
+    set("a");
+    push(&server, "a", "{}");
+    waiting(&sinks, 1);
+    let shown = server.get("/queue/a/sink").ok();
+    assert_eq!(shown["waiting"], "the node delivers to 2 sinks at most (--sinks-max)", "{shown}");
+    assert_eq!(shown["url"], receiver.url());
+    assert!(server.get("/queue/b/sink").ok().get("waiting").is_none());
+    assert!(server.get("/metrics").body.contains("\nlanekeeper_sink_waiting 1\n"));
+    push(&server, "c", "{}");
+    let post = receiver.next();
+    assert_eq!(post.header("lanekeeper-queue"), "c");
+    post.answer(200);
+    wait(&server, "c", |stats| stats.totals.acked == 2);
+    assert!(!receiver.has_more());
+    server.send("DELETE", "/queue/c/sink", b"").ok();
+    let post = receiver.next();
+    assert_eq!(post.header("lanekeeper-queue"), "a");
+    post.answer(200);
+    waiting(&sinks, 0);
+    assert!(server.get("/queue/a/sink").ok().get("waiting").is_none());
+    // A smaller bound of another start holds for those that are there.
+    server.runtime.block_on(sinks.stop(Duration::from_secs(20)));
+    let sinks = deliver(&server, SinkOptions { sinks_max: 1, ..local() });
+    waiting(&sinks, 1);
+    server.send("DELETE", "/queue/b/sink", b"").ok();
+    waiting(&sinks, 0);
 }
 
 #[test]

@@ -7,6 +7,11 @@ use crate::sink::SinkStats;
 pub(super) fn sinks(out: &mut Text, stats: &SinkStats) {
     out.gauge_of("lanekeeper_sink_under_way", "Deliveries under way.", stats.under_way);
     out.gauge_of(
+        "lanekeeper_sink_waiting",
+        "Sinks that are not delivered to: there are more than --sinks-max.",
+        stats.waiting,
+    );
+    out.gauge_of(
         "lanekeeper_sink_held_back",
         "Sinks whose receivers are taken to be down.",
         stats.held_back,

@@ -25,6 +25,18 @@ pub struct Sink {
     pub lease_ttl_ms: u64,
 }
 
+/// A sink and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SinkView {
+    /// As it was set.
+    #[serde(flatten)]
+    pub sink: Sink,
+    /// Why nothing is delivered to it, if the node has more sinks than it delivers to: it takes the
+    /// place of one that is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
+}
+
 /// The answer to the removal of a sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SinkRemoved {
