@@ -144,7 +144,7 @@ pub(crate) enum Command {
     /// Bring dead letters back to their queue
     #[command(after_help = lease::REDRIVE_HELP)]
     Redrive(Redrive),
-    /// Show messages in pop order and take none
+    /// Show messages by priority and arrival and take none
     Peek(Peek),
     /// Remove all messages of a queue, or those of one priority
     Purge(Purge),

@@ -1,4 +1,4 @@
-//! `lanekeeper peek`: shows messages in pop order.
+//! `lanekeeper peek`: shows messages by priority and arrival.
 
 use super::{
     DONE, Failure,

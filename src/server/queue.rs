@@ -107,6 +107,9 @@ pub(crate) struct PeekQuery {
 }
 
 /// Shows messages in pop order and takes nothing.
+///
+/// It is the order of priority and arrival. In a queue with `aging_ms` a message that has waited
+/// may be popped before others that a peek shows in front of it.
 #[utoipa::path(
     get, path = "/queue/{id}/peek", tag = "queue", params(QueuePath, PeekQuery),
     responses((status = 200, description = "A page", body = wire::Page), Problems),

@@ -12,6 +12,8 @@ use lanekeeper_actors::{
 use lanekeeper_storage::{Engine, MemoryEngine};
 use serde_json::json;
 
+use crate::support::node::{Manual, manual};
+
 async fn push(queue: &Queue, priority: u32, count: usize) {
     let message = NewMessage::new(json!({ "a": 1 })).unwrap().priority(priority);
     queue.push_all(vec![message; count]).await.unwrap();
@@ -35,6 +37,21 @@ async fn pages_follow_each_other_in_pop_order_and_take_nothing() {
         let popped = queue.pop(100).await.unwrap();
         assert!(popped.iter().map(|message| message.id).eq(expected.iter().copied()));
     }
+}
+
+#[tokio::test]
+async fn a_page_shows_priorities_as_they_were_pushed_though_messages_rise() {
+    let Manual { node, clock } = manual();
+    let queue = node.queue("q");
+    let aging = Some(Duration::from_secs(1));
+    queue.configure(QueueConfig { aging, ..QueueConfig::default() }).await.unwrap();
+    push(&queue, 5, 1).await;
+    clock.advance(Duration::from_secs(10));
+    push(&queue, 1, 1).await;
+    let shown = queue.peek(2).await.unwrap().messages;
+    assert_eq!(shown.iter().map(|message| message.priority).collect::<Vec<_>>(), [1, 5]);
+    let popped = queue.pop(2).await.unwrap();
+    assert_eq!(popped.iter().map(|message| message.priority).collect::<Vec<_>>(), [5, 1]);
 }
 
 #[tokio::test]

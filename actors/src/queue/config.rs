@@ -39,6 +39,7 @@ pub struct QueueConfig {
     /// How often messages are popped or leased.
     pub pop_rate: Option<Rate>,
     /// After how long a message that waits rises by one priority: 1 ms to a year, never if `None`.
+    /// A peek shows the priorities and the order as they were pushed.
     pub aging: Option<Duration>,
     /// The id of the gate of whose permits every lease holds one, until it is settled or ends: so
     /// many messages of all queues with this gate are under work at a time as its policy allows.

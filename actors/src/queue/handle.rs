@@ -95,6 +95,10 @@ impl Queue {
     /// Looks at the first messages in pop order, `depth` at most, and takes none: await what this
     /// returns. [`Peek::priority`] and [`Peek::after`] choose which.
     ///
+    /// It is the order of priority and arrival, in which a page can follow another. Where messages
+    /// [rise](super::QueueConfig::aging) while they wait, which of them is popped first depends on
+    /// the moment: a peek does not show that.
+    ///
     /// # Errors
     /// [`QueueError::InvalidDepth`], [`QueueError::InvalidPriority`].
     pub fn peek(&self, depth: usize) -> Peek {

@@ -94,7 +94,7 @@ pub struct Messages {
     pub count: usize,
 }
 
-/// The answer to a peek: a page of messages in pop order.
+/// The answer to a peek: a page of messages in the order of priority and arrival.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Page {
     /// The messages of this page.
@@ -190,7 +190,8 @@ pub struct Config {
     pub push_rate: Option<Rate>,
     /// How often messages are popped or leased; `null`: no limit.
     pub pop_rate: Option<Rate>,
-    /// After how long a message that waits rises by one priority; `null`: never.
+    /// After how long a message that waits rises by one priority; `null`: never. A peek shows the
+    /// priorities and the order as they were pushed.
     #[schema(minimum = 1, maximum = 31622400000_i64)]
     pub aging_ms: Option<u64>,
     /// The id of the gate of whose permits every lease holds one; `null`: none.
