@@ -25,7 +25,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_DOUBLINGS: u32 = 3;
 
 /// Deliveries under way, each with the number of the sink it belongs to.
-type Deliveries = JoinSet<(u64, Verdict)>;
+type Deliveries = JoinSet<(u64, Ended)>;
+
+/// What a delivery said of its receiver, and when.
+type Ended = (Verdict, Duration);
 
 /// Delivers the messages of a queue as its sink says, until there is none and what is under way has
 /// ended. Answers the queue.
@@ -138,12 +141,12 @@ impl<'a> Line<'a> {
     }
 
     /// Takes note of a delivery that has ended, unless it was to another address.
-    fn note(&mut self, ended: Option<(u64, Verdict)>) {
-        let Some((_, verdict)) = ended.filter(|(number, _)| *number == self.number) else { return };
+    fn note(&mut self, ended: Option<(u64, Ended)>) {
+        let ended = ended.filter(|(number, _)| *number == self.number);
+        let Some((_, (verdict, ended_at))) = ended else { return };
         let Source { shared, queue, .. } = self.source;
-        let now = shared.node.clock().elapsed();
         let pauses = self.brake.pauses();
-        let change = self.brake.note(verdict, now, fastrand::f64());
+        let change = self.brake.note(verdict, ended_at, fastrand::f64());
         match change {
             Some(true) => {
                 self.held_back = Some(shared.counters.hold_back());

@@ -47,18 +47,19 @@ impl Drop for Held {
     }
 }
 
-/// Delivers one message and settles its lease.
+/// Delivers one message and settles its lease. Answers what it says of the receiver, and by the
+/// monotonic clock when that was known, which is before the lease was settled.
 pub(super) async fn deliver(
     shared: Arc<Shared>,
     queue: Queue,
     target: Target,
     held: Held,
-) -> Verdict {
-    let counters = &shared.counters;
+) -> (Verdict, Duration) {
+    let (counters, clock) = (&shared.counters, shared.node.clock());
     let _under_way = counters.begin();
     let Some((permit, timeout)) = admit(&shared, &held).await else {
         count(&counters.released);
-        return Verdict::Unknown;
+        return (Verdict::Unknown, clock.elapsed());
     };
     let post = Post::new(target, queue.id(), held.lease(), timeout);
     let client = shared.client.clone();
@@ -68,11 +69,12 @@ pub(super) async fn deliver(
         client.post(&post)
     });
     let outcome = posting.await;
+    let ended_at = clock.elapsed();
     let outcome = match outcome {
         Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
         _ => {
             count(&counters.released);
-            return Verdict::Unknown;
+            return (Verdict::Unknown, ended_at);
         }
     };
     let verdict = verdict_of(&outcome);
@@ -95,7 +97,7 @@ pub(super) async fn deliver(
         count(&counters.late);
         tracing::warn!(queue = queue.id(), %error, "a delivery was not settled: another follows");
     }
-    verdict
+    (verdict, ended_at)
 }
 
 /// Who refuses a message is there to refuse it.

@@ -50,6 +50,7 @@ fn a_receiver_that_fails_is_left_alone_and_then_tried_with_one_message() {
     under_way.into_iter().for_each(|post| post.answer(503));
     wait(&server, "q", |stats| (stats.scheduled, stats.leased, stats.ready) == (5, 0, 5));
     assert!(!receiver.has_more());
+    paused(&sinks, 1);
     assert!(is_held_back(&server));
     for (count, pause) in [(1, 1), (2, 2), (3, 4)] {
         paused(&sinks, count);
