@@ -2,8 +2,8 @@
 //!
 //! From the top: *volatile* (batches no journal keeps), *active* (changes since the last
 //! checkpoint began), *frozen* (changes a checkpoint is folding in), and the store itself. The
-//! uppermost layer that knows a key answers for it; a deleted key is known too, unless it was new to
-//! its layer: then nothing below has it either, and it is forgotten.
+//! uppermost layer that knows a key answers for it; a deleted key is known too, unless it was new
+//! to its layer: then nothing below has it either, and it is forgotten.
 
 use std::{
     collections::btree_map::Entry,
