@@ -63,7 +63,7 @@ impl Rules {
             if is_new {
                 self.crowd = None;
             }
-            self.rare().rejected += 1;
+            self.count().rejected += 1;
             self.has_unwritten_refusals = true;
         }
         admitted
@@ -137,13 +137,12 @@ impl Rules {
         };
         let arriving = Arriving {
             owner: wanted.owner.clone(),
-            arrival: self.arrival_next,
+            arrival: self.enqueued_total,
             priority: wanted.priority,
             since_ms: now_ms,
             due_ms,
             attempt: wanted.attempt,
         };
-        self.arrival_next += 1;
         self.enqueued_total += 1;
         let crowd = self.crowd();
         let index = if has_room {
@@ -172,7 +171,7 @@ impl Rules {
             OnFull::CancelNewest | OnFull::Reject => crowd.newest(),
         };
         if let Some(index) = victim {
-            self.rare().evicted += 1;
+            self.count().evicted += 1;
             self.send_away(index, Decision::GaveWay, change);
         }
     }
@@ -180,7 +179,7 @@ impl Rules {
     fn check_usage(&self, now_ms: u64) -> Result<(), GateError> {
         let policy = &self.applied.policy;
         let unused = Usage::default();
-        let usage = self.usage.as_deref().unwrap_or(&unused);
+        let usage = self.rare.as_ref().and_then(|rare| rare.usage.as_ref()).unwrap_or(&unused);
         if let Some(quota) = policy.quota {
             let wait_ms = usage.quota_wait_ms(quota, now_ms);
             if wait_ms > 0 {
@@ -206,24 +205,14 @@ impl Rules {
         if rate.is_none() && quota.is_none() {
             return;
         }
-        let usage = self.usage.get_or_insert_default();
+        let usage = self.rare().usage.get_or_insert_default();
         usage.count(rate, quota, change.now_ms);
         change.batch.put(key::gate_usage(change.gate), usage.record().encode());
     }
 
     /// When the one at a position is likely to be let in, by the pace at which permits end.
     pub(super) fn eta(&self, position: u32, now_ms: u64) -> Option<Duration> {
-        if self.end_interval_us == 0 {
-            return None;
-        }
-        let usual = u64::from(self.end_interval_us);
-        let since_last = match self.ended_at_ms {
-            0 => 0,
-            ended_at_ms => now_ms.saturating_sub(ended_at_ms).saturating_mul(1_000),
-        };
-        // A pace that has broken off is not believed any longer.
-        let interval_us = usual.max(since_last);
-        Some(Duration::from_micros(interval_us.saturating_mul(u64::from(position))))
+        self.pace().eta(position, now_ms)
     }
 
     /// What keeps an owner in line.

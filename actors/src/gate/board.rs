@@ -5,7 +5,7 @@ use std::{
     ops::Bound,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -20,14 +20,14 @@ use super::{AppliedPolicy, PolicySource, tally::Tally};
 #[derive(Debug, Default)]
 pub(super) struct Board {
     pub(super) tally: Tally,
-    changes: AtomicU64,
+    changes: AtomicU32,
     waiting: Mutex<BTreeSet<Arc<str>>>,
     policies: Mutex<HashMap<PolicySource, Arc<AppliedPolicy>>>,
 }
 
 impl Board {
-    /// How often a policy was changed.
-    pub(super) fn changes(&self) -> u64 {
+    /// How often a policy was changed; after four billion times it begins anew.
+    pub(super) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)
     }
 

@@ -52,10 +52,10 @@ impl Rules {
         gone.sort_unstable_by_key(|&index| self.crowd().places[index].arrival);
         for index in gone {
             if self.crowd().places[index].is_held() {
-                self.rare().expired += 1;
+                self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
-                self.rare().cancelled += 1;
+                self.count().cancelled += 1;
                 self.send_away(index, Decision::Cancelled, change);
             }
         }

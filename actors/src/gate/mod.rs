@@ -26,9 +26,12 @@ mod list;
 mod listener;
 #[cfg(test)]
 mod model;
+mod pace;
 mod permit;
 mod place;
 mod policy;
+mod rare;
+mod record;
 mod restore;
 mod rules;
 mod several;

@@ -13,9 +13,11 @@ use super::{
     AppliedPolicy, GatePolicy, PolicySource,
     crowd::{Arriving, Crowd},
     group::Group,
+    pace::Pace,
     place::NEVER,
     policy::{DefaultPolicy, parents},
-    rules::{RareTotals, Rules},
+    rare::{Rare, RareTotals},
+    rules::Rules,
     usage::Usage,
     waits::Waits,
 };
@@ -58,28 +60,31 @@ impl Rules {
         let mut rules = Self::unused(applied);
         let Some(meta) = get(&key::gate_meta(gate))? else { return Ok((rules, 0)) };
         let meta = GateMeta::decode(&meta)?;
-        rules.arrival_next = meta.arrival_next;
-        rules.enqueued_total = meta.enqueued_total;
+        // Both count the owners accepted.
+        rules.enqueued_total = meta.enqueued_total.max(meta.arrival_next);
         rules.granted_total = meta.granted_total;
         rules.completed_total = meta.completed_total;
         rules.updated_at_ms = meta.updated_at_ms;
-        rules.ended_at_ms = meta.ended_at_ms;
-        rules.end_interval_us = u32::try_from(meta.end_interval_us).unwrap_or(u32::MAX);
         rules.is_paused = meta.is_paused;
-        let rare = RareTotals {
-            timed_out: meta.timed_out_total,
-            cancelled: meta.cancelled_total,
-            evicted: meta.evicted_total,
-            expired: meta.expired_total,
-            rejected: meta.rejected_total,
+        let interval_us = u32::try_from(meta.end_interval_us).unwrap_or(u32::MAX);
+        let mut rare = Rare {
+            totals: RareTotals {
+                timed_out: meta.timed_out_total,
+                cancelled: meta.cancelled_total,
+                evicted: meta.evicted_total,
+                expired: meta.expired_total,
+                rejected: meta.rejected_total,
+            },
+            pace: Pace { ended_at_ms: meta.ended_at_ms, interval_us },
+            ..Rare::default()
         };
-        rules.rare = (rare != RareTotals::default()).then(|| Box::new(rare));
         if let Some(usage) = get(&key::gate_usage(gate))? {
-            rules.usage = Some(Box::new(Usage::from(GateUsage::decode(&usage)?)));
+            rare.usage = Some(Usage::from(GateUsage::decode(&usage)?));
         }
         if let Some(waits) = get(&key::gate_waits(gate))? {
-            rules.waits = Waits::from(GateWaits::decode(&waits)?);
+            (rules.waits, rare.waits) = Waits::restored(GateWaits::decode(&waits)?);
         }
+        rules.rare = (rare != Rare::default()).then(|| Box::new(rare));
         Ok((rules, meta.waiting_count + meta.held_count))
     }
 

@@ -6,51 +6,35 @@
 
 use std::sync::Arc;
 
-use lanekeeper_storage::{
-    key,
-    record::{GateMeta, PlaceRecord, PlaceState},
-};
+use lanekeeper_storage::key;
 
 use super::{
     AppliedPolicy, GateError,
     change::{Change, Decision},
     crowd::Crowd,
-    place::{NEVER, Place, State},
-    usage::Usage,
-    waits::Waits,
+    pace::Pace,
+    place::State,
+    rare::{Rare, RareTotals},
+    waits::{Buckets, Waits},
 };
 
-/// How often at most the waits of the last minutes are written, with a commit that is made anyway.
-const WAITS_WRITTEN_EVERY_MS: u64 = 10_000;
-
-/// Totals that most gates never count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RareTotals {
-    pub(super) timed_out: u64,
-    pub(super) cancelled: u64,
-    pub(super) evicted: u64,
-    pub(super) expired: u64,
-    pub(super) rejected: u64,
-}
-
 /// A gate in memory. Nobody waits who could run.
+///
+/// Kept small, since there may be a million of them at which nobody is: what only some have is in a
+/// box of its own.
 #[derive(Debug)]
 pub(super) struct Rules {
     pub(super) applied: Arc<AppliedPolicy>,
     pub(super) crowd: Option<Box<Crowd>>,
-    pub(super) usage: Option<Box<Usage>>,
-    pub(super) waits: Waits,
-    pub(super) rare: Option<Box<RareTotals>>,
-    pub(super) arrival_next: u64,
+    pub(super) rare: Option<Box<Rare>>,
+    /// Owners accepted so far: also the arrival of the next one.
     pub(super) enqueued_total: u64,
     pub(super) granted_total: u64,
     pub(super) completed_total: u64,
     pub(super) updated_at_ms: u64,
-    /// When a permit ended last while somebody waited; 0 if nobody did.
-    pub(super) ended_at_ms: u64,
-    pub(super) end_interval_us: u32,
-    /// When the waits were written last, in seconds.
-    pub(super) waits_written_s: u32,
+    pub(super) waits: Waits,
+    /// The change of policies up to which `applied` was looked up.
+    pub(super) resolved: u32,
     pub(super) is_paused: bool,
     pub(super) is_changed: bool,
     /// Whether more is over, or can be let in, than the last turn could do.
@@ -65,17 +49,13 @@ impl Rules {
         Self {
             applied,
             crowd: None,
-            usage: None,
-            waits: Waits::default(),
             rare: None,
-            arrival_next: 0,
             enqueued_total: 0,
             granted_total: 0,
             completed_total: 0,
             updated_at_ms: 0,
-            ended_at_ms: 0,
-            end_interval_us: 0,
-            waits_written_s: 0,
+            waits: Waits::default(),
+            resolved: 0,
             is_paused: false,
             is_changed: false,
             is_behind: false,
@@ -92,12 +72,37 @@ impl Rules {
         self.crowd.as_ref().map_or(0, |crowd| crowd.held_count)
     }
 
+    /// Bytes of memory held by what most gates never have.
+    pub(super) fn rare_bytes(&self) -> usize {
+        let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>());
+        rare + self.buckets().map_or(0, size_of_val)
+    }
+
     pub(super) fn find(&self, owner: &str) -> Option<u32> {
         self.crowd.as_ref()?.find(owner)
     }
 
-    pub(super) fn rare(&mut self) -> &mut RareTotals {
+    /// What most gates never have, made if it is missing.
+    pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// Totals that most gates never count, to be counted.
+    pub(super) fn count(&mut self) -> &mut RareTotals {
+        &mut self.rare().totals
+    }
+
+    pub(super) fn rare_totals(&self) -> RareTotals {
+        self.rare.as_ref().map_or_else(RareTotals::default, |rare| rare.totals)
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        self.rare.as_ref().map_or_else(Pace::default, |rare| rare.pace)
+    }
+
+    /// The waits of those who did wait.
+    pub(super) fn buckets(&self) -> Option<&Buckets> {
+        self.rare.as_ref()?.waits.as_deref()
     }
 
     /// The places; there are some.
@@ -122,13 +127,13 @@ impl Rules {
             && change.take_move()
         {
             if crowd.places[index].is_held() {
-                self.rare().expired += 1;
+                self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
                 let since_ms = crowd.places[index].since_ms;
                 let waited = change.now_ms.saturating_sub(since_ms);
                 let waited = u32::try_from(waited).unwrap_or(u32::MAX);
-                self.rare().timed_out += 1;
+                self.count().timed_out += 1;
                 self.send_away(index, Decision::TimedOut(waited), change);
             }
         }
@@ -153,7 +158,7 @@ impl Rules {
         if self.crowd().places[index].is_held() {
             return Err(GateError::Granted);
         }
-        self.rare().cancelled += 1;
+        self.count().cancelled += 1;
         self.send_away(index, Decision::Cancelled, change);
         Ok(())
     }
@@ -164,7 +169,7 @@ impl Rules {
             self.completed_total += 1;
             self.end_permit(index, change);
         } else {
-            self.rare().cancelled += 1;
+            self.count().cancelled += 1;
             self.send_away(index, Decision::Cancelled, change);
         }
     }
@@ -215,29 +220,8 @@ impl Rules {
         if std::mem::take(&mut self.is_changed) {
             self.updated_at_ms = change.now_ms;
             self.has_unwritten_refusals = false;
-            change.batch.put(key::gate_meta(change.gate), self.meta().encode());
-            let now_s = (change.now_ms / 1_000) as u32;
-            let is_due = now_s.abs_diff(self.waits_written_s) as u64 * 1_000;
-            if self.has_unwritten_waits && is_due >= WAITS_WRITTEN_EVERY_MS {
-                self.waits_written_s = now_s;
-                self.write_waits(change);
-            }
+            self.write_figures(change);
         }
-    }
-
-    /// Writes what no change has written yet: before the gate is put away.
-    pub(super) fn settle_figures(&mut self, change: &mut Change<'_>) {
-        if std::mem::take(&mut self.has_unwritten_refusals) && self.arrival_next > 0 {
-            change.batch.put(key::gate_meta(change.gate), self.meta().encode());
-        }
-        if self.has_unwritten_waits && !self.waits.is_flat() {
-            self.write_waits(change);
-        }
-    }
-
-    fn write_waits(&mut self, change: &mut Change<'_>) {
-        self.has_unwritten_waits = false;
-        change.batch.put(key::gate_waits(change.gate), self.waits.record().encode());
     }
 
     /// Gives permits for as long as one is free and somebody can have it.
@@ -264,7 +248,14 @@ impl Rules {
 
     pub(super) fn note_granted(&mut self, waited_ms: u32, change: &Change<'_>) {
         self.granted_total += 1;
-        self.waits.add(u64::from(waited_ms), change.now_ms);
+        // Whoever did not wait is counted without a box.
+        let rare = match waited_ms {
+            0 => self.rare.as_mut(),
+            _ => Some(self.rare.get_or_insert_default()),
+        };
+        let mut none = None;
+        let buckets = rare.map_or(&mut none, |rare| &mut rare.waits);
+        self.waits.add(u64::from(waited_ms), change.now_ms, buckets);
         self.has_unwritten_waits |= waited_ms > 0;
         self.is_changed = true;
     }
@@ -272,24 +263,12 @@ impl Rules {
     pub(super) fn end_permit(&mut self, index: u32, change: &mut Change<'_>) {
         let now_ms = change.now_ms;
         self.remove(index, change);
-        if self.waiting_count() == 0 {
-            self.ended_at_ms = 0;
-        } else {
-            if self.ended_at_ms > 0 {
-                self.note_interval(now_ms.saturating_sub(self.ended_at_ms));
-            }
-            self.ended_at_ms = now_ms;
+        if self.waiting_count() > 0 {
+            self.rare().pace.note_end(now_ms);
+        } else if let Some(rare) = &mut self.rare {
+            rare.pace.pause();
         }
         self.is_changed = true;
-    }
-
-    /// Smooths the time between two permits that end, as RFC 6298 smooths round trips.
-    fn note_interval(&mut self, interval_ms: u64) {
-        let interval_us = u32::try_from(interval_ms.saturating_mul(1_000)).unwrap_or(u32::MAX);
-        let before = self.end_interval_us;
-        let step = (i64::from(interval_us) - i64::from(before)) / 8;
-        self.end_interval_us =
-            if before == 0 { interval_us } else { (i64::from(before) + step) as u32 };
     }
 
     pub(super) fn send_away(&mut self, index: u32, decision: Decision, change: &mut Change<'_>) {
@@ -307,46 +286,6 @@ impl Rules {
             change.batch.delete(key::worker_place(&worker, change.gate, &gone.owner));
         }
         change.batch.frees_space();
-    }
-
-    /// Writes a place as it is now.
-    pub(super) fn write_place(&mut self, index: u32, change: &mut Change<'_>) {
-        let crowd = self.crowd();
-        let Place { owner, arrival, priority, since_ms, due_ms, state, .. } = &crowd.places[index];
-        let (since_ms, due_ms) = (*since_ms, *due_ms);
-        let state = match *state {
-            State::Waiting { ttl_ms, .. } => PlaceState::Waiting { since_ms, due_ms, ttl_ms },
-            State::Held { waited_ms } => {
-                let due_ms = (due_ms != NEVER).then_some(due_ms);
-                PlaceState::Held { since_ms, due_ms, waited_ms: u64::from(waited_ms) }
-            }
-        };
-        let group = crowd.group_of(index).pairs();
-        let worker = crowd.worker_of(index).map(str::to_owned);
-        let record =
-            PlaceRecord { arrival: *arrival, priority: *priority, group, worker, state }.encode();
-        change.batch.put(key::gate_place(change.gate, owner), record);
-    }
-
-    pub(super) fn meta(&self) -> GateMeta {
-        let rare = self.rare.as_deref().copied().unwrap_or_default();
-        GateMeta {
-            arrival_next: self.arrival_next,
-            waiting_count: u64::from(self.waiting_count()),
-            held_count: u64::from(self.held_count()),
-            is_paused: self.is_paused,
-            enqueued_total: self.enqueued_total,
-            granted_total: self.granted_total,
-            completed_total: self.completed_total,
-            expired_total: rare.expired,
-            timed_out_total: rare.timed_out,
-            cancelled_total: rare.cancelled,
-            evicted_total: rare.evicted,
-            rejected_total: rare.rejected,
-            updated_at_ms: self.updated_at_ms,
-            end_interval_us: u64::from(self.end_interval_us),
-            ended_at_ms: self.ended_at_ms,
-        }
     }
 }
 

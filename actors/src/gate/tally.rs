@@ -66,14 +66,13 @@ pub(super) struct Mark {
 
 impl Mark {
     pub(super) fn of(rules: &Rules) -> Self {
-        let rare = rules.rare.as_deref();
+        let rare = rules.rare_totals();
         Self {
             waiting: rules.waiting_count(),
             held: rules.held_count(),
             granted: rules.granted_total,
             released: rules.completed_total,
-            rare: rare
-                .map_or([0; 4], |own| [own.expired, own.timed_out, own.cancelled, own.evicted]),
+            rare: [rare.expired, rare.timed_out, rare.cancelled, rare.evicted],
         }
     }
 }

@@ -23,7 +23,7 @@ impl Rules {
     pub(super) fn newcomer(&self, index: u32, now_ms: u64) -> Option<Ticket> {
         let crowd = self.crowd.as_ref()?;
         let place = &crowd.places[index];
-        let is_last = place.arrival + 1 == self.arrival_next;
+        let is_last = place.arrival + 1 == self.enqueued_total;
         let position = || {
             if is_last { crowd.waiting_up_to(place.priority) } else { crowd.position(index) }
         };
@@ -52,7 +52,7 @@ impl Rules {
 
     /// The gate in numbers.
     pub(super) fn stats(&self, now_ms: u64) -> GateStats {
-        let rare = self.rare.as_deref().copied().unwrap_or_default();
+        let rare = self.rare_totals();
         let mut ages = [0; AGES_S.len() + 1];
         let mut oldest_ms = None;
         for (_, place) in self.crowd.iter().flat_map(|crowd| crowd.places.iter()) {
@@ -66,7 +66,7 @@ impl Rules {
         let waiting = self.waiting_count();
         let urgency = lanekeeper_storage::key::Priority::default().get();
         let ahead = self.crowd.as_ref().map_or(0, |crowd| crowd.waiting_up_to(urgency));
-        let pace = f64::from(self.end_interval_us);
+        let pace = f64::from(self.pace().interval_us);
         GateStats {
             queue_length: u64::from(waiting),
             active_count: u64::from(self.held_count()),
@@ -81,7 +81,7 @@ impl Rules {
             total_evicted: rare.evicted,
             total_rejected: rare.rejected,
             last_updated: (self.updated_at_ms > 0).then(|| from_unix_ms(self.updated_at_ms)),
-            waits: self.waits.stats(now_ms),
+            waits: self.waits.stats(self.buckets(), now_ms),
             ages: bounds.zip(ages).map(|(up_to, count)| AgeCount { up_to, count }).collect(),
             releases_per_second: (pace > 0.0).then(|| 1e6 / pace),
             eta: self.eta(ahead + 1, now_ms),

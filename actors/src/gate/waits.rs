@@ -10,16 +10,20 @@ const WINDOW_MS: u64 = 300_000;
 /// Buckets: 16 of a millisecond each, then 16 for each doubling up to 49 days.
 const BUCKETS: usize = 464;
 
+/// Counts of the window under way and of the one before it, of those who did wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Buckets([[u32; BUCKETS]; 2]);
+
 /// Percentiles of waits over the last 5 to 10 minutes.
 ///
 /// A log-linear histogram (as HdrHistogram's) of two windows of 5 minutes, the one under way and
 /// the one before it: a percentile is at most a sixteenth too high and never too low. Those who did
-/// not wait at all take no bucket, so that a gate without a line has none.
-#[derive(Clone, Debug, Default)]
+/// not wait at all take no bucket, so that a gate without a line has none: whoever keeps this keeps
+/// the buckets elsewhere, and brings them along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waits {
     window: u32,
     zeros: [u32; 2],
-    buckets: Option<Box<[[u32; BUCKETS]; 2]>>,
 }
 
 /// What is told of waits.
@@ -37,17 +41,17 @@ pub struct WaitStats {
 
 impl Waits {
     /// Counts one that was let in.
-    pub(super) fn add(&mut self, waited_ms: u64, now_ms: u64) {
-        self.roll(now_ms);
+    pub(super) fn add(&mut self, waited_ms: u64, now_ms: u64, buckets: &mut Option<Box<Buckets>>) {
+        self.roll(now_ms, buckets);
         let count = match waited_ms {
             0 => &mut self.zeros[0],
-            _ => &mut self.buckets.get_or_insert_with(none)[0][bucket_of(waited_ms)],
+            _ => &mut buckets.get_or_insert_default().0[0][bucket_of(waited_ms)],
         };
         *count = count.saturating_add(1);
     }
 
     /// Brings the windows up to now.
-    fn roll(&mut self, now_ms: u64) {
+    fn roll(&mut self, now_ms: u64, buckets: &mut Option<Box<Buckets>>) {
         let window = (now_ms / WINDOW_MS) as u32;
         let passed = window.saturating_sub(self.window);
         if passed == 0 {
@@ -55,23 +59,20 @@ impl Waits {
         }
         self.window = window;
         self.zeros = if passed == 1 { [0, self.zeros[0]] } else { [0, 0] };
-        let is_over = passed > 1;
-        if let Some(buckets) = self.buckets.as_mut().filter(|_| !is_over) {
-            buckets[1] = buckets[0];
-            buckets[0] = [0; BUCKETS];
+        if let Some(Buckets([current, previous])) = buckets.as_deref_mut().filter(|_| passed == 1) {
+            *previous = std::mem::replace(current, [0; BUCKETS]);
         }
-        let is_empty = |buckets: &[[u32; BUCKETS]; 2]| buckets.iter().flatten().all(|&n| n == 0);
-        if is_over || self.buckets.as_deref().is_some_and(is_empty) {
-            self.buckets = None;
+        if passed > 1 || buckets.as_deref() == Some(&Buckets::default()) {
+            *buckets = None;
         }
     }
 
     /// The percentiles as of now.
-    pub(super) fn stats(&self, now_ms: u64) -> WaitStats {
-        let mut now = self.clone();
-        now.roll(now_ms);
+    pub(super) fn stats(&self, buckets: Option<&Buckets>, now_ms: u64) -> WaitStats {
+        let (mut now, mut buckets) = (*self, buckets.copied().map(Box::new));
+        now.roll(now_ms, &mut buckets);
         let of =
-            |bucket: usize| now.buckets.as_ref().map_or(0, |own| own[0][bucket] + own[1][bucket]);
+            |bucket: usize| buckets.as_ref().map_or(0, |own| own.0[0][bucket] + own.0[1][bucket]);
         let zeros = u64::from(now.zeros[0]) + u64::from(now.zeros[1]);
         let count = zeros + (0..BUCKETS).map(|bucket| u64::from(of(bucket))).sum::<u64>();
         let percentile = |percent: u64| {
@@ -91,14 +92,9 @@ impl Waits {
         WaitStats { count, p50: percentile(50), p95: percentile(95), p99: percentile(99) }
     }
 
-    /// Whether there is nothing to tell that the counts of those who did not wait do not.
-    pub(super) fn is_flat(&self) -> bool {
-        self.buckets.is_none()
-    }
-
-    pub(super) fn record(&self) -> GateWaits {
+    pub(super) fn record(&self, buckets: Option<&Buckets>) -> GateWaits {
         let list = |window: usize| {
-            let counts = self.buckets.iter().flat_map(|buckets| buckets[window].iter());
+            let counts = buckets.into_iter().flat_map(|buckets| buckets.0[window].iter());
             let counts = counts.enumerate().filter(|(_, count)| **count > 0);
             let mut list: Vec<_> = counts.map(|(at, &count)| (at as u16, count)).collect();
             // Nobody waits 0 ms in a bucket: the place is free for those who did not wait.
@@ -110,31 +106,27 @@ impl Waits {
         GateWaits { window: u64::from(self.window), current: list(0), previous: list(1) }
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.buckets.as_ref().map_or(0, |_| size_of::<[[u32; BUCKETS]; 2]>())
-    }
-}
-
-impl From<GateWaits> for Waits {
-    fn from(record: GateWaits) -> Self {
+    /// The waits as their record has them, and their buckets.
+    pub(super) fn restored(record: GateWaits) -> (Self, Option<Box<Buckets>>) {
         let mut waits = Self { window: record.window as u32, ..Self::default() };
+        let mut buckets: Option<Box<Buckets>> = None;
         for (window, list) in [record.current, record.previous].into_iter().enumerate() {
             for (at, count) in list {
                 match usize::from(at) {
                     0 => waits.zeros[window] = count,
-                    at if at < BUCKETS => {
-                        waits.buckets.get_or_insert_with(none)[window][at] = count;
-                    }
+                    at if at < BUCKETS => buckets.get_or_insert_default().0[window][at] = count,
                     _ => {}
                 }
             }
         }
-        waits
+        (waits, buckets)
     }
 }
 
-fn none() -> Box<[[u32; BUCKETS]; 2]> {
-    Box::new([[0; BUCKETS]; 2])
+impl Default for Buckets {
+    fn default() -> Self {
+        Self([[0; BUCKETS]; 2])
+    }
 }
 
 fn bucket_of(waited_ms: u64) -> usize {
@@ -174,34 +166,33 @@ mod tests {
 
     #[test]
     fn percentiles_count_those_who_did_not_wait() {
-        let mut waits = Waits::default();
-        (0..90).for_each(|_| waits.add(0, NOW));
-        assert!(waits.is_flat());
-        (0..10).for_each(|_| waits.add(8, NOW));
-        let stats = waits.stats(NOW);
+        let (mut waits, mut buckets) = (Waits::default(), None);
+        (0..90).for_each(|_| waits.add(0, NOW, &mut buckets));
+        assert!(buckets.is_none());
+        (0..10).for_each(|_| waits.add(8, NOW, &mut buckets));
+        let stats = waits.stats(buckets.as_deref(), NOW);
         assert_eq!((stats.count, stats.p50.as_millis(), stats.p95.as_millis()), (100, 0, 8));
         assert_eq!(stats.p99.as_millis(), 8);
     }
 
     #[test]
     fn what_is_older_than_two_windows_is_forgotten_with_its_memory() {
-        let mut waits = Waits::default();
-        waits.add(5, NOW);
-        assert_eq!(waits.stats(NOW + WINDOW_MS).count, 1);
-        assert_eq!(waits.stats(NOW + 2 * WINDOW_MS).count, 0);
-        waits.add(0, NOW + 2 * WINDOW_MS);
-        assert!(waits.is_flat());
-        assert_eq!(waits.stats(NOW + 2 * WINDOW_MS).count, 1);
+        let (mut waits, mut buckets) = (Waits::default(), None);
+        waits.add(5, NOW, &mut buckets);
+        assert_eq!(waits.stats(buckets.as_deref(), NOW + WINDOW_MS).count, 1);
+        assert_eq!(waits.stats(buckets.as_deref(), NOW + 2 * WINDOW_MS).count, 0);
+        waits.add(0, NOW + 2 * WINDOW_MS, &mut buckets);
+        assert!(buckets.is_none());
+        assert_eq!(waits.stats(None, NOW + 2 * WINDOW_MS).count, 1);
     }
 
     #[test]
     fn waits_survive_their_record() {
-        let mut waits = Waits::default();
+        let (mut waits, mut buckets) = (Waits::default(), None);
         for (waited, at) in [(0, 0), (3, 0), (100_000, 0), (0, WINDOW_MS), (70, WINDOW_MS)] {
-            waits.add(waited, NOW + at);
+            waits.add(waited, NOW + at, &mut buckets);
         }
-        let again = Waits::from(waits.record());
-        assert_eq!(again.record(), waits.record());
-        assert_eq!(again.stats(NOW + WINDOW_MS), waits.stats(NOW + WINDOW_MS));
+        let record = waits.record(buckets.as_deref());
+        assert_eq!(Waits::restored(record), (waits, buckets));
     }
 }
