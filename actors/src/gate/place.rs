@@ -41,10 +41,14 @@ impl Place {
     }
 }
 
-/// All places of a gate.
+/// Slots in one piece: 8 KiB, as allocators like to give them out.
+const PIECE: usize = 8_192 / size_of::<Slot>();
+
+/// All places of a gate, in pieces: so that more places move none of those there are, and leave
+/// nothing behind. Only the first piece grows, and all but the last are full.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    slots: Vec<Slot>,
+    pieces: Vec<Vec<Slot>>,
     vacant: Option<u32>,
     count: usize,
 }
@@ -65,22 +69,28 @@ impl Places {
     pub(super) fn insert(&mut self, place: Place) -> u32 {
         self.count += 1;
         if let Some(index) = self.vacant {
-            let slot = std::mem::replace(&mut self.slots[index as usize], Slot::Taken(place));
+            let slot = std::mem::replace(self.slot_mut(index), Slot::Taken(place));
             let Slot::Vacant(next) = slot else { unreachable!("vacant slots are listed") };
             self.vacant = next;
             return index;
         }
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact(growth(self.slots.len()));
+        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
+            let capacity = if self.pieces.is_empty() { 0 } else { PIECE };
+            self.pieces.push(Vec::with_capacity(capacity));
         }
-        self.slots.push(Slot::Taken(place));
-        (self.slots.len() - 1) as u32
+        let before = (self.pieces.len() - 1) * PIECE;
+        let last = self.pieces.last_mut().expect("there is one with room");
+        if last.len() == last.capacity() {
+            last.reserve_exact(growth(last.len()).min(PIECE - last.len()));
+        }
+        last.push(Slot::Taken(place));
+        (before + last.len() - 1) as u32
     }
 
     /// Gives a place back.
     pub(super) fn remove(&mut self, index: u32) -> Place {
-        let slot = &mut self.slots[index as usize];
-        let slot = std::mem::replace(slot, Slot::Vacant(self.vacant));
+        let vacant = Slot::Vacant(self.vacant);
+        let slot = std::mem::replace(self.slot_mut(index), vacant);
         let Slot::Taken(place) = slot else { unreachable!("a place is removed once") };
         self.vacant = Some(index);
         self.count -= 1;
@@ -93,7 +103,7 @@ impl Places {
 
     /// Every place and its number, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| match slot {
+        self.pieces.iter().flatten().enumerate().filter_map(|(index, slot)| match slot {
             Slot::Taken(place) => Some((index as u32, place)),
             Slot::Vacant(_) => None,
         })
@@ -101,7 +111,12 @@ impl Places {
 
     pub(super) fn memory_bytes(&self) -> usize {
         let owners: usize = self.iter().map(|(_, place)| place.owner.len()).sum();
-        self.slots.capacity() * size_of::<Slot>() + owners
+        let slots: usize = self.pieces.iter().map(Vec::capacity).sum();
+        slots * size_of::<Slot>() + owners
+    }
+
+    fn slot_mut(&mut self, index: u32) -> &mut Slot {
+        &mut self.pieces[index as usize / PIECE][index as usize % PIECE]
     }
 }
 
@@ -109,7 +124,7 @@ impl Index<u32> for Places {
     type Output = Place;
 
     fn index(&self, index: u32) -> &Place {
-        match &self.slots[index as usize] {
+        match &self.pieces[index as usize / PIECE][index as usize % PIECE] {
             Slot::Taken(place) => place,
             Slot::Vacant(_) => unreachable!("only places that are there are asked for"),
         }
@@ -118,7 +133,7 @@ impl Index<u32> for Places {
 
 impl IndexMut<u32> for Places {
     fn index_mut(&mut self, index: u32) -> &mut Place {
-        match &mut self.slots[index as usize] {
+        match self.slot_mut(index) {
             Slot::Taken(place) => place,
             Slot::Vacant(_) => unreachable!("only places that are there are asked for"),
         }
