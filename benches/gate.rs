@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first failure")]
 
+mod footprint;
 mod support;
 
 use std::{
@@ -15,7 +16,7 @@ use lanekeeper::{
     Lanekeeper,
     gate::{Gate, GatePolicy},
 };
-use support::{bare_log, closed_loop, median, resident_bytes, scratch};
+use support::{bare_log, closed_loop, median, scratch};
 
 /// The allocator of the binary.
 #[global_allocator]
@@ -28,9 +29,10 @@ const WAITERS: usize = 10_000;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        // First: what is freed later stays resident.
-        idle().await;
-        waiting().await;
+        if footprint::is_child().await {
+            return;
+        }
+        footprint::measure();
         uncontended().await;
         in_order().await;
         for (callers, waiters) in [(1, WAITERS), (8, WAITERS), (64, 10 * WAITERS)] {
@@ -159,46 +161,4 @@ async fn fill(gate: &Gate, mut owners: std::ops::Range<usize>) {
             task.await.unwrap().unwrap();
         }
     }
-}
-
-/// What is resident for each of many who wait, less what the store keeps of them: the node is
-/// durable, its store is given time to put what it has on disk, and another gate has had as many
-/// before, who stay: so that what the store works with is there, and nothing was freed that could
-/// be used again.
-async fn waiting() {
-    const COUNT: usize = 100_000;
-    let dir = scratch();
-    let node = Lanekeeper::open(dir.path()).await.unwrap();
-    let mut resident = [0; 2];
-    for (name, after) in ["warm", "measured"].into_iter().zip(&mut resident) {
-        let gate = node.gate(name);
-        gate.set_policy(GatePolicy { queue_length_max: 1_000_000, ..GatePolicy::concurrent(1) })
-            .await
-            .unwrap();
-        fill(&gate, 0..COUNT).await;
-        *after = settled(&node).await;
-    }
-    let each = resident[1].saturating_sub(resident[0]) / COUNT as u64;
-    println!("a waiter with a ticket: {each} B (at most 200)");
-}
-
-/// What is resident for each of many gates that nobody is at.
-async fn idle() {
-    const COUNT: usize = 100_000;
-    let node = Lanekeeper::in_memory();
-    node.gate("g").stats().await.unwrap();
-    let before = resident_bytes();
-    for n in 0..COUNT {
-        node.gate(&format!("gate-{n}")).stats().await.unwrap();
-    }
-    let each = (resident_bytes() - before) / COUNT as u64;
-    println!("an idle gate: {each} B (at most 300)");
-}
-
-/// Resident bytes once the store has nothing more to put away.
-async fn settled(node: &Lanekeeper) -> u64 {
-    while node.status().engine.overlay_bytes > 0 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    resident_bytes()
 }
