@@ -153,9 +153,9 @@ impl Rules {
         if let Some(worker) = &wanted.worker {
             crowd.tie(index, worker.clone());
             let entry = key::worker_place(worker, change.gate, &wanted.owner);
-            change.batch.put(entry, Vec::new());
+            change.batch.add(entry, Vec::new());
         }
-        self.write_place(index, change);
+        self.add_place(index, change);
         self.is_changed = true;
         if has_room {
             self.note_granted(0, change);

@@ -1,7 +1,8 @@
 //! What the rules write: places, the gate in figures, and how long owners waited.
 
+use bytes::Bytes;
 use lanekeeper_storage::{
-    key,
+    Key, key,
     record::{GateMeta, PlaceRecord, PlaceState},
 };
 
@@ -45,8 +46,19 @@ impl Rules {
         change.batch.put(key::gate_waits(change.gate), record.encode());
     }
 
-    /// Writes a place as it is now.
+    /// Writes a place that has changed.
     pub(super) fn write_place(&mut self, index: u32, change: &mut Change<'_>) {
+        let (key, record) = self.place_record(index, change);
+        change.batch.put(key, record);
+    }
+
+    /// Writes the place of a newcomer.
+    pub(super) fn add_place(&mut self, index: u32, change: &mut Change<'_>) {
+        let (key, record) = self.place_record(index, change);
+        change.batch.add(key, record);
+    }
+
+    fn place_record(&mut self, index: u32, change: &Change<'_>) -> (Key, Bytes) {
         let crowd = self.crowd();
         let Place { owner, arrival, priority, since_ms, due_ms, state, .. } = &crowd.places[index];
         let (since_ms, due_ms) = (*since_ms, *due_ms);
@@ -59,9 +71,8 @@ impl Rules {
         };
         let group = crowd.group_of(index).pairs();
         let worker = crowd.worker_of(index).map(str::to_owned);
-        let record =
-            PlaceRecord { arrival: *arrival, priority: *priority, group, worker, state }.encode();
-        change.batch.put(key::gate_place(change.gate, owner), record);
+        let record = PlaceRecord { arrival: *arrival, priority: *priority, group, worker, state };
+        (key::gate_place(change.gate, owner), record.encode())
     }
 
     fn meta(&self) -> GateMeta {
