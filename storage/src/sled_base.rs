@@ -12,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -32,7 +33,9 @@ const META_TREE: &str = "meta";
 const CHECKPOINT: &str = "checkpoint";
 /// Entries between two calls of `pause`.
 const STEP_COUNT: u64 = 4_096;
-
+/// Keys folded in until threads that wait for a processor may go first: there are few processors,
+/// and whoever waits for a commit would else wait for the end of a time slice, some milliseconds.
+const YIELD_COUNT: u64 = 8;
 /// How long threads of a store that was closed are waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What sled may write beside the changes themselves: it takes its log in segments, and rewrites
@@ -262,8 +265,7 @@ impl Base for SledBase {
     ) -> Result<u64, LoadError> {
         let mut folded_count = 0;
         // The key the store has next after a deleted one that it did not have: up to there, further
-        // deleted keys need no look-up. What was pushed and popped since the last checkpoint is
-        // passed over like that.
+        // deleted keys need no look-up.
         let mut next: Option<Option<sled::IVec>> = None;
         for (step, (key, Change { value, .. })) in (1_u64..).zip(changes) {
             let is_before =
@@ -274,6 +276,9 @@ impl Base for SledBase {
             let is_changed = self.change(key, value.as_ref())?;
             next = if is_changed { None } else { Some(self.next_from(key)?) };
             folded_count += u64::from(is_changed);
+            if step % YIELD_COUNT == 0 {
+                thread::yield_now();
+            }
             if step % STEP_COUNT == 0 {
                 pause();
             }
@@ -322,7 +327,7 @@ fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
             Err(sled::Error::Io(error))
                 if began.elapsed() < LOCK_WAIT && error.to_string().contains("acquire lock") =>
             {
-                std::thread::sleep(Duration::from_millis(2));
+                thread::sleep(Duration::from_millis(2));
             }
             opened => return opened,
         }

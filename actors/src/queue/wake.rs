@@ -1,7 +1,7 @@
 //! The turns in which things happen by themselves, one slice after the other.
 //!
 //! However much is due, others have their share: a slice is durable before the next one begins,
-//! which waits as long again, and longer while the store does not keep up.
+//! which waits half as long, and longer while the store does not keep up.
 
 use std::{
     sync::{Arc, Weak},
@@ -24,7 +24,7 @@ use super::{
 use crate::{ActorRef, Handler, Request, Turn, clock, runtime::Runtime};
 
 /// What one turn does at most, so that other requests are served in between.
-const SLICE: ScanLimit = ScanLimit { count_max: 128, bytes_max: 1 << 20 };
+const SLICE: ScanLimit = ScanLimit { count_max: 48, bytes_max: 1 << 20 };
 
 /// How long it takes until a store that does not keep up is looked at again.
 const LAG_WAIT: Duration = Duration::from_millis(5);
@@ -104,7 +104,7 @@ async fn go_on(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
     while let Ok(true) = queue.ask(GoOn).await {
         let took = runtime.clock.elapsed().saturating_sub(began);
         if !took.is_zero() {
-            runtime.clock.sleep(took).await;
+            runtime.clock.sleep(took / 2).await;
         }
         while runtime.store.engine().is_lagging() {
             runtime.clock.sleep(LAG_WAIT).await;
