@@ -123,6 +123,13 @@ impl KeyRange {
         Self { start: self.start.max(key.next()), end: self.end }
     }
 
+    /// Has the range begin at `key`, if it begins behind that.
+    pub fn reach_back_to(&mut self, key: &Key) {
+        if *key < self.start {
+            self.start = key.clone();
+        }
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &Key) -> bool {
         *key >= self.start && *key < self.end

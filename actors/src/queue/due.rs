@@ -60,7 +60,7 @@ impl Rules {
     /// Has a message looked at at this time.
     pub(super) fn put_due(&mut self, due_ms: u64, due: Key, entry: Bytes, batch: &mut Batch) {
         if let Some(DueRest { messages, .. }) = self.due_rest.as_deref_mut() {
-            messages.start = due.clone().min(messages.start.clone());
+            messages.reach_back_to(&due);
         }
         batch.add(due, entry);
         self.wake_by(due_ms);
@@ -70,7 +70,7 @@ impl Rules {
     pub(super) fn put_dedup_due(&mut self, due_ms: u64, dedup_key: &str, batch: &mut Batch) {
         let due = key::dedup_due(self.number(), due_ms, dedup_key);
         if let Some(DueRest { dedup_keys, .. }) = self.due_rest.as_deref_mut() {
-            dedup_keys.start = due.clone().min(dedup_keys.start.clone());
+            dedup_keys.reach_back_to(&due);
         }
         batch.put(due, Bytes::new());
         self.wake_by(due_ms);
