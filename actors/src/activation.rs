@@ -143,17 +143,15 @@ impl<A: Actor> Activation<A> {
             saved.map_err(|error| AskError::NotSaved(error.to_string()))?;
         }
         let runtime = &seat.kind.runtime;
-        if !effects.batch.is_empty() {
+        if !effects.batch.is_empty() || !effects.letters.is_empty() {
             let fence = runtime.fence(A::KIND, &seat.key);
             let level = effects.durability.unwrap_or(runtime.options.durability);
-            let seq = runtime.store.commit(fence, effects.batch, level, gate);
+            let commit = |batch| runtime.store.commit(fence, batch, level, gate);
+            let seq = effects.letters.post(&runtime.outbox, fence.epoch, effects.batch, commit);
             let seq = seq.map_err(AskError::Refused)?;
             runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability: level });
         }
         runtime.reminders.note(&effects.reminders);
-        if let Some(number) = effects.first_letter {
-            runtime.outbox.look_from(number);
-        }
         for fulfil in effects.fulfilments {
             fulfil(*gate);
         }

@@ -7,7 +7,7 @@ use lanekeeper_storage::{LoadError, record::ReminderRecord};
 use crate::{
     Actor, ActorId, ActorRef, AskError, Handler, Request,
     activation::{Activation, Step},
-    outbox::Letters,
+    outbox::Take,
     registry::Kind,
     reminder::Due,
     request::{BoxFuture, WaitingRequest},
@@ -149,6 +149,6 @@ impl<A: Actor> AnyKind for Kind<A> {
         actor_key: &str,
         numbers: Vec<u64>,
     ) -> BoxFuture<Result<ActorId, AskError>> {
-        Box::pin(self.told(actor_key.into(), Letters(numbers)))
+        Box::pin(self.told(actor_key.into(), Take(numbers)))
     }
 }

@@ -5,21 +5,25 @@
 //! crash in between, or a delivery tried twice, changes nothing about that. Letters of one sender
 //! to one receiver are taken in the order in which they were sent.
 
+mod receivers;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use lanekeeper_storage::{LoadError, ScanLimit, key, record::LetterRecord};
-use parking_lot::Mutex;
+use lanekeeper_storage::{Batch, Epoch, Key, LoadError, ScanLimit, key, record::LetterRecord};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::{Actor, Handler, Request, Turn, event::Event, runtime::Runtime};
+use receivers::{Receiver, Receivers};
+
+use crate::{Actor, Handler, Request, Turn, event::Event, kind::AnyKind, runtime::Runtime};
 
 /// Letters read at once, and taken in one turn.
 const PAGE: ScanLimit = ScanLimit { count_max: 128, bytes_max: 4 << 20 };
@@ -28,19 +32,17 @@ const DELIVERIES_MAX: usize = 64;
 /// How long a delivery that failed waits for the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Letters sent by this process; with the epoch of the store's owner it makes their numbers unique
-/// and growing.
-static SENT: AtomicU32 = AtomicU32::new(0);
-
-/// Who gets a letter: kind and key.
-type Receiver = (String, String);
+/// Letters numbered by this process; with the epoch of the store's owner it makes their numbers
+/// unique and growing.
+static NUMBERED: AtomicU64 = AtomicU64::new(0);
 
 /// What the delivery of letters keeps between its runs.
 pub(crate) struct Outbox {
-    /// The smallest number that a letter may have which is still to be looked at.
+    /// The smallest number that a letter may have which is still to be looked at. Held while
+    /// letters get their numbers and are committed: so numbers grow from commit to commit, and
+    /// below the next number every letter there will ever be is in the store.
     first: Mutex<u64>,
-    /// Receivers that are delivered to just now, each with the first letter that has to wait.
-    under_way: Mutex<HashMap<Receiver, Option<u64>>>,
+    receivers: Mutex<Receivers>,
     places: Arc<Semaphore>,
     pub(crate) changed: Notify,
     /// Letters were taken.
@@ -51,7 +53,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             first: Mutex::new(0),
-            under_way: Mutex::default(),
+            receivers: Mutex::default(),
             places: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             changed: Notify::new(),
             taken: Notify::new(),
@@ -62,40 +64,97 @@ impl Default for Outbox {
 impl Outbox {
     /// Has the letters from this number on looked at.
     pub(crate) fn look_from(&self, number: u64) {
-        let mut first = self.first.lock();
-        *first = number.min(*first);
-        drop(first);
+        self.post_box().note(number);
+    }
+
+    fn post_box(&self) -> PostBox<'_> {
+        PostBox { first: self.first.lock(), changed: &self.changed }
+    }
+}
+
+/// The right to number letters, until they are committed.
+struct PostBox<'a> {
+    first: MutexGuard<'a, u64>,
+    changed: &'a Notify,
+}
+
+impl PostBox<'_> {
+    fn note(&mut self, number: u64) {
+        *self.first = number.min(*self.first);
         self.changed.notify_one();
+    }
+}
+
+/// Letters that a turn sends.
+#[derive(Default)]
+pub(crate) struct Letters {
+    records: Vec<Bytes>,
+    last: Option<Posted>,
+}
+
+/// The number of a letter, once it is committed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Posted(Arc<AtomicU64>);
+
+impl Letters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Commits a batch with these letters in it.
+    pub(crate) fn post<T, E>(
+        self,
+        outbox: &Outbox,
+        epoch: Epoch,
+        mut batch: Batch,
+        commit: impl FnOnce(Batch) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.is_empty() {
+            return commit(batch);
+        }
+        let mut post_box = outbox.post_box();
+        let sent = self.records.len() as u64;
+        let first = NUMBERED.fetch_add(sent, Ordering::Relaxed);
+        for (count, record) in (first..).zip(self.records) {
+            batch.add(key::letter(epoch.long_number(count)), record);
+        }
+        if let Some(Posted(last)) = &self.last {
+            last.store(epoch.long_number(first + sent - 1), Ordering::Relaxed);
+        }
+        let committed = commit(batch)?;
+        post_box.note(epoch.long_number(first));
+        Ok(committed)
     }
 }
 
 impl<A: Actor> Turn<'_, A> {
     /// Sends a letter to an actor, with this turn's commit: it gets [`Actor::on_letter`] exactly
     /// once, activated for it if need be, also after a restart, and in the order in which this
-    /// actor sent its letters. Answers the letter's number.
-    pub(crate) fn send<B: Actor>(&mut self, actor_key: &str, content: Bytes) -> u64 {
-        let runtime = &self.meta.seat.kind.runtime;
-        let epoch = runtime.fence(A::KIND, &self.meta.seat.key).epoch;
-        let number = epoch.number(SENT.fetch_add(1, Ordering::Relaxed));
+    /// actor sent its letters.
+    pub(crate) fn send<B: Actor>(&mut self, actor_key: &str, content: Bytes) {
         let (kind, actor_key) = (B::KIND.to_owned(), actor_key.to_owned());
         let record = LetterRecord { kind, actor_key, content };
-        self.effects.batch.add(key::letter(number), record.encode());
-        self.effects.first_letter.get_or_insert(number);
-        number
+        self.effects.letters.records.push(record.encode());
+    }
+
+    /// The number that the last letter of this turn will have; nothing if it sent none.
+    pub(crate) fn last_letter(&mut self) -> Option<Posted> {
+        let Letters { records, last } = &mut self.effects.letters;
+        (!records.is_empty()).then(|| last.get_or_insert_default().clone())
     }
 }
 
 /// The turn in which an actor takes letters.
-pub(crate) struct Letters(pub(crate) Vec<u64>);
+pub(crate) struct Take(pub(crate) Vec<u64>);
 
-impl Request for Letters {
+impl Request for Take {
     type Reply = Result<(), LoadError>;
 }
 
-impl<A: Actor> Handler<Letters> for A {
+impl<A: Actor> Handler<Take> for A {
     async fn handle(
         &mut self,
-        Letters(numbers): Letters,
+        Take(numbers): Take,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         for number in numbers {
@@ -112,77 +171,86 @@ impl<A: Actor> Handler<Letters> for A {
 /// Begins to deliver every letter that waits for it.
 pub(crate) async fn run_once(runtime: &Arc<Runtime>) -> Result<(), LoadError> {
     let outbox = &runtime.outbox;
-    let first = std::mem::replace(&mut *outbox.first.lock(), u64::MAX);
-    let mut range = key::letters_from(first);
+    // A kind that is registered later has everything looked at again.
+    let (kinds, first, end) = runtime.with_kinds(|kinds| {
+        let mut first = outbox.first.lock();
+        let end = runtime.epoch().long_number(NUMBERED.load(Ordering::Relaxed));
+        (kinds.clone(), std::mem::replace(&mut *first, u64::MAX), end)
+    });
+    let mut look = outbox.receivers.lock().look(first);
     loop {
-        let page = runtime.store.scan(range.clone(), PAGE).await;
-        let page = page.inspect_err(|_| outbox.look_from(first))?;
-        let mut letters: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
-        for (letter, record) in &page {
-            let Some(number) = key::letter_number(letter) else { continue };
-            match LetterRecord::decode(record) {
-                Ok(LetterRecord { kind, actor_key, .. }) => {
-                    letters.entry((kind, actor_key)).or_default().push(number);
-                }
-                Err(error) => tracing::error!(number, %error, "a letter cannot be read"),
+        let range = key::letters_between(look.page, end);
+        let page = runtime.store.scan(range, PAGE).await;
+        let page = page.inspect_err(|_| outbox.look_from(look.page))?;
+        let Some((last, _)) = page.last() else { break };
+        for (receiver, numbers) in sorted(&page) {
+            // They wait in the store until their kind is registered.
+            let Some(kind) = kinds.get(&*receiver.0) else { continue };
+            if outbox.receivers.lock().begin(&receiver, numbers[0], &look) {
+                deliver(runtime, Arc::clone(kind), receiver, numbers).await;
             }
         }
-        for (receiver, numbers) in letters {
-            deliver(runtime, receiver, numbers).await;
-        }
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        range = range.after(last);
+        look.page = key::letter_number(last).map_or(end, |number| number + 1);
     }
+    outbox.receivers.lock().looked(&look);
+    Ok(())
 }
 
-/// Delivers letters to one receiver, unless that is under way: then they wait for its end.
-async fn deliver(runtime: &Arc<Runtime>, receiver: Receiver, numbers: Vec<u64>) {
-    let Some(kind) = runtime.kind_named(&receiver.0) else {
-        // They wait in the store until their kind is registered.
-        return;
-    };
-    let Some(&first) = numbers.first() else { return };
-    {
-        let mut under_way = runtime.outbox.under_way.lock();
-        if let Some(waiting) = under_way.get_mut(&receiver) {
-            waiting.get_or_insert(first);
-            return;
+/// The numbers of the letters of a page, by receiver.
+fn sorted(page: &[(Key, Bytes)]) -> BTreeMap<Receiver, Vec<u64>> {
+    let mut letters: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
+    for (letter, record) in page {
+        let Some(number) = key::letter_number(letter) else { continue };
+        match LetterRecord::decode(record) {
+            Ok(LetterRecord { kind, actor_key, .. }) => {
+                letters.entry((kind, actor_key)).or_default().push(number);
+            }
+            Err(error) => tracing::error!(number, %error, "a letter cannot be read"),
         }
-        under_way.insert(receiver.clone(), None);
     }
+    letters
+}
+
+/// Delivers letters to one receiver, which has no other delivery under way.
+async fn deliver(
+    runtime: &Arc<Runtime>,
+    kind: Arc<dyn AnyKind>,
+    receiver: Receiver,
+    numbers: Vec<u64>,
+) {
     let places = Arc::clone(&runtime.outbox.places);
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
-    let delivery = runtime.deliveries.begin();
+    let mut delivery = Some(runtime.deliveries.begin());
     let runtime = Arc::clone(runtime);
     runtime.clone().executor.spawn(async move {
         let _place = place;
-        let mut left = None;
-        let taken = kind.take_letters(&receiver.1, numbers).await;
-        drop(delivery);
-        match taken {
+        let first = numbers[0];
+        let mut failed = None;
+        match kind.take_letters(&receiver.1, numbers).await {
             Ok(id) => runtime.events.emit(|| Event::LettersTaken { id }),
             Err(error) => {
                 let (kind, actor_key) = &receiver;
                 tracing::warn!(%kind, %actor_key, %error, "letters are delivered again");
-                left = Some(first);
+                failed = Some(first);
+                delivery.take();
                 runtime.clock.sleep(RETRY_AFTER).await;
             }
         }
-        let waiting = runtime.outbox.under_way.lock().remove(&receiver).flatten();
-        if let Some(left) = left.into_iter().chain(waiting).min() {
-            runtime.outbox.look_from(left);
-        }
-        runtime.outbox.taken.notify_waiters();
+        let outbox = &runtime.outbox;
+        let next = outbox.receivers.lock().end(receiver, failed);
+        next.into_iter().for_each(|next| outbox.look_from(next));
+        outbox.taken.notify_waiters();
+        drop(delivery);
     });
 }
 
 /// Waits until a letter was taken, or so long; true if it was. Dropping the future is safe.
 pub(crate) async fn wait_taken(
     runtime: &Runtime,
-    number: u64,
+    Posted(number): &Posted,
     wait: Duration,
 ) -> Result<bool, LoadError> {
-    let letter = key::letter(number);
+    let letter = key::letter(number.load(Ordering::Relaxed));
     let mut sleep = std::pin::pin!(runtime.clock.sleep(wait));
     loop {
         let taken = runtime.outbox.taken.notified();

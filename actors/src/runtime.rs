@@ -77,10 +77,13 @@ pub(crate) struct Runtime {
     is_draining: AtomicBool,
 }
 
+/// Kinds by their names.
+type KindNames = HashMap<&'static str, Arc<dyn AnyKind>>;
+
 #[derive(Default)]
 struct Kinds {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    by_name: HashMap<&'static str, Arc<dyn AnyKind>>,
+    by_name: KindNames,
 }
 
 #[derive(Default)]
@@ -141,6 +144,11 @@ impl Runtime {
         Fence { shard, epoch: self.epochs[usize::from(shard.0)] }
     }
 
+    /// One of the epochs under which this owns its actors; they differ in their lower halves alone.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epochs[0]
+    }
+
     /// The address of an actor.
     pub(crate) fn actor<A: Actor>(self: &Arc<Self>, key: &str) -> ActorRef<A> {
         let kind = match self.kind::<A>() {
@@ -172,11 +180,16 @@ impl Runtime {
         let kind: Arc<Kind<A>> = Kind::new(Arc::clone(self));
         kinds.by_type.insert(TypeId::of::<A>(), Arc::clone(&kind) as _);
         kinds.by_name.insert(A::KIND, Arc::clone(&kind) as _);
-        drop(kinds);
         // Its reminders and letters may have waited for somebody who knows it.
-        self.reminders.changed.notify_one();
         self.outbox.look_from(0);
+        drop(kinds);
+        self.reminders.changed.notify_one();
         Ok(kind)
+    }
+
+    /// Looks at the kinds that are registered, while no other can be.
+    pub(crate) fn with_kinds<T>(&self, look: impl FnOnce(&KindNames) -> T) -> T {
+        look(&self.kinds.read().by_name)
     }
 
     pub(crate) fn kind_named(&self, name: &str) -> Option<Arc<dyn AnyKind>> {

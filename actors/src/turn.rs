@@ -18,6 +18,7 @@ use crate::{
     chain::{self, ActorHash, Link},
     deferred,
     event::Event,
+    outbox::Letters,
     registry::{Kind, Release},
     store::OutputGate,
 };
@@ -30,8 +31,7 @@ pub(crate) struct Effects {
     pub(crate) durability: Option<Durability>,
     /// Reminders set (with their due time) and removed by this turn.
     pub(crate) reminders: Vec<(String, Option<u64>)>,
-    /// The first letter sent by this turn.
-    pub(crate) first_letter: Option<u64>,
+    pub(crate) letters: Letters,
     pub(crate) fulfilments: Vec<Box<dyn FnOnce(OutputGate) + Send>>,
 }
 

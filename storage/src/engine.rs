@@ -193,6 +193,14 @@ impl Epoch {
     pub fn number(self, count: u32) -> u64 {
         (self.0 & !u64::from(u32::MAX)) | u64::from(count)
     }
+
+    /// As [`Epoch::number`], with room for 2⁴⁰ numbers in each incarnation, and for 2²⁴
+    /// incarnations. It is larger than any that [`Epoch::number`] answers for the same or an
+    /// earlier incarnation, from the first one on.
+    pub fn long_number(self, count: u64) -> u64 {
+        const BITS: u32 = 40;
+        ((self.0 >> u32::BITS) << BITS) | (count & ((1 << BITS) - 1))
+    }
 }
 
 /// What a commit is checked against: the shard it belongs to and the epoch of its owner.

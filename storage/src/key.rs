@@ -43,7 +43,8 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use actor::{
-    actor, letter, letter_number, letters_from, reminder, reminder_due, reminders, reminders_due_by,
+    actor, letter, letter_number, letters_between, reminder, reminder_due, reminders,
+    reminders_due_by,
 };
 pub use gate::{
     gate_id_of, gate_meta, gate_metas, gate_place, gate_places, gate_policy, gate_usage,

@@ -65,6 +65,7 @@ mod queue_consume;
 mod queue_control;
 mod queue_gate;
 mod queue_lease;
+mod queue_letters;
 mod queue_model;
 mod queue_order;
 mod queue_view;

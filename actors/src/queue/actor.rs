@@ -187,14 +187,13 @@ impl QueueActor {
         self.rules.create(&id.key, number, now_ms, turn.batch());
     }
 
-    /// Ends a turn that changed messages; answers the number of the last letter it sent.
-    pub(super) fn settle(&mut self, turn: &mut Turn<'_, Self>) -> Option<u64> {
-        let mut letter = None;
+    /// Ends a turn that changed messages.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_, Self>) {
         if !self.rules.dead.is_empty() {
             let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
             let receiver = format!("{}{SUFFIX}", id.key);
             for dead in std::mem::take(&mut self.rules.dead) {
-                letter = Some(turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms)));
+                turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms));
             }
         }
         self.release_permits(turn);
@@ -203,7 +202,6 @@ impl QueueActor {
         }
         self.rules.settle(turn.batch());
         self.choose_durability(turn);
-        letter
     }
 
     fn choose_durability(&self, turn: &mut Turn<'_, Self>) {

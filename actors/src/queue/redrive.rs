@@ -12,7 +12,7 @@ use super::{
     place::{Place, SliceCursor},
     work::LEASES_MAX,
 };
-use crate::{Handler, Request, Turn};
+use crate::{Handler, Request, Turn, outbox::Posted};
 
 /// Dead letters that one turn hands back at most.
 const SLICE: ScanLimit = ScanLimit { count_max: 100, bytes_max: 4 << 20 };
@@ -34,8 +34,8 @@ enum Left {
 /// What a slice came to.
 pub(super) struct TakenBack {
     pub(super) count: u64,
-    /// The number of the last letter.
-    pub(super) letter: Option<u64>,
+    /// The last letter.
+    pub(super) letter: Option<Posted>,
     /// What is left, if anything is.
     pub(super) next: Option<TakeBack>,
 }
@@ -77,10 +77,10 @@ impl Handler<TakeBack> for QueueActor {
             }
         };
         let letters = self.decide(turn, |rules, batch| rules.redrive(&messages, batch)).await?;
-        let mut letter = None;
         for content in letters {
-            letter = Some(turn.send::<Self>(&origin, content));
+            turn.send::<Self>(&origin, content);
         }
+        let letter = turn.last_letter();
         self.settle(turn);
         let next = left.map(|which| TakeBack { origin, which });
         Ok(TakenBack { count: messages.len() as u64, letter, next })

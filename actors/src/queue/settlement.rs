@@ -15,6 +15,7 @@ use super::{
 use crate::{
     Handler, Request, Turn,
     clock::{self, from_unix_ms},
+    outbox::Posted,
 };
 
 /// What became of leases that were settled together.
@@ -206,8 +207,8 @@ impl Handler<Extend> for QueueActor {
 }
 
 impl Request for Bury {
-    /// With the number of the last letter to the dead-letter queue.
-    type Reply = Result<(Settled, Option<u64>), QueueError>;
+    /// With the last letter to the dead-letter queue.
+    type Reply = Result<(Settled, Option<Posted>), QueueError>;
 }
 
 impl Handler<Bury> for QueueActor {
@@ -215,7 +216,7 @@ impl Handler<Bury> for QueueActor {
         &mut self,
         Bury { tokens, reason }: Bury,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<(Settled, Option<u64>), QueueError> {
+    ) -> Result<(Settled, Option<Posted>), QueueError> {
         let judged = self.judge(tokens, turn)?;
         let mut letter = None;
         if !judged.leased.is_empty() {
@@ -224,7 +225,8 @@ impl Handler<Bury> for QueueActor {
             };
             self.decide(turn, verb).await?;
             self.serve(turn).await;
-            letter = self.settle(turn);
+            self.settle(turn);
+            letter = turn.last_letter();
         }
         Ok((judged.settled(), letter))
     }

@@ -18,7 +18,12 @@ use super::{
     settle::NackTerms,
     settlement::{Ack, Bury, Extend, GiveBack, Nack},
 };
-use crate::{check_id, clock::from_unix_ms, outbox, request::BoxFuture};
+use crate::{
+    check_id,
+    clock::from_unix_ms,
+    outbox::{self, Posted},
+    request::BoxFuture,
+};
 
 /// Leases settled together at most, and dead letters asked back by id.
 pub const LEASES_MAX: usize = 1_000;
@@ -354,9 +359,9 @@ impl Queue {
         Ok(moved)
     }
 
-    async fn wait_arrived(&self, letter: Option<u64>) -> Result<(), QueueError> {
-        if let Some(number) = letter {
-            outbox::wait_taken(self.runtime(), number, ARRIVAL_WAIT).await?;
+    async fn wait_arrived(&self, letter: Option<Posted>) -> Result<(), QueueError> {
+        if let Some(letter) = letter {
+            outbox::wait_taken(self.runtime(), &letter, ARRIVAL_WAIT).await?;
         }
         Ok(())
     }

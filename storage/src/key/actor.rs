@@ -36,9 +36,9 @@ pub fn letter(number: u64) -> Key {
     key(tag::LETTER, &[&number.to_be_bytes()])
 }
 
-/// The letters from `number` on.
-pub fn letters_from(number: u64) -> KeyRange {
-    KeyRange { start: letter(number), end: key(tag::LETTER, &[]).after_prefix() }
+/// The letters from the number `first` on, up to and without `end`.
+pub fn letters_between(first: u64, end: u64) -> KeyRange {
+    KeyRange { start: letter(first), end: letter(end) }
 }
 
 /// The number of a letter's key, or `None` if it is no such key.
