@@ -48,7 +48,9 @@ const PIECE: usize = 8_192 / size_of::<Slot>();
 /// nothing behind. Only the first piece grows, and all but the last are full.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    pieces: Vec<Vec<Slot>>,
+    /// Beside the others: most gates have no more, and each use begins here.
+    first: Vec<Slot>,
+    more: Vec<Vec<Slot>>,
     vacant: Option<u32>,
     count: usize,
 }
@@ -74,16 +76,21 @@ impl Places {
             self.vacant = next;
             return index;
         }
-        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
-            let capacity = if self.pieces.is_empty() { 0 } else { PIECE };
-            self.pieces.push(Vec::with_capacity(capacity));
+        let slot = Slot::Taken(place);
+        let count = self.first.len();
+        if count < PIECE {
+            if count == self.first.capacity() {
+                self.first.reserve_exact(growth(count).min(PIECE - count));
+            }
+            self.first.push(slot);
+            return count as u32;
         }
-        let before = (self.pieces.len() - 1) * PIECE;
-        let last = self.pieces.last_mut().expect("there is one with room");
-        if last.len() == last.capacity() {
-            last.reserve_exact(growth(last.len()).min(PIECE - last.len()));
+        if self.more.last().is_none_or(|last| last.len() == PIECE) {
+            self.more.push(Vec::with_capacity(PIECE));
         }
-        last.push(Slot::Taken(place));
+        let before = self.more.len() * PIECE;
+        let last = self.more.last_mut().expect("there is one with room");
+        last.push(slot);
         (before + last.len() - 1) as u32
     }
 
@@ -103,20 +110,32 @@ impl Places {
 
     /// Every place and its number, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Place)> {
-        self.pieces.iter().flatten().enumerate().filter_map(|(index, slot)| match slot {
-            Slot::Taken(place) => Some((index as u32, place)),
-            Slot::Vacant(_) => None,
-        })
+        self.first.iter().chain(self.more.iter().flatten()).enumerate().filter_map(
+            |(index, slot)| match slot {
+                Slot::Taken(place) => Some((index as u32, place)),
+                Slot::Vacant(_) => None,
+            },
+        )
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let owners: usize = self.iter().map(|(_, place)| place.owner.len()).sum();
-        let slots: usize = self.pieces.iter().map(Vec::capacity).sum();
-        slots * size_of::<Slot>() + owners
+        let more: usize = self.more.iter().map(Vec::capacity).sum();
+        (self.first.capacity() + more) * size_of::<Slot>() + owners
+    }
+
+    fn slot(&self, index: u32) -> &Slot {
+        match (index as usize / PIECE, index as usize % PIECE) {
+            (0, at) => &self.first[at],
+            (piece, at) => &self.more[piece - 1][at],
+        }
     }
 
     fn slot_mut(&mut self, index: u32) -> &mut Slot {
-        &mut self.pieces[index as usize / PIECE][index as usize % PIECE]
+        match (index as usize / PIECE, index as usize % PIECE) {
+            (0, at) => &mut self.first[at],
+            (piece, at) => &mut self.more[piece - 1][at],
+        }
     }
 }
 
@@ -124,7 +143,7 @@ impl Index<u32> for Places {
     type Output = Place;
 
     fn index(&self, index: u32) -> &Place {
-        match &self.pieces[index as usize / PIECE][index as usize % PIECE] {
+        match self.slot(index) {
             Slot::Taken(place) => place,
             Slot::Vacant(_) => unreachable!("only places that are there are asked for"),
         }
