@@ -8,9 +8,14 @@
 
 mod support;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{App, HttpServer, web};
+use hdrhistogram::Histogram;
 use lanekeeper::{
     Durability, Lanekeeper,
     server::{Server, ServerOptions},
@@ -75,13 +80,25 @@ async fn latencies(clients: &Runtime) {
     println!("latency of leases and acks to that of pops (at most {LEASE_MAX})");
     for durability in LEVELS {
         for connections in [1, 8, CONNECTIONS] {
-            latency(&Clients::saturating(clients, connections), durability).await;
+            for order in [Order::InTurn, Order::Apart] {
+                latency(&Clients::saturating(clients, connections), durability, order).await;
+            }
         }
         for connections in [8, CONNECTIONS] {
             let every = Duration::from_secs(1) * connections as u32 / PACE;
-            latency(&Clients { runtime: clients, connections, every }, durability).await;
+            let clients = Clients { runtime: clients, connections, every };
+            latency(&clients, durability, Order::InTurn).await;
         }
     }
+}
+
+/// When messages are acked.
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// Each as soon as it is leased, as workers do.
+    InTurn,
+    /// Once all are leased: a hundred thousand and more.
+    Apart,
 }
 
 async fn throughput(clients: &Runtime, durability: Durability) {
@@ -91,7 +108,8 @@ async fn throughput(clients: &Runtime, durability: Durability) {
     for _ in 0..ROUNDS {
         let limit = measure_echo(clients).await;
         let clients = Clients::saturating(clients, CONNECTIONS);
-        let [pushed, popped, ..] = measure_queue(&clients, durability, false).await;
+        let measured = measure_queue(&clients, durability, None).await;
+        let [pushed, popped] = &measured[..] else { unreachable!("nothing else is asked for") };
         latency = format!("p50 {:.0} µs p99 {:.0} µs", pushed.micros(0.5), pushed.micros(0.99));
         push_ratio.push(pushed.per_second / limit.per_second);
         pop_ratio.push(popped.per_second / limit.per_second);
@@ -109,13 +127,16 @@ async fn throughput(clients: &Runtime, durability: Durability) {
     );
 }
 
-async fn latency(clients: &Clients<'_>, durability: Durability) {
+async fn latency(clients: &Clients<'_>, durability: Durability, order: Order) {
     let mut ratios: [Vec<f64>; 4] = Default::default();
     let mut pop = String::new();
     for _ in 0..ROUNDS {
-        let [_, popped, leased, acked] = measure_queue(clients, durability, true).await;
+        let measured = measure_queue(clients, durability, Some(order)).await;
+        let [_, popped, leased, acked] = &measured[..] else {
+            unreachable!("leases are asked for")
+        };
         pop = format!("p50 {:.0} µs p99 {:.0} µs", popped.micros(0.5), popped.micros(0.99));
-        let of = [(&leased, 0.5), (&leased, 0.99), (&acked, 0.5), (&acked, 0.99)];
+        let of = [(leased, 0.5), (leased, 0.99), (acked, 0.5), (acked, 0.99)];
         for (ratios, (verb, quantile)) in ratios.iter_mut().zip(of) {
             ratios.push(verb.micros(quantile) / popped.micros(quantile));
         }
@@ -124,8 +145,8 @@ async fn latency(clients: &Clients<'_>, durability: Durability) {
     let connections = clients.connections;
     let pace = if clients.every.is_zero() { "saturating".to_owned() } else { format!("{PACE}/s") };
     println!(
-        "{durability:<10} {connections:>3} connections, {pace}: lease p50 {lease_p50:.2} p99 \
-         {lease_p99:.2}, ack p50 {ack_p50:.2} p99 {ack_p99:.2}; pop {pop}"
+        "{durability:<10} {connections:>3} connections, {pace}, {order:?}: lease p50 \
+         {lease_p50:.2} p99 {lease_p99:.2}, ack p50 {ack_p50:.2} p99 {ack_p99:.2}; pop {pop}"
     );
 }
 
@@ -175,8 +196,8 @@ struct Clients<'a> {
 async fn measure_queue(
     clients: &Clients<'_>,
     durability: Durability,
-    has_leases: bool,
-) -> [Measured; 4] {
+    order: Option<Order>,
+) -> Vec<Measured> {
     let dir = scratch();
     let builder = Lanekeeper::builder().data(dir.path()).durability(durability);
     let node = builder.open().await.unwrap();
@@ -191,18 +212,45 @@ async fn measure_queue(
     let push = request("/queue/bench/push", &push_body());
     let pushed = clients.load(addr, Verb::Same(push.clone())).await;
     let popped = clients.load(addr, Verb::Same(request("/queue/bench/pop", ""))).await;
-    let leases = Leases::default();
-    if has_leases {
+    let mut measured = vec![pushed, popped];
+    if let Some(order) = order {
         clients.load(addr, Verb::Same(push)).await;
+        measured.extend(measure_leases(clients, addr, order).await);
     }
-    let lease = request("/queue/bench/lease", r#"{"ttl_ms":600000}"#);
-    let leased = clients.load(addr, Verb::Lease(lease, leases.clone())).await;
-    let acked = clients.load(addr, Verb::Ack(leases)).await;
     node.shutdown(Duration::from_secs(60)).await.unwrap();
     handle.stop(Duration::from_secs(10)).await;
     running.await.unwrap().unwrap();
-    [pushed, popped, leased, acked]
+    measured
 }
+
+/// Leases and acks, as long as there are messages.
+async fn measure_leases(clients: &Clients<'_>, addr: SocketAddr, order: Order) -> [Measured; 2] {
+    let lease = request("/queue/bench/lease", r#"{"ttl_ms":600000}"#);
+    match order {
+        Order::Apart => {
+            let leases = Leases::default();
+            let leased = clients.load(addr, Verb::Lease(lease, leases.clone())).await;
+            [leased, clients.load(addr, Verb::Ack(leases)).await]
+        }
+        Order::InTurn => {
+            let both = Both::default();
+            let clients = Clients { every: clients.every * 2, ..*clients };
+            let cycles = clients.load(addr, Verb::LeaseAndAck(lease, both.clone())).await;
+            let latencies = std::mem::take(&mut *both.lock().unwrap());
+            let of = |latency| Measured { per_second: cycles.per_second, latency };
+            [of(histogram(&latencies.0)), of(histogram(&latencies.1))]
+        }
+    }
+}
+
+fn histogram(nanos: &[u64]) -> Histogram<u64> {
+    let mut histogram = Histogram::new(3).unwrap();
+    nanos.iter().for_each(|nanos| histogram.record(*nanos).unwrap());
+    histogram
+}
+
+/// How long leases took and acks, in nanoseconds.
+type Both = Arc<std::sync::Mutex<(Vec<u64>, Vec<u64>)>>;
 
 /// Tokens of leases to be acknowledged.
 type Leases = Arc<std::sync::Mutex<Vec<String>>>;
@@ -213,6 +261,7 @@ enum Verb {
     Same(Arc<[u8]>),
     Lease(Arc<[u8]>, Leases),
     Ack(Leases),
+    LeaseAndAck(Arc<[u8]>, Both),
 }
 
 impl Verb {
@@ -221,22 +270,40 @@ impl Verb {
         match self {
             Self::Same(request) => !connection.ask(request).await.contains("\"count\":0"),
             Self::Lease(request, leases) => {
-                let answer = connection.ask(request).await;
-                let lease =
-                    answer.split_once("\"lease\":\"").and_then(|(_, rest)| rest.split_once('"'));
-                let lease = lease.map(|(token, _)| token.to_owned());
+                let lease = token(connection.ask(request).await);
                 let is_given = lease.is_some();
                 leases.lock().unwrap().extend(lease);
                 is_given
             }
             Self::Ack(leases) => {
                 let Some(lease) = leases.lock().unwrap().pop() else { return false };
-                let body = format!("{{\"leases\":[\"{lease}\"]}}");
-                connection.ask(&request("/queue/bench/ack", &body)).await;
+                connection.ask(&ack(&lease)).await;
+                true
+            }
+            Self::LeaseAndAck(request, both) => {
+                let began = Instant::now();
+                let Some(lease) = token(connection.ask(request).await) else { return false };
+                let ack = ack(&lease);
+                let leased = Instant::now();
+                connection.ask(&ack).await;
+                let acked = Instant::now();
+                let mut both = both.lock().unwrap();
+                both.0.push((leased - began).as_nanos() as u64);
+                both.1.push((acked - leased).as_nanos() as u64);
                 true
             }
         }
     }
+}
+
+/// The token of the lease in an answer.
+fn token(answer: &str) -> Option<String> {
+    let (_, rest) = answer.split_once("\"lease\":\"")?;
+    rest.split_once('"').map(|(token, _)| token.to_owned())
+}
+
+fn ack(lease: &str) -> Arc<[u8]> {
+    request("/queue/bench/ack", &format!("{{\"leases\":[\"{lease}\"]}}"))
 }
 
 impl<'a> Clients<'a> {

@@ -31,10 +31,11 @@ use crate::{
 
 const META_TREE: &str = "meta";
 const CHECKPOINT: &str = "checkpoint";
-/// Entries between two calls of `pause`.
-const STEP_COUNT: u64 = 4_096;
-/// Keys folded in until threads that wait for a processor may go first: there are few processors,
-/// and whoever waits for a commit would else wait for the end of a time slice, some milliseconds.
+/// Entries between two calls of `pause`, and between two fsyncs: one of the journal, for which
+/// somebody waits, would else have to wait for all that a checkpoint writes.
+const STEP_COUNT: u64 = 2_048;
+/// Keys folded in until threads that wait for a processor may go first: whoever waits for a commit
+/// would else wait for the end of a time slice, some milliseconds.
 const YIELD_COUNT: u64 = 8;
 /// How long threads of a store that was closed are waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -239,11 +240,9 @@ impl Base for SledBase {
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
-        let mut entries = None;
-        if range.start < range.end {
-            let range = range.start.as_bytes()..range.end.as_bytes();
-            entries = Some(self.open().db.range(range));
-        }
+        let KeyRange { start, end } = range;
+        let find = || self.open().db.range(start.as_bytes()..end.as_bytes());
+        let entries = (start < end).then(find);
         Box::new(SledCursor { dir: self.dir.clone(), entries, direction, at: None })
     }
 
@@ -280,6 +279,7 @@ impl Base for SledBase {
                 thread::yield_now();
             }
             if step % STEP_COUNT == 0 {
+                self.make_durable()?;
                 pause();
             }
         }
