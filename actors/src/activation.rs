@@ -22,12 +22,21 @@ pub(crate) struct Seat<A: Actor> {
     pub(crate) key: Arc<str>,
     pub(crate) hash: u64,
     generation: u32,
-    is_held: bool,
+    /// The number of the slot, and [`HELD`] if a turn is under way. Kept small: every idle actor
+    /// has a seat.
+    slot: u32,
 }
 
+const HELD: u32 = 1 << 31;
+
 impl<A: Actor> Seat<A> {
-    pub(crate) fn new(kind: Arc<Kind<A>>, key: Arc<str>, hash: u64) -> Self {
-        Self { kind, key, hash, generation: 0, is_held: true }
+    pub(crate) fn new(kind: Arc<Kind<A>>, key: Arc<str>, hash: u64, slot: u32) -> Self {
+        Self { kind, key, hash, generation: 0, slot: slot | HELD }
+    }
+
+    /// The number of the actor's slot in its shard, for as long as the actor is in memory.
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot & !HELD
     }
 
     pub(crate) fn id(&self) -> ActorId {
@@ -45,14 +54,14 @@ impl<A: Actor> Seat<A> {
 
     /// Says whether a turn is under way, so that dropping means losing it.
     pub(crate) fn hold(&mut self, is_held: bool) {
-        self.is_held = is_held;
+        self.slot = if is_held { self.slot | HELD } else { self.slot & !HELD };
     }
 }
 
 impl<A: Actor> Drop for Seat<A> {
     fn drop(&mut self) {
-        if self.is_held {
-            self.kind.abandon(self.hash, &self.key);
+        if self.slot & HELD != 0 {
+            self.kind.abandon(self.hash, self.slot());
         }
     }
 }

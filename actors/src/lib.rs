@@ -33,6 +33,7 @@ mod runtime;
 mod service;
 mod setting;
 mod shared;
+mod slab;
 mod store;
 pub mod stream;
 mod timer;

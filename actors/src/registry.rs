@@ -11,13 +11,14 @@
 //! [`Seat`]; arrivals meanwhile wait in the slot's mailbox, in order, also across incarnations. A
 //! shard's lock is never held during a turn.
 
+mod table;
+
 use std::{any::type_name, collections::VecDeque, hash::BuildHasher, sync::Arc};
 
-use hashbrown::{
-    DefaultHashBuilder, HashTable,
-    hash_table::{Entry as TableEntry, OccupiedEntry},
-};
+use hashbrown::DefaultHashBuilder;
 use parking_lot::{Mutex, MutexGuard};
+
+use table::Table;
 
 use crate::{
     ActivateError, Actor, NotExecuted,
@@ -38,11 +39,6 @@ pub(crate) struct Kind<A: Actor> {
 /// One lock's worth of actors, on a cache line of its own.
 #[repr(align(128))]
 struct Shard<A: Actor>(Mutex<Table<A>>);
-
-pub(crate) struct Table<A: Actor> {
-    slots: HashTable<Slot<A>>,
-    turns: u64,
-}
 
 struct Slot<A: Actor> {
     key: Arc<str>,
@@ -110,7 +106,7 @@ pub(crate) enum Release<A: Actor> {
 
 impl<A: Actor> Kind<A> {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Arc<Self> {
-        let shard = || Shard(Mutex::new(Table { slots: HashTable::new(), turns: 0 }));
+        let shard = || Shard(Mutex::new(Table::new()));
         let shards = (0..SHARD_COUNT).map(|_| shard()).collect();
         Arc::new(Self { runtime, shards, hasher: DefaultHashBuilder::default() })
     }
@@ -120,7 +116,9 @@ impl<A: Actor> Kind<A> {
     }
 
     fn shard(&self, hash: u64) -> MutexGuard<'_, Table<A>> {
-        self.shards[shard_of(hash)].0.lock()
+        // The index uses the top bits and the bottom ones: take some from between.
+        let shard = (hash >> 32) as usize % SHARD_COUNT;
+        self.shards[shard].0.lock()
     }
 
     /// Takes the actor if nobody has it; else lets `otherwise` do something with its mailbox.
@@ -131,19 +129,16 @@ impl<A: Actor> Kind<A> {
         otherwise: impl FnOnce(&mut Mailbox<A>) -> T,
     ) -> Found<A, T> {
         let mut table = self.shard(hash);
-        let rehash = |slot: &Slot<A>| self.hasher.hash_one(&*slot.key);
-        match table.slots.entry(hash, |slot| slot.is_of(key), rehash) {
-            TableEntry::Occupied(mut entry) => match &mut entry.get_mut().state {
-                State::Occupied(mailbox) => Found::Occupied(otherwise(mailbox)),
-                state => Found::Idle(take_idle(state)),
-            },
-            TableEntry::Vacant(entry) => {
-                let state = State::Occupied(Mailbox::new());
-                entry.insert(Slot { key: Arc::clone(key), state });
-                drop(table);
-                self.runtime.note_activation();
-                Found::Vacant(Seat::new(Arc::clone(self), Arc::clone(key), hash))
-            }
+        let fresh = || State::Occupied(Mailbox::new());
+        let (at, is_known) = table.find_or_insert(hash, key, |key| self.hash(key), fresh);
+        if !is_known {
+            drop(table);
+            self.runtime.note_activation();
+            return Found::Vacant(Seat::new(Arc::clone(self), Arc::clone(key), hash, at));
+        }
+        match &mut table.slot_mut(at).state {
+            State::Occupied(mailbox) => Found::Occupied(otherwise(mailbox)),
+            state => Found::Idle(take_idle(state)),
         }
     }
 
@@ -156,7 +151,7 @@ impl<A: Actor> Kind<A> {
         is_wanted: impl Fn(&Activation<A>) -> bool,
     ) -> Option<Box<Activation<A>>> {
         let mut table = self.shard(hash);
-        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
+        let slot = table.find_mut(hash, key)?;
         match &slot.state {
             State::Idle { activation, .. } if is_wanted(activation) => {
                 Some(take_idle(&mut slot.state))
@@ -174,7 +169,7 @@ impl<A: Actor> Kind<A> {
         request: &mut Option<Box<dyn WaitingRequest<A>>>,
     ) -> Option<Box<Activation<A>>> {
         let mut table = self.shard(hash);
-        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key))?;
+        let slot = table.find_mut(hash, key)?;
         match &mut slot.state {
             State::Occupied(mailbox) => {
                 request.take().into_iter().for_each(|request| mailbox.push_back(request));
@@ -190,12 +185,14 @@ impl<A: Actor> Kind<A> {
     /// Takes every idle activation of a shard out of the registry without passivating it.
     pub(crate) fn forget_idle(&self, shard: usize) -> Vec<Box<Activation<A>>> {
         let mut table = self.shards[shard].0.lock();
-        let idle = table.slots.extract_if(|slot| matches!(slot.state, State::Idle { .. }));
-        let activation = |slot: Slot<A>| match slot.state {
+        let is_idle = |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, State::Idle { .. });
+        let idle = table.slots().filter(is_idle).map(|(at, slot)| (self.hash(&slot.key), at));
+        let idle: Vec<(u64, u32)> = idle.collect();
+        let activation = |(hash, at)| match table.remove(hash, at).state {
             State::Idle { activation, .. } => Some(activation),
             State::Occupied(_) => None,
         };
-        idle.filter_map(activation).collect()
+        idle.into_iter().filter_map(activation).collect()
     }
 
     /// Takes idle activations that nobody used since `before`, at most `count_max`.
@@ -207,7 +204,7 @@ impl<A: Actor> Kind<A> {
     ) -> Vec<Box<Activation<A>>> {
         let mut taken = Vec::new();
         let mut table = self.shards[shard].0.lock();
-        for slot in table.slots.iter_mut() {
+        for slot in table.slots_mut() {
             if taken.len() == count_max {
                 break;
             }
@@ -227,7 +224,7 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn idle_activations(&self) -> Vec<(Moment, usize)> {
         let mut idle = Vec::new();
         for shard in &self.shards {
-            for slot in &shard.0.lock().slots {
+            for (_, slot) in shard.0.lock().slots() {
                 if let State::Idle { activation, since } = &slot.state {
                     idle.push((*since, activation.memory_bytes()));
                 }
@@ -239,7 +236,7 @@ impl<A: Actor> Kind<A> {
     /// Takes every idle activation of a shard, whether it objects or not.
     pub(crate) fn take_all(&self, shard: usize) -> Vec<Box<Activation<A>>> {
         let mut table = self.shards[shard].0.lock();
-        let idle = table.slots.iter_mut().filter(|slot| matches!(slot.state, State::Idle { .. }));
+        let idle = table.slots_mut().filter(|slot| matches!(slot.state, State::Idle { .. }));
         idle.map(|slot| take_idle(&mut slot.state)).collect()
     }
 
@@ -247,13 +244,13 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn fail(&self, mut seat: Seat<A>, error: ActivateError) -> ActivateError {
         seat.hold(false);
         tracing::warn!(actor = %seat.id(), %error, "activation failed");
-        self.refuse_all(seat.hash, &seat.key, &error.clone().into());
+        self.refuse_all(seat.hash, seat.slot(), &error.clone().into());
         error
     }
 
     /// Frees the slot of an actor whose turn was cut off.
-    pub(crate) fn abandon(&self, hash: u64, key: &Arc<str>) {
-        self.refuse_all(hash, key, &NotExecuted::ShuttingDown);
+    pub(crate) fn abandon(&self, hash: u64, at: u32) {
+        self.refuse_all(hash, at, &NotExecuted::ShuttingDown);
     }
 
     /// Ends a turn: gives the next request, or lets the activation go idle.
@@ -261,9 +258,7 @@ impl<A: Actor> Kind<A> {
         let hash = activation.meta.seat.hash;
         let mut table = self.shard(hash);
         table.turns += 1;
-        let key = &activation.meta.seat.key;
-        let slot = table.slots.find_mut(hash, |slot| slot.is_of(key));
-        let slot = slot.expect("a slot stays while its seat is held");
+        let slot = table.slot_mut(activation.meta.seat.slot());
         let State::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
@@ -278,25 +273,23 @@ impl<A: Actor> Kind<A> {
         Release::Idle
     }
 
-    fn refuse_all(&self, hash: u64, key: &str, error: &NotExecuted) {
-        let slot = self.remove(&mut self.shard(hash), hash, key);
-        if let Some(State::Occupied(mailbox)) = slot {
+    fn refuse_all(&self, hash: u64, at: u32, error: &NotExecuted) {
+        let state = self.remove(&mut self.shard(hash), hash, at);
+        if let State::Occupied(mailbox) = state {
             mailbox.refuse_all(error);
         }
     }
 
-    fn remove(&self, table: &mut Table<A>, hash: u64, key: &str) -> Option<State<A>> {
-        let entry = table.slots.find_entry(hash, |slot| &*slot.key == key).ok()?;
-        let (Slot { state, .. }, _) = OccupiedEntry::remove(entry);
+    fn remove(&self, table: &mut Table<A>, hash: u64, at: u32) -> State<A> {
+        let Slot { state, .. } = table.remove(hash, at);
         self.runtime.note_passivation();
-        Some(state)
+        state
     }
 
     /// The key of an active actor, from its hash.
     pub(crate) fn key_of(&self, hash: u64) -> Option<Arc<str>> {
         let table = self.shard(hash);
-        let slot = table.slots.find(hash, |slot| self.hash(&slot.key) == hash);
-        slot.map(|slot| Arc::clone(&slot.key))
+        table.with_hash(hash, |key| self.hash(key)).map(|slot| Arc::clone(&slot.key))
     }
 
     pub(crate) fn shard_count(&self) -> usize {
@@ -305,13 +298,13 @@ impl<A: Actor> Kind<A> {
 
     /// Activations in memory or on their way in or out.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().slots.len()).sum()
+        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 
     /// Slots with a turn, an activation or a passivation under way.
     pub(crate) fn occupied_count(&self) -> usize {
-        let is_occupied = |slot: &&Slot<A>| matches!(slot.state, State::Occupied(_));
-        let count = |shard: &Shard<A>| shard.0.lock().slots.iter().filter(is_occupied).count();
+        let is_occupied = |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, State::Occupied(_));
+        let count = |shard: &Shard<A>| shard.0.lock().slots().filter(is_occupied).count();
         self.shards.iter().map(count).sum()
     }
 
@@ -319,16 +312,6 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn turns(&self) -> u64 {
         self.shards.iter().map(|shard| shard.0.lock().turns).sum()
     }
-}
-
-/// The shard of a hash. The last one gets about twice as much as the first, and those between their
-/// part: tables double when they are full, and they should not all do so at the same time.
-fn shard_of(hash: u64) -> usize {
-    // The table uses the top bits and the bottom ones: take some from between.
-    let bits = |from: u32| (hash >> from) as usize % SHARD_COUNT;
-    let (one, other) = (bits(32), bits(38));
-    // The larger of two is more often a large one.
-    if bits(44) < SHARD_COUNT * 3 / 8 { one.max(other) } else { one }
 }
 
 impl<A: Actor> std::fmt::Debug for Kind<A> {
@@ -360,8 +343,7 @@ impl<A: Actor> Seat<A> {
     pub(crate) fn vacate(mut self) -> Option<(Box<dyn WaitingRequest<A>>, Self)> {
         let kind = Arc::clone(&self.kind);
         let mut table = kind.shard(self.hash);
-        let slot = table.slots.find_mut(self.hash, |slot| slot.is_of(&self.key));
-        let slot = slot.expect("a slot stays while its seat is held");
+        let slot = table.slot_mut(self.slot());
         let State::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
@@ -369,7 +351,7 @@ impl<A: Actor> Seat<A> {
             return Some((request, self));
         }
         self.hold(false);
-        kind.remove(&mut table, self.hash, &self.key);
+        kind.remove(&mut table, self.hash, self.slot());
         None
     }
 }

@@ -325,11 +325,9 @@ impl Crowd {
     pub(super) fn memory_bytes(&self) -> usize {
         let owners = self.owners.capacity() * (size_of::<u32>() + 1);
         let lines = self.grouped.len() * size_of::<Line>();
-        size_of::<Self>()
-            + self.places.memory_bytes()
-            + self.deadlines.memory_bytes()
-            + owners
-            + lines
+        let names: usize = self.places.iter().map(|(_, place)| place.owner.len()).sum();
+        let places = self.places.memory_bytes() + names;
+        size_of::<Self>() + places + self.deadlines.memory_bytes() + owners + lines
     }
 
     fn lines(&self) -> impl Iterator<Item = &Line> {

@@ -1,6 +1,7 @@
 //! Which place is due first.
 
 use super::place::{NOWHERE, Places};
+use crate::slab::growth;
 
 /// A binary heap of the places that are due some time, each of which knows where it stands in it:
 /// four bytes a place, and any of them can be taken out.
@@ -17,7 +18,7 @@ impl Deadlines {
     pub(super) fn add(&mut self, index: u32, places: &mut Places) {
         let at = self.0.len();
         if at == self.0.capacity() {
-            self.0.reserve_exact(super::place::growth(at));
+            self.0.reserve_exact(growth(at));
         }
         self.0.push(index);
         places[index].heap_at = at as u32;

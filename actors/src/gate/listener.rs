@@ -1,7 +1,7 @@
 //! Those who are told when the turn of an owner comes.
 
-use super::{change::Decision, place::growth};
-use crate::Promise;
+use super::change::Decision;
+use crate::{Promise, slab::growth};
 
 /// What a promise takes beside itself: the cell it shares with who waits.
 const PROMISE_BYTES: usize = 88;
