@@ -95,29 +95,16 @@ fn http(out: &mut Text, figures: &Figures) {
         }
     }
     out.family("lanekeeper_http_request_duration_seconds", "histogram", "Time to answer.");
+    let bounds = BUCKET_MICROS.map(seconds);
     for (place, route) in used() {
-        histogram(out, &name(place), route);
+        let label = format!("route=\"{}\"", name(place));
+        out.histogram(&label, (&bounds, &route.buckets), seconds(route.micros));
     }
     out.gauge_of(
         "lanekeeper_http_requests_in_flight",
         "Requests being answered.",
         figures.in_flight,
     );
-}
-
-fn histogram(out: &mut Text, name: &str, route: &RouteFigures) {
-    let mut below = 0;
-    for (place, requests) in route.buckets.iter().enumerate() {
-        below += requests;
-        let bound = match BUCKET_MICROS.get(place) {
-            Some(&micros) => seconds(micros).to_string(),
-            None => "+Inf".to_owned(),
-        };
-        out.sample("_bucket", &format!("{{route=\"{name}\",le=\"{bound}\"}}"), below);
-    }
-    let label = format!("{{route=\"{name}\"}}");
-    out.sample("_sum", &label, seconds(route.micros));
-    out.sample("_count", &label, below);
 }
 
 fn actors(out: &mut Text, status: &NodeStatus) {
@@ -238,6 +225,21 @@ impl Text {
     fn sample(&mut self, suffix: &str, labels: &str, value: impl Display) {
         let family = self.family;
         self.line(format_args!("{family}{suffix}{labels} {value}\n"));
+    }
+
+    /// A histogram with one label or none: how many there are up to each bound in seconds and how
+    /// many beyond the last, and their sum in seconds.
+    fn histogram(&mut self, label: &str, (bounds, counts): (&[f64], &[u64]), sum: f64) {
+        let comma = if label.is_empty() { "" } else { "," };
+        let bounds = bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(counts) {
+            below += count;
+            self.sample("_bucket", &format!("{{{label}{comma}le=\"{bound}\"}}"), below);
+        }
+        let labels = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+        self.sample("_sum", &labels, sum);
+        self.sample("_count", &labels, below);
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {

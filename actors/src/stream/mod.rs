@@ -30,6 +30,8 @@ pub use config::{OnSlow, StreamConfig, StreamLimits};
 pub use error::StreamError;
 pub use event::{End, Gap, JsonPieces, Message, Notice, StreamEvent, SubscriberId};
 pub use handle::Topic;
-pub use stats::{Counts, Published, StreamStats, StreamTotals, SubscriberStats, SubscriberStatus};
+pub use stats::{
+    Counts, Published, SEND_BOUNDS, StreamStats, StreamTotals, SubscriberStats, SubscriberStatus,
+};
 pub use subscriber::Subscriber;
 pub use verb::{Publish, Subscribe};

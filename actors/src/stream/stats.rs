@@ -4,6 +4,22 @@ use std::time::Duration;
 
 use super::{Class, SubscriberId, class::PerClass};
 
+/// The bounds by which the times of sends are counted.
+pub const SEND_BOUNDS: [Duration; 12] = [
+    Duration::from_micros(10),
+    Duration::from_micros(50),
+    Duration::from_micros(100),
+    Duration::from_micros(250),
+    Duration::from_millis(1),
+    Duration::from_micros(2_500),
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+];
+
 /// How a subscriber fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SubscriberStatus {
@@ -161,8 +177,9 @@ pub struct StreamTotals {
     pub backpressure_events: u64,
     /// Bytes of the payloads delivered.
     pub delivered_bytes: u64,
-    /// Sends that ended: one carries what waits, up to a bound.
-    pub sends: u64,
+    /// Sends that ended, by the first of the [`SEND_BOUNDS`] that they did not exceed, and those
+    /// that exceeded all of them. A send carries what waits, up to a bound.
+    pub sends: [u64; SEND_BOUNDS.len() + 1],
     /// How long they took together.
     pub send_time: Duration,
     /// Subscribers that ended, by their reason.

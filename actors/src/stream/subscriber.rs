@@ -108,8 +108,7 @@ impl Subscriber {
         }
         let now = self.clock.elapsed();
         let sent = self.given_at.take().map(|given_at| now.saturating_sub(given_at));
-        self.untold.sends += u64::from(sent.is_some());
-        self.untold.send_time += sent.unwrap_or_default();
+        sent.into_iter().for_each(|took| self.untold.sent(took));
         let taken = self.inbox.poll_take(sent, bytes_max, give, cx);
         if let Poll::Ready(1..) = taken {
             self.given_at = Some(now);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Class, End, Published, StreamTotals,
+    Class, End, Published, SEND_BOUNDS, StreamTotals,
     class::{CLASS_COUNT, PerClass},
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Tally {
     queued: AtomicU64,
     delivered: AtomicU64,
     delivered_bytes: AtomicU64,
-    sends: AtomicU64,
+    sends: [AtomicU64; SEND_BOUNDS.len() + 1],
     send_micros: AtomicU64,
 }
 
@@ -33,8 +33,17 @@ pub(super) struct Tally {
 pub(super) struct Given {
     pub(super) messages: u64,
     pub(super) bytes: u64,
-    pub(super) sends: u64,
+    /// Sends, by the first of the [`SEND_BOUNDS`] that they did not exceed.
+    pub(super) sends: [u32; SEND_BOUNDS.len() + 1],
     pub(super) send_time: Duration,
+}
+
+impl Given {
+    /// A send has ended.
+    pub(super) fn sent(&mut self, took: Duration) {
+        self.sends[SEND_BOUNDS.iter().take_while(|bound| took > **bound).count()] += 1;
+        self.send_time += took;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +94,11 @@ impl Tally {
     pub(super) fn given(&self, given: &Given) {
         self.delivered.fetch_add(given.messages, Relaxed);
         self.delivered_bytes.fetch_add(given.bytes, Relaxed);
-        self.sends.fetch_add(given.sends, Relaxed);
+        for (count, sends) in self.sends.iter().zip(given.sends) {
+            if sends > 0 {
+                count.fetch_add(u64::from(sends), Relaxed);
+            }
+        }
         let micros = u64::try_from(given.send_time.as_micros()).unwrap_or(u64::MAX);
         self.send_micros.fetch_add(micros, Relaxed);
     }
@@ -114,9 +127,29 @@ impl Tally {
             slow_events: self.slow_events.load(Relaxed),
             backpressure_events: self.backpressure_events.load(Relaxed),
             delivered_bytes: self.delivered_bytes.load(Relaxed),
-            sends: self.sends.load(Relaxed),
+            sends: self.sends.each_ref().map(|count| count.load(Relaxed)),
             send_time: Duration::from_micros(self.send_micros.load(Relaxed)),
             ended,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_send_counts_at_the_first_bound_that_it_does_not_exceed() {
+        let tally = Tally::default();
+        for micros in [0, 10, 11, 5_000_000, 5_000_001] {
+            let mut given = Given::default();
+            given.sent(Duration::from_micros(micros));
+            tally.given(&given);
+        }
+        let totals = tally.totals();
+        let counted = totals.sends.iter().zip(1..).filter(|(count, _)| **count > 0);
+        let counted: Vec<(u64, usize)> = counted.map(|(count, place)| (*count, place)).collect();
+        assert_eq!(counted, [(2, 1), (1, 2), (1, 12), (1, 13)]);
+        assert_eq!(totals.send_time, Duration::from_micros(10_000_022));
     }
 }

@@ -1,6 +1,6 @@
 //! The streams of a node, aggregated: no label names a topic or a subscriber.
 
-use lanekeeper_actors::stream::{Class, StreamTotals};
+use lanekeeper_actors::stream::{Class, SEND_BOUNDS, StreamTotals};
 
 use super::Text;
 
@@ -51,9 +51,9 @@ fn delivery(out: &mut Text, totals: &StreamTotals) {
         "Bytes of the payloads delivered.",
         totals.delivered_bytes,
     );
-    out.family("lanekeeper_stream_send_seconds", "summary", "Sends to subscribers.");
-    out.sample("_sum", "", totals.send_time.as_secs_f64());
-    out.sample("_count", "", totals.sends);
+    out.family("lanekeeper_stream_send_seconds", "histogram", "Sends to subscribers.");
+    let bounds = SEND_BOUNDS.map(|bound| bound.as_secs_f64());
+    out.histogram("", (&bounds, &totals.sends), totals.send_time.as_secs_f64());
     out.counter_of(
         "lanekeeper_stream_slow_events_total",
         "Sends that took longer than half a second.",
@@ -65,4 +65,29 @@ fn delivery(out: &mut Text, totals: &StreamTotals) {
         totals.backpressure_events,
     );
     out.counter_of("lanekeeper_stream_slow_total", "Subscribers that became slow.", totals.slowed);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_times_of_sends_are_a_histogram() {
+        let mut totals = StreamTotals { send_time: Duration::from_millis(2), ..Default::default() };
+        (totals.sends[0], totals.sends[SEND_BOUNDS.len()]) = (3, 1);
+        let mut out = Text::default();
+        streams(&mut out, &totals, 0);
+        let lines: Vec<&str> = out.text.lines().filter(|line| line.contains("send_s")).collect();
+        assert_eq!(lines[1], "# TYPE lanekeeper_stream_send_seconds histogram");
+        assert_eq!(lines[2], "lanekeeper_stream_send_seconds_bucket{le=\"0.00001\"} 3");
+        let rest = [
+            "lanekeeper_stream_send_seconds_bucket{le=\"5\"} 3",
+            "lanekeeper_stream_send_seconds_bucket{le=\"+Inf\"} 4",
+            "lanekeeper_stream_send_seconds_sum 0.002",
+            "lanekeeper_stream_send_seconds_count 4",
+        ];
+        assert_eq!(lines[lines.len() - 4..], rest);
+    }
 }
