@@ -152,11 +152,14 @@ impl<A: Actor> Activation<A> {
             saved.map_err(|error| AskError::NotSaved(error.to_string()))?;
         }
         let runtime = &seat.kind.runtime;
-        if !effects.batch.is_empty() || !effects.letters.is_empty() {
+        if !effects.batch.is_empty() || effects.letters.is_some() {
             let fence = runtime.fence(A::KIND, &seat.key);
             let level = effects.durability.unwrap_or(runtime.options.durability);
-            let commit = |batch| runtime.store.commit(fence, batch, level, gate);
-            let seq = effects.letters.post(&runtime.outbox, fence.epoch, effects.batch, commit);
+            let mut commit = |batch| runtime.store.commit(fence, batch, level, gate);
+            let seq = match effects.letters {
+                None => commit(effects.batch),
+                Some(letters) => letters.post(&runtime.outbox, fence.epoch, effects.batch, commit),
+            };
             let seq = seq.map_err(AskError::Refused)?;
             runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability: level });
         }

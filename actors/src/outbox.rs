@@ -85,7 +85,7 @@ impl PostBox<'_> {
     }
 }
 
-/// Letters that a turn sends.
+/// Letters that a turn sends: one at least.
 #[derive(Default)]
 pub(crate) struct Letters {
     records: Vec<Bytes>,
@@ -97,10 +97,6 @@ pub(crate) struct Letters {
 pub(crate) struct Posted(Arc<AtomicU64>);
 
 impl Letters {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
     /// Commits a batch with these letters in it.
     pub(crate) fn post<T, E>(
         self,
@@ -109,9 +105,6 @@ impl Letters {
         mut batch: Batch,
         commit: impl FnOnce(Batch) -> Result<T, E>,
     ) -> Result<T, E> {
-        if self.is_empty() {
-            return commit(batch);
-        }
         let mut post_box = outbox.post_box();
         let sent = self.records.len() as u64;
         let first = NUMBERED.fetch_add(sent, Ordering::Relaxed);
@@ -134,13 +127,13 @@ impl<A: Actor> Turn<'_, A> {
     pub(crate) fn send<B: Actor>(&mut self, actor_key: &str, content: Bytes) {
         let (kind, actor_key) = (B::KIND.to_owned(), actor_key.to_owned());
         let record = LetterRecord { kind, actor_key, content };
-        self.effects.letters.records.push(record.encode());
+        self.effects.letters.get_or_insert_default().records.push(record.encode());
     }
 
     /// The number that the last letter of this turn will have; nothing if it sent none.
     pub(crate) fn last_letter(&mut self) -> Option<Posted> {
-        let Letters { records, last } = &mut self.effects.letters;
-        (!records.is_empty()).then(|| last.get_or_insert_default().clone())
+        let letters = self.effects.letters.as_mut()?;
+        Some(letters.last.get_or_insert_default().clone())
     }
 }
 

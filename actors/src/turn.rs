@@ -31,7 +31,8 @@ pub(crate) struct Effects {
     pub(crate) durability: Option<Durability>,
     /// Reminders set (with their due time) and removed by this turn.
     pub(crate) reminders: Vec<(String, Option<u64>)>,
-    pub(crate) letters: Letters,
+    /// Letters sent by this turn; most send none.
+    pub(crate) letters: Option<Box<Letters>>,
     pub(crate) fulfilments: Vec<Box<dyn FnOnce(OutputGate) + Send>>,
 }
 
