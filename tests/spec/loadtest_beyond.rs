@@ -29,8 +29,8 @@ fn with_json(mut command: Command, json: &Path) -> Command {
 #[test]
 fn what_workers_abandon_comes_back_and_is_acked_once() {
     let (ended, result) = measured(&["s8a"], 3, &["--durability", "memory"]);
-    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let found = &result["verification"];
+    assert_eq!(ended.code, Some(0), "{found}\n{}{}", ended.stdout, ended.stderr);
     let count = |name: &str| found[name].as_u64().unwrap();
     let work = |name: &str| found["work"][name].as_u64().unwrap();
     assert!(count("pushed") > 1_200 && count("popped") == count("pushed"), "{found}");
@@ -44,8 +44,8 @@ fn what_workers_abandon_comes_back_and_is_acked_once() {
 #[test]
 fn a_storm_of_dead_letters_loses_none() {
     let (ended, result) = measured(&["s8d"], 3, &["--durability", "memory", "--users", "4"]);
-    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let found = &result["verification"];
+    assert_eq!(ended.code, Some(0), "{found}\n{}{}", ended.stdout, ended.stderr);
     let work = |name: &str| found["work"][name].as_u64().unwrap();
     assert!(work("dead_lettered") > 100, "{found}");
     assert_eq!(work("dead_lettered"), work("redriven"), "{found}");
