@@ -250,17 +250,18 @@ fn a_lease_that_is_given_up_gives_nothing_away() {
 #[test]
 fn metrics_tell_what_became_of_all_messages() {
     let Leasing { server, clock } = Leasing::start();
-    server.push("q", &[1, 1, 1]);
-    server.push("r", &[1]);
-    server.post("/queue/r/pop", "").ok();
-    server.settle("ack", &json!({"leases": [server.token("q")]})).ok();
-    server.settle("nack", &json!({"leases": [server.token("q")]})).ok();
-    server.token("q");
+    server.push("q", &[1; 10]);
+    server.push("r", &[1, 1]);
+    server.post("/queue/r/pop?depth=2", "").ok();
+    let tokens = |count: usize| (0..count).map(|_| server.token("q")).collect::<Vec<_>>();
+    server.settle("ack", &json!({"leases": tokens(3)})).ok();
+    server.settle("nack", &json!({"leases": tokens(1)})).ok();
+    tokens(4);
     clock.advance(Duration::from_secs(30));
     server.settle_duties();
     let metrics = server.get("/metrics").body;
     for (event, total) in
-        [("pushed", 4), ("popped", 1), ("acked", 1), ("nacked", 1), ("expired", 1)]
+        [("pushed", 12), ("popped", 2), ("acked", 3), ("nacked", 1), ("expired", 4)]
     {
         let line = format!("lanekeeper_queue_messages_total{{event=\"{event}\"}} {total}\n");
         assert!(metrics.contains(&line), "{line} in {metrics}");
