@@ -78,6 +78,14 @@ Examples:
   lanekeeper check ./lanekeeper-data
   lanekeeper check ./lanekeeper-data --json";
 
+const DOCS_HELP: &str = "\
+The guides are Markdown; without a topic they are listed with what each is about.
+
+Examples:
+  lanekeeper docs
+  lanekeeper docs queue
+  lanekeeper docs http | less";
+
 const LOADTEST_HELP: &str = "\
 Without --server it starts a server of its own on a temporary directory for each scenario. Requests
 leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
@@ -171,6 +179,9 @@ pub(crate) enum Command {
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
     Check(Check),
+    /// Print a guide, or list the guides there are
+    #[command(after_help = DOCS_HELP)]
+    Docs(Docs),
     /// Measure a server under load, and verify that it keeps its promises meanwhile
     #[command(after_help = LOADTEST_HELP)]
     Loadtest(Box<Loadtest>),
@@ -358,6 +369,14 @@ pub(crate) struct Check {
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) json: bool,
+}
+
+/// `docs`
+#[derive(Debug, Args)]
+pub(crate) struct Docs {
+    /// The guide to print; all are listed when none is named
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@
 //! 6. `server::answer` writes it; had it been refused, `server::refusal` says with which code and
 //!    `server::problem` writes that.
 
+pub mod docs;
 pub mod server;
 pub mod sink;
 

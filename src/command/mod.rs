@@ -4,6 +4,7 @@ mod analyze;
 mod backend;
 mod check;
 mod compare;
+mod docs;
 mod embedded;
 mod ending;
 mod failure;
@@ -56,6 +57,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Publish(args) => publish::run(&args),
         Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
+        Command::Docs(args) => docs::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
         Command::Prepopulate(args) => prepopulate::run(&args),
         Command::Analyze(args) => analyze::run(&args),

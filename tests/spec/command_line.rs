@@ -192,6 +192,19 @@ fn a_closed_pipe_is_no_panic() {
 }
 
 #[test]
+fn every_guide_is_listed_and_printed() {
+    let list = run(lanekeeper(["docs"]));
+    let names: Vec<_> = list.ok().lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 5, "{names:?}");
+    for name in names {
+        let guide = run(lanekeeper(["docs", name]));
+        assert!(guide.ok().starts_with("# "), "{name}: {}", guide.stdout);
+    }
+    let refused = run(lanekeeper(["docs", "nothing"]));
+    assert!(refused.failed(2).contains("there are: model, queue"), "{refused:?}");
+}
+
+#[test]
 fn help_teaches() {
     let help = run(lanekeeper(["--help"]));
     for word in [
