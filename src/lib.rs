@@ -36,7 +36,9 @@
 //!    `server::problem` writes that.
 
 pub mod docs;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod sink;
 
 pub use lanekeeper_actors::{
