@@ -1,28 +1,39 @@
 //! The command line: what can be said, and what `--help` teaches.
 
+mod environment;
 pub(crate) mod gate;
 mod lease;
 mod loadtest;
 mod push;
+mod queue;
 mod stream;
 mod work;
+mod worker;
 
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 
-use lanekeeper::liveness::WorkerStatus;
-
-use crate::config::{Settings, Span};
+use crate::config::Settings;
+pub(crate) use environment::parse;
 pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
 pub(crate) use push::Push;
+pub(crate) use queue::{Peek, Pop, Purge, Queues, Stats};
 pub(crate) use stream::{Publish, Subscribe};
 pub(crate) use work::Work;
+pub(crate) use worker::{Heartbeat, Workers};
 
 const AFTER_HELP: &str = "\
-Every flag can be given as an environment variable, LANEKEEPER_ and its name: the help of each
-command lists them. A flag wins over the variable, the variable over the configuration file.
+Where a command works, and how one that stays is set up, can be given as environment variables too:
+the help of each command lists them. A flag wins over the variable, the variable over the
+configuration file; an empty variable counts as unset. Which messages a command acts on, and what is
+said of them, is said by arguments alone.
+
+Examples:
+  lanekeeper serve --data ./data
+  lanekeeper push orders '{\"order\":41}' --priority 0
+  lanekeeper work orders -- ./charge.sh
 
 Exit codes:
   0    done
@@ -52,23 +63,6 @@ Examples:
   lanekeeper serve --listen 127.0.0.1:0 --data ./data --durability relaxed
   LANEKEEPER_TOKEN=… lanekeeper serve --listen 0.0.0.0:8000 --config lanekeeper.toml";
 
-const POP_HELP: &str = "\
-Prints one payload a line; an empty queue prints nothing and is no failure. What was popped is gone
-from the queue.
-
-Examples:
-  lanekeeper pop orders --depth 10
-  lanekeeper pop orders --wait 30s --json";
-
-const HEARTBEAT_HELP: &str = "\
-Beats until Ctrl-C or SIGTERM and then says goodbye, so that the worker is offline at once. While
-the server cannot be reached it goes on trying. Prints a line when the worker's status changes; with
---json the answer to each beat.
-
-Examples:
-  lanekeeper heartbeat w1 --every 15s
-  lanekeeper heartbeat w1 --meta '{\"slots\":4}' &";
-
 const CHECK_HELP: &str = "\
 Verifies the checksums of the journal, every record of the store, and that the counts of queues
 agree with their messages. Nothing in the directory is changed; a copy of the store is made in the
@@ -85,33 +79,6 @@ Examples:
   lanekeeper docs
   lanekeeper docs queue
   lanekeeper docs http | less";
-
-const LOADTEST_HELP: &str = "\
-Without --server it starts a server of its own on a temporary directory for each scenario. Requests
-leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
-those moments: a stall of the server cannot hide. Every item is followed from its push to its pop.
-
-Ctrl-C ends the run, shows and keeps what there is, and exits 130. Verification that finds a message
-lost, doubled, invented or out of order exits 6.
-
-Examples:
-  lanekeeper loadtest list
-  lanekeeper loadtest all --duration 10s
-  lanekeeper loadtest s3a --server http://127.0.0.1:8000 --scale 10 --json result.json
-  lanekeeper loadtest s3a --users 64 --duration 10s
-  lanekeeper loadtest s3 --threshold 'push.p95<50ms' --threshold 'errors<1%' --junit report.xml
-  lanekeeper loadtest s3a --max --targets baseline
-  lanekeeper loadtest --web";
-
-const COMPARE_HELP: &str = "\
-A figure is worse when the median of the new runs is worse than that of the base runs by more than
-the band: what repeated runs on either side differ by, at least 5 %; 30 % if there is one run on
-each side. Results that were not run alike are refused. Anything worse exits 5.
-
-Examples:
-  lanekeeper loadtest s3a --repeat 5 --json base.json
-  lanekeeper compare base.json new.json
-  lanekeeper compare locust_stats.csv new_stats.csv --band 10%";
 
 /// Durable priority queues: a server, and commands that talk to it.
 #[derive(Debug, Parser)]
@@ -132,7 +99,7 @@ pub(crate) enum Command {
     #[command(after_help = push::PUSH_HELP)]
     Push(Push),
     /// Take the most urgent messages out of a queue
-    #[command(after_help = POP_HELP)]
+    #[command(after_help = queue::POP_HELP)]
     Pop(Pop),
     /// Take messages to work on: they come back unless the work is done
     #[command(after_help = lease::LEASE_HELP)]
@@ -153,20 +120,25 @@ pub(crate) enum Command {
     #[command(after_help = lease::REDRIVE_HELP)]
     Redrive(Redrive),
     /// Show messages by priority and arrival and take none
+    #[command(after_help = queue::PEEK_HELP)]
     Peek(Peek),
     /// Remove all messages of a queue, or those of one priority
+    #[command(after_help = queue::PURGE_HELP)]
     Purge(Purge),
     /// Show a queue in numbers
+    #[command(after_help = queue::STATS_HELP)]
     Stats(Stats),
     /// List the queues there are
+    #[command(after_help = queue::QUEUES_HELP)]
     Queues(Queues),
     /// Run a command for each message of a queue
     #[command(after_help = work::WORK_HELP)]
     Work(Box<Work>),
     /// Say that a worker is alive, again and again
-    #[command(after_help = HEARTBEAT_HELP)]
+    #[command(after_help = worker::HEARTBEAT_HELP)]
     Heartbeat(Heartbeat),
     /// List the workers there are
+    #[command(after_help = worker::WORKERS_HELP)]
     Workers(Workers),
     /// Print what is published to a stream
     #[command(after_help = stream::SUBSCRIBE_HELP)]
@@ -175,6 +147,7 @@ pub(crate) enum Command {
     #[command(after_help = stream::PUBLISH_HELP)]
     Publish(Publish),
     /// Ask gates for permits, and look after them
+    #[command(after_help = gate::GATE_HELP)]
     Gate(GateArgs),
     /// Verify a data directory that nobody has open
     #[command(after_help = CHECK_HELP)]
@@ -183,14 +156,16 @@ pub(crate) enum Command {
     #[command(after_help = DOCS_HELP)]
     Docs(Docs),
     /// Measure a server under load, and verify that it keeps its promises meanwhile
-    #[command(after_help = LOADTEST_HELP)]
+    #[command(after_help = loadtest::LOADTEST_HELP)]
     Loadtest(Box<Loadtest>),
     /// Fill a queue with any number of messages; run again, it goes on where it was ended
+    #[command(after_help = loadtest::PREPOPULATE_HELP)]
     Prepopulate(Prepopulate),
     /// Show the results of load tests
+    #[command(after_help = loadtest::ANALYZE_HELP)]
     Analyze(Analyze),
     /// Tell whether new results are worse than a base
-    #[command(after_help = COMPARE_HELP)]
+    #[command(after_help = loadtest::COMPARE_HELP)]
     Compare(Compare),
 }
 
@@ -245,118 +220,6 @@ pub(crate) struct Target {
     pub(crate) json: bool,
 }
 
-/// `pop`
-#[derive(Debug, Args)]
-pub(crate) struct Pop {
-    /// The queue
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Messages at most: 1 to 100
-    #[arg(long, env = "LANEKEEPER_DEPTH", value_name = "N", default_value_t = 1)]
-    pub(crate) depth: usize,
-    /// How long to wait for a message if there is none: up to 60s
-    #[arg(long, env = "LANEKEEPER_WAIT", value_name = "TIME", default_value = "0ms")]
-    pub(crate) wait: Span,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `peek`
-#[derive(Debug, Args)]
-pub(crate) struct Peek {
-    /// The queue
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Messages at most: 1 to 100
-    #[arg(long, env = "LANEKEEPER_DEPTH", value_name = "N", default_value_t = 1)]
-    pub(crate) depth: usize,
-    /// Only messages of this priority
-    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N")]
-    pub(crate) priority: Option<u32>,
-    /// Only messages after this one
-    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "MESSAGE")]
-    pub(crate) after: Option<String>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `purge`
-#[derive(Debug, Args)]
-pub(crate) struct Purge {
-    /// The queue
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Only messages of this priority
-    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N")]
-    pub(crate) priority: Option<u32>,
-    /// Do not ask first; without a terminal nothing is asked
-    #[arg(
-        long, env = "LANEKEEPER_YES", action = ArgAction::SetTrue,
-        value_parser = FalseyValueParser::new(),
-    )]
-    pub(crate) yes: bool,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `stats`
-#[derive(Debug, Args)]
-pub(crate) struct Stats {
-    /// The queue
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `queues`
-#[derive(Debug, Args)]
-pub(crate) struct Queues {
-    /// Only queues whose id begins so
-    #[arg(long, env = "LANEKEEPER_PREFIX", value_name = "TEXT")]
-    pub(crate) prefix: Option<String>,
-    /// Only queues after this one
-    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "ID")]
-    pub(crate) after: Option<String>,
-    /// Queues at most [default: all]
-    #[arg(long, env = "LANEKEEPER_LIMIT", value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `heartbeat`
-#[derive(Debug, Args)]
-pub(crate) struct Heartbeat {
-    /// The worker; its first beat makes it known
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
-    /// Time between two beats: 10ms to 1h
-    #[arg(long, env = "LANEKEEPER_EVERY", value_name = "TIME", default_value = "15s")]
-    pub(crate) every: Span,
-    /// What the worker says of itself: one JSON object
-    #[arg(long, env = "LANEKEEPER_META", value_name = "JSON")]
-    pub(crate) meta: Option<String>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
-/// `workers`
-#[derive(Debug, Args)]
-pub(crate) struct Workers {
-    /// Only workers of this status: online or offline
-    #[arg(long, env = "LANEKEEPER_STATUS", value_name = "STATUS")]
-    pub(crate) status: Option<WorkerStatus>,
-    /// Only workers after this one
-    #[arg(long, env = "LANEKEEPER_AFTER", value_name = "ID")]
-    pub(crate) after: Option<String>,
-    /// Workers at most [default: all]
-    #[arg(long, env = "LANEKEEPER_LIMIT", value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    #[command(flatten)]
-    pub(crate) target: Target,
-}
-
 /// `check`
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -385,19 +248,53 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_flag_has_an_environment_variable_and_a_help() {
-        let mut cli = Cli::command();
-        cli.build();
-        let mut commands: Vec<_> = cli.get_subcommands().collect();
-        commands.extend(cli.get_subcommands().flat_map(clap::Command::get_subcommands));
-        for command in commands.into_iter().filter(|command| command.get_name() != "help") {
-            for flag in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
-                let name = format!("{} --{}", command.get_name(), flag.get_id());
-                assert!(flag.get_help().is_some(), "{name} has no help");
-                let is_own = matches!(flag.get_id().as_str(), "help" | "version");
-                assert!(is_own || flag.get_env().is_some(), "{name} has no variable");
-            }
+    fn visit(command: &clap::Command, path: &str, check: &impl Fn(&clap::Command, &str)) {
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            let path = format!("{path} {}", below.get_name());
+            check(below, &path);
+            visit(below, &path, check);
         }
+    }
+
+    #[test]
+    fn every_command_has_an_example_of_itself() {
+        visit(&Cli::command(), "lanekeeper", &|command, path| {
+            let help = command.clone().render_long_help().to_string();
+            let (_, examples) = help.split_once("Examples:\n").unwrap_or_default();
+            assert!(examples.contains(path), "{path} --help has no example: {help}");
+        });
+    }
+
+    /// An example that is no longer understood teaches what is wrong.
+    #[test]
+    fn every_flag_of_an_example_is_a_flag_of_its_command() {
+        visit(&Cli::command(), "lanekeeper", &|command, path| {
+            let help = command.clone().render_long_help().to_string();
+            let (_, examples) = help.split_once("Examples:\n").unwrap_or_default();
+            if command.has_subcommands() {
+                return;
+            }
+            let start = format!("  {path} ");
+            for line in examples.lines().filter(|line| line.starts_with(&start)) {
+                let own = line.split(" -- ").next().unwrap_or_default();
+                let own = own.split(['|', ';']).next().unwrap_or_default();
+                for flag in own.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+                    let mut flags = command.get_arguments().filter_map(clap::Arg::get_long);
+                    assert!(flags.any(|known| known == flag), "{path} has no --{flag}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn every_flag_has_a_help_and_every_setting_of_the_server_a_variable() {
+        visit(&Cli::command(), "lanekeeper", &|command, path| {
+            for flag in command.get_arguments().filter(|arg| arg.get_long().is_some()) {
+                let name = format!("{path} --{}", flag.get_id());
+                assert!(flag.get_help().is_some(), "{name} has no help");
+                let has_one = flag.get_env().is_some() || command.get_name() != "serve";
+                assert!(has_one, "{name} has no variable");
+            }
+        });
     }
 }

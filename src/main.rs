@@ -8,11 +8,9 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    command::run(cli::Cli::parse().command)
+    command::run(cli::parse::<cli::Cli>(command::note).command)
 }

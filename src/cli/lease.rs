@@ -64,13 +64,13 @@ pub(crate) struct Lease {
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
     /// Messages at most: 1 to 100
-    #[arg(long, env = "LANEKEEPER_DEPTH", value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
     /// How long the leases last: 1s to 12h [default: as the queue says, else 30s]
-    #[arg(long, env = "LANEKEEPER_LEASE_TTL", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
     /// How long to wait for a message if there is none: up to 60s
-    #[arg(long, env = "LANEKEEPER_WAIT", value_name = "TIME", default_value = "0ms")]
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) wait: Span,
     /// Who works on them: should this worker be found dead, the leases end
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
@@ -105,14 +105,14 @@ pub(crate) struct Nack {
     #[command(flatten)]
     pub(crate) of: Leases,
     /// How long the messages wait before they are ready again
-    #[arg(long, env = "LANEKEEPER_NACK_DELAY", value_name = "TIME", default_value = "0ms")]
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) delay: Span,
     /// Why, in at most 1024 bytes: kept with the messages
-    #[arg(long, env = "LANEKEEPER_REASON", value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Do not count the deliveries for max_deliveries
     #[arg(
-        long, env = "LANEKEEPER_NO_COUNT", action = ArgAction::SetTrue,
+        long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) no_count: bool,
@@ -126,7 +126,7 @@ pub(crate) struct Extend {
     #[command(flatten)]
     pub(crate) of: Leases,
     /// How long they last from now: 1s to 12h [default: as the queue says, else 30s]
-    #[arg(long, env = "LANEKEEPER_LEASE_TTL", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
     #[command(flatten)]
     pub(crate) target: Target,
@@ -138,7 +138,7 @@ pub(crate) struct DeadLetter {
     #[command(flatten)]
     pub(crate) of: Leases,
     /// Why, in at most 1024 bytes: kept with the dead letters
-    #[arg(long, env = "LANEKEEPER_REASON", value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) target: Target,
@@ -151,11 +151,11 @@ pub(crate) struct Redrive {
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
     /// The first so many, in pop order [default: all]
-    #[arg(long, env = "LANEKEEPER_REDRIVE_DEPTH", value_name = "N", conflicts_with = "ids")]
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
     pub(crate) depth: Option<usize>,
     /// This one, by its id in the dead-letter queue; may be given again, up to 1000 times
     #[arg(
-        long = "id", env = "LANEKEEPER_REDRIVE_ID", value_name = "MESSAGE", value_delimiter = ',',
+        long = "id", value_name = "MESSAGE", value_delimiter = ',',
         num_args = 1..,
     )]
     pub(crate) ids: Vec<String>,

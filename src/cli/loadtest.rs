@@ -6,6 +6,48 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 
 use crate::{config::Span, loadtest::threshold::Threshold};
 
+pub(super) const LOADTEST_HELP: &str = "\
+Without --server it starts a server of its own on a temporary directory for each scenario. Requests
+leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
+those moments: a stall of the server cannot hide. Every item is followed from its push to its pop.
+
+Ctrl-C ends the run, shows and keeps what there is, and exits 130. Verification that finds a message
+lost, doubled, invented or out of order exits 6.
+
+Examples:
+  lanekeeper loadtest list
+  lanekeeper loadtest all --duration 10s
+  lanekeeper loadtest s3a --server http://127.0.0.1:8000 --scale 10 --json result.json
+  lanekeeper loadtest s3a --users 64 --duration 10s
+  lanekeeper loadtest s3 --threshold 'push.p95<50ms' --threshold 'errors<1%' --junit report.xml
+  lanekeeper loadtest s3a --max --targets baseline
+  lanekeeper loadtest --web";
+
+pub(super) const COMPARE_HELP: &str = "\
+A figure is worse when the median of the new runs is worse than that of the base runs by more than
+the band: what repeated runs on either side differ by, at least 5 %; 30 % if there is one run on
+each side. Results that were not run alike are refused. Anything worse exits 5.
+
+Examples:
+  lanekeeper loadtest s3a --repeat 5 --json base.json
+  lanekeeper compare base.json new.json
+  lanekeeper compare locust_stats.csv new_stats.csv --band 10%";
+
+pub(super) const PREPOPULATE_HELP: &str = "\
+Pushes what is missing and counts what is there. Ended early, it goes on where it was when it is run
+again. Exits 6 if fewer messages are there in the end than there are to be.
+
+Examples:
+  lanekeeper prepopulate backlog --count 1000000
+  lanekeeper prepopulate backlog --count 100000 --priorities 8 --item-bytes 1024";
+
+pub(super) const ANALYZE_HELP: &str = "\
+Shows what `loadtest --json` or `--csv` wrote, as it was shown after the run.
+
+Examples:
+  lanekeeper analyze result.json
+  lanekeeper analyze base.json new.json locust_stats.csv";
+
 /// `loadtest`
 #[derive(Debug, Args)]
 pub(crate) struct Loadtest {

@@ -27,16 +27,16 @@ pub(crate) struct Push {
     #[arg(value_name = "ITEM")]
     pub(crate) items: Vec<String>,
     /// Their priority: 0 (most urgent) to 2147483647
-    #[arg(long, env = "LANEKEEPER_PRIORITY", value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) priority: u32,
     /// How long they wait before they are ready: up to 366d
-    #[arg(long, env = "LANEKEEPER_DELAY", value_name = "TIME", default_value = "0ms")]
+    #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) delay: Span,
     /// How long they live, up to 366d and longer than the delay [default: as the queue says]
-    #[arg(long, env = "LANEKEEPER_MESSAGE_TTL", value_name = "TIME")]
+    #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
     /// A name by which a repetition is recognised: 1 to 256 bytes, for one item alone
-    #[arg(long, env = "LANEKEEPER_KEY", value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT")]
     pub(crate) key: Option<String>,
     #[command(flatten)]
     pub(crate) target: Target,

@@ -49,10 +49,10 @@ pub(crate) struct Subscribe {
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: String,
     /// End after so many messages [default: never]
-    #[arg(long, env = "LANEKEEPER_COUNT", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     /// Messages that may wait for this subscriber: 1 to 100000 [default: 1000]
-    #[arg(long, env = "LANEKEEPER_QUEUE_MAX", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub(crate) queue_max: Option<usize>,
     #[command(flatten)]
     pub(crate) remote: Remote,
@@ -65,13 +65,13 @@ pub(crate) struct Publish {
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: String,
     /// Messages, each one JSON object; without any, they are read from stdin, one a line
-    #[arg(value_name = "DATA")]
+    #[arg(id = "messages", value_name = "DATA")]
     pub(crate) data: Vec<String>,
     /// How urgent they are: control, critical, important or bulk
-    #[arg(long, env = "LANEKEEPER_CLASS", value_name = "CLASS", default_value = "important")]
+    #[arg(long, value_name = "CLASS", default_value = "important")]
     pub(crate) class: Class,
     /// Only to this subscriber [default: to all]
-    #[arg(long, env = "LANEKEEPER_SUBSCRIBER", value_name = "N")]
+    #[arg(long, value_name = "N")]
     pub(crate) subscriber: Option<u64>,
     #[command(flatten)]
     pub(crate) remote: Remote,

@@ -9,10 +9,14 @@ use crate::config::Span;
 
 pub(super) const WORK_HELP: &str = "\
 Each message is leased and the command run for it, with the payload on its stdin and about it in its
-environment: LANEKEEPER_QUEUE, LANEKEEPER_MESSAGE_ID, LANEKEEPER_PRIORITY, LANEKEEPER_DELIVERIES
-(from 1) and LANEKEEPER_PUSHED_AT (Unix milliseconds). The lease is prolonged while it runs. Exit
-code 0 acknowledges the message; anything else gives it back after a growing, random delay, with the
-exit code and the last line of stderr as the reason.
+environment: LANEKEEPER_MESSAGE_QUEUE, _ID, _LEASE, _PRIORITY, _DELIVERIES (from 1) and _PUSHED_AT
+(Unix milliseconds). The lease is prolonged while it runs. Exit code 0 acknowledges the message;
+anything else gives it back after a growing, random delay, with the exit code and the last line of
+stderr as the reason.
+
+`lanekeeper` inside the command talks to the same server: LANEKEEPER_SERVER is set. A token is
+passed on if it is in the environment (LANEKEEPER_TOKEN), not if it was given as a flag. Under
+--data the directory stays in use until `work` ends.
 
 Ctrl-C and SIGTERM lease no more and let commands finish for --grace; a second signal does not wait.
 What is cut off is killed, and its message given back without counting the delivery. Exits 0 after
@@ -21,7 +25,8 @@ SIGTERM or when there is nothing more to do, 130 after Ctrl-C, however the comma
 Examples:
   lanekeeper work orders -- ./charge.sh
   lanekeeper work orders --concurrency 4 --dead-letter-exit 65 -- python3 charge.py --verbose
-  lanekeeper work orders --until-empty -- sh -c 'cat >> orders.jsonl'";
+  lanekeeper work orders --until-empty -- sh -c 'cat >> orders.jsonl'
+  lanekeeper work orders -- sh -c 'jq -c .invoice | lanekeeper push invoices'";
 
 /// `work`
 #[derive(Debug, Args)]
@@ -36,7 +41,7 @@ pub(crate) struct Work {
     #[arg(long, env = "LANEKEEPER_CONCURRENCY", value_name = "N", default_value_t = 1)]
     pub(crate) concurrency: usize,
     /// How long a lease lasts unless it is prolonged: 1s to 12h
-    #[arg(long, env = "LANEKEEPER_TTL", value_name = "TIME", default_value = "30s")]
+    #[arg(long, env = "LANEKEEPER_LEASE_TTL", value_name = "TIME", default_value = "30s")]
     pub(crate) ttl: Span,
     /// Who works: should this worker be found dead, the leases end
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]

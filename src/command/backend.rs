@@ -1,6 +1,10 @@
 //! Where commands find the queues: at a server, or in a data directory of their own.
 
-use std::time::Duration;
+use std::{
+    path::{self, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
 
@@ -73,6 +77,35 @@ pub(crate) struct WorkersOf<'a> {
     pub(crate) status: Option<WorkerStatus>,
     pub(crate) after: Option<&'a str>,
     pub(crate) limit: usize,
+}
+
+/// Where a command finds the queues: what the programs it runs are told, so that `lanekeeper` in
+/// them finds the same ones.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    Server(String),
+    Directory(PathBuf),
+}
+
+impl Place {
+    /// As the flags say.
+    pub(crate) fn of(target: &Target) -> Self {
+        match &target.data {
+            Some(dir) => Self::Directory(path::absolute(dir).unwrap_or_else(|_| dir.clone())),
+            None => Self::Server(target.server.clone()),
+        }
+    }
+
+    /// Tells a program that is about to be started. A token goes on only if it came from the
+    /// environment: whoever gave it as a flag gave it to this process.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        match self {
+            Self::Server(url) => {
+                command.env("LANEKEEPER_SERVER", url).env_remove("LANEKEEPER_CLIENT_DATA")
+            }
+            Self::Directory(dir) => command.env("LANEKEEPER_CLIENT_DATA", dir),
+        };
+    }
 }
 
 /// What a missing data directory means.

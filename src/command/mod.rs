@@ -33,6 +33,7 @@ use std::process::ExitCode;
 use crate::cli::Command;
 pub(crate) use failure::Failure;
 use failure::{DONE, FAILED, INTERRUPTED};
+pub(crate) use output::note;
 
 /// Runs a command to its exit code.
 pub(crate) fn run(command: Command) -> ExitCode {

@@ -150,13 +150,13 @@ fn a_push_is_delayed_ends_and_is_recognised() {
 #[test]
 fn help_teaches_what_becomes_of_messages() {
     for (verb, word) in [
-        ("lease", "LANEKEEPER_LEASE_TTL"),
+        ("lease", "--ttl 5m"),
         ("ack", "gone for good"),
-        ("nack", "LANEKEEPER_NO_COUNT"),
+        ("nack", "--no-count"),
         ("extend", "--ttl 10m"),
         ("dead-letter", "QUEUE-deadletter"),
-        ("redrive", "LANEKEEPER_REDRIVE_ID"),
-        ("push", "LANEKEEPER_MESSAGE_TTL"),
+        ("redrive", "--id 0"),
+        ("push", "--key order-42"),
     ] {
         let help = run(lanekeeper([verb, "--help"]));
         assert!(help.ok().contains(word), "{verb}: {word}");

@@ -41,8 +41,9 @@ fn messages(dir: &Path, id: &str) -> Value {
 #[test]
 fn a_command_gets_each_message_and_acknowledges_it_by_its_exit_code() {
     let dir = filled(&[r#"{"n": 1}"#, r#"{"n": 2}"#]);
-    let script = "cat; echo \" $LANEKEEPER_QUEUE $LANEKEEPER_PRIORITY $LANEKEEPER_DELIVERIES \
-                  ${#LANEKEEPER_MESSAGE_ID} ${#LANEKEEPER_PUSHED_AT}\"";
+    let script = "cat; about=$LANEKEEPER_MESSAGE_QUEUE; \
+                  echo \" $about $LANEKEEPER_MESSAGE_PRIORITY $LANEKEEPER_MESSAGE_DELIVERIES \
+                  ${#LANEKEEPER_MESSAGE_ID} ${#LANEKEEPER_MESSAGE_PUSHED_AT}\"";
     let ended = work(dir.path(), &["--once"], script);
     assert_eq!(ended.ok(), "{\"n\": 1} q 1 1 24 13\n");
     let ended = work(dir.path(), &["--until-empty", "--json"], script);

@@ -100,8 +100,9 @@ fn as_many_commands_run_at_once_as_are_asked_for_and_each_acks_its_message() {
 fn a_command_gets_its_message_and_what_is_known_of_it() {
     let server = TestServer::start();
     server.post("/queue/q/push", r#"{"item":{ "n" : 1.0 },"priority":7}"#).ok();
-    let script = "cat; echo \" $LANEKEEPER_QUEUE $LANEKEEPER_PRIORITY $LANEKEEPER_DELIVERIES \
-                  ${#LANEKEEPER_MESSAGE_ID} ${#LANEKEEPER_PUSHED_AT}\"";
+    let script = "cat; about=$LANEKEEPER_MESSAGE_QUEUE; \
+                  echo \" $about $LANEKEEPER_MESSAGE_PRIORITY $LANEKEEPER_MESSAGE_DELIVERIES \
+                  ${#LANEKEEPER_MESSAGE_ID} ${#LANEKEEPER_MESSAGE_PUSHED_AT}\"";
     let ended = done(&server, &["--once", "--worker", "w1"], script);
     assert_eq!(ended.ok(), "{ \"n\" : 1.0 } q 7 1 24 13\n");
 }

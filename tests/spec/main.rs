@@ -7,6 +7,7 @@ mod actor_shutdown;
 mod actor_state;
 mod actor_time;
 mod actor_turns;
+mod command_environment;
 mod command_gate;
 mod command_lease;
 mod command_line;

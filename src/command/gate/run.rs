@@ -23,7 +23,7 @@ use crate::{
     cli::gate::Run,
     command::{
         Failure, INTERRUPTED,
-        backend::{self, Backend, Missing},
+        backend::{self, Backend, Missing, Place},
         output,
     },
 };
@@ -68,7 +68,9 @@ fn hold(
 
 fn start(args: &Run, signals: &Signals) -> Result<Child, Failure> {
     let (program, rest) = args.command.split_first().expect("clap wants a command");
-    let child = signals.spawn(Command::new(program).args(rest));
+    let mut command = Command::new(program);
+    Place::of(&args.target).tell(&mut command);
+    let child = signals.spawn(command.args(rest));
     child.map_err(|error| Failure::not_started(format!("{program}: {error}")))
 }
 

@@ -14,6 +14,8 @@ use tokio::{
     sync::mpsc::Sender,
 };
 
+use crate::command::backend::Place;
+
 /// How much of a last line is kept.
 const LINE_BYTES_MAX: usize = 512;
 /// How long what a command left behind may keep its stderr open.
@@ -23,6 +25,8 @@ const STDERR_WAIT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) id: String,
+    /// None where nobody else can use it: the directory is in use.
+    pub(super) lease: Option<String>,
     pub(super) priority: u32,
     pub(super) deliveries: u32,
     pub(super) pushed_at_ms: u64,
@@ -42,6 +46,8 @@ pub(super) enum Outcome {
 pub(super) struct Job {
     pub(super) queue: String,
     pub(super) command: Vec<OsString>,
+    /// Where `lanekeeper` finds the queues inside the command.
+    pub(super) place: Place,
     pub(super) dead_letter_exit: Option<u8>,
     pub(super) broken: Sender<String>,
 }
@@ -50,13 +56,15 @@ impl Job {
     /// Runs the command to its end. Dropping the future kills it and what it has started.
     pub(super) async fn run(&self, task: Task) -> Outcome {
         let mut command = Command::new(&self.command[0]);
+        self.place.tell(command.as_std_mut());
         command
             .args(&self.command[1..])
-            .env("LANEKEEPER_QUEUE", &self.queue)
+            .env("LANEKEEPER_MESSAGE_QUEUE", &self.queue)
             .env("LANEKEEPER_MESSAGE_ID", &task.id)
-            .env("LANEKEEPER_PRIORITY", task.priority.to_string())
-            .env("LANEKEEPER_DELIVERIES", task.deliveries.to_string())
-            .env("LANEKEEPER_PUSHED_AT", task.pushed_at_ms.to_string())
+            .envs(task.lease.iter().map(|lease| ("LANEKEEPER_MESSAGE_LEASE", lease)))
+            .env("LANEKEEPER_MESSAGE_PRIORITY", task.priority.to_string())
+            .env("LANEKEEPER_MESSAGE_DELIVERIES", task.deliveries.to_string())
+            .env("LANEKEEPER_MESSAGE_PUSHED_AT", task.pushed_at_ms.to_string())
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             // A group of its own: the terminal's Ctrl-C is not for it.

@@ -70,6 +70,7 @@ fn task(message: &Message) -> Task {
     let since = message.pushed_at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Task {
         id: message.id.to_string(),
+        lease: None,
         priority: message.priority,
         deliveries: message.deliveries,
         pushed_at_ms: since.as_millis() as u64,

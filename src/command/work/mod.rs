@@ -13,6 +13,7 @@ use tokio::{runtime::Builder, sync::mpsc};
 
 use super::{
     DONE, Failure,
+    backend::Place,
     ending::Signals,
     output::{self, Output},
 };
@@ -61,6 +62,7 @@ async fn work(args: &cli::Work) -> Result<(u8, Summary), Failure> {
     let job = Arc::new(Job {
         queue: args.id.clone(),
         command: args.command.clone(),
+        place: Place::of(&args.target),
         dead_letter_exit: args.dead_letter_exit,
         broken,
     });

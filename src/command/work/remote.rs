@@ -179,7 +179,8 @@ impl Work {
     async fn handle(mut self, message: Leased) {
         let Leased { id, priority, item, pushed_at, deliveries, lease } = message;
         let payload = item.get().to_owned();
-        let task = Task { id, priority, deliveries, pushed_at_ms: pushed_at, payload };
+        let (pushed_at_ms, own) = (pushed_at, Some(lease.clone()));
+        let task = Task { id, lease: own, priority, deliveries, pushed_at_ms, payload };
         let (job, leases) = (Arc::clone(&self.job), Arc::clone(&self.leases));
         let outcome = {
             let mut handled = std::pin::pin!(job.run(task));
