@@ -53,7 +53,7 @@ async fn connect(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
 
 async fn subscribe(stream: &mut TcpStream, path: &str) {
     let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -32,7 +32,7 @@ impl Publishers {
         let request = |caller| {
             let (path, length) = (path(caller), body.len());
             let text = format!(
-                "POST {path}/publish HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}"
+                "POST {path}/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
             );
             Arc::<[u8]>::from(text.into_bytes())
         };

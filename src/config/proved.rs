@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -159,7 +159,6 @@ fn socket_options(given: &Settings) -> Result<SocketOptions, ConfigError> {
     let (send, frame) = (given.socket_send_timeout, given.socket_frame_bytes_max);
     Ok(SocketOptions {
         connections_max: count("socket_connections_max", connections, 1..=1_000_000, 5_000)?,
-        origins: origins(given)?,
         ping_interval: spans("socket_ping_interval", ping, 100..=HOUR, 20_000)?,
         send_timeout: spans("socket_send_timeout", send, 100..=HOUR, 5_000)?,
         frame_bytes_max: bytes("socket_frame_bytes_max", frame, 1024..=16 << 20, 128 << 10)?,
@@ -187,16 +186,33 @@ fn roots(path: &Path) -> Result<TrustedRoots, ConfigError> {
 
 /// Origins are compared as they are sent: without a path, not even `/`.
 fn origins(given: &Settings) -> Result<Vec<String>, ConfigError> {
-    let origins = given.socket_origins.clone().unwrap_or_default();
+    let origins = given.cors_origins.as_ref().or(given.socket_origins.as_ref());
     let is_origin = |origin: &&String| {
         let (scheme, host) = origin.split_once("://").unwrap_or_default();
         !scheme.is_empty() && !host.is_empty() && !host.contains(['/', ' ', '*'])
     };
+    let origins = origins.cloned().unwrap_or_default();
     match origins.iter().find(|origin| !is_origin(origin)) {
         None => Ok(origins),
         Some(other) => {
             let bound = "origins such as https://example.org, without a path";
-            Err(out_of_bounds("socket_origins", bound, &format!("{other:?}")))
+            Err(out_of_bounds("cors_origins", bound, &format!("{other:?}")))
+        }
+    }
+}
+
+fn host_names(given: &Settings) -> Result<Vec<String>, ConfigError> {
+    let names = given.host_names.clone().unwrap_or_default();
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let is_name = |name: &&String| {
+        let is_address = name.parse::<IpAddr>().is_ok();
+        *name == "*" || is_address || (!name.is_empty() && name.bytes().all(is_part))
+    };
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(names),
+        Some(other) => {
+            let bound = "names such as queue.example.org, without a port, or *";
+            Err(out_of_bounds("host_names", bound, &format!("{other:?}")))
         }
     }
 }
@@ -206,6 +222,8 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
     Ok(ServerOptions {
         listen: listen(given)?,
         token: token(given)?,
+        host_names: host_names(given)?,
+        origins: origins(given)?,
         worker_count: count("workers", given.workers, 1..=1_024, 0)?,
         connections_max: count("connections_max", given.connections_max, 1..=1_000_000, 10_000)?,
         body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=1 << 30, 8 << 20)?,
@@ -312,9 +330,11 @@ mod tests {
         assert_eq!(refused("flush_interval = \"2m\""), expected);
         let expected = "body_bytes_max must be from 1MiB to 1GiB, not 1000";
         assert_eq!(refused("body_bytes_max = 1000"), expected);
-        let expected = "socket_origins must be origins such as https://example.org, without a \
+        let expected = "cors_origins must be origins such as https://example.org, without a \
                         path, not \"https://example.org/\"";
+        assert_eq!(refused("cors_origins = [\"https://example.org/\"]"), expected);
         assert_eq!(refused("socket_origins = [\"https://example.org/\"]"), expected);
+        assert!(refused("host_names = [\"a:80\"]").starts_with("host_names must be names such as"));
         let expected = "stale_after must be more than heartbeat_flush + heartbeat_interval + \
                         sweep_interval = 60s + 15s + 40s = 115s, not 110s";
         assert_eq!(refused("stale_after = \"110s\"\nsweep_interval = \"40s\""), expected);

@@ -127,10 +127,27 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_SOCKET_CONNECTIONS_MAX", value_name = "COUNT")]
     pub(crate) socket_connections_max: Option<u64>,
 
-    /// Pages that may open WebSockets, such as https://example.org, with commas [default: none]
+    /// Names by which clients reach it, such as queue.example.org, with commas [default: none]
+    ///
+    /// localhost, loopback addresses and the address a connection arrives at are always let in;
+    /// requests for other names are refused. A * means any name.
+    #[arg(long, env = "LANEKEEPER_HOST_NAMES", value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) host_names: Option<Vec<String>>,
+
+    /// Pages of others that may use it, such as https://example.org, with commas [default: none]
     ///
     /// Only browsers say from which page they come; other clients are not concerned.
-    #[arg(long, env = "LANEKEEPER_SOCKET_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',')]
+    #[arg(long, env = "LANEKEEPER_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',')]
+    pub(crate) cors_origins: Option<Vec<String>>,
+
+    /// The old name of --cors-origins
+    #[arg(
+        long,
+        env = "LANEKEEPER_SOCKET_ORIGINS",
+        value_name = "ORIGIN,…",
+        value_delimiter = ',',
+        hide = true
+    )]
     pub(crate) socket_origins: Option<Vec<String>>,
 
     /// Time between two pings; a client silent from one to the next is gone [default: 20s]
@@ -175,7 +192,8 @@ pub(crate) struct Settings {
 
     /// What clients must send as `Authorization: Bearer …` [default: none]
     ///
-    /// Everything but /health* needs it then. Prefer the environment variable: flags are seen by
+    /// Everything but /health* needs it then. Pages send it in the subprotocol bearer.… of a
+    /// WebSocket or in the cookie lanekeeper_token. Prefer the environment variable: flags are seen by
     /// every user of the machine.
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
@@ -215,6 +233,8 @@ impl Settings {
             connections_max: self.connections_max.or(other.connections_max),
             stream_subscribers_max: self.stream_subscribers_max.or(other.stream_subscribers_max),
             socket_connections_max: self.socket_connections_max.or(other.socket_connections_max),
+            host_names: self.host_names.or(other.host_names),
+            cors_origins: self.cors_origins.or(other.cors_origins),
             socket_origins: self.socket_origins.or(other.socket_origins),
             socket_ping_interval: self.socket_ping_interval.or(other.socket_ping_interval),
             socket_send_timeout: self.socket_send_timeout.or(other.socket_send_timeout),

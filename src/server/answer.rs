@@ -4,13 +4,18 @@ use std::io::Write;
 
 use actix_web::{
     HttpResponse,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        StatusCode,
+        header::{CONTENT_TYPE, HeaderName},
+    },
 };
 use bytes::Bytes;
 use lanekeeper_actors::queue::{Lease, Message, MessageState, Page, Pushed};
 use serde::Serialize;
 
 use super::wire::{self, unix_millis};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The characters of a lease token, when it ends, and their names.
 const LEASE_BYTES: usize = 124;
@@ -26,6 +31,8 @@ const ID_BYTES: usize = 27;
 pub(crate) enum Answer {
     /// A body with its type and its status.
     Whole { body: Bytes, content_type: &'static str, status: StatusCode },
+    /// Nothing, as the client wished.
+    Nothing,
     /// An answer that was begun already and does not end.
     Begun(HttpResponse),
 }
@@ -62,6 +69,9 @@ impl Answer {
             Self::Whole { body, content_type, status } => {
                 HttpResponse::build(status).insert_header((CONTENT_TYPE, content_type)).body(body)
             }
+            Self::Nothing => HttpResponse::NoContent()
+                .insert_header((PREFERENCE_APPLIED, "return=minimal"))
+                .finish(),
             Self::Begun(response) => response,
         }
     }
@@ -215,7 +225,7 @@ mod tests {
     fn body(answer: Answer) -> Bytes {
         match answer {
             Answer::Whole { body, .. } => body,
-            Answer::Begun(response) => panic!("{response:?}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -8,18 +8,21 @@ use std::{
     },
 };
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, dev::RequestHead, web};
 use lanekeeper_actors::Node;
 
 use super::{
     ServerOptions,
     answer::Answer,
-    body::BodyLimits,
+    body::{self, BodyLimits},
     call::{Call, Unread},
     connection::Progress,
-    consume,
+    consume, cors,
     counters::{Counters, Figures},
-    gate, head, lease, list,
+    door::{Caller, Door, Forbidden},
+    gate,
+    head::{self, Local},
+    lease, list,
     log::{self, FailureLog},
     operation,
     problem::{Code, Problem},
@@ -37,6 +40,7 @@ pub(crate) struct Shared {
     node: OnceLock<Node>,
     is_draining: AtomicBool,
     options: ServerOptions,
+    door: Door,
     counters: Mutex<Vec<Arc<Counters>>>,
     failures: FailureLog,
     connections: Arc<Connections>,
@@ -52,6 +56,7 @@ impl Shared {
             node: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             connections: Arc::new(Connections::new(options.socket.clone())),
+            door: Door::new(options.listen, &options.host_names, &options.origins),
             options,
             counters: Mutex::new(Vec::new()),
             failures: FailureLog::new(),
@@ -166,7 +171,12 @@ pub(crate) async fn answer(
     let mut body = Unread::new(&request, payload, limits);
     let found = route::find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.route);
-    let handled = match admit(shared, &request, found) {
+    let caller = enter(shared, request.head(), request.conn_data::<Local>().copied(), route);
+    let is_listed = matches!(caller, Ok(Caller::Listed));
+    let is_preflight = is_listed && cors::is_preflight(request.head());
+    let admitted = caller.and_then(|_| admit(shared, request.head(), found));
+    let handled = match admitted {
+        _ if is_preflight => Ok(Answer::Begun(cors::preflight())),
         Ok(found) if found.is_given_up_with_its_caller() => {
             tokio::select! {
                 biased;
@@ -180,7 +190,7 @@ pub(crate) async fn answer(
         Ok(found) => handle(shared, &request, found, &mut body).await,
         Err(problem) => Err(problem),
     };
-    let response = match handled {
+    let mut response = match handled {
         Ok(answer) => answer.into_response(),
         Err(problem) => {
             body.discard().await;
@@ -188,29 +198,66 @@ pub(crate) async fn answer(
             problem.into_response()
         }
     };
+    if is_listed {
+        cors::show(request.head(), &mut response);
+    }
     let took = in_flight.end(route, response.status());
     log::answered(&request, response.status().as_u16(), took);
     response
 }
 
+/// Where a request may come from.
+fn enter(
+    shared: &Shared,
+    head: &RequestHead,
+    local: Option<Local>,
+    route: Option<Route>,
+) -> Result<Caller, Problem> {
+    head::check(head, shared.options.head_bytes_max)?;
+    let is_lasting = matches!(route, Some(Route::Subscribe | Route::Consume));
+    let admitted = shared.door.admit(&head::source(head, local, is_lasting));
+    admitted.map_err(|forbidden| {
+        let code = match forbidden {
+            Forbidden::NoHost => Code::InvalidRequest,
+            Forbidden::Host(_) => Code::ForbiddenHost,
+            Forbidden::Origin(_) => Code::ForbiddenOrigin,
+        };
+        Problem::new(code, forbidden.to_string())
+    })
+}
+
+/// Whether a client that waits with its body should send it.
+///
+/// # Errors
+/// What the request would be refused with once it is there, as far as its head tells.
+pub(crate) fn expect(
+    shared: &Shared,
+    head: &RequestHead,
+    local: Option<Local>,
+) -> Result<(), Problem> {
+    let found = route::find(&head.method, head.uri.path());
+    let route = found.as_ref().ok().map(|found| found.route);
+    enter(shared, head, local, route)?;
+    let found = admit(shared, head, found)?;
+    body::check(head, shared.options.body_bytes_max)?;
+    serving(shared, &found).map(drop)
+}
+
 /// Who and what is let in.
 fn admit<'p>(
     shared: &Shared,
-    request: &HttpRequest,
+    head: &RequestHead,
     found: Result<Found<'p>, Missing>,
 ) -> Result<Found<'p>, Problem> {
-    head::check(request, shared.options.head_bytes_max)?;
     if let Some(token) = &shared.options.token
         && !found.as_ref().is_ok_and(|found| found.route.is_health())
     {
-        token.check(request.headers())?;
+        token.check(head.headers())?;
     }
     found.map_err(|missing| match missing {
-        Missing::Path => {
-            Problem::new(Code::NotFound, format!("there is no {}", request.uri().path()))
-        }
+        Missing::Path => Problem::new(Code::NotFound, format!("there is no {}", head.uri.path())),
         Missing::Method(methods) => {
-            let detail = format!("{} is not one of {methods}", request.method());
+            let detail = format!("{} is not one of {methods}", head.method);
             Problem::new(Code::MethodNotAllowed, detail).allow(&methods)
         }
     })
@@ -242,13 +289,12 @@ async fn handle(
         Route::Version => return operation::version(),
         _ => {}
     }
-    let query = request.uri().query().unwrap_or_default();
     // Who drains still wants to know who is alive.
     let (node, is_draining) = match found.route {
         Route::Heartbeat | Route::Deregister => (shared.recovered()?, shared.serving().is_err()),
         _ => (serving(shared, &found)?, false),
     };
-    let call = Call::new(node, found, query, body)?;
+    let call = Call::new(node, found, request.head(), body)?;
     match found.route {
         Route::Push => queue::push(call).await,
         Route::Pop => queue::pop(call).await,

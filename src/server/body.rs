@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use actix_web::{error::PayloadError, web};
+use actix_web::{
+    dev::RequestHead,
+    error::PayloadError,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE},
+    web,
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
@@ -15,6 +20,52 @@ pub(crate) struct BodyLimits {
     pub(crate) bytes_max: usize,
     /// How long it may take to arrive.
     pub(crate) timeout: Duration,
+}
+
+/// Checks what the head of a request says of its body.
+///
+/// # Errors
+/// `too_large`; `unsupported_encoding` if it is compressed, or in another charset than UTF-8.
+pub(crate) fn check(head: &RequestHead, bytes_max: usize) -> Result<(), Problem> {
+    if declared(head).is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large(bytes_max));
+    }
+    let headers = head.headers();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let text = value.to_str().unwrap_or("?");
+        if !text.split(',').all(|one| matches!(one.trim(), "" | "identity" | "Identity")) {
+            return Err(unsupported(format!(
+                "the body is sent with Content-Encoding: {text}; send it as it is (identity)"
+            )));
+        }
+    }
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    match media_type.and_then(charset) {
+        Some(charset)
+            if !["utf-8", "utf8", "us-ascii"]
+                .iter()
+                .any(|own| charset.eq_ignore_ascii_case(own)) =>
+        {
+            Err(unsupported(format!("the body is sent with charset={charset}; send it as UTF-8")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the head of a request says of the length of its body.
+pub(crate) fn declared(head: &RequestHead) -> Option<u64> {
+    head.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn charset(media_type: &str) -> Option<&str> {
+    media_type.split(';').skip(1).find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+fn unsupported(detail: String) -> Problem {
+    Problem::new(Code::UnsupportedEncoding, detail)
 }
 
 /// Reads a body to its end. `declared` is what the request's head said of its length.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use actix_web::{HttpRequest, http::header::CONTENT_LENGTH, web};
+use actix_web::{HttpRequest, dev::RequestHead, http::header::HeaderName, web};
 use bytes::Bytes;
 use lanekeeper_actors::{
     Node, check_id, gate::Gate, liveness::Worker, queue::Queue, stream::Topic,
@@ -10,6 +10,7 @@ use lanekeeper_actors::{
 use percent_encoding::percent_decode_str;
 
 use super::{
+    auth,
     body::{self, BodyLimits},
     problem::{Code, Problem},
     query::Query,
@@ -19,26 +20,37 @@ use super::{
 /// The largest body that is read only to keep the connection of a refused request.
 const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
 
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
 /// A body that is still to be read.
 pub(crate) struct Unread {
     payload: Option<web::Payload>,
     declared: Option<u64>,
     limits: BodyLimits,
+    /// Why it is not read, as the head of the request tells.
+    refusal: Option<Problem>,
 }
 
 impl Unread {
     /// The body of a request.
     pub(crate) fn new(request: &HttpRequest, payload: web::Payload, limits: BodyLimits) -> Self {
-        let declared = request.headers().get(CONTENT_LENGTH);
-        let declared = declared.and_then(|length| length.to_str().ok()?.parse().ok());
-        Self { payload: Some(payload), declared, limits }
+        let declared = body::declared(request.head());
+        let unsupported = body::check(request.head(), limits.bytes_max).err();
+        Self { payload: Some(payload), declared, limits, refusal: unsupported }
     }
 
     /// Reads it; empty if it was read before.
     ///
     /// # Errors
-    /// As [`body::read`].
+    /// As [`body::check`] and [`body::read`].
     async fn read(&mut self) -> Result<Bytes, Problem> {
+        match self.refusal.take() {
+            Some(refusal) => Err(refusal),
+            None => self.take().await,
+        }
+    }
+
+    async fn take(&mut self) -> Result<Bytes, Problem> {
         match self.payload.take() {
             Some(payload) => body::read(payload, self.declared, self.limits).await,
             None => Ok(Bytes::new()),
@@ -48,7 +60,7 @@ impl Unread {
     /// Reads away what is small: a connection with an unread body would have to be closed.
     pub(crate) async fn discard(&mut self) {
         if self.declared.is_some_and(|length| (1..=DISCARDED_BYTES_MAX).contains(&length)) {
-            drop(self.read().await);
+            drop(self.take().await);
         }
     }
 }
@@ -60,7 +72,7 @@ pub(crate) struct Call<'a> {
     id: Cow<'a, str>,
     /// The message id in the path, decoded; empty if the path has none.
     message: Cow<'a, str>,
-    query: &'a str,
+    head: &'a RequestHead,
     body: &'a mut Unread,
 }
 
@@ -72,7 +84,7 @@ impl<'a> Call<'a> {
     pub(crate) fn new(
         node: &'a Node,
         found: Found<'a>,
-        query: &'a str,
+        head: &'a RequestHead,
         body: &'a mut Unread,
     ) -> Result<Self, Problem> {
         let (id, message) = (decode(found.id), decode(found.message));
@@ -80,7 +92,7 @@ impl<'a> Call<'a> {
             let named = |error| Problem::new(Code::InvalidId, format!("{name}: {error}"));
             check_id(&id).map_err(named)?;
         }
-        Ok(Self { node, id, message, query, body })
+        Ok(Self { node, id, message, head, body })
     }
 
     /// The queue in the path.
@@ -113,7 +125,13 @@ impl<'a> Call<'a> {
     /// # Errors
     /// As [`Query::parse`].
     pub(crate) fn query(&self, known: &[&str]) -> Result<Query<'a>, Problem> {
-        Query::parse(self.query, known)
+        Query::parse(self.head.uri.query().unwrap_or_default(), known)
+    }
+
+    /// Whether the client wants no body where there is nothing to tell (RFC 7240).
+    pub(crate) fn prefers_minimal(&self) -> bool {
+        auth::parts(self.head.headers(), PREFER, ',')
+            .any(|preference| preference.eq_ignore_ascii_case("return=minimal"))
     }
 
     /// The body.

@@ -39,6 +39,7 @@ codes! {
     InvalidSink = "invalid_sink", 400;
     InvalidRequest = "invalid_request", 400;
     Unauthorized = "unauthorized", 401;
+    ForbiddenHost = "forbidden_host", 403;
     ForbiddenOrigin = "forbidden_origin", 403;
     ForbiddenAddress = "forbidden_address", 403;
     NotFound = "not_found", 404;
@@ -58,6 +59,7 @@ codes! {
     Leased = "leased", 409;
     LeaseExpired = "lease_expired", 410;
     TooLarge = "too_large", 413;
+    UnsupportedEncoding = "unsupported_encoding", 415;
     Locked = "locked", 423;
     UpgradeRequired = "upgrade_required", 426;
     QueueFull = "queue_full", 429;

@@ -11,6 +11,7 @@ mod progress;
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -84,6 +85,11 @@ impl Stream {
     /// What the requests of this connection share with it.
     pub(crate) fn progress(&self) -> Rc<Progress> {
         Rc::clone(&self.progress)
+    }
+
+    /// The address at which it was accepted.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        self.inner.as_ref()?.local_addr().ok()
     }
 
     fn inner(&mut self) -> Pin<&mut TcpStream> {

@@ -138,7 +138,11 @@ pub(crate) struct RedriveRequest<'a> {
 #[utoipa::path(
     post, path = "/queue/{id}/lease", tag = "queue", params(QueuePath),
     request_body = Option<LeaseRequest>,
-    responses((status = 200, description = "They are yours", body = wire::Leased), Problems),
+    responses(
+        (status = 200, description = "They are yours", body = wire::Leased),
+        (status = 204, description = "None, if the client sent `Prefer: return=minimal`"),
+        Problems,
+    ),
 )]
 pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -153,7 +157,11 @@ pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
     if let Some(worker) = request.worker {
         lease = lease.worker(worker);
     }
-    Ok(answer::leased(lease.await.map_err(named)?))
+    let leases = lease.await.map_err(named)?;
+    if leases.is_empty() && call.prefers_minimal() {
+        return Ok(Answer::Nothing);
+    }
+    Ok(answer::leased(leases))
 }
 
 /// Ends the work on messages: they are gone for good.

@@ -1,6 +1,7 @@
 //! From options to an actix server that listens.
 
 use std::{
+    future::ready,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -8,10 +9,11 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{HttpService, KeepAlive};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App, HttpRequest,
+    body::BoxBody,
     dev::{AppConfig, Server},
     web,
 };
@@ -22,6 +24,7 @@ use super::{
     ServerOptions,
     app::{self, Shared, Worker},
     connection::{Patience, Stream},
+    head::Local,
 };
 
 /// Seconds that the workers would give open connections at a stop; [`super::ServerHandle::stop`]
@@ -65,6 +68,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
             send: options.socket.send_timeout,
         };
         let stopping = stopping.clone();
+        let expecting = Arc::clone(&shared);
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));
         let handler =
             move |request: HttpRequest, payload| app::answer(Rc::clone(&worker), request, payload);
@@ -79,7 +83,13 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .on_connect_ext(|stream: &Stream, data| drop(data.insert(stream.progress())))
+            .expect(fn_service(move |request: Request| ready(expected(&expecting, request))))
+            .on_connect_ext(|stream: &Stream, data| {
+                data.insert(stream.progress());
+                if let Some(addr) = stream.local_addr() {
+                    data.insert(Local(addr));
+                }
+            })
             .h1(map_config(app, |()| AppConfig::default()));
         fn_service(move |connection: TcpStream| async move {
             let peer = connection.peer_addr().ok();
@@ -90,4 +100,18 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
         .and_then(http)
     };
     Ok(builder.listen("http", listener, of_worker)?.run())
+}
+
+/// Lets a client that asks first send its body, or refuses it; then nothing more is read of the
+/// connection, as the body may be sent all the same.
+fn expected(shared: &Shared, request: Request) -> Result<Request, Response<BoxBody>> {
+    let local = request.conn_data::<Local>().copied();
+    match app::expect(shared, request.head(), local) {
+        Ok(()) => Ok(request),
+        Err(problem) => {
+            let mut response = Response::from(problem.into_response());
+            response.head_mut().set_connection_type(ConnectionType::Close);
+            Err(response)
+        }
+    }
 }

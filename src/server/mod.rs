@@ -26,7 +26,9 @@ mod code;
 mod connection;
 mod consume;
 mod consumer;
+mod cors;
 mod counters;
+mod door;
 mod gate;
 mod head;
 mod lease;
@@ -55,5 +57,6 @@ pub mod wire;
 mod worker;
 
 pub use auth::{InvalidToken, Token};
+pub use door::{Caller, Door, Forbidden, RequestSource};
 pub use options::{BindError, ServerOptions, SocketOptions};
 pub use serve::{Server, ServerHandle};

@@ -14,8 +14,18 @@ use crate::sink::SinkOptions;
 pub struct ServerOptions {
     /// Where to listen; port 0 picks a free one. Off loopback, a token is needed.
     pub listen: SocketAddr,
-    /// What clients must send as `Authorization: Bearer …`; `/health*` answers without.
+    /// What clients must send as `Authorization: Bearer …`, or from a browser in the subprotocol
+    /// `bearer.…` of a WebSocket or the cookie `lanekeeper_token`; `/health*` answers without.
     pub token: Option<Token>,
+    /// Names by which clients reach it, such as `queue.example.org`, beside those that are its own
+    /// anyway: `localhost`, loopback addresses, the address it listens on, and the one at which a
+    /// connection arrives. `*` means any. Requests for other names are refused: a page could make
+    /// its own name point here.
+    pub host_names: Vec<String>,
+    /// The pages of others that may do what its own pages may: each as a browser sends it in
+    /// `Origin`, such as `https://example.org`. Other pages can only read what their browser then
+    /// keeps from them. Clients that send no `Origin` are no browsers and not concerned.
+    pub origins: Vec<String>,
     /// Threads that answer; 0 means one for each core.
     pub worker_count: usize,
     /// Connections at a time; more wait to be accepted.
@@ -44,9 +54,6 @@ pub struct ServerOptions {
 pub struct SocketOptions {
     /// How many there may be at a time, of all [connections](ServerOptions::connections_max).
     pub connections_max: usize,
-    /// The pages that may open them: each as a browser sends it in `Origin`, such as
-    /// `https://example.org`. Clients that send no `Origin` are no browsers and not concerned.
-    pub origins: Vec<String>,
     /// Time between two pings; a client that has sent nothing from one to the next is gone.
     pub ping_interval: Duration,
     /// How long a send may take before the connection is cut.
@@ -59,7 +66,6 @@ impl Default for SocketOptions {
     fn default() -> Self {
         Self {
             connections_max: 5_000,
-            origins: Vec::new(),
             ping_interval: Duration::from_secs(20),
             send_timeout: Duration::from_secs(5),
             frame_bytes_max: 128 << 10,
@@ -72,6 +78,8 @@ impl Default for ServerOptions {
         Self {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000),
             token: None,
+            host_names: Vec::new(),
+            origins: Vec::new(),
             worker_count: 0,
             connections_max: 10_000,
             body_bytes_max: 8 << 20,

@@ -7,8 +7,8 @@ use actix_web::{
     http::{
         StatusCode,
         header::{
-            ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
-            WWW_AUTHENTICATE,
+            ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION,
+            UPGRADE, WWW_AUTHENTICATE,
         },
     },
 };
@@ -161,6 +161,9 @@ impl Problem {
         if self.0.code == Code::UpgradeRequired {
             response.insert_header((UPGRADE, "websocket"));
             response.insert_header((SEC_WEBSOCKET_VERSION, "13"));
+        }
+        if self.0.code == Code::UnsupportedEncoding {
+            response.insert_header((ACCEPT_ENCODING, "identity"));
         }
         if self.0.code == Code::Unauthorized {
             response.insert_header((WWW_AUTHENTICATE, "Bearer realm=\"lanekeeper\""));

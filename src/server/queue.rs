@@ -73,6 +73,7 @@ enum PopAnswer {
     post, path = "/queue/{id}/pop", tag = "queue", params(QueuePath, PopQuery),
     responses(
         (status = 200, description = "The payloads alone, or messages", body = PopAnswer),
+        (status = 204, description = "None, if the client sent `Prefer: return=minimal`"),
         Problems,
     ),
 )]
@@ -88,6 +89,9 @@ pub(crate) async fn pop(mut call: Call<'_>) -> Result<Answer, Problem> {
         pop = pop.wait(Duration::from_millis(wait));
     }
     let messages = pop.await?;
+    if messages.is_empty() && call.prefers_minimal() {
+        return Ok(Answer::Nothing);
+    }
     Ok(if is_detailed { answer::messages(&messages) } else { answer::popped(&messages) })
 }
 

@@ -81,7 +81,7 @@ fn an_idle_connection_does_not_hold_up_the_end() {
     command.args(["--drain-timeout", "1h"]);
     let serving = Serving::start(command);
     let mut idle = connect(serving.url.strip_prefix("http://").unwrap().parse().unwrap());
-    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut answer = [0; 1024];
     assert!(idle.read(&mut answer).unwrap() > 0);
     serving.signal(Signal::TERM);

@@ -177,7 +177,7 @@ fn whoever_subscribes_without_an_upgrade_is_told_how() {
 #[test]
 fn pages_subscribe_only_where_they_are_listed() {
     let origins = vec!["https://example.org".to_owned()];
-    let server = with(SocketOptions { origins, ..SocketOptions::default() });
+    let server = TestServer::with(ServerOptions { origins, ..options() }, |builder| builder);
     let from = |origin| {
         let headers = [("accept", "text/event-stream"), ("origin", origin)];
         server.send_with("GET", "/stream/t", b"", &headers)

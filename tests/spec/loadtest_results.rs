@@ -225,7 +225,9 @@ fn a_page_of_somebody_else_is_not_obeyed() {
     let form = send(&agent(), &start, "POST", (order, &[("content-type", "text/plain")]));
     assert!(form.status >= 400, "{}", form.status);
     let named = [("content-type", "application/json"), ("host", "rebound.example")];
-    assert_eq!(send(&agent(), &start, "POST", (order, &named)).status, 404);
+    assert_eq!(send(&agent(), &start, "POST", (order, &named)).status, 403);
+    let foreign = [("content-type", "application/json"), ("origin", "https://evil.example")];
+    assert_eq!(send(&agent(), &start, "POST", (order, &foreign)).status, 403);
     assert_eq!(state(&url)["phase"], "idle");
 }
 

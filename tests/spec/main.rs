@@ -39,6 +39,7 @@ mod http_lease;
 mod http_lease_limits;
 mod http_limits;
 mod http_operations;
+mod http_origin;
 mod http_patience;
 mod http_push;
 mod http_sink;

@@ -1,7 +1,7 @@
 //! The side that decides.
 
 use std::{
-    io::{self, BufReader, ErrorKind},
+    io::{self, BufReader, ErrorKind, Read},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
@@ -32,6 +32,10 @@ const SPAWN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often changes are passed on.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long whoever connects may take to say who it is, and in how many bytes.
+const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(2);
+const FIRST_WORD_BYTES: u64 = 4 << 10;
 
 /// Members that have joined.
 pub(crate) struct Team {
@@ -116,15 +120,18 @@ impl Team {
             writer.set_nonblocking(false)?;
             writer.set_nodelay(true)?;
             let mut reader = BufReader::new(writer.try_clone()?);
-            match hear(&mut reader)? {
-                Some(Word::Here { version, machine }) if version == env!("CARGO_PKG_VERSION") => {
+            match first_word(&writer, &mut reader) {
+                Ok(Some(Word::Here { version, machine }))
+                    if version == env!("CARGO_PKG_VERSION") =>
+                {
                     self.members.push(Member { writer, reader, machine });
                 }
-                Some(Word::Here { version, .. }) => {
+                Ok(Some(Word::Here { version, .. })) => {
                     let message = format!("a member of version {version} cannot join");
                     return Err(io::Error::other(message));
                 }
-                _ => return Err(io::Error::other("somebody joined who is no member")),
+                // Nobody who could end a run by knocking: a browser, a port scan.
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(())
@@ -232,4 +239,12 @@ impl Drop for Team {
             drop(child.wait());
         }
     }
+}
+
+/// What whoever connected says first.
+fn first_word(stream: &TcpStream, reader: &mut BufReader<TcpStream>) -> io::Result<Option<Word>> {
+    stream.set_read_timeout(Some(FIRST_WORD_TIMEOUT))?;
+    let word = hear(&mut reader.take(FIRST_WORD_BYTES))?;
+    stream.set_read_timeout(None)?;
+    Ok(word)
 }

@@ -5,10 +5,15 @@ mod board;
 use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, guard, http::header, middleware::DefaultHeaders,
+    App, Error, HttpRequest, HttpResponse, HttpServer,
+    body::{BoxBody, MessageBody},
+    dev::{RequestHead, ServiceRequest, ServiceResponse},
+    http::{Method, header},
+    middleware::{DefaultHeaders, Next, from_fn},
     web,
 };
 pub(crate) use board::{Board, Change, Order};
+use lanekeeper::server::{Door, RequestSource};
 use serde::Serialize;
 
 use super::{html, locust, result::ResultFile};
@@ -30,12 +35,18 @@ pub(crate) fn serve(addr: SocketAddr, board: Arc<Board>) -> io::Result<SocketAdd
     std::thread::Builder::new().name("page".to_owned()).spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let board = web::Data::from(board);
+            let door = web::Data::new(Door::new(addr, &[], &[]));
             let server = HttpServer::new(move || {
                 let headers = DefaultHeaders::new()
                     .add((header::CONTENT_SECURITY_POLICY, POLICY))
                     .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                     .add((header::CACHE_CONTROL, "no-store"));
-                App::new().app_data(board.clone()).wrap(headers).configure(routes)
+                App::new()
+                    .app_data(board.clone())
+                    .app_data(door.clone())
+                    .wrap(from_fn(admit))
+                    .wrap(headers)
+                    .configure(routes)
             });
             let server = server.workers(1).disable_signals().bind(addr);
             match server {
@@ -52,10 +63,8 @@ pub(crate) fn serve(addr: SocketAddr, board: Arc<Board>) -> io::Result<SocketAdd
 }
 
 fn routes(config: &mut web::ServiceConfig) {
-    let own = || guard::fn_guard(|context| is_own(context.head().headers().get(header::HOST)));
     config.service(
         web::scope("")
-            .guard(own())
             .route("/", web::get().to(|| fixed("text/html; charset=utf-8", PAGE)))
             .route("/page.js", web::get().to(|| fixed("text/javascript; charset=utf-8", SCRIPT)))
             .route("/page.css", web::get().to(|| fixed("text/css; charset=utf-8", PAGE_STYLE)))
@@ -69,11 +78,32 @@ fn routes(config: &mut web::ServiceConfig) {
     );
 }
 
-/// A page of somebody else that points its own name at this address is not answered.
-fn is_own(host: Option<&header::HeaderValue>) -> bool {
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
+/// Obeys its own page and programs: not a page of somebody else, nor one that made its own name
+/// point here.
+async fn admit(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let refusal = request
+        .app_data::<web::Data<Door>>()
+        .and_then(|door| door.admit(&source(request.head())).err());
+    match refusal {
+        None => Ok(next.call(request).await?.map_into_boxed_body()),
+        Some(_) => Ok(request.into_response(
+            HttpResponse::Forbidden().body("this page is served to its own address alone"),
+        )),
+    }
+}
+
+fn source(head: &RequestHead) -> RequestSource<'_> {
+    let header = |name: &str| Some(head.headers().get(name)?.to_str().unwrap_or_default());
+    RequestSource {
+        host: head.uri.authority().map(|authority| authority.as_str()).or(header("host")),
+        origin: header("origin"),
+        fetch_site: header("sec-fetch-site"),
+        local: None,
+        is_guarded: !matches!(head.method, Method::GET | Method::HEAD),
+    }
 }
 
 async fn fixed(kind: &'static str, text: &'static str) -> HttpResponse {

@@ -15,7 +15,9 @@ use actix_web::{
     dev,
     http::{
         Method,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, UPGRADE},
+        header::{
+            ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+        },
     },
     rt, web,
 };
@@ -29,10 +31,13 @@ use super::{
     reader::Reader,
 };
 use crate::server::{
-    SocketOptions,
+    SocketOptions, auth,
     connection::Progress,
     problem::{Code, Problem},
 };
+
+/// The subprotocol of every WebSocket here.
+const PROTOCOL: &str = "lanekeeper";
 
 /// The connections of a server that stay.
 #[derive(Debug)]
@@ -138,24 +143,16 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// Lets a client in, if it may come from where it does and there is room.
+    /// Lets a client in, if there is room.
     ///
     /// # Errors
-    /// `forbidden_origin`, `too_many_connections`, and as [`Wanted::of`].
+    /// `too_many_connections`, and as [`Wanted::of`].
     pub(crate) fn check(
         request: &HttpRequest,
         connections: &Arc<Connections>,
     ) -> Result<Self, Problem> {
         let options = &connections.options;
         let wanted = Wanted::of(request)?;
-        for origin in request.headers().get_all(ORIGIN) {
-            let is_known =
-                options.origins.iter().any(|known| known.as_bytes() == origin.as_bytes());
-            if !is_known {
-                let detail = format!("pages of {origin:?} may not subscribe here");
-                return Err(Problem::new(Code::ForbiddenOrigin, detail));
-            }
-        }
         let permit = Permit::take(connections, options.connections_max)?;
         let stopping = connections.stopping();
         Ok(Self { wanted, request: request.clone(), permit, stopping, options: options.clone() })
@@ -196,8 +193,9 @@ impl Admission {
         let mut guarded: dev::Payload = dev::Payload::Stream { payload: Box::pin(guard) };
         let payload = web::Payload::from_request(&request, &mut guarded).await;
         let payload = payload.map_err(|_| broken())?;
-        let (response, session, messages) =
+        let (mut response, session, messages) =
             actix_ws::handle(&request, payload).map_err(|_| broken())?;
+        select_protocol(&request, &mut response);
         let messages = messages
             .max_frame_size(options.frame_bytes_max)
             .aggregate_continuations()
@@ -206,6 +204,14 @@ impl Admission {
         let reader = Reader { session, messages, incoming, is_breached, ping_interval };
         rt::spawn(reader.run());
         Ok(response.map_body(|_, control| BoxBody::new(SocketBody::new(control, flow))))
+    }
+}
+
+/// Takes the subprotocol that is this server's own: beside it a client may have sent its token.
+fn select_protocol(request: &HttpRequest, response: &mut HttpResponse) {
+    let mut offered = auth::parts(request.headers(), SEC_WEBSOCKET_PROTOCOL, ',');
+    if offered.any(|protocol| protocol == PROTOCOL) {
+        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
     }
 }
 

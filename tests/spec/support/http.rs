@@ -91,10 +91,11 @@ impl Drop for TestServer {
     }
 }
 
-/// Options for a test: a free port, one thread.
+/// Options for a test: a free port, one thread, and `x` for a name.
 pub(crate) fn options() -> ServerOptions {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    ServerOptions { listen, worker_count: 1, ..ServerOptions::default() }
+    let host_names = vec!["x".to_owned()];
+    ServerOptions { listen, host_names, worker_count: 1, ..ServerOptions::default() }
 }
 
 /// A client without a server of its own.
