@@ -193,8 +193,8 @@ pub(crate) struct Settings {
     /// What clients must send as `Authorization: Bearer …` [default: none]
     ///
     /// Everything but /health* needs it then. Pages send it in the subprotocol bearer.… of a
-    /// WebSocket or in the cookie lanekeeper_token. Prefer the environment variable: flags are seen by
-    /// every user of the machine.
+    /// WebSocket or in the cookie lanekeeper_token. Prefer the environment variable: flags are seen
+    /// by every user of the machine.
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
 
