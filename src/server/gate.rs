@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lanekeeper_actors::gate::Acquire;
+use lanekeeper_actors::gate::{self, Acquire};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
     answer::Answer,
     call::Call,
+    merge::{self, MergePatch},
     openapi::{GatePath, Problems, TicketPath},
     parse::{self, Priority, present},
     problem::Problem,
@@ -27,6 +28,7 @@ pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Probl
         Route::GateStats => stats(call).await,
         Route::GatePolicy => policy(call).await,
         Route::GateSetPolicy => set_policy(call).await,
+        Route::GateChangePolicy => change_policy(call).await,
         Route::GateDropPolicy => drop_policy(call).await,
         Route::GatePause => pause(call).await,
         Route::GateResume => resume(call).await,
@@ -213,7 +215,11 @@ pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::AppliedPolicy::from(call.gate().policy().await?)))
 }
 
-/// Gives the gate a policy of its own, at once and beyond a restart.
+/// What the answer says of a policy beside its rules.
+const DERIVED: [&str; 2] = ["source", "source_gate"];
+
+/// Gives the gate a policy of its own, at once and beyond a restart. `source` and `source_gate`,
+/// which say whose the policy was, are left out of account.
 #[utoipa::path(
     put, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
     request_body = wire::GatePolicy,
@@ -221,9 +227,28 @@ pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
 )]
 pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
-    let policy: wire::GatePolicy = parse::object(&call.body().await?)?;
-    let policy = lanekeeper_actors::gate::GatePolicy::from(policy);
+    let policy: wire::GatePolicy = merge::settings(&call.body().await?, &DERIVED)?;
+    let policy = gate::GatePolicy::from(policy);
     Ok(Answer::json(&wire::AppliedPolicy::from(call.gate().set_policy(policy).await?)))
+}
+
+/// Changes the rules that are named in the policy that applies, whosever that is, and gives the
+/// gate the outcome as a policy of its own; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As it is now", body = wire::AppliedPolicy), Problems),
+)]
+pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
+    if patch.is_empty() {
+        return policy(call).await;
+    }
+    let change = move |applied: gate::AppliedPolicy| -> Result<gate::GatePolicy, Problem> {
+        Ok(patch.apply(&wire::GatePolicy::from(applied.policy))?.into())
+    };
+    Ok(Answer::json(&wire::AppliedPolicy::from(call.gate().change_policy(change).await?)))
 }
 
 /// Takes the gate's own policy away.

@@ -35,6 +35,7 @@ mod lease;
 mod list;
 mod listen;
 mod log;
+mod merge;
 mod metrics;
 mod openapi;
 mod operation;

@@ -21,9 +21,11 @@ pub(crate) enum Route {
     Resume,
     Config,
     Configure,
+    ChangeConfig,
     Stats,
     Sink,
     SetSink,
+    ChangeSink,
     RemoveSink,
     Queues,
     Consume,
@@ -31,6 +33,7 @@ pub(crate) enum Route {
     Publish,
     StreamConfig,
     StreamConfigure,
+    StreamChangeConfig,
     StreamStats,
     GateAcquire,
     GateRelease,
@@ -40,6 +43,7 @@ pub(crate) enum Route {
     GateStats,
     GatePolicy,
     GateSetPolicy,
+    GateChangePolicy,
     GateDropPolicy,
     GatePause,
     GateResume,
@@ -61,7 +65,7 @@ pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
     /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 49] = [
+    pub(crate) const ALL: [Self; 53] = [
         Self::Push,
         Self::Pop,
         Self::Lease,
@@ -78,9 +82,11 @@ impl Route {
         Self::Resume,
         Self::Config,
         Self::Configure,
+        Self::ChangeConfig,
         Self::Stats,
         Self::Sink,
         Self::SetSink,
+        Self::ChangeSink,
         Self::RemoveSink,
         Self::Queues,
         Self::Consume,
@@ -88,6 +94,7 @@ impl Route {
         Self::Publish,
         Self::StreamConfig,
         Self::StreamConfigure,
+        Self::StreamChangeConfig,
         Self::StreamStats,
         Self::GateAcquire,
         Self::GateRelease,
@@ -97,6 +104,7 @@ impl Route {
         Self::GateStats,
         Self::GatePolicy,
         Self::GateSetPolicy,
+        Self::GateChangePolicy,
         Self::GateDropPolicy,
         Self::GatePause,
         Self::GateResume,
@@ -132,6 +140,7 @@ impl Route {
             Self::Publish => (Method::POST, "/stream/{topic}/publish"),
             Self::StreamConfig => (Method::GET, "/stream/{topic}/config"),
             Self::StreamConfigure => (Method::PUT, "/stream/{topic}/config"),
+            Self::StreamChangeConfig => (Method::PATCH, "/stream/{topic}/config"),
             Self::StreamStats => (Method::GET, "/stream/{topic}/stats"),
             Self::GateAcquire => (Method::POST, "/gate/{id}/acquire"),
             Self::GateRelease => (Method::POST, "/gate/{id}/release"),
@@ -141,6 +150,7 @@ impl Route {
             Self::GateStats => (Method::GET, "/gate/{id}/stats"),
             Self::GatePolicy => (Method::GET, "/gate/{id}/policy"),
             Self::GateSetPolicy => (Method::PUT, "/gate/{id}/policy"),
+            Self::GateChangePolicy => (Method::PATCH, "/gate/{id}/policy"),
             Self::GateDropPolicy => (Method::DELETE, "/gate/{id}/policy"),
             Self::GatePause => (Method::POST, "/gate/{id}/pause"),
             Self::GateResume => (Method::POST, "/gate/{id}/resume"),
@@ -177,9 +187,11 @@ impl Route {
             Self::Resume => (Method::POST, "/queue/{id}/resume"),
             Self::Config => (Method::GET, "/queue/{id}/config"),
             Self::Configure => (Method::PUT, "/queue/{id}/config"),
+            Self::ChangeConfig => (Method::PATCH, "/queue/{id}/config"),
             Self::Stats => (Method::GET, "/queue/{id}/stats"),
             Self::Sink => (Method::GET, "/queue/{id}/sink"),
             Self::SetSink => (Method::PUT, "/queue/{id}/sink"),
+            Self::ChangeSink => (Method::PATCH, "/queue/{id}/sink"),
             Self::RemoveSink => (Method::DELETE, "/queue/{id}/sink"),
             Self::Queues => (Method::GET, "/queues"),
             Self::Consume => (Method::GET, "/queue/{id}/consume"),
@@ -193,6 +205,24 @@ impl Route {
             self,
             Self::Lease | Self::Ack | Self::Nack | Self::Extend | Self::DeadLetter | Self::Redrive
         )
+    }
+
+    /// Whether it is about what a queue is told of itself, or says of itself.
+    pub(crate) fn is_of_setting(self) -> bool {
+        matches!(
+            self,
+            Self::Pause
+                | Self::Resume
+                | Self::Config
+                | Self::Configure
+                | Self::ChangeConfig
+                | Self::Stats
+        )
+    }
+
+    /// Whether it is about the sink of a queue.
+    pub(crate) fn is_of_sink(self) -> bool {
+        matches!(self, Self::Sink | Self::SetSink | Self::ChangeSink | Self::RemoveSink)
     }
 
     /// Whether it answers without a token, so that a load balancer needs none.
@@ -306,10 +336,10 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
         "purge" => &[Route::Purge],
         "pause" => &[Route::Pause],
         "resume" => &[Route::Resume],
-        "config" => &[Route::Config, Route::Configure],
+        "config" => &[Route::Config, Route::Configure, Route::ChangeConfig],
         "stats" => &[Route::Stats],
         "consume" => &[Route::Consume],
-        "sink" => &[Route::Sink, Route::SetSink, Route::RemoveSink],
+        "sink" => &[Route::Sink, Route::SetSink, Route::ChangeSink, Route::RemoveSink],
         _ => return None,
     })
 }
@@ -317,7 +347,7 @@ fn routes_of_verb(verb: &str) -> Option<&'static [Route]> {
 fn routes_of_stream_verb(verb: &str) -> Option<&'static [Route]> {
     Some(match verb {
         "publish" => &[Route::Publish],
-        "config" => &[Route::StreamConfig, Route::StreamConfigure],
+        "config" => &[Route::StreamConfig, Route::StreamConfigure, Route::StreamChangeConfig],
         "stats" => &[Route::StreamStats],
         _ => return None,
     })
@@ -330,7 +360,12 @@ fn routes_of_gate(verb: &str) -> Option<&'static [Route]> {
         "cancel" => &[Route::GateCancel],
         "extend" => &[Route::GateExtend],
         "stats" => &[Route::GateStats],
-        "policy" => &[Route::GatePolicy, Route::GateSetPolicy, Route::GateDropPolicy],
+        "policy" => &[
+            Route::GatePolicy,
+            Route::GateSetPolicy,
+            Route::GateChangePolicy,
+            Route::GateDropPolicy,
+        ],
         "pause" => &[Route::GatePause],
         "resume" => &[Route::GateResume],
         _ => return None,
@@ -345,6 +380,7 @@ fn methods(routes: &[Route]) -> String {
             Method::GET => names.extend(["GET", "HEAD"]),
             Method::POST => names.push("POST"),
             Method::PUT => names.push("PUT"),
+            Method::PATCH => names.push("PATCH"),
             _ => names.push("DELETE"),
         }
     }
@@ -384,8 +420,8 @@ mod tests {
         {
             assert_eq!(find(&Method::GET, path), Err(Missing::Path), "{path}");
         }
-        let at = |path| find(&Method::PATCH, path);
-        assert_eq!(at("/queue/q/config"), Err(Missing::Method("GET, HEAD, PUT".into())));
+        let at = |path| find(&Method::TRACE, path);
+        assert_eq!(at("/queue/q/config"), Err(Missing::Method("GET, HEAD, PUT, PATCH".into())));
         assert_eq!(at("/queue/q/message/m"), Err(Missing::Method("GET, HEAD, DELETE".into())));
     }
 }

@@ -1,17 +1,32 @@
 //! What a queue is told about itself, and what it says of itself: `/queue/{id}/…`.
 
-use lanekeeper_actors::queue::Paused;
+use lanekeeper_actors::queue::{Paused, QueueConfig};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{
     answer::Answer,
     call::Call,
+    merge::MergePatch,
     openapi::{Problems, QueuePath},
     parse::{self, present},
     problem::Problem,
+    route::Route,
     wire,
 };
+
+/// Answers a call about what a queue is told of itself, or says of itself.
+pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+    match route {
+        Route::Pause => pause(call).await,
+        Route::Resume => resume(call).await,
+        Route::Config => config(call).await,
+        Route::Configure => configure(call).await,
+        Route::ChangeConfig => change_config(call).await,
+        Route::Stats => stats(call).await,
+        route => unreachable!("{route:?} is none of a setting"),
+    }
+}
 
 /// Which verbs are meant: those that are `true`; both, if none is named.
 #[derive(Default, Deserialize, ToSchema)]
@@ -93,6 +108,22 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     let config: wire::Config = parse::object(&call.body().await?)?;
     Ok(Answer::json(&wire::Config::from(call.queue().configure(config.into()).await?)))
+}
+
+/// Changes the settings that are named and leaves the others as they are, whoever else changes them
+/// meanwhile; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As they are now", body = wire::Config), Problems),
+)]
+pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &[])?;
+    let change = move |config: QueueConfig| -> Result<QueueConfig, Problem> {
+        Ok(patch.apply(&wire::Config::from(config))?.into())
+    };
+    Ok(Answer::json(&wire::Config::from(call.queue().change_config(change).await?)))
 }
 
 /// The queue in numbers; one never used answers zeros.

@@ -6,15 +6,31 @@ use super::{
     answer::Answer,
     app::Shared,
     call::Call,
+    merge::{self, MergePatch},
     openapi::{Problems, QueuePath},
-    parse,
     problem::{Code, Problem},
+    route::Route,
     wire,
 };
 use crate::sink::{SinkOptions, check_url};
 
 /// Sinks counted at a time.
 const PAGE: usize = 1_000;
+
+/// Answers a call about the sink of a queue.
+pub(crate) async fn answer(
+    route: Route,
+    call: Call<'_>,
+    shared: &Shared,
+) -> Result<Answer, Problem> {
+    match route {
+        Route::Sink => sink(call, shared).await,
+        Route::SetSink => set_sink(call, shared).await,
+        Route::ChangeSink => change_sink(call, shared).await,
+        Route::RemoveSink => remove_sink(call, shared).await,
+        route => unreachable!("{route:?} is none of a sink"),
+    }
+}
 
 /// Where the messages are delivered to.
 #[utoipa::path(
@@ -32,7 +48,11 @@ pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Prob
     Ok(Answer::json(&wire::SinkView { sink: sink.into(), waiting }))
 }
 
-/// Has the messages delivered from now on, at once and beyond a restart.
+/// What the answer says of a sink beside its settings.
+const DERIVED: [&str; 1] = ["waiting"];
+
+/// Has the messages delivered from now on, at once and beyond a restart. `waiting`, which is told
+/// of a sink, is left out of account.
 #[utoipa::path(
     put, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
     request_body = wire::Sink,
@@ -41,7 +61,7 @@ pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Prob
 pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
     call.query(&[])?;
-    let sink: wire::Sink = parse::object(&call.body().await?)?;
+    let sink: wire::Sink = merge::settings(&call.body().await?, &DERIVED)?;
     let sink = Sink::from(sink);
     sink.check()?;
     check_url(&sink.url, policy).await?;
@@ -54,13 +74,39 @@ pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answ
     Ok(Answer::json(&wire::Sink::from(sink)))
 }
 
+/// Changes the settings that are named and leaves the others as they are, whoever else changes them
+/// meanwhile; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As it is now", body = wire::Sink), Problems),
+)]
+pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
+    let queue = call.queue();
+    loop {
+        let before = queue.sink().await?.ok_or_else(not_found)?;
+        let sink = Sink::from(patch.apply(&wire::Sink::from(before.clone()))?);
+        sink.check()?;
+        check_url(&sink.url, &shared.options().sink.policy).await?;
+        let _alone = shared.alone_with_sinks().await;
+        // While the address was looked up, somebody else may have set another.
+        if queue.sink().await? == Some(before) {
+            queue.set_sink(sink.clone()).await?;
+            return Ok(Answer::json(&wire::Sink::from(sink)));
+        }
+    }
+}
+
 /// Ends the delivery; what is under way is finished.
 #[utoipa::path(
     delete, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
     responses((status = 200, description = "It is gone", body = wire::SinkRemoved), Problems),
 )]
-pub(crate) async fn remove_sink(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn remove_sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
+    let _alone = shared.alone_with_sinks().await;
     match call.queue().remove_sink().await? {
         true => Ok(Answer::json(&wire::SinkRemoved { removed: true })),
         false => Err(not_found()),

@@ -2,7 +2,7 @@
 
 use lanekeeper_actors::{
     queue::{InvalidItem, Item},
-    stream::{StreamError, SubscriberId},
+    stream::{self, StreamError, SubscriberId},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,11 +11,25 @@ use utoipa::ToSchema;
 use super::{
     answer::Answer,
     call::Call,
+    merge::MergePatch,
     openapi::{Problems, TopicPath},
     parse::{self, present},
     problem::{Code, Problem},
+    route::Route,
     wire,
 };
+
+/// Answers a call about a stream but the subscription to it.
+pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+    match route {
+        Route::Publish => publish(call).await,
+        Route::StreamConfig => config(call).await,
+        Route::StreamConfigure => configure(call).await,
+        Route::StreamChangeConfig => change_config(call).await,
+        Route::StreamStats => stats(call).await,
+        route => unreachable!("{route:?} is none of a stream"),
+    }
+}
 
 /// A message on its way to the subscribers.
 #[derive(Deserialize, ToSchema)]
@@ -88,4 +102,20 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     let config: wire::StreamConfig = parse::object(&call.body().await?)?;
     Ok(Answer::json(&wire::StreamConfig::from(call.stream().configure(config.into()).await?)))
+}
+
+/// Changes the settings that are named and leaves the others as they are, whoever else changes them
+/// meanwhile; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As they are now", body = wire::StreamConfig), Problems),
+)]
+pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &[])?;
+    let change = move |config: stream::StreamConfig| -> Result<_, Problem> {
+        Ok(stream::StreamConfig::from(patch.apply(&wire::StreamConfig::from(config))?))
+    };
+    Ok(Answer::json(&wire::StreamConfig::from(call.stream().change_config(change).await?)))
 }

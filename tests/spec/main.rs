@@ -42,6 +42,7 @@ mod http_operations;
 mod http_origin;
 mod http_patience;
 mod http_push;
+mod http_settings;
 mod http_sink;
 mod http_sink_brake;
 mod http_sink_refusal;

@@ -13,6 +13,7 @@ mod acquire;
 mod actor;
 mod board;
 mod change;
+mod change_policy;
 mod counter;
 mod crowd;
 mod deadline;

@@ -11,14 +11,12 @@ use super::{
     IntoItem, Message, MessageId, MessageState, NewMessage, Paused, Peek, Pop, Push, Pushed,
     QueueConfig, QueueError, QueueLimits, QueueStats,
     actor::QueueActor,
-    bury::SUFFIX,
+    change_config,
     handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
     push::Incoming,
     survey::{Find, ReadConfig, ReadStats},
 };
-use crate::{
-    ActorRef, Handler, ID_LENGTH_MAX, InvalidId, Node, Request, check_id, runtime::Runtime,
-};
+use crate::{ActorRef, Handler, InvalidId, Node, Request, check_id, runtime::Runtime};
 
 /// The address of a queue: no I/O to make, cheap to clone, valid across passivation and restart.
 /// The queue always exists; its first push or setting makes a place for it in the store, reading
@@ -259,11 +257,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::NoDeadLetterId`].
     pub fn dead_letter_id(&self) -> Result<String, QueueError> {
-        let id = format!("{}{SUFFIX}", self.id());
-        match check_id(&id) {
-            Ok(()) => Ok(id),
-            Err(_) => Err(QueueError::NoDeadLetterId { id, length_max: ID_LENGTH_MAX }),
-        }
+        change_config::dead_letter_id(self.id())
     }
 
     pub(super) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, QueueError>

@@ -4,6 +4,7 @@ mod actor;
 mod aged;
 mod bucket;
 mod bury;
+mod change_config;
 mod config;
 mod consume;
 mod consumption;

@@ -101,7 +101,7 @@ impl Topic {
         &self.0.limits
     }
 
-    async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, StreamError>
+    pub(super) async fn ask<R: Request>(&self, request: R) -> Result<R::Reply, StreamError>
     where
         StreamActor: Handler<R>,
     {

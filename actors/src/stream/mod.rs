@@ -8,6 +8,7 @@
 mod actor;
 mod audience;
 mod backlog;
+mod change_config;
 mod class;
 mod class_queue;
 mod config;
