@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use lanekeeper_storage::Durability;
+
 use crate::{
     ActivateError, Actor, ActorId, AskError, Origin, Turn,
     chain::ActorHash,
@@ -12,7 +14,7 @@ use crate::{
     registry::Kind,
     store::OutputGate,
     timer::ArmedTimers,
-    turn::{Effects, polled},
+    turn::{Effects, Lasting, polled},
 };
 
 /// The right to run turns of one actor: exactly one exists while its slot is occupied. Dropped
@@ -152,9 +154,21 @@ impl<A: Actor> Activation<A> {
             saved.map_err(|error| AskError::NotSaved(error.to_string()))?;
         }
         let runtime = &seat.kind.runtime;
+        let mut level = effects.durability.unwrap_or(runtime.options.durability);
+        let fence = runtime.fence(A::KIND, &seat.key);
+        if let Some(lasting) = effects.lasting.take() {
+            let Lasting { batch, level: lasting_level } = *lasting;
+            if level == Durability::Memory && lasting_level > level && !batch.is_empty() {
+                let seq = runtime.store.commit(fence, batch, lasting_level, gate);
+                let seq = seq.map_err(AskError::Refused)?;
+                let durability = lasting_level;
+                runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability });
+            } else {
+                level = level.max(lasting_level);
+                effects.batch.precede_with(batch);
+            }
+        }
         if !effects.batch.is_empty() || effects.letters.is_some() {
-            let fence = runtime.fence(A::KIND, &seat.key);
-            let level = effects.durability.unwrap_or(runtime.options.durability);
             let mut commit = |batch| runtime.store.commit(fence, batch, level, gate);
             let seq = match effects.letters {
                 None => commit(effects.batch),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lanekeeper_storage::{LoadError, record::ReminderRecord};
+use lanekeeper_storage::{Key, LoadError, record::ReminderRecord};
 
 use crate::{
     Actor, ActorId, ActorRef, AskError, Handler, Request,
@@ -41,7 +41,11 @@ pub(crate) trait AnyKind: Send + Sync {
     fn key_of(&self, hash: u64) -> Option<Arc<str>>;
 
     /// Runs the turn of a reminder and says whose it was.
-    fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>>;
+    fn remind(
+        self: Arc<Self>,
+        key: Key,
+        record: ReminderRecord,
+    ) -> BoxFuture<Result<ActorId, AskError>>;
 
     /// Runs the turn that takes letters and says whose it was.
     fn take_letters(
@@ -139,9 +143,13 @@ impl<A: Actor> AnyKind for Kind<A> {
         Self::key_of(self, hash)
     }
 
-    fn remind(self: Arc<Self>, record: ReminderRecord) -> BoxFuture<Result<ActorId, AskError>> {
+    fn remind(
+        self: Arc<Self>,
+        key: Key,
+        record: ReminderRecord,
+    ) -> BoxFuture<Result<ActorId, AskError>> {
         let actor_key = record.actor_key.as_str().into();
-        Box::pin(self.told(actor_key, Due(record)))
+        Box::pin(self.told(actor_key, Due { key, record }))
     }
 
     fn take_letters(

@@ -155,7 +155,7 @@ impl<A: Actor> Handler<Take> for A {
             let Some(record) = turn.store().get(&key::letter(number))? else { continue };
             let content = LetterRecord::decode(&record)?.content;
             self.on_letter(content, turn).await?;
-            turn.batch().delete(key::letter(number));
+            turn.lasting().delete(key::letter(number));
         }
         Ok(())
     }

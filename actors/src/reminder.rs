@@ -116,8 +116,9 @@ impl<A: Actor> Turn<'_, A> {
     pub fn cancel_reminder(&mut self, name: &str) -> Result<bool, ReminderError> {
         let Some(due_ms) = self.reminder_due_ms(name)? else { return Ok(false) };
         let id = self.id();
-        self.effects.batch.delete(key::reminder(due_ms, id.kind, &id.key, name));
-        self.effects.batch.delete(key::reminder_due(id.kind, &id.key, name));
+        let lasting = self.lasting();
+        lasting.delete(key::reminder(due_ms, id.kind, &id.key, name));
+        lasting.delete(key::reminder_due(id.kind, &id.key, name));
         self.effects.reminders.push((name.to_owned(), None));
         Ok(true)
     }
@@ -140,13 +141,14 @@ impl<A: Actor> Turn<'_, A> {
             due_ms: unix_ms(due),
             period_ms: period.map(|period| u64::try_from(period.as_millis()).unwrap_or(u64::MAX)),
         };
-        put(&mut self.effects.batch, &record);
+        put(self.lasting(), &record);
         self.effects.reminders.push((name.to_owned(), Some(record.due_ms)));
         Ok(())
     }
 
     /// Moves a reminder of this actor from one due time to another (Unix milliseconds), or removes
-    /// it. The caller knows when it was due, so that nothing has to be read.
+    /// it. The caller knows when it was due, so that nothing has to be read. It is as durable as
+    /// the rest of the turn.
     pub(crate) fn replace_reminder(
         &mut self,
         name: &str,
@@ -191,7 +193,11 @@ fn put(batch: &mut Batch, record: &ReminderRecord) {
 }
 
 /// The turn of a reminder that is due.
-pub(crate) struct Due(pub(crate) ReminderRecord);
+pub(crate) struct Due {
+    /// Where it was found.
+    pub(crate) key: Key,
+    pub(crate) record: ReminderRecord,
+}
 
 impl Request for Due {
     type Reply = Result<(), LoadError>;
@@ -200,11 +206,17 @@ impl Request for Due {
 impl<A: Actor> Handler<Due> for A {
     async fn handle(
         &mut self,
-        Due(record): Due,
+        Due { key, record }: Due,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
-        // It may have been told already, or cancelled, or moved.
-        if turn.reminder_due_ms(&record.name)? != Some(record.due_ms) {
+        // It may have been told already, or cancelled, or moved. Should it still be there, nothing
+        // else leads to it, and it would be found again and again.
+        let id = turn.id();
+        let is_own = key == key::reminder(record.due_ms, id.kind, &id.key, &record.name);
+        if !is_own || turn.reminder_due_ms(&record.name)? != Some(record.due_ms) {
+            if turn.store().get(&key)?.is_some() {
+                turn.lasting().delete(key);
+            }
             return Ok(());
         }
         let reminder = Reminder {
@@ -245,7 +257,14 @@ async fn deliver_due(runtime: &Arc<Runtime>) -> Result<Option<u64>, LoadError> {
     loop {
         let page = runtime.store.scan(range.clone(), ScanLimit::count(DELIVERIES_MAX)).await?;
         for (key, value) in &page {
-            let record = ReminderRecord::decode(value)?;
+            let record = match ReminderRecord::decode(value) {
+                Ok(record) => record,
+                Err(error) => {
+                    // The others must not wait for it.
+                    tracing::error!(?key, %error, "a reminder cannot be read");
+                    continue;
+                }
+            };
             if record.due_ms > now_ms {
                 return Ok(Some(record.due_ms));
             }
@@ -271,14 +290,18 @@ async fn deliver(runtime: &Arc<Runtime>, key: Key, record: ReminderRecord) {
     runtime.clone().executor.spawn(async move {
         let _place = place;
         let (actor_key, name) = (record.actor_key.clone(), record.name.clone());
-        let reminded = kind.remind(record).await;
+        let reminded = kind.remind(key.clone(), record).await;
+        // Whatever the turn came to: what is still there is not looked at again at once.
+        let is_left = !matches!(runtime.store.get(&key), Ok(None));
         drop(delivery);
         match reminded {
             Ok(id) => runtime.events.emit(|| Event::ReminderFired { id, name }),
             Err(error) => {
                 tracing::warn!(%actor_key, reminder = %name, %error, "a reminder is tried again");
-                runtime.clock.sleep(RETRY_AFTER).await;
             }
+        }
+        if is_left {
+            runtime.clock.sleep(RETRY_AFTER).await;
         }
         runtime.reminders.under_way.lock().remove(&key);
         runtime.reminders.changed.notify_one();

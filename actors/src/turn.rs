@@ -27,6 +27,8 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Effects {
     pub(crate) batch: Batch,
+    /// Writes of what is on disk whatever the turn's own durability; most turns have none.
+    pub(crate) lasting: Option<Box<Lasting>>,
     pub(crate) is_saving: bool,
     pub(crate) durability: Option<Durability>,
     /// Reminders set (with their due time) and removed by this turn.
@@ -34,6 +36,12 @@ pub(crate) struct Effects {
     /// Letters sent by this turn; most send none.
     pub(crate) letters: Option<Box<Letters>>,
     pub(crate) fulfilments: Vec<Box<dyn FnOnce(OutputGate) + Send>>,
+}
+
+/// Writes to keys that are never kept in memory alone, even by a turn that is.
+pub(crate) struct Lasting {
+    pub(crate) batch: Batch,
+    pub(crate) level: Durability,
 }
 
 /// What a handler can do besides changing its actor.
@@ -88,6 +96,22 @@ impl<'a, A: Actor> Turn<'a, A> {
     /// wholly or not at all.
     pub fn batch(&mut self) -> &mut Batch {
         &mut self.effects.batch
+    }
+
+    /// Writes of this turn to keys that the store keeps as the node does, whatever durability the
+    /// turn chooses for the others: what was written to disk is never removed in memory alone. They
+    /// come before [`Turn::batch`], and in one commit with it unless that is kept in memory alone.
+    pub(crate) fn lasting(&mut self) -> &mut Batch {
+        let node = self.meta.seat.kind.runtime.options.durability;
+        self.lasting_at(node)
+    }
+
+    /// As [`Turn::lasting`], at least as durable as `level`.
+    pub(crate) fn lasting_at(&mut self, level: Durability) -> &mut Batch {
+        let new = || Box::new(Lasting { batch: Batch::new(), level });
+        let lasting = self.effects.lasting.get_or_insert_with(new);
+        lasting.level = lasting.level.max(level);
+        &mut lasting.batch
     }
 
     /// Chooses another durability than the node's for this turn's commit.

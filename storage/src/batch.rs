@@ -81,6 +81,16 @@ impl Batch {
         self.writes.is_empty()
     }
 
+    /// Puts the writes of `other` before its own. Whether it frees space is up to its own, if it
+    /// has any.
+    pub fn precede_with(&mut self, mut other: Self) {
+        if !self.writes.is_empty() {
+            other.frees_space = self.frees_space;
+        }
+        other.writes.append(&mut self.writes);
+        *self = other;
+    }
+
     /// Appends the writes of `other`; the result frees space only if both do.
     pub fn extend(&mut self, other: Self) {
         if self.writes.is_empty() {

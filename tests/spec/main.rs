@@ -67,6 +67,7 @@ mod loadtest_verification;
 mod queue_consume;
 mod queue_control;
 mod queue_gate;
+mod queue_layer;
 mod queue_lease;
 mod queue_letters;
 mod queue_model;

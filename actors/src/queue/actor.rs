@@ -9,7 +9,7 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Durability, LoadError,
     key::{self, Arrival, Priority, QueueNo},
-    record::QueueLetter,
+    record::{QueueLetter, ReminderDue},
 };
 
 use super::{
@@ -56,7 +56,8 @@ impl Actor for QueueActor {
 
     async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
         let get = |key: &_| from.store().get(key);
-        let rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
+        let mut rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
+        check_wake(&mut rules, from)?;
         let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
         let tally = from.runtime().shared.get();
         Ok(Self { rules, line, going_on, at_gate: AtGate::default(), tally })
@@ -184,7 +185,7 @@ impl QueueActor {
         let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
         let epoch = turn.meta.seat.kind.runtime.fence(id.kind, &id.key).epoch;
         let number = QueueNo(epoch.number(CREATED.fetch_add(1, Ordering::Relaxed)));
-        self.rules.create(&id.key, number, now_ms, turn.batch());
+        self.rules.create(&id.key, number, now_ms, turn.lasting());
     }
 
     /// Ends a turn that changed messages.
@@ -204,7 +205,7 @@ impl QueueActor {
         self.choose_durability(turn);
     }
 
-    fn choose_durability(&self, turn: &mut Turn<'_, Self>) {
+    pub(super) fn choose_durability(&self, turn: &mut Turn<'_, Self>) {
         if let Some(level) = self.rules.settings.durability {
             turn.durability(Durability::from(level));
         }
@@ -228,6 +229,20 @@ impl QueueActor {
         };
         self.rules.supply(need, found)
     }
+}
+
+/// Compares when the queue thinks it is woken with the reminder that does it, which a queue that
+/// was kept in memory may have lost: then the next turn has it woken at once.
+fn check_wake(rules: &mut Rules, from: &Origin<'_>) -> Result<(), LoadError> {
+    let Some(wake_at_ms) = rules.meta.wake_at_ms else { return Ok(()) };
+    let due = from.store().get(&key::reminder_due(from.id().kind, &from.id().key, WAKE))?;
+    let due = due.map(|due| ReminderDue::decode(&due)).transpose()?;
+    let due_ms = due.map(|due| due.due_ms);
+    if due_ms != Some(wake_at_ms) {
+        rules.meta.wake_at_ms = due_ms;
+        rules.wake_by(clock::unix_ms(from.clock().now()));
+    }
+    Ok(())
 }
 
 /// Secrets for so many leases, from the operating system.

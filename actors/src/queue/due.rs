@@ -34,6 +34,8 @@ impl DueRest {
 pub(super) struct Dues {
     /// Messages.
     pub(super) messages: Vec<(Place, MessageRecord)>,
+    /// Entries of messages that are not there, or not due then: to be removed.
+    pub(super) stale: Vec<Key>,
     /// Deduplication keys to be forgotten, with when.
     pub(super) dedup_keys: Vec<(u64, String)>,
     /// When the next thing after these is due.

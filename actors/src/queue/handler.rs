@@ -237,8 +237,10 @@ impl Handler<Configure> for QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<QueueConfig, QueueError> {
         let before = self.rules.durability(node);
+        let moved = self.moved_by(&config, node, turn.store().clone()).await?;
         if self.rules.configure(&config, node)? {
-            self.keep_settings(before.max(node), node, turn);
+            self.keep_settings(before.max(node), turn);
+            self.move_layers(moved, turn);
         }
         Ok(QueueConfig::from(&self.rules.settings))
     }
@@ -257,7 +259,7 @@ impl Handler<Pause> for QueueActor {
         let was_pop_paused = self.rules.settings.is_pop_paused;
         let is_changed = if is_resume { self.rules.resume(verbs) } else { self.rules.pause(verbs) };
         if is_changed {
-            self.keep_settings(node, node, turn);
+            self.keep_settings(node, turn);
         }
         if self.rules.settings.is_pop_paused {
             self.turn_away(turn);
@@ -271,9 +273,9 @@ impl Handler<Pause> for QueueActor {
 impl QueueActor {
     /// Ends a turn that changed settings: they survive what the node survives, also those of a
     /// queue that keeps its messages in memory.
-    fn keep_settings(&mut self, level: Durability, node: Durability, turn: &mut Turn<'_, Self>) {
+    fn keep_settings(&mut self, level: Durability, turn: &mut Turn<'_, Self>) {
         self.create(turn);
-        self.rules.settle(turn.batch());
-        turn.durability(level.max(self.rules.durability(node)));
+        self.rules.settle_settings(turn.lasting_at(level));
+        self.settle(turn);
     }
 }

@@ -18,6 +18,7 @@ mod handling;
 mod held;
 mod item;
 mod lanes;
+mod layer;
 mod lease;
 mod life;
 mod line;

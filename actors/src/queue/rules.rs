@@ -237,10 +237,15 @@ impl Rules {
             self.lanes.settle(queue, batch);
             self.write_meta(batch);
         }
+        self.settle_memory();
+    }
+
+    /// Writes the settings, if this turn changed them. They last, also those of a queue that keeps
+    /// its messages in memory.
+    pub(super) fn settle_settings(&mut self, batch: &mut Batch) {
         if std::mem::take(&mut self.is_settings_changed) {
             batch.put(key::queue_settings(self.number()), self.settings.encode());
         }
-        self.settle_memory();
     }
 
     /// Writes the totals, if they count refusals that were not written yet.
@@ -338,7 +343,7 @@ impl Rules {
         ScanLimit { count_max: window_count_max, bytes_max: window_bytes_max }
     }
 
-    fn write_meta(&mut self, batch: &mut Batch) {
+    pub(super) fn write_meta(&mut self, batch: &mut Batch) {
         batch.put(key::queue_meta(self.number()), self.meta.encode());
         self.is_meta_changed = false;
         self.has_unwritten_refusals = false;

@@ -24,10 +24,6 @@ impl Rules {
         if is_in_memory != will_be_in_memory && self.held_count() > 0 {
             return Err(QueueError::NotEmpty(self.held_count()));
         }
-        if settings.durability != self.settings.durability {
-            // The level left behind must not be the one that knows the counts best.
-            self.is_meta_changed = true;
-        }
         Ok(self.change(settings))
     }
 

@@ -105,13 +105,12 @@ impl Handler<ReplaceSink> for QueueActor {
         match sink {
             Some(sink) => {
                 self.create(turn);
-                turn.batch().put(key, SinkRecord::from(sink).encode());
+                turn.lasting_at(node).put(key, SinkRecord::from(sink).encode());
             }
-            None if was_there => turn.batch().delete(key),
+            None if was_there => turn.lasting_at(node).delete(key),
             None => return Ok(false),
         }
-        self.rules.settle(turn.batch());
-        turn.durability(node.max(self.rules.durability(node)));
+        self.settle(turn);
         tell(turn, SinkChange::Of);
         Ok(was_there)
     }

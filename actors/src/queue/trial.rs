@@ -78,6 +78,7 @@ impl Trial {
             }
         };
         self.rules.settle(&mut batch);
+        self.rules.settle_settings(&mut batch);
         assert!(outcome.is_ok() || batch.is_empty(), "a refusal writes nothing");
         self.write_count = batch.writes().len();
         self.commit(batch);

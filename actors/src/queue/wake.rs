@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use lanekeeper_storage::{
     Engine, KeyRange, LoadError, ScanLimit,
-    key::{self, QueueNo},
+    key::{self, Arrival, QueueNo},
     record::{DueEntry, MessageRecord},
 };
 
@@ -90,6 +91,9 @@ impl QueueActor {
             return Ok(());
         };
         let dues = turn.store().read(move |engine| dues(engine, queue, rest, now_ms)).await?;
+        for entry in &dues.stale {
+            turn.lasting().delete(entry.clone());
+        }
         let opened_at_ms = turn.meta.seat.kind.runtime.opened_at_ms;
         let verb =
             |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, opened_at_ms, batch);
@@ -142,16 +146,37 @@ fn find_messages(
             rest.start = due;
             break;
         }
-        let entry = DueEntry::decode(&entry)?;
-        let place = Place { priority: entry.priority(), arrival };
-        let Some(record) = engine.get(&place.key(queue, entry.state))? else {
-            return Err(LoadError::Corrupt(format!("{due:?} is due and not there").into()));
-        };
-        bytes += record.len();
-        dues.messages.push((place, MessageRecord::decode(&record)?));
         rest.start = due.next();
+        match message_due(engine, queue, arrival, &entry) {
+            Ok((place, Some(message))) if message.due_ms() == Some(due_ms) => {
+                bytes += message.payload.len();
+                dues.messages.push((place, message));
+            }
+            Ok(_) => {
+                tracing::warn!(entry = ?due, "what is due is not there: the entry is removed");
+                dues.stale.push(due);
+            }
+            Err(LoadError::Corrupt(reason)) => {
+                // Everything behind it must not wait for it.
+                tracing::error!(entry = ?due, %reason, "what is due cannot be read");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+/// The message that an entry says is due.
+fn message_due(
+    engine: &dyn Engine,
+    queue: QueueNo,
+    arrival: Arrival,
+    entry: &Bytes,
+) -> Result<(Place, Option<MessageRecord>), LoadError> {
+    let entry = DueEntry::decode(entry)?;
+    let place = Place { priority: entry.priority(), arrival };
+    let record = engine.get(&place.key(queue, entry.state))?;
+    Ok((place, record.map(|record| MessageRecord::decode(&record)).transpose()?))
 }
 
 fn find_dedup_keys(
