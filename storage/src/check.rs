@@ -6,7 +6,7 @@ mod ledger;
 mod worker;
 
 use std::{
-    fmt, fs,
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,15 +16,19 @@ use std::{
 
 use crate::{
     KeyRange, LoadError, OpenError, ScanLimit,
+    base_files::BaseFiles,
     embedded::{
         base::{Base, Bases, Direction},
+        directory::lock,
         disk::{Disk, FsDisk},
-        engine::lock,
-        failure::{corrupt, io_error},
+        failure::io_error,
         manifest::{MANIFEST, Manifest, base_name},
         options::EmbeddedOptions,
         overlay::Overlay,
-        recovery,
+        recovery::{self, Known},
+        segment::JOURNAL,
+        survey::Survey,
+        tail::Tail,
     },
     key::Key,
     sled_base::SledBases,
@@ -113,6 +117,7 @@ impl CheckReport {
             OpenError::Corrupt { path, offset, reason } => {
                 self.add(format_args!("{} at {offset}", path.display()), reason);
             }
+            OpenError::Refused { path, reason } => self.add(path.display(), reason),
             other => self.add("the data directory", other),
         }
     }
@@ -168,34 +173,34 @@ impl fmt::Display for CheckReport {
 /// unknown format, or cannot be read or copied. Damage is no error but a [`Problem`].
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, OpenError> {
     let dir = dir.as_ref();
-    fs::metadata(dir.join(MANIFEST)).map_err(|error| io_error(&dir.join(MANIFEST), error))?;
+    check_used(dir).map_err(|error| io_error(&dir.join(MANIFEST), error))?;
     let _lock = lock(dir)?;
     let disk = FsDisk::new(dir);
     let copy = Scratch::new().map_err(|error| io_error(&std::env::temp_dir(), error))?;
     let cache_bytes = EmbeddedOptions::default().cache_bytes;
-    check_disk(&disk, |base| {
+    let bases = SledBases::new(dir, cache_bytes);
+    check_disk(&disk, &bases, |base| {
         let name = base_name(base);
         let copied = copy_dir(&dir.join(&name), &copy.0.join(&name));
         copied.map_err(|error| io_error(&dir.join(&name), error))?;
-        // A damaged store may trip an assertion of its own; that is a finding.
-        let open = || SledBases::new(&copy.0, cache_bytes).open(base);
-        std::panic::catch_unwind(open).unwrap_or_else(|_| {
-            let path = dir.join(&name);
-            Err(corrupt(&path, 0, "the store cannot be opened"))
-        })
+        let opened = SledBases::new(&copy.0, cache_bytes).open(base);
+        opened.map_err(|error| error.moved(&copy.0, dir))
     })
 }
 
 /// Verifies what is on a disk, given a way to open its store.
 pub(crate) fn check_disk(
     disk: &dyn Disk,
-    open_base: impl FnOnce(u64) -> Result<Arc<dyn Base>, OpenError>,
+    bases: &dyn Bases,
+    open_base: impl Fn(u64) -> Result<Arc<dyn Base>, OpenError>,
 ) -> Result<CheckReport, OpenError> {
     let mut report = CheckReport::default();
-    let manifest = match Manifest::read(disk) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => {
-            return Err(io_error(&disk.path(MANIFEST), std::io::ErrorKind::NotFound.into()));
+    let found =
+        Survey::take(disk, bases).and_then(|survey| Ok((survey.manifest_in_use(disk)?, survey)));
+    let (manifest, survey) = match found {
+        Ok((Some(manifest), survey)) => (manifest, survey),
+        Ok((None, _)) => {
+            return Err(io_error(&disk.path(MANIFEST), io::ErrorKind::NotFound.into()));
         }
         Err(error) => return damaged(report, error),
     };
@@ -208,8 +213,13 @@ pub(crate) fn check_disk(
     if let Err(error) = manifest.check(disk, base.checkpointed()) {
         report.add_error(&error);
     }
+    let used = (manifest.base, base.checkpointed());
+    let is_unfinished = |number| bases.is_unfinished(number);
+    if let Err(error) = survey.leftovers(disk, used, is_unfinished, open_base) {
+        report.add_error(&error);
+    }
     let overlay = Overlay::new(base);
-    if let Err(error) = check_journal(disk, &overlay, &mut report) {
+    if let Err(error) = check_journal(disk, manifest, &overlay, &mut report) {
         if matches!(error, OpenError::UnknownFormat { .. }) {
             return Err(error);
         }
@@ -221,9 +231,17 @@ pub(crate) fn check_disk(
     Ok(report)
 }
 
+/// Whether anything of a data directory is there.
+fn check_used(dir: &Path) -> io::Result<()> {
+    let is_used = dir.join(MANIFEST).exists()
+        || dir.join(JOURNAL).exists()
+        || !BaseFiles::new(dir).numbers()?.is_empty();
+    if is_used { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 /// Damage ends the check with a report; everything else is an error.
 fn damaged(mut report: CheckReport, error: OpenError) -> Result<CheckReport, OpenError> {
-    if !matches!(error, OpenError::Corrupt { .. }) {
+    if !matches!(error, OpenError::Corrupt { .. } | OpenError::Refused { .. }) {
         return Err(error);
     }
     report.add_error(&error);
@@ -232,11 +250,14 @@ fn damaged(mut report: CheckReport, error: OpenError) -> Result<CheckReport, Ope
 
 fn check_journal(
     disk: &dyn Disk,
+    manifest: Manifest,
     overlay: &Overlay,
     report: &mut CheckReport,
 ) -> Result<(), OpenError> {
     let checkpointed = overlay.base().checkpointed();
-    let listing = recovery::list(disk, checkpointed)?;
+    let tail = Tail::read(disk)?;
+    let known = Known { incarnation: manifest.incarnation, checkpointed, tail };
+    let listing = recovery::list(disk, known)?;
     report.segment_count = listing.used.len() as u64;
     report.journal_bytes = listing.used.iter().map(|segment| segment.used.bytes).sum();
     let walked =
@@ -275,7 +296,7 @@ fn check_records(overlay: &Overlay, report: &mut CheckReport) -> Result<(), Load
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("lanekeeper-check-{}-{count}", std::process::id());
@@ -293,7 +314,7 @@ impl Drop for Scratch {
     }
 }
 
-fn copy_dir(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;

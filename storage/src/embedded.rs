@@ -8,6 +8,7 @@
 pub(crate) mod base;
 mod bell;
 mod commit;
+pub(crate) mod directory;
 pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod failure;
@@ -25,6 +26,8 @@ mod scan;
 pub(crate) mod segment;
 mod segments;
 pub(crate) mod store;
+pub(crate) mod survey;
+pub(crate) mod tail;
 mod upkeep;
 mod waiters;
 

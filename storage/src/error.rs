@@ -1,6 +1,10 @@
 //! What can go wrong below the seam, for whoever has to decide.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why a batch was not committed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -59,6 +63,24 @@ pub enum LoadError {
     Closed,
 }
 
+impl OpenError {
+    /// The error as it is about a file of which a copy was looked at.
+    pub(crate) fn moved(mut self, copy: &Path, dir: &Path) -> Self {
+        match &mut self {
+            Self::Locked(path)
+            | Self::UnknownFormat { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Refused { path, .. }
+            | Self::Io { path, .. } => {
+                if let Ok(name) = path.strip_prefix(copy) {
+                    *path = dir.join(name);
+                }
+            }
+        }
+        self
+    }
+}
+
 /// Why a data directory was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -87,6 +109,15 @@ pub enum OpenError {
         /// Where in it, in bytes.
         offset: u64,
         /// What is wrong there.
+        reason: String,
+    },
+    /// Something is missing, is older than the rest, or is of another kind than it should be.
+    /// Nothing was changed; the reason says what to do.
+    #[error("{}: {reason}", path.display())]
+    Refused {
+        /// The file or directory it is about.
+        path: PathBuf,
+        /// What is the matter, and what can be done.
         reason: String,
     },
     /// The operating system refused.

@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows actors, tasks or sockets.
 
+mod base_files;
 mod batch;
 mod check;
 mod codec;
@@ -16,6 +17,7 @@ mod engine;
 mod error;
 #[cfg(feature = "test-util")]
 mod fault;
+mod guard;
 pub mod key;
 mod memory;
 mod ownership;

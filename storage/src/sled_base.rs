@@ -3,6 +3,9 @@
 //! sled's own `flush` never calls fsync, so the files are fsynced here. A checkpoint is two steps:
 //! the changes, made durable, and then the number of the checkpoint, made durable. A crash between
 //! them leaves changes that a replay of the journal makes once more.
+//!
+//! sled panics over files that are damaged. Every call is guarded: a panic is answered as damage,
+//! and the store is not touched again, not even to close it.
 
 use std::{
     collections::BTreeSet,
@@ -21,11 +24,12 @@ use parking_lot::Mutex;
 
 use crate::{
     Key, KeyRange, LoadError, OpenError,
+    base_files::{BaseFiles, sync_names},
     embedded::{
         base::{Base, Bases, Change, Changes, Cursor, Direction},
         failure::{corrupt, io_error, load_error},
-        manifest::{base_name, base_number},
     },
+    guard::{Guard, GuardedCursor, guarded},
     pace::Moment,
 };
 
@@ -45,48 +49,78 @@ const FOLD_FREE_BYTES: u64 = 16 << 20;
 
 /// The stores of a data directory.
 pub(crate) struct SledBases {
-    dir: PathBuf,
+    files: BaseFiles,
     cache_bytes: u64,
 }
 
 impl SledBases {
     pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
-        Self { dir: dir.to_path_buf(), cache_bytes }
+        Self { files: BaseFiles::new(dir), cache_bytes }
     }
 
     fn open_sled(&self, number: u64) -> Result<SledBase, OpenError> {
-        let dir = self.dir.join(base_name(number));
+        let dir = self.files.path(number);
         let config = sled::Config::new()
             .path(&dir)
             .cache_capacity(self.cache_bytes)
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
-        let opened = open_unlocked(&config);
-        let opened = opened.and_then(|db| db.open_tree(META_TREE).map(|meta| (db, meta)));
-        let (db, meta) = opened.map_err(|error| open_error(&dir, error))?;
-        let recorded = meta.get(CHECKPOINT).map_err(|error| open_error(&dir, error))?;
+        let open = || {
+            let db = open_unlocked(&config)?;
+            let meta = db.open_tree(META_TREE)?;
+            let recorded = meta.get(CHECKPOINT)?;
+            Ok((Open { db, meta }, recorded))
+        };
+        let opened = guarded(open).map_err(|what| corrupt(&dir, 0, what))?;
+        let (open, recorded) = opened.map_err(|error| open_error(&dir, error))?;
         let numbers = match recorded {
             None => [0, 0],
             Some(bytes) => decode_checkpoint(&bytes)
                 .ok_or_else(|| corrupt(&dir, 0, "its checkpoint cannot be read"))?,
         };
-        let open = Open { db, meta };
-        let base = SledBase {
+        sync_names(&dir).map_err(|error| io_error(&dir, error))?;
+        Ok(SledBase {
+            guard: Guard::new(&dir),
             dir,
             open: Some(open),
             checkpointed: AtomicU64::new(numbers[0]),
             live_bytes: AtomicU64::new(numbers[1]),
             is_retired: AtomicBool::new(false),
             synced_blobs: Mutex::default(),
-        };
-        base.sync_names().map_err(|error| io_error(&base.dir, error))?;
-        Ok(base)
+        })
+    }
+
+    fn io_error(&self, number: u64) -> impl FnOnce(io::Error) -> OpenError {
+        let path = self.files.path(number);
+        move |error| io_error(&path, error)
     }
 }
 
 impl Bases for SledBases {
+    fn numbers(&self) -> Result<Vec<u64>, OpenError> {
+        self.files.numbers().map_err(self.io_error(0))
+    }
+
+    fn is_unfinished(&self, number: u64) -> bool {
+        self.files.is_unfinished(number)
+    }
+
     fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        let file = self.files.path(number).join("db");
+        // sled would make it.
+        fs::metadata(&file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => corrupt(&file, 0, "it is missing"),
+            _ => io_error(&file, error),
+        })?;
         Ok(Arc::new(self.open_sled(number)?))
+    }
+
+    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        self.files.begin(number).map_err(self.io_error(number))?;
+        let base = self.open_sled(number)?;
+        base.make_durable().map_err(|error| self.io_error(number)(io::Error::other(error)))?;
+        self.files.finish(number).map_err(self.io_error(number))?;
+        Ok(Arc::new(base))
     }
 
     fn copy(
@@ -95,13 +129,10 @@ impl Bases for SledBases {
         to: u64,
         pause: &mut dyn FnMut(),
     ) -> Result<Arc<dyn Base>, LoadError> {
-        let dir = self.dir.join(base_name(to));
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(|error| load_error(&dir, &error))?;
-        }
+        self.files.begin(to).map_err(self.io_error(to))?;
         let copy = self.open_sled(to)?;
         let (mut live_bytes, mut count) = (0, 0_u64);
-        let mut entries = from.all();
+        let mut entries = from.all(Direction::Forward);
         while entries.key()?.is_some() {
             if let Some((key, value)) = entries.entry() {
                 live_bytes += entry_bytes(key.as_bytes().len(), value.len());
@@ -109,27 +140,19 @@ impl Bases for SledBases {
                 if count % STEP_COUNT == 0 {
                     pause();
                 }
-                let inserted = copy.open().db.insert(key.as_bytes(), &*value);
-                inserted.map_err(|error| copy.failed(error))?;
+                copy.call(|open| open.db.insert(key.as_bytes(), &*value))?;
             }
             entries.pass();
         }
         copy.live_bytes.store(live_bytes, Ordering::Relaxed);
         copy.make_durable()?;
         copy.record(from.checkpointed())?;
+        self.files.finish(to).map_err(self.io_error(to))?;
         Ok(Arc::new(copy))
     }
 
-    fn remove_others(&self, keep: u64) -> Result<(), OpenError> {
-        let names = fs::read_dir(&self.dir).map_err(|error| io_error(&self.dir, error))?;
-        for entry in names {
-            let entry = entry.map_err(|error| io_error(&self.dir, error))?;
-            let number = entry.file_name().to_str().and_then(base_number);
-            if number.is_some_and(|number| number != keep) {
-                fs::remove_dir_all(entry.path()).map_err(|error| io_error(&entry.path(), error))?;
-            }
-        }
-        Ok(())
+    fn remove(&self, number: u64) -> Result<(), OpenError> {
+        self.files.remove(number).map_err(self.io_error(number))
     }
 }
 
@@ -140,6 +163,7 @@ struct Open {
 
 struct SledBase {
     dir: PathBuf,
+    guard: Guard,
     /// `None` only while it is dropped.
     open: Option<Open>,
     checkpointed: AtomicU64,
@@ -153,14 +177,16 @@ impl SledBase {
         self.open.as_ref().expect("it is closed by nobody but drop")
     }
 
-    fn failed(&self, error: sled::Error) -> LoadError {
-        failed(&self.dir, error)
+    /// Calls sled.
+    fn call<T>(&self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, LoadError> {
+        let open = self.open();
+        self.guard.call(|| call(open).map_err(|error| failed(&self.dir, error)))
     }
 
     /// Writes sled's buffers out and fsyncs its files: the log, large values written since, and the
     /// names of those.
     fn make_durable(&self) -> Result<(), LoadError> {
-        self.open().db.flush().map_err(|error| self.failed(error))?;
+        self.call(|open| open.db.flush())?;
         self.sync_files().map_err(|error| load_error(&self.dir, &error))
     }
 
@@ -187,19 +213,9 @@ impl SledBase {
         fs::File::open(self.dir.join("db"))?.sync_data()
     }
 
-    /// Makes the files and names of a store just opened durable.
-    fn sync_names(&self) -> io::Result<()> {
-        for entry in fs::read_dir(&self.dir)? {
-            fs::File::open(entry?.path())?.sync_all()?;
-        }
-        fs::File::open(&self.dir)?.sync_all()?;
-        self.dir.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
-    }
-
     fn record(&self, through: u64) -> Result<(), LoadError> {
         let numbers = [through, self.live_bytes()];
-        let inserted = self.open().meta.insert(CHECKPOINT, encode_checkpoint(numbers));
-        inserted.map_err(|error| self.failed(error))?;
+        self.call(|open| open.meta.insert(CHECKPOINT, encode_checkpoint(numbers)))?;
         self.make_durable()?;
         self.checkpointed.store(through, Ordering::Release);
         Ok(())
@@ -207,12 +223,10 @@ impl SledBase {
 
     /// Sets or removes one key and keeps count of what is alive. Says whether it changed.
     fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<bool, LoadError> {
-        let db = &self.open().db;
-        let old = match value {
-            Some(value) => db.insert(key.as_bytes(), &**value),
-            None => db.remove(key.as_bytes()),
-        };
-        let old = old.map_err(|error| self.failed(error))?;
+        let old = self.call(|open| match value {
+            Some(value) => open.db.insert(key.as_bytes(), &**value),
+            None => open.db.remove(key.as_bytes()),
+        })?;
         let key_bytes = key.as_bytes().len();
         if let Some(value) = value {
             self.live_bytes.fetch_add(entry_bytes(key_bytes, value.len()), Ordering::Relaxed);
@@ -226,30 +240,33 @@ impl SledBase {
         Ok(value.is_some() || old.is_some())
     }
 
+    fn cursor(&self, entries: Option<sled::Iter>, direction: Direction) -> Box<dyn Cursor> {
+        let dir = self.dir.clone();
+        let told = move |entry: sled::Result<_>| entry.map_err(|error| failed(&dir, error));
+        let entries = entries.map(|entries| entries.map(told));
+        Box::new(GuardedCursor::new(self.guard.clone(), entries, direction))
+    }
+
     /// The first key in the store at or after this one.
     fn next_from(&self, key: &Key) -> Result<Option<sled::IVec>, LoadError> {
-        let next = self.open().db.range(key.as_bytes()..).keys().next();
-        next.transpose().map_err(|error| self.failed(error))
+        self.call(|open| open.db.range(key.as_bytes()..).keys().next().transpose())
     }
 }
 
 impl Base for SledBase {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
-        let value = self.open().db.get(key.as_bytes()).map_err(|error| self.failed(error))?;
+        let value = self.call(|open| open.db.get(key.as_bytes()))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
         let KeyRange { start, end } = range;
-        let find = || self.open().db.range(start.as_bytes()..end.as_bytes());
-        let entries = (start < end).then(find);
-        Box::new(SledCursor { dir: self.dir.clone(), entries, direction, at: None })
+        let find = |open: &Open| open.db.range(start.as_bytes()..end.as_bytes());
+        self.cursor((start < end).then(|| find(self.open())), direction)
     }
 
-    fn all(&self) -> Box<dyn Cursor> {
-        let entries = Some(self.open().db.iter());
-        let direction = Direction::Forward;
-        Box::new(SledCursor { dir: self.dir.clone(), entries, direction, at: None })
+    fn all(&self, direction: Direction) -> Box<dyn Cursor> {
+        self.cursor(Some(self.open().db.iter()), direction)
     }
 
     fn checkpointed(&self) -> u64 {
@@ -295,7 +312,7 @@ impl Base for SledBase {
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.open().db.size_on_disk().unwrap_or(0)
+        self.call(|open| open.db.size_on_disk()).unwrap_or(0)
     }
 
     fn live_bytes(&self) -> u64 {
@@ -309,7 +326,13 @@ impl Base for SledBase {
 
 impl Drop for SledBase {
     fn drop(&mut self) {
-        self.open = None;
+        let open = self.open.take();
+        if self.guard.is_broken() {
+            // It would wait for itself for ever: its files are left as they are.
+            std::mem::forget(open);
+        } else if let Err(what) = guarded(|| drop(open)) {
+            tracing::error!(dir = %self.dir.display(), %what, "a store was not closed cleanly");
+        }
         if self.is_retired.load(Ordering::Acquire)
             && let Err(error) = fs::remove_dir_all(&self.dir)
         {
@@ -343,43 +366,6 @@ fn failed(dir: &Path, error: sled::Error) -> LoadError {
     match error {
         sled::Error::Io(error) => load_error(dir, &error),
         other => LoadError::Corrupt(format!("{}: {other}", dir.display()).into()),
-    }
-}
-
-struct SledCursor {
-    dir: PathBuf,
-    /// `None` once there are no more.
-    entries: Option<sled::Iter>,
-    direction: Direction,
-    at: Option<(sled::IVec, sled::IVec)>,
-}
-
-impl Cursor for SledCursor {
-    fn key(&mut self) -> Result<Option<&[u8]>, LoadError> {
-        if self.at.is_none()
-            && let Some(entries) = &mut self.entries
-        {
-            let next = match self.direction {
-                Direction::Forward => entries.next(),
-                Direction::Back => entries.next_back(),
-            };
-            self.at = next.transpose().map_err(|error| failed(&self.dir, error))?;
-            if self.at.is_none() {
-                self.entries = None;
-            }
-        }
-        Ok(self.at.as_ref().map(|(key, _)| &**key))
-    }
-
-    fn entry(&self) -> Option<(Key, Bytes)> {
-        let copy = |(key, value): &(sled::IVec, sled::IVec)| {
-            (Key::from_bytes(key), Bytes::copy_from_slice(value))
-        };
-        self.at.as_ref().map(copy)
-    }
-
-    fn pass(&mut self) {
-        self.at = None;
     }
 }
 

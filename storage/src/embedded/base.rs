@@ -47,8 +47,8 @@ pub(crate) trait Base: Send + Sync {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError>;
     /// The entries of a range.
     fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor>;
-    /// Every entry, in key order.
-    fn all(&self) -> Box<dyn Cursor>;
+    /// Every entry, in key order or in the reverse of it.
+    fn all(&self, direction: Direction) -> Box<dyn Cursor>;
     /// The number of the last batch that is durably and wholly in the store.
     fn checkpointed(&self) -> u64;
     /// Folds changes in and makes them durable, then records `through` as the checkpoint. Calls
@@ -71,8 +71,14 @@ pub(crate) trait Base: Send + Sync {
 
 /// The stores of a data directory, by number.
 pub(crate) trait Bases: Send + Sync {
-    /// Opens a store, or makes an empty one.
+    /// The numbers of the stores that are there, in order.
+    fn numbers(&self) -> Result<Vec<u64>, OpenError>;
+    /// Whether the making of a store, or of a copy, was cut off: nothing relies on it.
+    fn is_unfinished(&self, number: u64) -> bool;
+    /// Opens a store that is there.
     fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
+    /// Makes an empty store, durably, in place of an unfinished one.
+    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
     /// Copies what is alive in a store into a fresh one, durably. Calls `pause` now and then.
     fn copy(
         &self,
@@ -80,6 +86,6 @@ pub(crate) trait Bases: Send + Sync {
         to: u64,
         pause: &mut dyn FnMut(),
     ) -> Result<Arc<dyn Base>, LoadError>;
-    /// Removes every store but this one; they are what an interrupted rewrite left.
-    fn remove_others(&self, keep: u64) -> Result<(), OpenError>;
+    /// Removes a store that nobody has open.
+    fn remove(&self, number: u64) -> Result<(), OpenError>;
 }

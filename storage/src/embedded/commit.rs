@@ -88,7 +88,8 @@ impl Store {
     }
 
     fn sync(&self, journal: &mut Journal) -> Result<(), JournalFailure> {
-        if journal.is_unsynced() {
+        let was_unsynced = journal.is_unsynced();
+        if was_unsynced {
             let began = Moment::now();
             journal.sync(&self.segments)?;
             let took = began.elapsed();
@@ -102,6 +103,10 @@ impl Store {
             self.counters.fsync_last_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
         }
         self.waiters.publish(journal.through, Durability::Durable);
+        // The next group says the same, if it is there already.
+        if was_unsynced && !self.intake.lock().has_untaken() {
+            journal.mark();
+        }
         Ok(())
     }
 

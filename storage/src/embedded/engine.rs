@@ -16,7 +16,8 @@ use crate::{
     Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
     LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
     embedded::{
-        base::Direction, disk::FsDisk, failure::io_error, options::EmbeddedOptions, store::Store,
+        base::Direction, directory, disk::FsDisk, failure::io_error, options::EmbeddedOptions,
+        store::Store,
     },
     sled_base::SledBases,
 };
@@ -42,7 +43,7 @@ impl EmbeddedEngine {
     /// it had been durable, or the operating system refuses.
     pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
-        let lock = lock(dir)?;
+        let lock = directory::take(dir)?;
         let bases = SledBases::new(dir, options.bounded().cache_bytes);
         let disk = Arc::new(FsDisk::new(dir));
         Self::start(Store::open(disk, Box::new(bases), options, false)?, Some(lock))
@@ -83,21 +84,6 @@ impl EmbeddedEngine {
             // It catches its own panics.
             let _ = commits.join();
         }
-    }
-}
-
-/// Makes the directory and takes its lock.
-pub(crate) fn lock(dir: &Path) -> Result<fs::File, OpenError> {
-    let path = dir.join("LOCK");
-    let open = || {
-        fs::create_dir_all(dir)?;
-        fs::File::options().write(true).create(true).truncate(false).open(&path)
-    };
-    let file = open().map_err(|error| io_error(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_path_buf())),
-        Err(fs::TryLockError::Error(error)) => Err(io_error(&path, error)),
     }
 }
 

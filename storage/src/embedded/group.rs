@@ -13,6 +13,9 @@
 //! The payload is, for each batch, the number of its writes and the writes: `key length × 2 +
 //! is_delete`, for a put the length of the value, the key, the value. The checksum covers the
 //! segment id, so that what a recycled file held before never passes for something new.
+//!
+//! A group without batches is a *mark*: it says, behind the last group that was fsynced, that it
+//! was. The next group takes its place.
 
 use bytes::Bytes;
 
@@ -50,6 +53,14 @@ impl GroupHeader {
     }
 }
 
+/// A mark behind the last batch that is durable.
+pub(crate) fn mark(segment_id: u64, synced_seq: u64) -> [u8; HEADER_BYTES] {
+    let mut bytes = [0; HEADER_BYTES];
+    let header = GroupHeader { segment_id, first_seq: synced_seq + 1, synced_seq, count: 0 };
+    header.seal(&mut bytes);
+    bytes
+}
+
 /// A group that passed its checksum.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Group<'a> {
@@ -65,6 +76,8 @@ pub(crate) enum FoundGroup<'a> {
     Torn {
         /// The number of its first batch, as far as its header can be believed.
         first_seq: u64,
+        /// Whether it would go on beyond the end of the file: none is ever written so.
+        is_beyond_end: bool,
     },
     /// Nothing that was written to this segment.
     Nothing,
@@ -90,7 +103,9 @@ impl<'a> Group<'a> {
             Some(group) if checksum(group, segment_id) == number32(group, 4) => {
                 FoundGroup::Valid(Group { header, payload: &group[HEADER_BYTES..] })
             }
-            _ => FoundGroup::Torn { first_seq: header.first_seq },
+            found => {
+                FoundGroup::Torn { first_seq: header.first_seq, is_beyond_end: found.is_none() }
+            }
         }
     }
 

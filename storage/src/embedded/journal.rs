@@ -7,16 +7,18 @@ use crate::{
     embedded::{
         disk::DiskFile,
         format,
-        group::GroupHeader,
+        group::{self, GroupHeader},
         intake::Gathered,
         segment::{HEADER_BYTES, JOURNAL, SegmentHeader, segment_name},
         segments::{Segments, Used},
+        tail::{TAIL, TailFile},
     },
 };
 
 pub(crate) struct Journal {
     incarnation: u64,
     next_id: u64,
+    tail: TailFile,
     current: Option<Current>,
     /// The number of the last batch written, and of the last one fsynced.
     written_seq: u64,
@@ -44,10 +46,11 @@ pub(crate) struct JournalFailure {
 
 impl Journal {
     /// A journal that goes on after batch `last_seq` in a segment of its own, `next_id`.
-    pub(crate) fn new(incarnation: u64, next_id: u64, last_seq: u64) -> Self {
+    pub(crate) fn new(incarnation: u64, next_id: u64, last_seq: u64, tail: TailFile) -> Self {
         Self {
             incarnation,
             next_id,
+            tail,
             current: None,
             written_seq: last_seq,
             synced_seq: last_seq,
@@ -115,19 +118,36 @@ impl Journal {
         let begin = || {
             disk.rename(spare, &name)?;
             let file = disk.open(&name)?;
-            let header = SegmentHeader { id, incarnation, first_seq };
+            let bytes = file.len()?;
+            let header = SegmentHeader { id, incarnation, first_seq, file_bytes: bytes };
             file.write_at(&header.encode(format::NEWEST), 0)?;
             file.sync()?;
             disk.sync_dir(JOURNAL)?;
-            let bytes = file.len()?;
             Ok((file, bytes))
         };
         let (file, bytes) =
             begin().map_err(|error| JournalFailure { path: disk.path(&name), error })?;
+        let noted = self.tail.begun(id);
+        noted.map_err(|error| JournalFailure { path: disk.path(TAIL), error })?;
         segments.used(id, Used { first_seq, bytes });
         self.current = Some(Current { file, id, offset: HEADER_BYTES });
         self.next_id = id + 1;
         Ok(())
+    }
+
+    /// Says behind the last group that it is durable, so that damage to it is not taken for a
+    /// write that was cut off. Not fsynced, and only as good as the disk allows: it is a witness.
+    pub(crate) fn mark(&self) {
+        let Some(current) = self.current.as_ref().filter(|_| !self.is_unsynced()) else { return };
+        let mark = group::mark(current.id, self.synced_seq);
+        if let Err(error) = current.file.write_at(&mark, current.offset) {
+            tracing::debug!(%error, "the end of the journal was not marked");
+        }
+    }
+
+    /// Notes, durably, that these segments are needed no more.
+    pub(crate) fn freed(&mut self, ids: &[u64]) -> io::Result<()> {
+        self.tail.freed(ids)
     }
 
     /// Makes everything written durable.

@@ -12,7 +12,8 @@ use crate::{
 
 /// The name of the manifest in the data directory.
 pub(crate) const MANIFEST: &str = "MANIFEST";
-const NEXT: &str = "MANIFEST.next";
+/// The name of the file that becomes the next manifest.
+pub(crate) const NEXT: &str = "MANIFEST.next";
 const TITLE: &str = "lanekeeper data directory";
 
 /// Bytes of a manifest: always as many, so that it can be written in place.
@@ -33,7 +34,7 @@ pub(crate) fn base_number(name: &str) -> Option<u64> {
 pub(crate) struct Manifest {
     /// How often the directory was opened: each time is an incarnation of its own.
     pub(crate) incarnation: u64,
-    /// The number of the store in use.
+    /// The number of the store in use; 0 while the directory is made and holds nothing yet.
     pub(crate) base: u64,
     /// A batch that the store held when this was written: if it knows less, it is damaged.
     pub(crate) checkpoint: u64,

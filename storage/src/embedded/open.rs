@@ -1,4 +1,10 @@
 //! Opening a data directory: the manifest, the store, and what the journal holds beyond it.
+//!
+//! First everything is proved, and nothing is changed: the manifest, the store it names, the journal
+//! from the store's checkpoint to its end, and that nothing else knows more. Only then the next
+//! incarnation is written, and what is not needed any more goes. A directory that does not exist yet
+//! gets a manifest that names no store first, so that a first opening that was cut off is known for
+//! one.
 
 use std::sync::{
     Arc,
@@ -10,24 +16,37 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     CommitSeq, OpenError,
     embedded::{
-        base::Bases,
+        base::{Base, Bases, Direction},
         bell::Bell,
         disk::Disk,
-        failure::{corrupt, io_error},
+        failure::{io_error, refused},
         intake::Intake,
         journal::Journal,
-        manifest::{MANIFEST, Manifest},
+        manifest::{Manifest, base_name},
         options::EmbeddedOptions,
         overlay::Overlay,
-        recovery::{self, Listing, Walked},
+        recovery::{self, Known, Listing, Walked},
         room::Room,
-        segment::{JOURNAL, segment_id},
+        segment::JOURNAL,
         segments::Segments,
         store::{Counters, Store},
+        survey::{Survey, remedy},
+        tail::{TAIL, Tail, TailFile},
         waiters::Waiters,
     },
     pace::Moment,
 };
+
+/// What was proved of a data directory.
+struct Proved {
+    /// As it is, before this opening.
+    manifest: Manifest,
+    overlay: Overlay,
+    listing: Listing,
+    walked: Walked,
+    /// Stores that are not needed.
+    leftovers: Vec<u64>,
+}
 
 impl Store {
     /// Opens what is on the disk, as a new incarnation.
@@ -39,26 +58,31 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let began = Moment::now();
         let options = options.bounded();
-        let manifest = next_incarnation(&*disk)?;
-        bases.remove_others(manifest.base)?;
-        let overlay = Overlay::new(bases.open(manifest.base)?);
-        let checkpointed = overlay.base().checkpointed();
-        manifest.check(&*disk, checkpointed)?;
-        let listing = recovery::list(&*disk, checkpointed)?;
-        let walked = replay(&*disk, &listing, &overlay, &options)?;
+        let Proved { mut manifest, overlay, listing, walked, leftovers } =
+            prove(&*disk, &*bases, &options)?;
+        manifest.incarnation += 1;
+        manifest.write(&*disk)?;
+        leftovers.into_iter().try_for_each(|number| bases.remove(number))?;
+        let incarnation = manifest.incarnation;
+        let newest_id = listing.used.last().map_or(0, |segment| segment.id);
+        // The name of a segment that was begun just before a crash need not be durable yet.
+        let synced = disk.sync_dir(JOURNAL);
+        let tail = synced.and_then(|()| TailFile::open(&*disk, Tail { incarnation, newest_id }));
+        let tail = tail.map_err(|error| io_error(&disk.path(TAIL), error))?;
         let segments = Segments::new(disk, options.segment_bytes);
         let room = adopt_files(&segments, &listing)?;
         let last_seq = walked.next_seq - 1;
         // An id is never used twice, so that nothing old in a recycled file passes for new.
-        let next_id = listing.id_max.max(manifest.incarnation << 24) + 1;
+        let next_id = listing.id_max.max(incarnation << 24) + 1;
+        let checkpointed = overlay.base().checkpointed();
         let store = Self {
             options,
             bases,
             manifest: Mutex::new(manifest),
             overlay,
-            intake: Mutex::new(Intake::new(manifest.incarnation, last_seq, room)),
+            intake: Mutex::new(Intake::new(incarnation, last_seq, room)),
             work: Condvar::new(),
-            journal: Mutex::new(Journal::new(manifest.incarnation, next_id, last_seq)),
+            journal: Mutex::new(Journal::new(incarnation, next_id, last_seq, tail)),
             segments,
             waiters: Waiters::default(),
             bell: Bell::default(),
@@ -74,7 +98,7 @@ impl Store {
         store.look_at_space();
         store.ring_if_large();
         tracing::info!(
-            incarnation = manifest.incarnation,
+            incarnation,
             checkpointed,
             replayed_count = walked.batch_count,
             took_ms = began.elapsed().as_millis() as u64,
@@ -84,22 +108,55 @@ impl Store {
     }
 }
 
-fn next_incarnation(disk: &dyn Disk) -> Result<Manifest, OpenError> {
-    let make = || {
-        disk.create_dir(JOURNAL)?;
-        disk.list(JOURNAL)
+/// Proves that everything is there and reads it. Only a directory that is fresh is written to.
+fn prove(
+    disk: &dyn Disk,
+    bases: &dyn Bases,
+    options: &EmbeddedOptions,
+) -> Result<Proved, OpenError> {
+    let survey = Survey::take(disk, bases)?;
+    let (manifest, base) = match survey.manifest_in_use(disk)? {
+        Some(manifest) => (manifest, bases.open(manifest.base)?),
+        None => make(disk, bases, &survey)?,
     };
-    let names = make().map_err(|error| io_error(&disk.path(JOURNAL), error))?;
-    let mut manifest = match Manifest::read(disk)? {
-        Some(manifest) => manifest,
-        None if names.iter().any(|name| segment_id(name).is_some()) => {
-            return Err(corrupt(&disk.path(MANIFEST), 0, "it is missing beside a journal"));
-        }
-        None => Manifest { incarnation: 0, base: 1, checkpoint: 0 },
-    };
-    manifest.incarnation += 1;
-    manifest.write(disk)?;
-    Ok(manifest)
+    let checkpointed = base.checkpointed();
+    manifest.check(disk, checkpointed)?;
+    let tail = Tail::read(disk)?;
+    let known = Known { incarnation: manifest.incarnation, checkpointed, tail };
+    let listing = recovery::list(disk, known)?;
+    let used = (manifest.base, checkpointed);
+    let is_unfinished = |number| bases.is_unfinished(number);
+    let leftovers = survey.leftovers(disk, used, is_unfinished, |number| bases.open(number))?;
+    let overlay = Overlay::new(base);
+    let walked = replay(disk, &listing, &overlay, options)?;
+    Ok(Proved { manifest, overlay, listing, walked, leftovers })
+}
+
+/// Makes a directory, or goes on where that was cut off.
+fn make(
+    disk: &dyn Disk,
+    bases: &dyn Bases,
+    survey: &Survey,
+) -> Result<(Manifest, Arc<dyn Base>), OpenError> {
+    if survey.manifest.is_none() {
+        Manifest::default().write(disk)?;
+    }
+    let made = disk.create_dir(JOURNAL).and_then(|()| disk.sync_dir(""));
+    made.map_err(|error| io_error(&disk.path(JOURNAL), error))?;
+    let manifest = Manifest { base: 1, ..Manifest::default() };
+    if !survey.bases.contains(&1) || bases.is_unfinished(1) {
+        return Ok((manifest, bases.create(1)?));
+    }
+    let base = bases.open(1)?;
+    let has_entry = base.all(Direction::Forward).key().map(|key| key.is_some());
+    let has_entry = has_entry.map_err(|error| {
+        io_error(&disk.path(&base_name(1)), std::io::Error::other(error.to_string()))
+    })?;
+    if has_entry || base.checkpointed() > 0 {
+        let what = "it holds something although MANIFEST says that nothing was stored yet";
+        return Err(refused(&disk.path(&base_name(1)), format!("{what}; {}", remedy(disk))));
+    }
+    Ok((manifest, base))
 }
 
 /// Applies what the journal holds beyond the store. What was written and not fsynced before a crash
@@ -112,6 +169,12 @@ fn replay(
 ) -> Result<Walked, OpenError> {
     let base = overlay.base();
     let checkpointed = base.checkpointed();
+    let overlay_bytes_max = options.overlay_bytes_soft().max(1 << 20);
+    let journal_bytes: u64 = listing.used.iter().map(|segment| segment.used.bytes).sum();
+    if journal_bytes > overlay_bytes_max {
+        // Some of it may have to be folded in meanwhile: only if all of it can be read.
+        recovery::walk(disk, listing, checkpointed, &mut |_| Ok(()), &mut |_, _| Ok(()))?;
+    }
     let walked = recovery::walk(
         disk,
         listing,
@@ -121,7 +184,7 @@ fn replay(
             if seq > checkpointed {
                 overlay.apply(writes);
             }
-            if overlay.bytes() > options.overlay_bytes_soft().max(1 << 20) {
+            if overlay.bytes() > overlay_bytes_max {
                 let frozen = overlay.freeze(seq, CommitSeq::ZERO);
                 base.fold(&frozen.changes, seq, &mut || ()).map_err(|error| {
                     io_error(&disk.path(""), std::io::Error::other(error.to_string()))

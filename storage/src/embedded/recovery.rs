@@ -10,16 +10,28 @@ use crate::{
     OpenError, Write,
     embedded::{
         disk::{self, Disk, DiskFile},
-        failure::{corrupt, io_error},
+        failure::{corrupt, io_error, refused},
         format,
         group::{FoundGroup, Group},
+        manifest::MANIFEST,
         segment::{
             FoundHeader, HEADER_BYTES, JOURNAL, SegmentHeader, segment_id, segment_name,
             spare_number,
         },
         segments::Used,
+        tail::{TAIL, Tail},
     },
 };
+
+/// What is known of a journal from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The incarnation in the manifest: the journal has none after it.
+    pub(crate) incarnation: u64,
+    /// The last batch the store has: what lies wholly before it is not needed.
+    pub(crate) checkpointed: u64,
+    pub(crate) tail: Option<Tail>,
+}
 
 /// The files found in the journal's directory.
 #[derive(Debug, Default)]
@@ -38,6 +50,7 @@ pub(crate) struct Listing {
 pub(crate) struct Segment {
     pub(crate) id: u64,
     pub(crate) used: Used,
+    header: SegmentHeader,
 }
 
 /// The tail of a write that was cut off.
@@ -57,9 +70,8 @@ pub(crate) struct Walked {
     pub(crate) torn: Option<TornTail>,
 }
 
-/// Looks through the journal's directory. `checkpointed` is the last batch the store has: what lies
-/// wholly before it is not needed.
-pub(crate) fn list(disk: &dyn Disk, checkpointed: u64) -> Result<Listing, OpenError> {
+/// Looks through the journal's directory, and proves that no segment is missing or cut short.
+pub(crate) fn list(disk: &dyn Disk, known: Known) -> Result<Listing, OpenError> {
     let names = disk.list(JOURNAL).map_err(|error| io_error(&disk.path(JOURNAL), error))?;
     let mut listing = Listing::default();
     let mut damaged = Vec::new();
@@ -71,8 +83,9 @@ pub(crate) fn list(disk: &dyn Disk, checkpointed: u64) -> Result<Listing, OpenEr
         let Some(id) = segment_id(&name) else { continue };
         listing.id_max = listing.id_max.max(id);
         match read_header(disk, id)? {
-            (FoundHeader::Used(SegmentHeader { first_seq, .. }), bytes) => {
-                listing.used.push(Segment { id, used: Used { first_seq, bytes } });
+            (FoundHeader::Used(header), bytes) => {
+                let used = Used { first_seq: header.first_seq, bytes };
+                listing.used.push(Segment { id, used, header });
             }
             (FoundHeader::Unused, _) => listing.unused.push(segment_name(id)),
             (FoundHeader::Format(found), _) => {
@@ -81,16 +94,63 @@ pub(crate) fn list(disk: &dyn Disk, checkpointed: u64) -> Result<Listing, OpenEr
             (FoundHeader::Damaged, _) => damaged.push(id),
         }
     }
-    let is_before = |segment: &Segment| segment.used.first_seq <= checkpointed + 1;
-    let needed_from = listing.used.iter().rposition(is_before).unwrap_or(0);
-    let passed: Vec<Segment> = listing.used.drain(..needed_from).collect();
-    listing.unused.extend(passed.iter().map(|segment| segment_name(segment.id)));
-    let first_id = listing.used.first().map_or(0, |segment| segment.id);
+    check_newest(disk, &listing, &damaged, known)?;
+    let is_before = |segment: &Segment| segment.used.first_seq <= known.checkpointed + 1;
+    // Without a segment that goes on where the store ends, all of them are needed.
+    let needed_from = listing.used.iter().rposition(is_before);
+    let first_id = needed_from.map_or(0, |index| listing.used[index].id);
     if let Some(id) = damaged.iter().find(|id| **id > first_id) {
         return Err(corrupt(&disk.path(&segment_name(*id)), 0, "its header is damaged"));
     }
+    let passed: Vec<Segment> = listing.used.drain(..needed_from.unwrap_or(0)).collect();
+    listing.unused.extend(passed.iter().map(|segment| segment_name(segment.id)));
     listing.unused.extend(damaged.into_iter().map(segment_name));
+    listing.used.iter().try_for_each(|segment| segment.check_length(disk))?;
     Ok(listing)
+}
+
+impl Segment {
+    /// Refuses a file that has lost its end.
+    fn check_length(&self, disk: &dyn Disk) -> Result<(), OpenError> {
+        let (bytes, file_bytes) = (self.used.bytes, self.header.file_bytes);
+        if bytes >= file_bytes {
+            return Ok(());
+        }
+        let reason = format!("the file ends here, and was {file_bytes} bytes long");
+        Err(corrupt(&disk.path(&segment_name(self.id)), bytes, reason))
+    }
+}
+
+/// Proves that the journal has no segment from after the manifest, and that the newest one is there.
+fn check_newest(
+    disk: &dyn Disk,
+    listing: &Listing,
+    damaged: &[u64],
+    known: Known,
+) -> Result<(), OpenError> {
+    let tail = known.tail.unwrap_or_default();
+    let latest = listing.used.iter().map(|segment| segment.header.incarnation);
+    let latest = latest.max().unwrap_or(0).max(tail.incarnation);
+    if latest > known.incarnation {
+        let reason = format!(
+            "it is older than the journal: it was written by incarnation {}, the journal by \
+             {latest}; nothing was changed. Put the MANIFEST back that belongs to the journal, or \
+             save what can be read with 'lanekeeper check --repair {}'",
+            known.incarnation,
+            disk.path("").display()
+        );
+        return Err(refused(&disk.path(MANIFEST), reason));
+    }
+    if known.tail.is_none() && listing.used.iter().any(|segment| segment.header.file_bytes > 0) {
+        return Err(corrupt(&disk.path(TAIL), 0, "it is missing beside the journal's segments"));
+    }
+    let newest_id = listing.used.last().map_or(0, |segment| segment.id);
+    let newest_id = damaged.iter().copied().fold(newest_id, u64::max);
+    if newest_id < tail.newest_id {
+        let reason = "it is missing, and was the newest segment of the journal";
+        return Err(corrupt(&disk.path(&segment_name(tail.newest_id)), 0, reason));
+    }
+    Ok(())
 }
 
 fn read_header(disk: &dyn Disk, id: u64) -> Result<(FoundHeader, u64), OpenError> {
@@ -165,7 +225,7 @@ impl SegmentWalk<'_> {
                 replay(seq, writes)?;
             }
             walked.next_seq = group.next_seq();
-            walked.group_count += 1;
+            walked.group_count += u64::from(group.header.count > 0);
             walked.batch_count += u64::from(group.header.count);
             offset += group.len();
         }
@@ -190,8 +250,12 @@ impl SegmentWalk<'_> {
             }
             None => {}
         }
+        if let FoundGroup::Torn { is_beyond_end: true, .. } = found {
+            return Err(self.damage(offset, "a group goes on beyond the end of the file"));
+        }
         let mut from = offset;
-        let mut is_torn = matches!(found, FoundGroup::Torn { first_seq } if *first_seq == expected);
+        let mut is_torn =
+            matches!(found, FoundGroup::Torn { first_seq, .. } if *first_seq == expected);
         while let Some((at, later)) = Group::search(self.bytes, from, self.id) {
             if later.header.synced_seq >= expected {
                 let reason = format!("batch {expected} was durable and cannot be read");

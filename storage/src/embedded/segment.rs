@@ -8,6 +8,7 @@
 //! | 16..24 | segment id |
 //! | 24..32 | incarnation that wrote it |
 //! | 32..40 | number of its first batch |
+//! | 40..48 | bytes of the file, which never change; 0 in files of earlier versions |
 //!
 //! A header of zeros belongs to a file that was prepared and not used yet. Groups follow from byte
 //! 512 on ([`crate::embedded::group`]).
@@ -47,6 +48,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) incarnation: u64,
     /// The number of the first batch in it.
     pub(crate) first_seq: u64,
+    /// Bytes of the whole file: if there are fewer, some were lost. 0 if that is not known.
+    pub(crate) file_bytes: u64,
 }
 
 /// What was found where a header should be.
@@ -71,6 +74,7 @@ impl SegmentHeader {
         bytes[16..24].copy_from_slice(&self.id.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.first_seq.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.file_bytes.to_le_bytes());
         let checksum = checksum(&bytes);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -93,6 +97,7 @@ impl SegmentHeader {
             id: number64(bytes, 16),
             incarnation: number64(bytes, 24),
             first_seq: number64(bytes, 32),
+            file_bytes: number64(bytes, 40),
         };
         if number32(bytes, 12) == checksum(bytes) && header.id == id {
             FoundHeader::Used(header)
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_header_is_found_as_it_was_written() {
-        let header = SegmentHeader { id: 7, incarnation: 3, first_seq: 99 };
+        let header = SegmentHeader { id: 7, incarnation: 3, first_seq: 99, file_bytes: 4_096 };
         let bytes = header.encode(1);
         assert_eq!(SegmentHeader::decode(&bytes, 7, 1), FoundHeader::Used(header));
         assert_eq!(SegmentHeader::decode(&bytes, 8, 1), FoundHeader::Damaged);

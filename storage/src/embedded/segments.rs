@@ -11,9 +11,12 @@ use parking_lot::Mutex;
 
 use crate::embedded::{
     disk::{self, Disk, DiskFile},
+    group,
     segment::{self, JOURNAL, segment_name, spare_name},
 };
 
+/// What a segment has beside its groups: its header, and the mark behind the last group.
+const FRAME_BYTES: u64 = segment::HEADER_BYTES + group::HEADER_BYTES as u64;
 /// Files kept for reuse while there is load.
 const SPARES_MAX: usize = 4;
 
@@ -45,7 +48,7 @@ impl Segments {
 
     /// Bytes of groups an ordinary segment holds.
     pub(crate) fn capacity(&self) -> u64 {
-        self.segment_bytes - segment::HEADER_BYTES
+        self.segment_bytes - FRAME_BYTES
     }
 
     /// Notes a segment as in use.
@@ -57,7 +60,7 @@ impl Segments {
     pub(crate) fn prepare_file(&self, capacity: u64) -> io::Result<String> {
         let name = self.next_spare_name();
         let file = self.disk.create(&name)?;
-        let filled = disk::preallocate(&*file, capacity + segment::HEADER_BYTES);
+        let filled = disk::preallocate(&*file, capacity + FRAME_BYTES);
         if filled.is_err() {
             // What was taken of the space goes back; that it could not be filled is the news.
             let _ = self.disk.remove(&name);

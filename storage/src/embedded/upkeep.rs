@@ -157,7 +157,8 @@ impl Store {
             intake.room.end_segment();
             self.segments.used_ids()
         };
-        let freed = self.segments.free(&ids);
+        let forgotten = self.journal.lock().freed(&ids);
+        let freed = forgotten.and_then(|()| self.segments.free(&ids));
         let spare_count = freed.map_err(|error| self.journal_error(&error))?;
         self.note_spares(spare_count);
         Ok(())

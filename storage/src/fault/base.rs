@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     ops::Bound,
     sync::{
         Arc,
@@ -19,6 +20,7 @@ use crate::{
         base::{Base, Bases, Changes, Cursor, Direction},
         disk::Disk,
         failure::{io_error, load_error},
+        manifest::base_name,
     },
 };
 
@@ -32,6 +34,8 @@ struct Simulated {
     durable: Content,
     /// Bytes on disk: like those of a log, they only grow.
     disk_bytes: u64,
+    /// Whether it is made, or copied, at the moment.
+    is_unfinished: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,10 +77,35 @@ impl Simulated {
 }
 
 impl Bases for FaultDisk {
-    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
-        let mut state = self.state.lock();
+    fn numbers(&self) -> Result<Vec<u64>, OpenError> {
+        let state = self.state.lock();
         state.check_power().map_err(|error| io_error(&self.path(""), error))?;
-        state.stores.0.entry(number).or_default();
+        Ok(state.stores.0.keys().copied().collect())
+    }
+
+    fn is_unfinished(&self, number: u64) -> bool {
+        self.state.lock().stores.0.get(&number).is_some_and(|store| store.is_unfinished)
+    }
+
+    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        let state = self.state.lock();
+        state.check_power().map_err(|error| io_error(&self.path(""), error))?;
+        if !state.stores.0.contains_key(&number) {
+            return Err(io_error(&self.path(&base_name(number)), ErrorKind::NotFound.into()));
+        }
+        drop(state);
+        Ok(Arc::new(FaultBase::new(self, number)))
+    }
+
+    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+        let mut state = self.state.lock();
+        for is_unfinished in [true, false] {
+            if let Some(failure) = state.operate() {
+                return Err(io_error(&self.path(&base_name(number)), error_of(failure)));
+            }
+            state.stores.0.insert(number, Simulated { is_unfinished, ..Simulated::default() });
+        }
+        drop(state);
         Ok(Arc::new(FaultBase::new(self, number)))
     }
 
@@ -87,7 +116,7 @@ impl Bases for FaultDisk {
         pause: &mut dyn FnMut(),
     ) -> Result<Arc<dyn Base>, LoadError> {
         let mut copy = Simulated::default();
-        let mut entries = from.all();
+        let mut entries = from.all(Direction::Forward);
         while entries.key()?.is_some() {
             if let Some((key, value)) = entries.entry() {
                 copy.change(&key, Some(&value));
@@ -101,6 +130,7 @@ impl Bases for FaultDisk {
         if let Some(failure) = state.operate() {
             // What was written of the copy stays behind.
             copy.durable = Content::default();
+            copy.is_unfinished = true;
             state.stores.0.insert(to, copy);
             return Err(load_error(&self.path(""), &error_of(failure)));
         }
@@ -109,10 +139,10 @@ impl Bases for FaultDisk {
         Ok(Arc::new(FaultBase::new(self, to)))
     }
 
-    fn remove_others(&self, keep: u64) -> Result<(), OpenError> {
+    fn remove(&self, number: u64) -> Result<(), OpenError> {
         let mut state = self.state.lock();
         state.check_power().map_err(|error| io_error(&self.path(""), error))?;
-        state.stores.0.retain(|number, _| *number == keep);
+        state.stores.0.remove(&number);
         Ok(())
     }
 }
@@ -186,9 +216,8 @@ impl Base for FaultBase {
         })
     }
 
-    fn all(&self) -> Box<dyn Cursor> {
+    fn all(&self, direction: Direction) -> Box<dyn Cursor> {
         let (start, end) = (Bound::Unbounded, Bound::Unbounded);
-        let direction = Direction::Forward;
         Box::new(FaultCursor {
             base: self.clone(),
             start,

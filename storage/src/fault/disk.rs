@@ -1,6 +1,7 @@
 //! A disk in memory that fails where it is told to.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -46,6 +47,7 @@ pub struct FaultDisk {
 pub(super) struct State {
     pub(super) files: Files,
     pub(super) stores: Stores,
+    dirs: BTreeSet<String>,
     pub(super) rng: Rng,
     capacity_bytes: u64,
     operation_count: u64,
@@ -59,6 +61,7 @@ impl FaultDisk {
         let state = State {
             files: Files::default(),
             stores: Stores::default(),
+            dirs: BTreeSet::new(),
             rng: Rng::with_seed(seed),
             capacity_bytes: 1 << 30,
             operation_count: 0,
@@ -119,7 +122,7 @@ impl FaultDisk {
     /// # Errors
     /// As [`check`](crate::check).
     pub fn check(&self) -> Result<crate::CheckReport, crate::OpenError> {
-        crate::check::check_disk(self, |number| Bases::open(self, number))
+        crate::check::check_disk(self, self, |number| Bases::open(self, number))
     }
 
     /// The names of all files, sorted.
@@ -184,16 +187,29 @@ impl Disk for FaultDisk {
         Path::new("/fault").join(name)
     }
 
-    fn create_dir(&self, _name: &str) -> io::Result<()> {
-        self.state.lock().check_power()
+    fn create_dir(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state.lock();
+        match state.operate() {
+            Some(failure) => Err(error_of(failure)),
+            None => {
+                state.dirs.insert(name.to_owned());
+                Ok(())
+            }
+        }
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let state = self.state.lock();
         state.check_power()?;
-        let names =
-            state.files.names().filter_map(|name| name.strip_prefix(dir)?.strip_prefix('/'));
-        Ok(names.map(str::to_string).collect())
+        let inside = |name: &str| match dir {
+            "" => Some(name.split('/').next().unwrap_or_default().to_string()),
+            _ => name.strip_prefix(dir)?.strip_prefix('/').map(str::to_string),
+        };
+        let mut names: Vec<String> = state.files.names().filter_map(|name| inside(name)).collect();
+        names.extend(state.dirs.iter().filter_map(|name| inside(name)));
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {

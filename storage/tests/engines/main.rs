@@ -8,3 +8,4 @@ mod crash;
 mod disk_failure;
 mod embedded;
 mod history;
+mod opening;
