@@ -1,11 +1,16 @@
 //! Replies that a later turn gives: a place kept for a value, and the promise to fill it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use lanekeeper_storage::Engine;
 use tokio::sync::oneshot;
 
-use crate::{AskError, NotExecuted, Unknown, store::OutputGate};
+use crate::{AskError, NotExecuted, Unknown, caller, store::OutputGate};
 
 /// The obligation to answer later, kept by the actor. Dropping it tells the waiter that there will
 /// be no answer.
@@ -43,7 +48,15 @@ impl<T> Deferred<T> {
     /// [`NotExecuted::ShuttingDown`] if the promise was dropped, [`AskError::Unknown`] if the
     /// commit of the turn that fulfilled it failed.
     pub async fn wait(self) -> Result<T, AskError> {
-        let (value, gate) = self.receiver.await.map_err(|_| NotExecuted::ShuttingDown)?;
+        let mut receiver = pin!(self.receiver);
+        let received = poll_fn(|cx| {
+            let polled = receiver.as_mut().poll(cx);
+            if polled.is_pending() {
+                caller::mark_waiting();
+            }
+            polled
+        });
+        let (value, gate) = received.await.map_err(|_| NotExecuted::ShuttingDown)?;
         let opened = gate.open(&*self.engine).await;
         opened.map_err(|error| AskError::Unknown(Unknown::Commit(error)))?;
         Ok(value)

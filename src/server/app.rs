@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use actix_http::ConnectionType;
 use actix_web::{HttpRequest, HttpResponse, dev::RequestHead, web};
 use lanekeeper_actors::Node;
 
@@ -16,7 +17,7 @@ use super::{
     answer::Answer,
     body::{self, BodyLimits},
     call::{Call, Unread},
-    connection::Progress,
+    connection::{Client, GivenUp, Progress},
     consume, cors,
     counters::{Counters, Figures},
     door::{Caller, Door, Forbidden},
@@ -177,23 +178,16 @@ pub(crate) async fn answer(
     let admitted = caller.and_then(|_| admit(shared, request.head(), found));
     let handled = match admitted {
         _ if is_preflight => Ok(Answer::Begun(cors::preflight())),
-        Ok(found) if found.is_given_up_with_its_caller() => {
-            tokio::select! {
-                biased;
-                // First, so that nothing is given to a client that is gone already.
-                () = Progress::gone(progress) => {
-                    Err(Problem::new(Code::Cancelled, "the client closed the connection"))
-                }
-                handled = handle(shared, &request, found, &mut body) => handled,
-            }
-        }
-        Ok(found) => handle(shared, &request, found, &mut body).await,
+        Ok(found) => carry_out(shared, &request, found, &mut body).await,
         Err(problem) => Err(problem),
     };
+    let is_last = matches!(&handled, Err(problem) if problem.is_last());
+    if !is_last {
+        body.discard().await;
+    }
     let mut response = match handled {
         Ok(answer) => answer.into_response(),
         Err(problem) => {
-            body.discard().await;
             shared.failures.record(&request, &problem);
             problem.into_response()
         }
@@ -201,9 +195,37 @@ pub(crate) async fn answer(
     if is_listed {
         cors::show(request.head(), &mut response);
     }
+    if is_last || body.is_left() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+        progress.inspect(|progress| progress.close());
+    }
     let took = in_flight.end(route, response.status());
     log::answered(&request, response.status().as_u16(), took);
     response
+}
+
+/// Has a request handled for as long as it has a client: see [`Progress::carry_out`].
+async fn carry_out(
+    shared: &Shared,
+    request: &HttpRequest,
+    found: Found<'_>,
+    body: &mut Unread,
+) -> Result<Answer, Problem> {
+    let Some(progress) = request.conn_data::<Rc<Progress>>() else {
+        return handle(shared, request, found, body, None).await;
+    };
+    let given_up = |detail: &'static str| Err(Problem::new(Code::Cancelled, detail).last());
+    if progress.is_closing() {
+        return given_up("the connection ended with the answer before this one");
+    }
+    let call = handle(shared, request, found, body, Some(progress.client()));
+    match progress.carry_out(call).await {
+        Ok(handled) => handled,
+        Err(GivenUp::Closed) => {
+            given_up("the client closed its side of the connection while the request waited")
+        }
+        Err(GivenUp::Flooded) => given_up("too much was sent behind a request that waits"),
+    }
 }
 
 /// Where a request may come from.
@@ -276,6 +298,7 @@ async fn handle(
     request: &HttpRequest,
     found: Found<'_>,
     body: &mut Unread,
+    client: Option<&Client>,
 ) -> Result<Answer, Problem> {
     match found.route {
         Route::Health => return operation::health(shared),
@@ -294,7 +317,7 @@ async fn handle(
         Route::Heartbeat | Route::Deregister => (shared.recovered()?, shared.serving().is_err()),
         _ => (serving(shared, &found)?, false),
     };
-    let call = Call::new(node, found, request.head(), body)?;
+    let call = Call::new(node, found, request.head(), body)?.of(client);
     match found.route {
         Route::Push => queue::push(call).await,
         Route::Pop => queue::pop(call).await,

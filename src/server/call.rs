@@ -1,8 +1,13 @@
 //! One request on its way to the handles.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use actix_web::{HttpRequest, dev::RequestHead, http::header::HeaderName, web};
+use actix_web::{
+    HttpRequest,
+    dev::RequestHead,
+    http::header::{HeaderName, TRANSFER_ENCODING},
+    web,
+};
 use bytes::Bytes;
 use lanekeeper_actors::{
     Node, check_id, gate::Gate, liveness::Worker, queue::Queue, stream::Topic,
@@ -10,15 +15,16 @@ use lanekeeper_actors::{
 use percent_encoding::percent_decode_str;
 
 use super::{
-    auth,
+    ServerOptions, auth,
     body::{self, BodyLimits},
+    connection::Client,
     problem::{Code, Problem},
     query::Query,
     route::Found,
 };
 
 /// The largest body that is read only to keep the connection of a refused request.
-const DISCARDED_BYTES_MAX: u64 = 64 * 1024;
+const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -29,14 +35,18 @@ pub(crate) struct Unread {
     limits: BodyLimits,
     /// Why it is not read, as the head of the request tells.
     refusal: Option<Problem>,
+    /// Whether there is some of it that was not read.
+    is_left: bool,
 }
 
 impl Unread {
     /// The body of a request.
     pub(crate) fn new(request: &HttpRequest, payload: web::Payload, limits: BodyLimits) -> Self {
         let declared = body::declared(request.head());
-        let unsupported = body::check(request.head(), limits.bytes_max).err();
-        Self { payload: Some(payload), declared, limits, refusal: unsupported }
+        let refusal = body::check(request.head(), limits.bytes_max).err();
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        let is_left = is_chunked || declared.is_some_and(|length| length > 0);
+        Self { payload: Some(payload), declared, limits, refusal, is_left }
     }
 
     /// Reads it; empty if it was read before.
@@ -52,14 +62,27 @@ impl Unread {
 
     async fn take(&mut self) -> Result<Bytes, Problem> {
         match self.payload.take() {
-            Some(payload) => body::read(payload, self.declared, self.limits).await,
+            Some(payload) => {
+                let body = body::read(payload, self.declared, self.limits).await?;
+                self.is_left = false;
+                Ok(body)
+            }
             None => Ok(Bytes::new()),
         }
     }
 
-    /// Reads away what is small: a connection with an unread body would have to be closed.
+    /// Whether some of it is still to come: then nothing is understood that follows.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left
+    }
+
+    /// Reads away what is small and comes at once: a connection with an unread body has to be
+    /// closed.
     pub(crate) async fn discard(&mut self) {
-        if self.declared.is_some_and(|length| (1..=DISCARDED_BYTES_MAX).contains(&length)) {
+        if self.is_left {
+            let bytes_max = self.limits.bytes_max.min(DISCARDED_BYTES_MAX);
+            let timeout = self.limits.timeout.min(ServerOptions::CLOSE_TIMEOUT);
+            self.limits = BodyLimits { bytes_max, timeout };
             drop(self.take().await);
         }
     }
@@ -74,6 +97,7 @@ pub(crate) struct Call<'a> {
     message: Cow<'a, str>,
     head: &'a RequestHead,
     body: &'a mut Unread,
+    client: Option<&'a Client>,
 }
 
 impl<'a> Call<'a> {
@@ -92,7 +116,17 @@ impl<'a> Call<'a> {
             let named = |error| Problem::new(Code::InvalidId, format!("{name}: {error}"));
             check_id(&id).map_err(named)?;
         }
-        Ok(Self { node, id, message, head, body })
+        Ok(Self { node, id, message, head, body, client: None })
+    }
+
+    /// Says whose call it is.
+    pub(crate) fn of(self, client: Option<&'a Client>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Whose call it is, where that is known.
+    pub(crate) fn client(&self) -> Option<Arc<Client>> {
+        self.client.map(|client| Arc::new(client.clone()))
     }
 
     /// The queue in the path.

@@ -6,32 +6,36 @@
 //! that stalls after its first request would keep its connection for ever. So all of that is
 //! watched here.
 
+mod client;
 mod progress;
+mod told;
 
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes};
+pub(crate) use client::{Client, Closed, GivenUp};
 use progress::State;
 pub(crate) use progress::{Progress, Streaming};
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use super::{
-    ServerOptions,
-    problem::{Code, Problem},
-};
+use super::{ServerOptions, problem::Code};
 
 /// How long a client may stall.
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +54,20 @@ pub(crate) struct Patience {
 /// as much for its own needs.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
 
+/// A connection. What is written with can be looked at from elsewhere.
+type Halves = (OwnedReadHalf, Arc<OwnedWriteHalf>);
+
 /// The stream of a connection.
 pub(crate) struct Stream {
     /// There until the end.
-    inner: Option<TcpStream>,
+    inner: Option<Halves>,
     progress: Rc<Progress>,
     patience: Patience,
     /// Looks after the client now and then, rather than being set anew for every request.
     patrol: Pin<Box<Sleep>>,
     write_since: Option<Instant>,
+    /// Whether the last answer is on its way.
+    is_closing: bool,
     /// Whether the system keeps only so much of what was written.
     is_bounded: bool,
     /// What is still to be written in place of an answer without a body.
@@ -70,12 +79,15 @@ impl Stream {
     /// Takes a connection over.
     pub(crate) fn new(inner: TcpStream, patience: Patience) -> Self {
         let patrol = Box::pin(sleep_until(Instant::now() + patience.interval()));
+        let (reading, writing) = inner.into_split();
+        let writing = Arc::new(writing);
         Self {
-            inner: Some(inner),
-            progress: Rc::new(Progress::new()),
+            progress: Rc::new(Progress::new(Client::new(&writing))),
+            inner: Some((reading, writing)),
             patience,
             patrol,
             write_since: None,
+            is_closing: false,
             is_bounded: false,
             told: Bytes::new(),
             has_told: false,
@@ -89,22 +101,40 @@ impl Stream {
 
     /// The address at which it was accepted.
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
-        self.inner.as_ref()?.local_addr().ok()
+        self.inner.as_ref()?.0.local_addr().ok()
     }
 
-    fn inner(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.inner.as_mut().expect("a stream loses its connection when dropped"))
+    fn inner(&mut self) -> &mut Halves {
+        self.inner.as_mut().expect("a stream loses its connection when dropped")
+    }
+
+    /// Writes what the system takes at once.
+    fn poll_write_some(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let socket = self.inner().1.as_ref().as_ref();
+        loop {
+            ready!(socket.poll_write_ready(cx))?;
+            match socket.try_write(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// The last answer is on its way: whoever still sends has a moment to take it.
+    fn begin_closing(&mut self) {
+        if !self.is_closing {
+            self.is_closing = true;
+            self.patrol.as_mut().reset(self.progress.since() + ServerOptions::CLOSE_TIMEOUT);
+        }
     }
 
     /// What the system keeps of an answer that does not end would grow to megabytes for each client
     /// that stalls, and be too late once it is read.
     fn bound(&mut self) {
         self.is_bounded = true;
-        let bounded = self
-            .inner
-            .as_ref()
-            .map(|inner| SockRef::from(inner).set_send_buffer_size(SEND_BUFFER_BYTES));
-        if let Some(Err(error)) = bounded {
+        let socket: &TcpStream = self.inner().1.as_ref().as_ref();
+        let bounded = SockRef::from(socket).set_send_buffer_size(SEND_BUFFER_BYTES);
+        if let Err(error) = bounded {
             tracing::debug!(%error, "the send buffer of a connection was not bounded");
         }
     }
@@ -124,6 +154,7 @@ impl Stream {
                 (Some(since), _) => Some(since + self.patience.write),
                 (None, State::Head) => Some(since + self.patience.head),
                 (None, State::Idle) => Some(since + self.patience.idle),
+                (None, State::Closing) => Some(since + ServerOptions::CLOSE_TIMEOUT),
                 (None, State::Answer) => None,
             };
             if end.is_some_and(|end| end <= now) {
@@ -142,8 +173,8 @@ impl Stream {
     /// Tells the client that it was too slow, if it takes that at once.
     fn tell_timeout(&mut self) {
         let detail = "the head of the request did not arrive in time";
-        let text = answer("HTTP/1.1 408 Request Timeout", Code::RequestTimeout, detail);
-        self.has_told = self.inner.as_ref().is_some_and(|inner| inner.try_write(&text).is_ok());
+        let text = told::answer("HTTP/1.1 408 Request Timeout", Code::RequestTimeout, detail);
+        self.has_told = self.inner().1.as_ref().as_ref().try_write(&text).is_ok();
     }
 }
 
@@ -161,7 +192,8 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        match self.inner().poll_read(cx, buf) {
+        self.progress.count_read();
+        match Pin::new(&mut self.inner().0).poll_read(cx, buf) {
             Poll::Pending => {
                 self.look_after(cx)?;
                 Poll::Pending
@@ -169,8 +201,6 @@ impl AsyncRead for Stream {
             Poll::Ready(done) => {
                 if buf.filled().len() > before {
                     self.progress.read_some();
-                } else {
-                    self.progress.leave();
                 }
                 Poll::Ready(done)
             }
@@ -189,13 +219,16 @@ impl AsyncWrite for Stream {
                 self.bound();
             }
         } else if self.told.is_empty() {
-            self.told = problem_for(buf).unwrap_or_default();
+            self.told = told::problem_for(buf).unwrap_or_default();
+        }
+        if self.progress.state() == State::Closing {
+            self.begin_closing();
         }
         let is_instead = !self.told.is_empty();
         self.has_told |= is_instead;
         loop {
             let told = self.told.clone();
-            let written = self.inner().poll_write(cx, if is_instead { &told } else { buf });
+            let written = self.poll_write_some(cx, if is_instead { &told } else { buf });
             let Poll::Ready(written) = written else {
                 self.write_since.get_or_insert_with(Instant::now);
                 self.look_after(cx)?;
@@ -214,12 +247,13 @@ impl AsyncWrite for Stream {
         }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_flush(cx)
+    /// What was written is with the system.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner().poll_shutdown(cx)
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(finish(&self.inner().1))
     }
 }
 
@@ -233,75 +267,16 @@ impl Drop for Stream {
     }
 }
 
+/// Says that nothing more will be answered.
+fn finish(socket: &OwnedWriteHalf) -> io::Result<()> {
+    let socket: &TcpStream = socket.as_ref();
+    SockRef::from(socket).shutdown(Shutdown::Write)
+}
+
 /// Says that nothing more will be answered, and reads until the client has heard it.
-async fn read_away(mut stream: TcpStream) -> io::Result<()> {
-    stream.shutdown().await?;
+async fn read_away((mut reading, writing): Halves) -> io::Result<()> {
+    finish(&writing)?;
     let mut buf = [0; 4096];
-    while stream.read(&mut buf).await? > 0 {}
+    while reading.read(&mut buf).await? > 0 {}
     Ok(())
-}
-
-/// What the parser answers of itself has no body, while no answer of a handler has none: this is it
-/// with a problem document. A part of a larger answer is never taken for one, because the line ends
-/// of a head cannot stand in JSON text.
-fn problem_for(bare: &[u8]) -> Option<Bytes> {
-    let status = bare.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
-    let (code, detail) = match status {
-        b"400" => (Code::InvalidRequest, "the request is no HTTP that is understood"),
-        b"431" => (Code::HeadersTooLarge, "the head of the request is too large"),
-        _ => return None,
-    };
-    let head = std::str::from_utf8(bare).ok()?.strip_suffix("\r\n\r\n")?;
-    let is_without_body = head.lines().any(|line| line.eq_ignore_ascii_case("content-length: 0"));
-    if !is_without_body {
-        return None;
-    }
-    Some(answer(head.lines().next()?, code, detail))
-}
-
-/// An answer that is the last of its connection.
-fn answer(status_line: &str, code: Code, detail: &'static str) -> Bytes {
-    let body = Problem::new(code, detail).to_text();
-    let length = body.len();
-    let text = format!(
-        "{status_line}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n{body}"
-    );
-    text.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(answer: &str) -> Option<String> {
-        let bytes = problem_for(answer.as_bytes())?;
-        Some(String::from_utf8(bytes.to_vec()).expect("text"))
-    }
-
-    #[test]
-    fn an_answer_of_the_parser_gets_a_body() {
-        let bare = "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\
-                    connection: close\r\ndate: Sat, 21 Nov 2026 08:55:53 GMT\r\n\r\n";
-        let told = told(bare).expect("a problem");
-        assert!(told.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"), "{told}");
-        let (head, body) = told.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{told}");
-        assert!(body.contains("\"code\":\"headers_too_large\""), "{told}");
-    }
-
-    #[test]
-    fn an_answer_of_a_handler_is_left_alone() {
-        let others = [
-            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}",
-            "HTTP/1.1 400 Bad Request\r\ncontent-length: 10\r\n\r\n",
-            "HTTP/1.1 408",
-            "{}",
-            "",
-        ];
-        for answer in others {
-            assert_eq!(told(answer), None, "{answer}");
-        }
-    }
 }

@@ -32,6 +32,7 @@ struct Content {
     waited_ms: Option<u64>,
     lease_expires_at: Option<u64>,
     allow: Option<HeaderValue>,
+    is_last: bool,
 }
 
 impl Problem {
@@ -50,6 +51,7 @@ impl Problem {
             waited_ms: None,
             lease_expires_at: None,
             allow: None,
+            is_last: false,
         }))
     }
 
@@ -110,6 +112,18 @@ impl Problem {
     /// What a program branches on.
     pub(crate) fn code(&self) -> Code {
         self.0.code
+    }
+
+    /// Whether nothing follows it on its connection: whoever has no token holds no connection, and
+    /// one whose client has closed its side is of no more use.
+    pub(crate) fn is_last(&self) -> bool {
+        matches!(self.0.code, Code::Unauthorized) || self.0.is_last
+    }
+
+    /// Ends the connection with this answer.
+    pub(crate) fn last(mut self) -> Self {
+        self.0.is_last = true;
+        self
     }
 
     /// What a human reads.

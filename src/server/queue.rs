@@ -87,6 +87,9 @@ pub(crate) async fn pop(mut call: Call<'_>) -> Result<Answer, Problem> {
     let mut pop = call.queue().pop(depth.unwrap_or(1) as usize);
     if let Some(wait) = wait.filter(|&wait| wait > 0) {
         pop = pop.wait(Duration::from_millis(wait));
+        if let Some(client) = call.client() {
+            pop = pop.caller(client);
+        }
     }
     let messages = pop.await?;
     if messages.is_empty() && call.prefers_minimal() {

@@ -257,11 +257,6 @@ impl Found<'_> {
     pub(crate) fn is_of_gate(&self) -> bool {
         matches!(self.id_names(), Some("gate id" | "action"))
     }
-
-    /// Whether the call is given up when its caller closes the connection.
-    pub(crate) fn is_given_up_with_its_caller(&self) -> bool {
-        matches!(self.route, Route::GateAcquire | Route::Lease)
-    }
 }
 
 /// Why no call was found.

@@ -34,6 +34,7 @@ mod http_control;
 mod http_errors;
 mod http_gate;
 mod http_gate_figure;
+mod http_gone;
 mod http_leak;
 mod http_lease;
 mod http_lease_limits;

@@ -15,7 +15,7 @@ use super::{
     serve::Asker,
     sink,
 };
-use crate::{Handler, Request, Turn};
+use crate::{Handler, Request, Turn, caller::CallerRef};
 
 /// Messages that one turn of a purge takes out at most, and bytes it reads for that.
 const PURGE_LIMIT: ScanLimit = ScanLimit { count_max: 1_000, bytes_max: 4 << 20 };
@@ -29,6 +29,8 @@ pub(super) struct PushAll(pub(super) Vec<Incoming>);
 /// Take messages.
 pub(super) struct PopSome {
     pub(super) depth: usize,
+    /// For whom, if it waits.
+    pub(super) caller: CallerRef,
     /// Whether to wait in line if there are none.
     pub(super) may_wait: bool,
 }
@@ -136,7 +138,7 @@ impl Request for PopSome {
 impl Handler<PopSome> for QueueActor {
     async fn handle(
         &mut self,
-        PopSome { depth, may_wait }: PopSome,
+        PopSome { depth, caller, may_wait }: PopSome,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Given<Vec<Message>, Taken>, QueueError> {
         let messages: Taken = self.pop(depth, turn).await;
@@ -145,7 +147,7 @@ impl Handler<PopSome> for QueueActor {
             Err(QueueError::Locked { .. }) if may_wait => {}
             messages => return messages.map(Given::Now),
         }
-        self.wait(depth, turn, Asker::Pop).map(Given::Later)
+        self.wait(depth, turn, |promise| Asker::Pop(caller, promise)).map(Given::Later)
     }
 }
 

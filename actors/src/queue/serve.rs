@@ -14,11 +14,13 @@ use super::{
     rules::Rules,
     take::Giving,
 };
-use crate::{AskError, Deferred, Handler, NotExecuted, Promise, Request, Turn, clock};
+use crate::{
+    AskError, Deferred, Handler, NotExecuted, Promise, Request, Turn, caller::CallerRef, clock,
+};
 
 /// How one who waits is answered.
 pub(super) enum Asker {
-    Pop(Promise<Taken>),
+    Pop(CallerRef, Promise<Taken>),
     Lease(LeaseTerms, Promise<Result<Granted, QueueError>>),
 }
 
@@ -59,7 +61,7 @@ impl QueueActor {
     pub(super) fn turn_away(&mut self, turn: &mut Turn<'_, Self>) {
         while let Some((_, asker)) = self.line.next() {
             match asker {
-                Asker::Pop(promise) => {
+                Asker::Pop(_, promise) => {
                     turn.fulfil(promise, Err(QueueError::Paused { verb: "pop" }));
                 }
                 Asker::Lease(_, promise) => {
@@ -125,15 +127,20 @@ impl QueueActor {
     async fn serve_first(&mut self, permits: Permits, turn: &mut Turn<'_, Self>) {
         let is_enough = permits.is_some() || self.rules.settings.gate.is_none();
         // Who was first before may just have left.
-        let next = self.line.next_if(|asker| is_enough || matches!(asker, Asker::Pop(_)));
+        let next = self.line.next_if(|asker| is_enough || matches!(asker, Asker::Pop(..)));
         match next {
             Some((_, Asker::Lease(terms, promise))) => {
                 let leased = self.lease_with(permits, &terms, turn).await;
                 turn.fulfil(promise, leased);
             }
-            Some((depth, Asker::Pop(promise))) => {
+            Some((depth, Asker::Pop(caller, promise))) => {
                 let now_ms = clock::unix_ms(turn.now());
-                let verb = |rules: &mut Rules, batch: &mut Batch| rules.pop(depth, now_ms, batch);
+                // A pop is final: nothing is taken for one who has gone, here or by what the queue
+                // had to read first.
+                let verb = |rules: &mut Rules, batch: &mut Batch| {
+                    let is_gone = promise.is_abandoned() || caller.is_gone();
+                    if is_gone { Ok(Vec::new()) } else { rules.pop(depth, now_ms, batch) }
+                };
                 let taken = self.decide(turn, verb).await;
                 turn.fulfil(promise, taken);
                 self.rules.freed.extend(permits.into_iter().flatten());

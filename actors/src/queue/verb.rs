@@ -1,6 +1,6 @@
 //! Verbs with options: what is set before they are awaited, and awaiting them.
 
-use std::{future::IntoFuture, time::Duration};
+use std::{future::IntoFuture, sync::Arc, time::Duration};
 
 use super::{
     InvalidItem, Item, Message, MessageId, NewMessage, Page, Pushed, Queue, QueueError,
@@ -9,7 +9,7 @@ use super::{
     patience::{Patience, Waited},
     survey::PeekPage,
 };
-use crate::request::BoxFuture;
+use crate::{Caller, caller::CallerRef, request::BoxFuture};
 
 /// A push that was not sent yet: await it.
 #[must_use = "nothing is pushed before it is awaited"]
@@ -84,17 +84,25 @@ pub struct Pop {
     queue: Queue,
     depth: usize,
     wait: Duration,
+    caller: CallerRef,
 }
 
 impl Pop {
     pub(super) fn new(queue: Queue, depth: usize) -> Self {
-        Self { queue, depth, wait: Duration::ZERO }
+        Self { queue, depth, wait: Duration::ZERO, caller: CallerRef::default() }
     }
 
     /// Waits so long for the first message if there is none, in line with the others who wait:
     /// first come, first served. Not at all by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// Says for whom it waits: the turn that would hand messages to it asks whether they are gone,
+    /// and then takes none.
+    pub fn caller(mut self, caller: Arc<dyn Caller>) -> Self {
+        self.caller = CallerRef::new(caller);
         self
     }
 }
@@ -104,14 +112,14 @@ impl IntoFuture for Pop {
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { queue, depth, wait } = self;
+        let Self { queue, depth, wait, caller } = self;
         Box::pin(async move {
             let actor = queue.actor()?;
             let depth = queue.checked_depth(depth)?;
             let mut patience = Patience::new(&queue, wait)?;
             loop {
-                let may_wait = patience.is_left();
-                let waiting = match actor.ask(PopSome { depth, may_wait }).await?? {
+                let (caller, may_wait) = (caller.clone(), patience.is_left());
+                let waiting = match actor.ask(PopSome { depth, caller, may_wait }).await?? {
                     Given::Now(messages) => return Ok(messages),
                     Given::Later(waiting) => waiting,
                 };

@@ -2,7 +2,9 @@
 
 use std::{cell::Cell, rc::Rc};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
+
+use super::Client;
 
 /// What the requests of a connection and its stream tell each other.
 #[derive(Debug)]
@@ -12,8 +14,8 @@ pub(crate) struct Progress {
     /// When a chunk of an answer that does not end was handed over, until there is room again.
     sending_since: Cell<Option<Instant>>,
     is_cut: Cell<bool>,
-    is_gone: Cell<bool>,
-    left: Notify,
+    read_count: Cell<u64>,
+    client: Client,
 }
 
 /// What a connection waits for.
@@ -27,38 +29,45 @@ pub(super) enum State {
     Idle,
     /// Nothing: it carries an answer that does not end.
     Streaming,
+    /// Its client to take the last answer.
+    Closing,
 }
 
 impl Progress {
     /// Of a connection that was just opened.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(client: Client) -> Self {
         Self {
             state: Cell::new(State::Head),
             since: Cell::new(Instant::now()),
             sending_since: Cell::new(None),
             is_cut: Cell::new(false),
-            is_gone: Cell::new(false),
-            left: Notify::new(),
+            read_count: Cell::new(0),
+            client,
         }
     }
 
-    /// Ready once the client has closed its side of the connection; never without one.
-    pub(crate) async fn gone(progress: Option<&Rc<Self>>) {
-        let Some(progress) = progress else { return std::future::pending().await };
-        while !progress.is_gone.get() {
-            progress.left.notified().await;
+    /// Who is at the other end.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The answer that comes now is the last of the connection, and nothing is said after it.
+    pub(crate) fn close(&self) {
+        if self.state.get() != State::Closing {
+            self.begin(State::Closing);
         }
     }
 
-    /// The client has closed its side.
-    pub(super) fn leave(&self) {
-        self.is_gone.set(true);
-        self.left.notify_one();
+    /// Whether the last answer was given.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.state.get() == State::Closing
     }
 
     /// A request has arrived: until the guard is dropped, its answer is made.
     pub(crate) fn answering(self: Rc<Self>) -> Answering {
-        self.state.set(State::Answer);
+        if !self.is_closing() {
+            self.state.set(State::Answer);
+        }
         Answering(self)
     }
 
@@ -76,6 +85,16 @@ impl Progress {
     /// There is room for another.
     pub(crate) fn sent(&self) {
         self.sending_since.set(None);
+    }
+
+    /// The parser has tried to read.
+    pub(super) fn count_read(&self) {
+        self.read_count.set(self.read_count.get() + 1);
+    }
+
+    /// How often the parser has tried to read.
+    pub(super) fn read_count(&self) -> u64 {
+        self.read_count.get()
     }
 
     /// What the connection waits for.

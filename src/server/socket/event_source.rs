@@ -2,9 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,26 +12,22 @@ use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Chunk, body::Flow};
-use crate::server::connection::Progress;
+use crate::server::connection::Closed;
 
 /// The events of a source, and a comment now and then, so that a client that is gone is noticed.
 pub(super) struct EventBody {
     flow: Flow,
     comments: Interval,
-    gone: Gone,
+    closed: Closed,
     is_over: bool,
 }
-
-/// Resolves when the client has closed its side.
-type Gone = Pin<Box<dyn Future<Output = ()>>>;
 
 impl EventBody {
     pub(super) fn new(flow: Flow, comment_interval: Duration) -> Self {
         let mut comments = interval(comment_interval);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let progress = Rc::clone(flow.progress());
-        let gone = Box::pin(async move { Progress::gone(Some(&progress)).await });
-        Self { flow, comments, gone, is_over: false }
+        let closed = flow.progress().client().closed();
+        Self { flow, comments, closed, is_over: false }
     }
 
     fn fill(&mut self, chunk: &mut Events, cx: &mut Context<'_>) {
@@ -94,7 +88,7 @@ impl MessageBody for EventBody {
     ) -> Poll<Option<Result<Bytes, Infallible>>> {
         let this = self.get_mut();
         this.flow.progress().sent();
-        if this.is_over || this.gone.as_mut().poll(cx).is_ready() {
+        if this.is_over || this.closed.as_mut().poll(cx).is_ready() {
             this.is_over = true;
             return Poll::Ready(None);
         }
