@@ -49,9 +49,11 @@ Exit codes:
 const SERVE_HELP: &str = "\
 When it is ready it prints one line to stdout, `listening on http://ADDR`. Logs go to stderr.
 
-SIGTERM and Ctrl-C drain: new requests are refused as `shutting_down`, readiness turns to 503, what
-is under way is finished, everything is flushed. A clean drain exits 0 after SIGTERM and 130 after
-Ctrl-C; a second signal ends the process at once. Nothing acknowledged is lost either way.
+SIGTERM, SIGQUIT and Ctrl-C drain: new requests are refused as `shutting_down`, readiness turns to
+503, what is under way is finished, everything is flushed. A clean drain exits 0, and 130 after
+Ctrl-C; a second signal ends the process at once. Nothing acknowledged is lost either way. SIGHUP
+drains where the server was started at a terminal; elsewhere, as under `nohup` or a supervisor, it
+is logged and ignored, and so are SIGUSR1 and SIGUSR2: settings are read at the start alone.
 
 The configuration file is TOML; its keys are the names of the flags with underscores:
   listen = \"127.0.0.1:8000\"

@@ -16,7 +16,8 @@ Examples:
 
 const ACQUIRE_HELP: &str = "\
 Prints what the owner has: a permit, or with --no-wait perhaps a position in the line. Asked again,
-an owner keeps what it has.
+an owner keeps what it has; so it is asked again while the server is away, as in a restart, until
+the timeout. A server that was never there is waited for only with --timeout.
 
 Examples:
   lanekeeper gate acquire deploys build-7 --timeout 10m --ttl 1h
@@ -64,9 +65,18 @@ Examples:
   lanekeeper gate resume deploys";
 
 const RUN_HELP: &str = "\
-The command runs while a permit is held, and ends with the command's own exit code. The permit has a
-ttl that is extended for as long as the command runs, so that a machine that dies blocks nobody.
-SIGTERM is passed on to the command; Ctrl-C reaches it by itself.
+The command runs while a permit is held, and this command ends with its exit code (128 and the
+signal's number if a signal ended it). The permit has a ttl that is extended for as long as the
+command runs, so that a machine that dies blocks nobody.
+
+While the server is away, as in a restart, the permit is asked for, extended and released again and
+again: an owner that asks again keeps its permit or its place. A server that was never there is
+waited for only with --timeout. If the permit is lost, because somebody released it or it could not
+be extended in time, the command gets SIGTERM, SIGKILL after --grace, and the exit code is 1.
+
+SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command; Ctrl-C reaches it by
+itself at a terminal and is passed on elsewhere, where the command has a process group of its own.
+While it still waits for its permit, such a signal ends it with 130.
 
 Examples:
   lanekeeper gate run deploys -- ./deploy.sh production
@@ -232,6 +242,9 @@ pub(crate) struct Run {
     /// How long the permit outlives a machine that dies: 1s to 12h
     #[arg(long, env = "LANEKEEPER_PERMIT_TTL", value_name = "TIME", default_value = "30s")]
     pub(crate) ttl: Span,
+    /// How long the command may go on after the permit was lost
+    #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "10s")]
+    pub(crate) grace: Span,
     #[command(flatten)]
     pub(crate) target: Target,
 }

@@ -11,8 +11,9 @@ Without --server it starts a server of its own on a temporary directory for each
 leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
 those moments: a stall of the server cannot hide. Every item is followed from its push to its pop.
 
-Ctrl-C ends the run, shows and keeps what there is, and exits 130. Verification that finds a message
-lost, doubled, invented or out of order exits 6.
+Ctrl-C, SIGTERM, SIGHUP and SIGQUIT end the run, show and keep what there is, and exit 130; a second
+one does not wait. Files that cannot be written are found before the run. Verification that finds a
+message lost, doubled, invented or out of order exits 6.
 
 Examples:
   lanekeeper loadtest list

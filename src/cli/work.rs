@@ -18,7 +18,7 @@ stderr as the reason.
 passed on if it is in the environment (LANEKEEPER_TOKEN), not if it was given as a flag. Under
 --data the directory stays in use until `work` ends.
 
-Ctrl-C and SIGTERM lease no more and let commands finish for --grace; a second signal does not wait.
+Ctrl-C, SIGTERM, SIGHUP and SIGQUIT lease no more and let commands finish for --grace; a second signal does not wait.
 What is cut off is killed, and its message given back without counting the delivery. Exits 0 after
 SIGTERM or when there is nothing more to do, 130 after Ctrl-C, however the commands ended.
 
@@ -53,6 +53,9 @@ pub(crate) struct Work {
     )]
     pub(crate) once: bool,
     /// End when nothing is ready; what waits for another try is not waited for
+    ///
+    /// A queue that is locked, paused, over its rate or out of permits is not empty: it is waited
+    /// for.
     #[arg(
         long, env = "LANEKEEPER_UNTIL_EMPTY", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -70,7 +73,7 @@ pub(crate) struct Work {
     /// The longest delay of all
     #[arg(long, env = "LANEKEEPER_RETRY_MAX", value_name = "TIME", default_value = "5m")]
     pub(crate) retry_max: Span,
-    /// How long commands may go on after Ctrl-C or SIGTERM
+    /// How long commands may go on after they were told to end
     #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "30s")]
     pub(crate) grace: Span,
     #[command(flatten)]

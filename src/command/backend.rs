@@ -9,7 +9,11 @@ use std::{
 use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
 
 use super::{
-    Failure, INTERRUPTED, embedded::Embedded, gate::GateBackend, http::Http, lease::LeaseBackend,
+    Failure, INTERRUPTED,
+    embedded::Embedded,
+    gate::GateBackend,
+    http::{Http, Patience},
+    lease::LeaseBackend,
 };
 use crate::cli::Target;
 
@@ -118,10 +122,14 @@ pub(crate) enum Missing {
 }
 
 /// Opens what the flags say.
-pub(crate) fn open(target: &Target, missing: Missing) -> Result<Box<dyn Backend>, Failure> {
+pub(crate) fn open(
+    target: &Target,
+    missing: Missing,
+    patience: Patience,
+) -> Result<Box<dyn Backend>, Failure> {
     Ok(match &target.data {
         Some(dir) => Box::new(Embedded::open(dir, missing)?),
-        None => Box::new(Http::new(&target.server, target.token.as_deref())?),
+        None => Box::new(Http::new(&target.server, target.token.as_deref(), patience)?),
     })
 }
 
@@ -131,7 +139,7 @@ pub(crate) fn with<T>(
     missing: Missing,
     command: impl FnOnce(&dyn Backend) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let backend = open(target, missing)?;
+    let backend = open(target, missing, Patience::ONCE)?;
     exit_on_interrupt()?;
     let done = command(&*backend);
     backend.close()?;

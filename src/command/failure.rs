@@ -1,6 +1,6 @@
 //! How a command can end, and what it says then.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use super::output;
 
@@ -21,34 +21,66 @@ pub(super) const DAMAGED: u8 = 6;
 /// Ended by Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;
 
+/// Whether the same may succeed later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Not as it was asked.
+    #[default]
+    Final,
+    /// The server refuses it for now.
+    Later,
+    /// The server is there and does not serve, or went while it was asked: it starts or ends.
+    Away,
+    /// Nobody is there.
+    Unreached,
+}
+
 /// Why a command did not do what it was asked: an exit code and a line for stderr.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(super) exit_code: u8,
     pub(super) message: String,
-    /// Whether the same may succeed later: nobody answered, or not now.
-    pub(super) is_passing: bool,
+    pub(super) outlook: Outlook,
+    /// What a server called it; empty if it was none.
+    pub(super) code: String,
+    /// When a server wants to be asked again.
+    pub(super) retry_after: Option<Duration>,
 }
 
 impl Failure {
-    /// The server refused, could not be reached, or something broke on the way.
-    pub(super) fn failed(message: impl fmt::Display) -> Self {
-        Self { exit_code: FAILED, message: message.to_string(), is_passing: false }
+    fn new(exit_code: u8, message: impl fmt::Display) -> Self {
+        let (message, code) = (message.to_string(), String::new());
+        Self { exit_code, message, outlook: Outlook::Final, code, retry_after: None }
     }
 
-    /// The same, and it may succeed later.
-    pub(super) fn passing(message: impl fmt::Display) -> Self {
-        Self { is_passing: true, ..Self::failed(message) }
+    /// The server refused, could not be reached, or something broke on the way.
+    pub(super) fn failed(message: impl fmt::Display) -> Self {
+        Self::new(FAILED, message)
+    }
+
+    /// The same, and whether it may succeed later.
+    pub(super) fn passing(outlook: Outlook, message: impl fmt::Display) -> Self {
+        Self { outlook, ..Self::failed(message) }
     }
 
     /// A flag or a setting is wrong.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self { exit_code: USAGE, message: message.to_string(), is_passing: false }
+        Self::new(USAGE, message)
     }
 
     /// The address or the data directory cannot be had.
     pub(super) fn not_started(message: impl fmt::Display) -> Self {
-        Self { exit_code: NOT_STARTED, message: message.to_string(), is_passing: false }
+        Self::new(NOT_STARTED, message)
+    }
+
+    /// The same, as a server calls it.
+    pub(super) fn coded(self, code: String) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Whether the same may succeed later.
+    pub(super) fn is_passing(&self) -> bool {
+        self.outlook != Outlook::Final
     }
 
     /// Tells it on stderr, if there is something to tell.
@@ -63,9 +95,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => {
-                Self { exit_code: DONE, message: String::new(), is_passing: false }
-            }
+            io::ErrorKind::BrokenPipe => Self::new(DONE, ""),
             _ => Self::failed(error),
         }
     }

@@ -1,8 +1,10 @@
 //! `lanekeeper gate`: permits, places in line, policies.
 
 mod backend;
+mod child;
 mod embedded;
 mod http;
+mod retry;
 mod run;
 
 use std::time::Duration;
@@ -32,7 +34,7 @@ pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
             let ttl = args.ttl.map(|Span(time)| time);
             let wanted = wanted(&args.owner, &args.wish, ttl, !args.no_wait)?;
             with(&args.target, Missing::Made, |backend| {
-                let ticket = backend.acquire(&args.id, &wanted)?;
+                let ticket = retry::acquire(backend, &args.id, &wanted)?;
                 show(&args.target, &ticket, &[line_of(&ticket)])
             })
         }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use lanekeeper::queue::Item;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
-    DONE, Failure, INTERRUPTED,
+    Failure, INTERRUPTED,
     backend::{self, Backend, Missing},
+    ending,
+    http::Patience,
     output::{self, Output},
 };
 use crate::{cli, config::Span};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &cli::Heartbeat) -> Result<u8, Failure> {
     let meta = args.meta.as_deref().map(Item::from_json).transpose();
     let meta = meta.map_err(|_| Failure::usage("--meta must be one JSON object"))?;
     let endings = endings()?;
-    let backend = backend::open(&args.target, Missing::Made)?;
+    let backend = backend::open(&args.target, Missing::Made, Patience::REPEATED)?;
     let mut beats = Beats { args, meta, backend: &*backend, endings, is_online: false };
     let done = beats.until_the_end();
     let farewell = beats.farewell();
@@ -59,7 +60,7 @@ impl Beats<'_> {
                     retry_after = RETRY_AFTER.min(every);
                     every
                 }
-                Err(failure) if failure.is_passing => {
+                Err(failure) if failure.is_passing() => {
                     if !is_away {
                         output::note(&format!("{}; trying again", failure.message));
                     }
@@ -106,26 +107,13 @@ impl Beats<'_> {
 /// The exit code of the signal that ends it; a second one ends the process at once.
 fn endings() -> Result<Receiver<u8>, Failure> {
     let (sender, receiver) = channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = runtime.block_on(async {
-        Ok::<_, std::io::Error>((
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ))
-    })?;
-    std::thread::Builder::new().name("ending".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let mut next = async || {
-                tokio::select! {
-                    _ = interrupt.recv() => INTERRUPTED,
-                    _ = terminate.recv() => DONE,
-                }
-            };
-            let first = next().await;
-            let _ = sender.send(first);
-            next().await;
+    let mut is_second = false;
+    ending::on_each(move |ending| {
+        if std::mem::replace(&mut is_second, true) {
             std::process::exit(i32::from(INTERRUPTED));
-        });
+        }
+        // Nobody receives it when the command has ended by itself.
+        let _ = sender.send(ending.exit_code());
     })?;
     Ok(receiver)
 }

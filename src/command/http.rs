@@ -3,20 +3,21 @@
 use std::{
     fmt::Write,
     io::{BufRead, BufReader},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lanekeeper::{queue::Item, server::wire};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use ureq::{
-    Agent, Body,
-    http::{Request, Response},
+    Agent, Body, Error,
+    http::{Request, Response, Uri, request::Builder},
 };
 
 use super::{
     Failure,
     backend::{Backend, ListOf, PageOf, PushOf, WorkersOf},
+    output, unreached,
 };
 
 /// What is sent as it is in a path or a query.
@@ -26,24 +27,56 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 const ANSWER_BYTES_MAX: u64 = 8 << 30;
 
 /// How long a connection may take, and an answer beyond the wait asked for.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a server that still reads its data is waited for by commands that act once.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A person is told when it takes longer than this.
+const QUIET_MAX: Duration = Duration::from_secs(1);
+/// The first pause before it is asked again; it doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How long a client waits for its server.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until it has read its data after its start.
+    recovery: Duration,
+    /// For an answer, beyond the wait asked for.
+    answer: Duration,
+}
+
+impl Patience {
+    /// Of a command that acts once.
+    pub(crate) const ONCE: Self = Self { recovery: RECOVERY_TIMEOUT, answer: ANSWER_TIMEOUT };
+    /// Of a command that asks again by itself.
+    pub(crate) const REPEATED: Self = Self { recovery: Duration::ZERO, answer: ANSWER_TIMEOUT };
+
+    /// The same for answers that are worth something so long.
+    pub(crate) fn answer(self, answer: Duration) -> Self {
+        Self { answer: answer.min(ANSWER_TIMEOUT), ..self }
+    }
+}
 
 /// A client of one server.
 pub(crate) struct Http {
     agent: Agent,
     server: String,
     authorization: Option<String>,
+    patience: Patience,
 }
 
 impl Http {
     /// A client of the server at an address such as `http://127.0.0.1:8000`.
-    pub(crate) fn new(server: &str, token: Option<&str>) -> Result<Self, Failure> {
-        if !server.starts_with("http://") {
-            let message = format!(
-                "--server must be an address such as http://127.0.0.1:8000, not {server:?}"
-            );
-            return Err(Failure::usage(message));
+    pub(crate) fn new(
+        server: &str,
+        token: Option<&str>,
+        patience: Patience,
+    ) -> Result<Self, Failure> {
+        let uri = server.strip_prefix("http://").and_then(|_| server.parse::<Uri>().ok());
+        if uri.is_none_or(|uri| uri.host().is_none_or(str::is_empty)) {
+            return Err(Failure::usage(unreached::no_address(server)));
         }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -52,8 +85,10 @@ impl Http {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .build()
             .new_agent();
+        let token = token.filter(|secret| !secret.is_empty());
         let authorization = token.map(|secret| format!("Bearer {secret}"));
-        Ok(Self { agent, server: server.trim_end_matches('/').to_owned(), authorization })
+        let server = server.trim_end_matches('/').to_owned();
+        Ok(Self { agent, server, authorization, patience })
     }
 
     /// Asks and reads the answer.
@@ -61,32 +96,71 @@ impl Http {
         &self,
         method: &str,
         path: &str,
-        body: Vec<u8>,
+        body: &[u8],
         wait: Duration,
     ) -> Result<T, Failure> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.server));
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let request = request.header("content-type", "application/json").body(body);
-        let request = request.map_err(Failure::usage)?;
-        let config = self.agent.configure_request(request);
-        let request = config.timeout_recv_response(Some(wait + ANSWER_TIMEOUT)).build();
-        let unreached = |error| Failure::passing(format!("{}: {error}", self.server));
-        let mut response = self.agent.run(request).map_err(unreached)?;
-        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let body = body.read_to_vec().map_err(unreached)?;
-        if !response.status().is_success() {
-            return Err(refusal(&response, &body));
-        }
+        let request = || self.request(method, path).header("content-type", "application/json");
+        let mut response = self.recovered(|| {
+            let request = request().body(body).map_err(Failure::usage)?;
+            let config = self.agent.configure_request(request);
+            let request = config.timeout_recv_response(Some(wait + self.patience.answer)).build();
+            self.answered(self.agent.run(request))
+        })?;
+        let body = self.read(&mut response)?;
         serde_json::from_slice(&body)
-            .map_err(|error| Failure::failed(format!("the answer is not understood: {error}")))
+            .map_err(|error| unreached::not_understood(&self.server, &response, &error))
+    }
+
+    fn request(&self, method: &str, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.server));
+        match &self.authorization {
+            Some(authorization) => request.header("authorization", authorization),
+            None => request,
+        }
+    }
+
+    /// The answer, if it is not a refusal.
+    fn answered(&self, answer: Result<Response<Body>, Error>) -> Result<Response<Body>, Failure> {
+        let mut response = answer.map_err(|error| unreached::unanswered(&self.server, &error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let body = self.read(&mut response)?;
+        Err(unreached::refusal(&self.server, &response, &body))
+    }
+
+    fn read(&self, response: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        body.read_to_vec().map_err(|error| unreached::unanswered(&self.server, &error))
+    }
+
+    /// Asks, and again for as long as the server still reads its data: it has done nothing yet.
+    fn recovered<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+        let (began, mut pause, mut is_told) = (Instant::now(), PAUSE, false);
+        loop {
+            let failure = match ask() {
+                Err(failure) if failure.code == "recovering" => failure,
+                done => return done,
+            };
+            let waited = began.elapsed();
+            if waited >= self.patience.recovery {
+                return Err(failure);
+            }
+            if waited >= QUIET_MAX && !std::mem::replace(&mut is_told, true) {
+                let (server, most) = (&self.server, self.patience.recovery.as_secs());
+                output::note(&format!(
+                    "{server} is still reading its data; waiting for up to {most} s"
+                ));
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 }
 
 impl Http {
     /// Publishes to a stream.
-    pub(super) fn publish(&self, topic: &str, body: Vec<u8>) -> Result<wire::Published, Failure> {
+    pub(super) fn publish(&self, topic: &str, body: &[u8]) -> Result<wire::Published, Failure> {
         let topic = utf8_percent_encode(topic, ENCODED);
         self.ask("POST", &format!("/stream/{topic}/publish"), body, Duration::ZERO)
     }
@@ -99,34 +173,17 @@ impl Http {
     ) -> Result<impl BufRead + use<>, Failure> {
         let topic = utf8_percent_encode(topic, ENCODED);
         let query = queue_max.map(|count| format!("?queue_max={count}")).unwrap_or_default();
-        let request = Request::builder().uri(format!("{}/stream/{topic}{query}", self.server));
-        let mut request = request.header("accept", "text/event-stream");
-        if let Some(authorization) = &self.authorization {
-            request = request.header("authorization", authorization);
-        }
-        let request = request.body(()).map_err(Failure::usage)?;
-        let config = self.agent.configure_request(request);
-        let request = config.timeout_recv_response(Some(ANSWER_TIMEOUT)).build();
-        let unreached = |error| Failure::failed(format!("{}: {error}", self.server));
-        let mut response = self.agent.run(request).map_err(unreached)?;
-        if !response.status().is_success() {
-            let body = response.body_mut().read_to_vec().map_err(unreached)?;
-            return Err(refusal(&response, &body));
-        }
+        let path = format!("/stream/{topic}{query}");
+        let response = self.recovered(|| {
+            let request = self.request("GET", &path).header("accept", "text/event-stream");
+            let request = request.body(()).map_err(Failure::usage)?;
+            let config = self.agent.configure_request(request);
+            let request = config.timeout_recv_response(Some(self.patience.answer)).build();
+            self.answered(self.agent.run(request))
+        })?;
         let body = response.into_body().into_with_config().limit(u64::MAX).reader();
         Ok(BufReader::new(body))
     }
-}
-
-/// What a server said when it refused.
-fn refusal(response: &Response<Body>, body: &[u8]) -> Failure {
-    let status = response.status();
-    let message = match serde_json::from_slice::<wire::Problem>(body) {
-        Ok(problem) => format!("{} ({})", problem.detail, problem.code),
-        Err(_) => format!("the server answered {status}"),
-    };
-    let is_passing = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
-    Failure { is_passing, ..Failure::failed(message) }
 }
 
 impl Backend for Http {
@@ -142,12 +199,12 @@ impl Backend for Http {
             body.push(b'}');
         }
         body.extend_from_slice(b"]}");
-        self.ask("POST", &path(id, "push"), body, Duration::ZERO)
+        self.ask("POST", &path(id, "push"), &body, Duration::ZERO)
     }
 
     fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure> {
         let path = format!("{}?depth={depth}&wait_ms={}", path(id, "pop"), wait.as_millis());
-        self.ask("POST", &path, Vec::new(), wait)
+        self.ask("POST", &path, &[], wait)
     }
 
     fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure> {
@@ -158,17 +215,17 @@ impl Backend for Http {
         if let Some(after) = page.after {
             add(&mut path, "after", after);
         }
-        self.ask("GET", &path, Vec::new(), Duration::ZERO)
+        self.ask("GET", &path, &[], Duration::ZERO)
     }
 
     fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure> {
         let body = priority.map(|priority| format!("{{\"priority\":{priority}}}"));
         let body = body.unwrap_or_default().into_bytes();
-        self.ask("POST", &path(id, "purge"), body, Duration::ZERO)
+        self.ask("POST", &path(id, "purge"), &body, Duration::ZERO)
     }
 
     fn stats(&self, id: &str) -> Result<wire::Stats, Failure> {
-        self.ask("GET", &path(id, "stats"), Vec::new(), Duration::ZERO)
+        self.ask("GET", &path(id, "stats"), &[], Duration::ZERO)
     }
 
     fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure> {
@@ -179,19 +236,18 @@ impl Backend for Http {
         if let Some(after) = page.after {
             add(&mut path, "after", after);
         }
-        self.ask("GET", &path, Vec::new(), Duration::ZERO)
+        self.ask("GET", &path, &[], Duration::ZERO)
     }
 
     fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure> {
         let body = meta.map(|meta| format!("{{\"meta\":{meta}}}"));
         let path = worker_path(id, "/heartbeat");
-        self.ask("POST", &path, body.unwrap_or_default().into_bytes(), Duration::ZERO)
+        self.ask("POST", &path, body.unwrap_or_default().as_bytes(), Duration::ZERO)
     }
 
     fn deregister(&self, id: &str) -> Result<(), Failure> {
         let path = worker_path(id, "/deregister");
-        let done: Result<wire::Deregistered, _> =
-            self.ask("POST", &path, Vec::new(), Duration::ZERO);
+        let done: Result<wire::Deregistered, _> = self.ask("POST", &path, &[], Duration::ZERO);
         done.map(drop)
     }
 
@@ -203,7 +259,7 @@ impl Backend for Http {
         if let Some(after) = page.after {
             add(&mut path, "after", after);
         }
-        self.ask("GET", &path, Vec::new(), Duration::ZERO)
+        self.ask("GET", &path, &[], Duration::ZERO)
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 mod interrupt;
 mod keeper;
 mod order;
+mod outputs;
 mod page;
 mod search;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &cli::Loadtest) -> Result<u8, Failure> {
         return list();
     }
     order::check(args)?;
+    outputs::check(&args.output)?;
     if let Some(leader) = args.join {
         return team::join(leader).map(|()| DONE).map_err(|error| {
             Failure::not_started(format!("there is no leader at {leader}: {error}"))

@@ -25,6 +25,7 @@ mod queues;
 mod serve;
 mod stats;
 mod subscribe;
+mod unreached;
 mod work;
 mod workers;
 
@@ -34,6 +35,7 @@ use crate::cli::Command;
 pub(crate) use failure::Failure;
 use failure::{DONE, FAILED, INTERRUPTED};
 pub(crate) use output::note;
+pub(crate) use unreached::sentence;
 
 /// Runs a command to its exit code.
 pub(crate) fn run(command: Command) -> ExitCode {

@@ -11,14 +11,14 @@ use lanekeeper::{
 
 use super::{
     DONE, Failure, backend,
-    http::Http,
+    http::{Http, Patience},
     output::{self, Output},
 };
 use crate::cli;
 
 /// Publishes everything there is.
 pub(crate) fn run(args: &cli::Publish) -> Result<u8, Failure> {
-    let http = Http::new(&args.remote.server, args.remote.token.as_deref())?;
+    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), Patience::ONCE)?;
     backend::exit_on_interrupt()?;
     let mut publishing = Publishing { http, args, output: Output::new(), count: 0, sum: NOTHING };
     if args.data.is_empty() {
@@ -70,7 +70,7 @@ impl Publishing<'_> {
 
     fn send(&mut self, data: &Item) -> Result<(), Failure> {
         let body = body(self.args.class, data, self.args.subscriber);
-        let done = self.http.publish(&self.args.topic, body)?;
+        let done = self.http.publish(&self.args.topic, &body)?;
         self.count += 1;
         self.sum.subscribers += done.subscribers;
         self.sum.queued += done.queued;

@@ -49,7 +49,7 @@ fn raise_file_limit() {
 }
 
 async fn serve(config: Config) -> Result<u8, Failure> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::of_server()?;
     let server = Server::bind_recovering(config.server.clone()).map_err(Failure::not_started)?;
     let (addr, handle) = (server.addr(), server.handle());
     let running = tokio::spawn(server.run());

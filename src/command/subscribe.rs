@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DONE, Failure, backend,
-    http::Http,
+    DONE, Failure, ending,
+    http::{Http, Patience},
     output::{self, Output, one_line},
 };
 use crate::cli;
@@ -17,8 +17,9 @@ pub(crate) fn run(args: &cli::Subscribe) -> Result<u8, Failure> {
     if args.count == Some(0) {
         return Err(Failure::usage("--count must be 1 or more"));
     }
-    let http = Http::new(&args.remote.server, args.remote.token.as_deref())?;
-    backend::exit_on_interrupt()?;
+    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), Patience::ONCE)?;
+    // What was printed was flushed event by event.
+    ending::on_each(|ending| std::process::exit(i32::from(ending.exit_code())))?;
     let events = http.subscribe(&args.topic, args.queue_max)?;
     output::hint(&format!("subscribed to {}; Ctrl-C ends it", args.topic));
     let mut printing = Printing { is_json: args.remote.json, output: Output::new() };

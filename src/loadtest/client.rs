@@ -7,10 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lanekeeper::server::wire::Problem;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::answer::{self, Reading};
+use crate::command::sentence;
 
 /// How long a connection may take, and an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,19 +36,27 @@ pub(super) struct Client {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     /// The server cannot be reached.
-    #[error("{0} cannot be reached: {1}")]
+    #[error("{}", sentence(&format!("http://{_0}"), _1))]
     Unreached(SocketAddr, io::Error),
     /// The connection was lost; what was asked may have happened.
-    #[error("{0}: {1}")]
+    #[error("{}", sentence(&format!("http://{_0}"), _1))]
     Lost(SocketAddr, io::Error),
     /// The server said no.
-    #[error("the server answered {status}: {body}")]
+    #[error("{}", refusal(*status, body))]
     Refused {
         /// The status code.
         status: u16,
         /// What it said.
         body: String,
     },
+}
+
+/// What a server said no with, for a person.
+fn refusal(status: u16, body: &str) -> String {
+    match serde_json::from_str::<Problem>(body) {
+        Ok(problem) => format!("{} ({})", problem.detail, problem.code),
+        Err(_) => format!("the server answered {status}, and not as Lanekeeper does"),
+    }
 }
 
 /// The answer to a pop.

@@ -209,3 +209,41 @@ fn what_a_server_refuses_for_good_ends_it() {
     command.env("LANEKEEPER_SERVER", "not a url");
     run(command).failed(2);
 }
+
+#[test]
+fn a_locked_queue_is_not_empty_and_is_waited_for() {
+    let server = TestServer::start();
+    server.put("/queue/q/config", r#"{"exclusive":true}"#).ok();
+    push(&server, 2);
+    let leased = server.post("/queue/q/lease", "{}").ok();
+    let working = work(&server, &["--until-empty", "--json"], "true");
+    let working = Running::start(working);
+    // It has asked, and was told that the queue is locked.
+    let locked = "route=\"lease\",status=\"4xx\"} ";
+    let began = Instant::now();
+    while !server
+        .get("/metrics")
+        .body
+        .lines()
+        .any(|line| line.split_once(locked).is_some_and(|(_, count)| count != "0"))
+    {
+        assert!(began.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+    let ack = json!({"leases": [leased["messages"][0]["lease"]]}).to_string();
+    server.post("/queue/q/ack", ack).ok();
+    let summary = "{\"handled\":1,\"failed\":0,\"lost\":0,\"released\":0}\n";
+    assert_eq!(working.end(), (Some(0), summary.to_owned()));
+}
+
+#[test]
+fn a_paused_queue_is_not_empty_and_is_waited_for() {
+    let server = TestServer::start();
+    push(&server, 1);
+    server.post("/queue/q/pause", r#"{"pop":true}"#).ok();
+    let mut working = Running::start(work(&server, &["--until-empty"], "true"));
+    assert!(working.complaint().contains("(paused)"));
+    server.post("/queue/q/resume", r#"{"pop":true}"#).ok();
+    assert_eq!(working.end().0, Some(0));
+    wait(&server, &[("acked", 1)]);
+}

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lanekeeper::{gate::Acquire, server::wire};
+use lanekeeper::{
+    gate::{Acquire, GateError},
+    server::wire,
+};
 
 use super::{GateBackend, Wanted};
 use crate::command::{Failure, embedded::Embedded};
@@ -28,7 +31,15 @@ impl GateBackend for Embedded {
     }
 
     fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
-        self.wait(self.node().gate(id).extend(owner, ttl)).map(wire::Extended::from)
+        // Told from other failures, as a server does it.
+        let extended = self.wait(async {
+            match self.node().gate(id).extend(owner, ttl).await {
+                Err(GateError::PermitNotFound) => Ok(Err(GateError::PermitNotFound)),
+                done => done.map(Ok),
+            }
+        })?;
+        let lost = |error| Failure::failed(error).coded("permit_not_found".to_owned());
+        extended.map(wire::Extended::from).map_err(lost)
     }
 
     fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {

@@ -33,38 +33,38 @@ impl GateBackend for Http {
         }
         let wait =
             if wanted.is_waiting { wanted.timeout.unwrap_or(WAIT_MAX) } else { Duration::ZERO };
-        self.ask("POST", &path(id, "acquire"), body.to_string().into_bytes(), wait)
+        self.ask("POST", &path(id, "acquire"), body.to_string().as_bytes(), wait)
     }
 
     fn release(&self, id: &str, owner: &str) -> Result<wire::Released, Failure> {
-        self.ask("POST", &path(id, "release"), of(owner), Duration::ZERO)
+        self.ask("POST", &path(id, "release"), &of(owner), Duration::ZERO)
     }
 
     fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, Failure> {
-        self.ask("POST", &path(id, "cancel"), of(owner), Duration::ZERO)
+        self.ask("POST", &path(id, "cancel"), &of(owner), Duration::ZERO)
     }
 
     fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
         let body = json!({ "owner": owner, "ttl_ms": ttl.as_millis() as u64 });
-        self.ask("POST", &path(id, "extend"), bytes(&body), Duration::ZERO)
+        self.ask("POST", &path(id, "extend"), &bytes(&body), Duration::ZERO)
     }
 
     fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {
         let verb = if is_paused { "pause" } else { "resume" };
-        self.ask("POST", &path(id, verb), Vec::new(), Duration::ZERO)
+        self.ask("POST", &path(id, verb), &[], Duration::ZERO)
     }
 
     fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {
         let path = format!("{}/{}", path(id, "ticket"), encoded(owner));
-        self.ask("GET", &path, Vec::new(), Duration::ZERO)
+        self.ask("GET", &path, &[], Duration::ZERO)
     }
 
     fn gate_stats(&self, id: &str) -> Result<wire::GateStats, Failure> {
-        self.ask("GET", &path(id, "stats"), Vec::new(), Duration::ZERO)
+        self.ask("GET", &path(id, "stats"), &[], Duration::ZERO)
     }
 
     fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, Failure> {
-        self.ask("GET", &path(id, "policy"), Vec::new(), Duration::ZERO)
+        self.ask("GET", &path(id, "policy"), &[], Duration::ZERO)
     }
 
     fn set_policy(
@@ -74,9 +74,9 @@ impl GateBackend for Http {
     ) -> Result<wire::AppliedPolicy, Failure> {
         match policy {
             Some(policy) => {
-                self.ask("PUT", &path(id, "policy"), bytes(&json!(policy)), Duration::ZERO)
+                self.ask("PUT", &path(id, "policy"), &bytes(&json!(policy)), Duration::ZERO)
             }
-            None => self.ask("DELETE", &path(id, "policy"), Vec::new(), Duration::ZERO),
+            None => self.ask("DELETE", &path(id, "policy"), &[], Duration::ZERO),
         }
     }
 }

@@ -4,66 +4,213 @@ use std::{
     io,
     os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
-};
+use rustix::process::Signal;
 
-use super::{Wanted, wanted};
+use super::{
+    child::Signals,
+    retry::{self, Away},
+    wanted,
+};
 use crate::{
     cli::gate::Run,
     command::{
-        Failure, INTERRUPTED,
+        FAILED, Failure,
         backend::{self, Backend, Missing, Place},
+        http::Patience,
         output,
     },
 };
 
+/// How long the release of a permit is tried while the server is away: it ends by itself anyway.
+const RELEASE_MAX: Duration = Duration::from_secs(30);
+/// The shortest time an answer is waited for.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
+/// A time at which nothing is due.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
 /// Waits for a permit, runs the command, releases the permit; answers the command's exit code.
 pub(super) fn run(args: &Run) -> Result<u8, Failure> {
     let owner = args.owner.clone().unwrap_or_else(own_name);
-    let wanted = wanted(&owner, &args.wish, Some(args.ttl.0), true)?;
+    let ttl = args.ttl.0;
+    let wanted = wanted(&owner, &args.wish, Some(ttl), true)?;
     // Before there is a permit to be released: from then on a signal is passed on.
     let signals = Signals::watch()?;
-    let backend = backend::open(&args.target, Missing::Made)?;
-    let done = hold(&*backend, args, &wanted, &signals);
+    // An answer that takes longer than a part of the ttl comes too late to keep the permit.
+    let patience = Patience::REPEATED.answer((ttl / 3).max(ANSWER_MIN));
+    let backend = backend::open(&args.target, Missing::Made, patience)?;
+    let permit = Permit { backend: &*backend, id: &args.id, owner: &owner, ttl };
+    let done = retry::acquire(permit.backend, permit.id, &wanted)
+        .and_then(|_| permit.hold(args, &signals));
     backend.close()?;
     done
 }
 
-fn hold(
-    backend: &dyn Backend,
-    args: &Run,
-    wanted: &Wanted,
-    signals: &Signals,
-) -> Result<u8, Failure> {
-    let Wanted { owner, .. } = wanted;
-    backend.acquire(&args.id, wanted)?;
-    let ended = start(args, signals).and_then(|mut child| {
-        thread::scope(|scope| {
-            let (ended, is_ended) = channel();
-            scope.spawn(move || extend(backend, &args.id, owner, args.ttl.0, &is_ended));
-            let status = child.wait().map_err(Failure::from);
-            drop(ended);
-            status
-        })
-    });
-    signals.forget();
-    let released = backend.release(&args.id, owner);
-    let status = ended?;
-    if !released?.released {
-        output::note("the permit had run out before the command ended");
+/// What the threads of a run tell.
+enum Event {
+    Ended(io::Result<ExitStatus>),
+    /// The permit lasts until then at least.
+    Extended(Instant),
+    /// The permit has ended: why.
+    Lost(String),
+}
+
+/// A permit that is held.
+#[derive(Clone, Copy)]
+struct Permit<'a> {
+    backend: &'a dyn Backend,
+    id: &'a str,
+    owner: &'a str,
+    ttl: Duration,
+}
+
+impl Permit<'_> {
+    /// Runs the command and releases the permit.
+    fn hold(&self, args: &Run, signals: &Signals) -> Result<u8, Failure> {
+        // Asked for again after a restart, it may have begun long ago.
+        let until = self.extended_at_first()?;
+        let child = match start(args, signals) {
+            Ok(child) => child,
+            Err(failure) => {
+                self.release(until);
+                return Err(failure);
+            }
+        };
+        let (status, kept_until) = self.attend(child, signals, (until, args.grace.0))?;
+        signals.forget();
+        match kept_until {
+            Some(until) => {
+                self.release(until);
+                Ok(exit_code(status))
+            }
+            None => Ok(FAILED),
+        }
     }
-    Ok(exit_code(status))
+
+    fn extended_at_first(&self) -> Result<Instant, Failure> {
+        let (began, mut away) = (Instant::now(), Away::known());
+        loop {
+            match self.extend() {
+                Err(failure) if away.admits(&failure, true) && began.elapsed() < self.ttl => {
+                    away.pause(&failure);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Lets the permit last longer; answers until when at least, by this machine's clock.
+    fn extend(&self) -> Result<Instant, Failure> {
+        let asked = Instant::now();
+        self.backend.extend(self.id, self.owner, self.ttl).map(|_| asked + self.ttl)
+    }
+
+    /// Waits for the command's end while the permit is kept; stops it when the permit is lost.
+    /// Answers until when the permit lasts, if it was not lost.
+    fn attend(
+        &self,
+        mut child: Child,
+        signals: &Signals,
+        (until, grace): (Instant, Duration),
+    ) -> Result<(ExitStatus, Option<Instant>), Failure> {
+        let (sender, events) = channel();
+        let (over, is_over) = channel();
+        thread::scope(|scope| {
+            let keeping = sender.clone();
+            scope.spawn(move || self.keep(&keeping, &is_over));
+            // Nobody receives it only when this function has failed.
+            scope.spawn(move || drop(sender.send(Event::Ended(child.wait()))));
+            let ended = self.watch(&events, signals, (until, grace));
+            drop(over);
+            ended
+        })
+    }
+
+    fn watch(
+        &self,
+        events: &Receiver<Event>,
+        signals: &Signals,
+        (mut until, grace): (Instant, Duration),
+    ) -> Result<(ExitStatus, Option<Instant>), Failure> {
+        let mut is_lost = false;
+        loop {
+            let reason = match events.recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
+                Ok(Event::Ended(status)) => return Ok((status?, (!is_lost).then_some(until))),
+                Ok(Event::Extended(later)) if !is_lost => {
+                    until = later;
+                    continue;
+                }
+                Ok(Event::Extended(_)) => continue,
+                Ok(Event::Lost(reason)) => reason,
+                Err(_) if is_lost => {
+                    signals.send(Signal::KILL);
+                    until = Instant::now() + NEVER;
+                    continue;
+                }
+                Err(_) => "it could not be extended before it ended".to_owned(),
+            };
+            if !std::mem::replace(&mut is_lost, true) {
+                let (id, owner) = (self.id, self.owner);
+                output::error(&format!(
+                    "the permit of {owner} at {id} is lost: {reason}; the command is stopped"
+                ));
+                signals.send(Signal::TERM);
+                until = Instant::now() + grace;
+            }
+        }
+    }
+
+    /// Extends the permit again and again, until the command has ended or the permit is lost.
+    fn keep(&self, events: &Sender<Event>, is_over: &Receiver<()>) {
+        let mut pause = self.ttl / 3;
+        let mut is_told = false;
+        while is_over.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            let event = match self.extend() {
+                Ok(until) => {
+                    (pause, is_told) = (self.ttl / 3, false);
+                    Event::Extended(until)
+                }
+                Err(failure) if failure.code == "permit_not_found" => Event::Lost(failure.message),
+                Err(failure) => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        output::note(&format!("{}; trying again", failure.message));
+                    }
+                    pause = (self.ttl / 20).min(Duration::from_secs(1));
+                    continue;
+                }
+            };
+            let is_last = matches!(event, Event::Lost(_));
+            if events.send(event).is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    /// Ends the permit. What the command did stands, whether that succeeds or not.
+    fn release(&self, until: Instant) {
+        let until = until.min(Instant::now() + RELEASE_MAX);
+        let mut away = Away::known();
+        loop {
+            match self.backend.release(self.id, self.owner) {
+                Ok(released) if released.released => return,
+                Ok(_) => return output::note("the permit had run out before the command ended"),
+                Err(failure) if away.admits(&failure, true) && Instant::now() < until => {
+                    away.pause(&failure);
+                }
+                Err(failure) => {
+                    let message = failure.message;
+                    return output::note(&format!(
+                        "the permit was not released and ends by itself: {message}"
+                    ));
+                }
+            }
+        }
+    }
 }
 
 fn start(args: &Run, signals: &Signals) -> Result<Child, Failure> {
@@ -72,15 +219,6 @@ fn start(args: &Run, signals: &Signals) -> Result<Child, Failure> {
     Place::of(&args.target).tell(&mut command);
     let child = signals.spawn(command.args(rest));
     child.map_err(|error| Failure::not_started(format!("{program}: {error}")))
-}
-
-/// Extends the permit until the command has ended.
-fn extend(backend: &dyn Backend, id: &str, owner: &str, ttl: Duration, is_ended: &Receiver<()>) {
-    while is_ended.recv_timeout(ttl / 3) == Err(RecvTimeoutError::Timeout) {
-        if let Err(failure) = backend.extend(id, owner, ttl) {
-            output::note(&format!("the permit was not extended: {}", failure.message));
-        }
-    }
 }
 
 /// A name that nobody else has: this process, and a number that tells it from earlier ones.
@@ -93,67 +231,4 @@ fn own_name() -> String {
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
-}
-
-/// What SIGTERM and Ctrl-C do: end this process while it waits for its permit, and then are passed
-/// on to the command (Ctrl-C reaches it by itself).
-struct Signals {
-    child: Arc<Mutex<Watched>>,
-}
-
-#[derive(Clone, Copy)]
-enum Watched {
-    Nobody,
-    Child(Pid),
-    Over,
-}
-
-impl Signals {
-    fn watch() -> Result<Self, Failure> {
-        let child = Arc::new(Mutex::new(Watched::Nobody));
-        let watched = Arc::clone(&child);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let (mut terminate, mut interrupt) = {
-            let _context = runtime.enter();
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-        };
-        thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                loop {
-                    let is_terminate = tokio::select! {
-                        _ = terminate.recv() => true,
-                        _ = interrupt.recv() => false,
-                    };
-                    let watched = *watched.lock().unwrap_or_else(PoisonError::into_inner);
-                    match watched {
-                        Watched::Nobody => std::process::exit(i32::from(INTERRUPTED)),
-                        Watched::Child(pid) if is_terminate => {
-                            // It may have ended in this moment.
-                            let _ = kill_process(pid, Signal::TERM);
-                        }
-                        Watched::Child(_) | Watched::Over => {}
-                    }
-                }
-            });
-        })?;
-        Ok(Self { child })
-    }
-
-    /// Starts the command. A signal that comes meanwhile waits until it can be passed on.
-    fn spawn(&self, command: &mut Command) -> io::Result<Child> {
-        let mut watched = self.lock();
-        let child = command.spawn()?;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        *watched = pid.map_or(Watched::Over, Watched::Child);
-        Ok(child)
-    }
-
-    /// The command has ended: its number may soon be another's.
-    fn forget(&self) {
-        *self.lock() = Watched::Over;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Watched> {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -82,7 +82,7 @@ fn send<T: DeserializeOwned>(
     wait: Duration,
 ) -> Result<T, Failure> {
     let path = format!("/queue/{}/{verb}", encoded(id));
-    server.ask("POST", &path, body.to_string().into_bytes(), wait)
+    server.ask("POST", &path, body.to_string().as_bytes(), wait)
 }
 
 /// Sends what is to be done with leases; if all of them failed, that names them.

@@ -1,13 +1,12 @@
-//! Ctrl-C: the first ends the run in order, the second the process.
+//! Ctrl-C, SIGTERM, SIGHUP and SIGQUIT: the first ends the run in order, the second the process.
 
-use std::{
-    sync::{Arc, Mutex},
-    thread,
+use std::sync::{Arc, Mutex};
+
+use super::super::{
+    Failure, INTERRUPTED,
+    ending::{self, Ending},
+    output,
 };
-
-use tokio::signal::unix::{SignalKind, signal};
-
-use super::super::{Failure, INTERRUPTED, output};
 use crate::loadtest::plan::Control;
 
 #[derive(Default)]
@@ -16,7 +15,7 @@ struct State {
     control: Option<Arc<Control>>,
 }
 
-/// Whether Ctrl-C was pressed, and what it ends.
+/// Whether a signal said that it is enough, and what that ends.
 pub(super) struct Interrupt {
     state: Arc<Mutex<State>>,
 }
@@ -26,23 +25,11 @@ impl Interrupt {
     pub(super) fn listen() -> Result<Self, Failure> {
         let state = Arc::new(Mutex::new(State::default()));
         let raised = Arc::clone(&state);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        // Taken here and not by the thread: whatever is told from now on may be answered by it.
-        let mut pressed = {
-            let _inside = runtime.enter();
-            signal(SignalKind::interrupt())?
-        };
-        thread::spawn(move || {
-            runtime.block_on(async {
-                while pressed.recv().await.is_some() {
-                    raise(&raised);
-                }
-            });
-        });
+        ending::on_each(move |ending| raise(&raised, ending))?;
         Ok(Self { state })
     }
 
-    /// Whether it was pressed.
+    /// Whether one did.
     pub(super) fn is_raised(&self) -> bool {
         self.state.lock().expect("nobody panics with it").is_raised
     }
@@ -57,7 +44,7 @@ impl Interrupt {
     }
 }
 
-fn raise(state: &Mutex<State>) {
+fn raise(state: &Mutex<State>, ending: Ending) {
     let mut state = state.lock().expect("nobody panics with it");
     if state.is_raised {
         std::process::exit(i32::from(INTERRUPTED));
@@ -66,5 +53,5 @@ fn raise(state: &Mutex<State>) {
     if let Some(control) = &state.control {
         control.stop();
     }
-    output::note("ending; what there is will be shown");
+    output::note(&format!("{}: ending; what there is will be shown", ending.name()));
 }

@@ -9,7 +9,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use super::{Failure, remote::Leased};
 use crate::{
     cli,
-    command::http::{Http, encoded},
+    command::http::{Http, Patience, encoded},
 };
 
 /// How often a lease is tried to be settled while the server is not there.
@@ -39,7 +39,8 @@ struct Settled {
 
 impl Leases {
     pub(super) fn new(args: &cli::Work) -> Result<Self, Failure> {
-        let http = Arc::new(Http::new(&args.target.server, args.target.token.as_deref())?);
+        let (server, token) = (&args.target.server, args.target.token.as_deref());
+        let http = Arc::new(Http::new(server, token, Patience::REPEATED)?);
         Ok(Self { http, id: args.id.clone(), ttl: args.ttl.0, worker: args.worker.clone() })
     }
 
@@ -86,7 +87,7 @@ impl Leases {
         for tried in 0..TRIES_MAX {
             match self.ask::<Settled>(verb, body.clone(), Duration::ZERO).await {
                 Ok(settled) => return settled.failed.is_empty(),
-                Err(failure) if failure.is_passing => sleep(PAUSE * (1 << tried)).await,
+                Err(failure) if failure.is_passing() => sleep(PAUSE * (1 << tried)).await,
                 Err(_) => return false,
             }
         }
@@ -102,7 +103,7 @@ impl Leases {
         let http = Arc::clone(&self.http);
         let path = format!("/queue/{}/{verb}", encoded(&self.id));
         let body = body.to_string().into_bytes();
-        let asked = spawn_blocking(move || http.ask("POST", &path, body, wait)).await;
+        let asked = spawn_blocking(move || http.ask("POST", &path, &body, wait)).await;
         asked.map_err(Failure::failed)?
     }
 }

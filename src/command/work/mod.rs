@@ -57,7 +57,7 @@ fn retry(args: &cli::Work) -> Retry {
 }
 
 async fn work(args: &cli::Work) -> Result<(u8, Summary), Failure> {
-    let mut signals = Signals::listen()?;
+    let mut signals = Signals::of_command()?;
     let (broken, mut breakage) = mpsc::channel(1);
     let job = Arc::new(Job {
         queue: args.id.clone(),

@@ -154,11 +154,12 @@ impl Work {
                         running.spawn(self.clone().handle(message));
                     }
                 }
-                Err(failure) if failure.is_passing => {
+                Err(failure) if failure.is_passing() => {
                     if pause == PAUSE {
                         output::note(&format!("{}; trying again", failure.message));
                     }
-                    self.stopped_or(sleep(pause)).await;
+                    let after = failure.retry_after.map_or(pause, |after| after.min(PAUSE_MAX));
+                    self.stopped_or(sleep(after)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
                 Err(failure) => {
@@ -243,7 +244,7 @@ async fn keep(leases: &Arc<Leases>, lease: &str, ttl: Duration) {
         let asked = Instant::now();
         match leases.extend(lease, ttl).await {
             Ok(()) => ends = asked + ttl,
-            Err(failure) if failure.is_passing && Instant::now() < ends => {}
+            Err(failure) if failure.is_passing() && Instant::now() < ends => {}
             Err(_) => return,
         }
     }

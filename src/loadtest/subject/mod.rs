@@ -18,7 +18,8 @@ pub(crate) use disk::SmallDisk;
 use folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::client::{Client, ClientError};
+use super::client::Client;
+use crate::command::sentence;
 
 /// How long a server may take to answer after its start or a restart.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,13 +31,8 @@ pub(crate) enum SubjectError {
     #[error("--server must be an address such as http://127.0.0.1:8000, not {0:?}")]
     Address(String),
     /// It does not answer.
-    #[error("{url} cannot be reached: {reason}")]
-    Unreached {
-        /// Where it should be.
-        url: String,
-        /// Why not.
-        reason: String,
-    },
+    #[error("{0}")]
+    Unreached(String),
     /// One of its own does not start.
     #[error("a server of its own did not start: {0}")]
     NotStarted(String),
@@ -99,9 +95,10 @@ impl Subject {
         } else {
             format!("{host}:80")
         };
-        let unreached = |reason: String| SubjectError::Unreached { url: url.to_owned(), reason };
-        let mut addrs = named.to_socket_addrs().map_err(|error| unreached(error.to_string()))?;
-        let addr = addrs.next().ok_or_else(|| unreached("the name has no address".to_owned()))?;
+        let unreached = SubjectError::Unreached;
+        let unknown = |error| unreached(sentence(url, &error));
+        let mut addrs = named.to_socket_addrs().map_err(unknown)?;
+        let addr = addrs.next().ok_or_else(|| unreached(format!("{url} has no address")))?;
         let token = token.map(str::to_owned);
         let subject = Self { addr, host: host.to_owned(), pid, token, own: None };
         subject.probe().map_err(unreached)?;
@@ -185,10 +182,10 @@ impl Subject {
         let mut client = Client::new(self.addr, &self.host, self.token.as_deref());
         match client.exchange("GET", "/health", b"") {
             Ok((200, _)) => Ok(()),
-            Ok((status, _)) => Err(format!("it answers {status}")),
-            Err(ClientError::Unreached(_, error) | ClientError::Lost(_, error)) => {
-                Err(error.to_string())
-            }
+            Ok((status, _)) => Err(format!(
+                "http://{} answered {status} to GET /health: that is no Lanekeeper server",
+                self.host
+            )),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
     sync::mpsc::{TryRecvError, channel},
     thread,
     time::Duration,
@@ -111,6 +111,7 @@ pub(crate) fn run_with(mut command: Command, input: &str) -> Ended {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
@@ -118,7 +119,8 @@ impl Running {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
+        let stderr = child.stderr.take().map(BufReader::new);
+        Self { child, stdout, stderr }
     }
 
     /// The next line, without its end.
@@ -126,6 +128,13 @@ impl Running {
         let mut line = String::new();
         self.stdout.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+
+    /// The next line of stderr.
+    pub(crate) fn complaint(&mut self) -> String {
+        let mut complaint = String::new();
+        self.stderr.as_mut().unwrap().read_line(&mut complaint).unwrap();
+        complaint
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -143,9 +152,7 @@ impl Running {
                 thread::yield_now();
             }
         });
-        let mut complaint = String::new();
-        let mut stderr = BufReader::new(self.child.stderr.take().unwrap());
-        stderr.read_line(&mut complaint).unwrap();
+        let complaint = self.complaint();
         drop(ended);
         insisting.join().unwrap();
         complaint
