@@ -142,6 +142,13 @@ pub trait Actor: Sized + Send + 'static {
         async { Ok(()) }
     }
 
+    /// Runs at the end of every turn, whatever that was: a request, a timer, a reminder, a letter.
+    /// What follows from any change belongs here, so that no handler can forget it. What it writes
+    /// joins the turn's commit.
+    fn on_turn_end(&mut self, _turn: &mut Turn<'_, Self>) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Whether the activation may be put away now; not asked at shutdown.
     fn is_passivatable(&self) -> bool {
         true

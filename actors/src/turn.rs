@@ -148,7 +148,12 @@ pub(crate) async fn run<A: Handler<R>, R: Request>(
 ) -> (Step<A>, Outcome<R::Reply>) {
     let actor = activation.meta.seat.actor_hash();
     let mut turn = Turn::new(&mut activation.meta);
-    let handled = polled(actor, caller, activation.actor.handle(request, &mut turn)).await;
+    let handled = polled(actor, caller, async {
+        let reply = activation.actor.handle(request, &mut turn).await;
+        activation.actor.on_turn_end(&mut turn).await;
+        reply
+    });
+    let handled = handled.await;
     let effects = turn.into_effects();
     end(activation, handled, effects)
 }

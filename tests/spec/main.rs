@@ -78,6 +78,7 @@ mod queue_model;
 mod queue_order;
 mod queue_view;
 mod queue_wait;
+mod queue_wake;
 mod stream_delivery;
 mod stream_slow;
 mod support;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::{Notify, futures::Notified};
 
 use super::{AppliedPolicy, PolicySource, tally::Tally};
 
@@ -18,9 +19,11 @@ use super::{AppliedPolicy, PolicySource, tally::Tally};
 /// A gate that begins to wait puts itself on the list *before* it looks at the number of changes; a
 /// change is counted *before* the list is read. So one of the two always sees the other.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(crate) struct Board {
     pub(super) tally: Tally,
     changes: AtomicU32,
+    /// A gate may let somebody in that refused before: it was resumed, or a policy has changed.
+    reopened: Notify,
     waiting: Mutex<BTreeSet<Arc<str>>>,
     policies: Mutex<HashMap<PolicySource, Arc<AppliedPolicy>>>,
 }
@@ -34,6 +37,18 @@ impl Board {
     /// Counts a change of a policy.
     pub(super) fn note_change(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
+        self.reopened.notify_waiters();
+    }
+
+    /// Tells those whom a gate refused that one was resumed.
+    pub(super) fn note_resumed(&self) {
+        self.reopened.notify_waiters();
+    }
+
+    /// Waits until a gate may let somebody in that it refused before, whichever gate that is; from
+    /// when it is first polled or enabled.
+    pub(crate) fn reopened(&self) -> Notified<'_> {
+        self.reopened.notified()
     }
 
     /// One copy of a policy for all gates to which the same one applies.

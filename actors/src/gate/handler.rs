@@ -243,6 +243,10 @@ impl Handler<Pause> for GateActor {
         Pause(is_paused): Pause,
         turn: &mut Turn<'_, Self>,
     ) -> Result<bool, GateError> {
-        Ok(self.run(turn, |rules, _| rules.pause(is_paused))?.0)
+        let was_paused = self.run(turn, |rules, _| rules.pause(is_paused))?.0;
+        if !is_paused {
+            self.board.note_resumed();
+        }
+        Ok(was_paused)
     }
 }

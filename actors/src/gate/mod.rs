@@ -48,11 +48,13 @@ mod waits;
 use std::time::Duration;
 
 pub(crate) use actor::GateActor;
+pub(crate) use board::Board;
 pub(crate) use departure::follow;
 pub use error::{BlockedBy, GateError};
 pub use handle::Gate;
 pub use list::{GateList, GateSummary, ListGates};
 pub use permit::{Permit, PermitGuard};
+pub(crate) use policy::TIMEOUT_MAX;
 pub use policy::{
     AppliedPolicy, GatePolicy, GroupLimit, OnFull, Period, PolicySource, Quota, Rate,
 };

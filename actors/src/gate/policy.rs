@@ -12,7 +12,7 @@ pub use lanekeeper_storage::record::OnFullLine as OnFull;
 /// Permits, and owners that wait, at most.
 const COUNT_MAX: u32 = 1_000_000;
 /// The longest wait that can be asked for.
-pub(super) const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Owners accepted in the window of a quota at most.
 const QUOTA_MAX: u64 = 1_000_000_000;
 /// Names a policy or an owner may be grouped by.

@@ -1,8 +1,11 @@
 //! The actor around the rules: brings what they ask for, commits what they write, answers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -30,12 +33,15 @@ use crate::{ActivateError, Actor, Deferred, Origin, Reminder, Turn, clock};
 /// What a pop gets.
 pub(super) type Taken = Result<Vec<Message>, QueueError>;
 
-/// A queue in memory, and those who wait for it. Nobody waits while it has a message to give.
+/// A queue in memory, and those who wait for it. Nobody waits while it has a message to give: every
+/// turn ends with [`QueueActor::serve`], so that no verb has to think of those who wait.
 pub(crate) struct QueueActor {
     pub(super) rules: Rules,
     pub(super) line: Line<Asker>,
     pub(super) going_on: GoingOn,
     pub(super) at_gate: AtGate,
+    /// When the timer is due that serves those who wait, by the node's monotonic clock.
+    pub(super) serve_at: Option<Duration>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -60,7 +66,8 @@ impl Actor for QueueActor {
         check_wake(&mut rules, from)?;
         let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
         let tally = from.runtime().shared.get();
-        Ok(Self { rules, line, going_on, at_gate: AtGate::default(), tally })
+        let at_gate = AtGate::default();
+        Ok(Self { rules, line, going_on, at_gate, serve_at: None, tally })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -86,9 +93,12 @@ impl Actor for QueueActor {
             Err(error) => tracing::error!(queue = %turn.id(), %error, "a letter was refused"),
             Ok(()) => {}
         }
+        Ok(())
+    }
+
+    async fn on_turn_end(&mut self, turn: &mut Turn<'_, Self>) {
         self.serve(turn).await;
         self.settle(turn);
-        Ok(())
     }
 
     fn is_passivatable(&self) -> bool {
@@ -101,7 +111,7 @@ impl Actor for QueueActor {
 }
 
 impl QueueActor {
-    /// Accepts messages, and hands them on to those who wait; answers the first arrival number.
+    /// Accepts messages; answers the first arrival number.
     pub(super) async fn push(
         &mut self,
         messages: &[Incoming],
@@ -110,12 +120,7 @@ impl QueueActor {
         self.create(turn);
         let now_ms = clock::unix_ms(turn.now());
         let verb = |rules: &mut Rules, batch: &mut Batch| rules.push(messages, now_ms, batch);
-        let accepted = self.decide(turn, verb).await;
-        if accepted.is_ok() {
-            self.serve(turn).await;
-        }
-        self.settle(turn);
-        accepted
+        self.decide(turn, verb).await
     }
 
     /// Takes messages for good.
@@ -123,7 +128,6 @@ impl QueueActor {
         let now_ms = clock::unix_ms(turn.now());
         let taken = self.decide(turn, |rules, batch| rules.pop(depth, now_ms, batch)).await;
         turn.batch().frees_space();
-        self.settle(turn);
         taken
     }
 
@@ -133,15 +137,11 @@ impl QueueActor {
         terms: &LeaseTerms,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Granted, QueueError> {
-        let leased = match self.take_permits(terms, turn).await {
-            Ok(permits) => self.lease_with(permits, terms, turn).await,
-            Err(error) => Err(error),
-        };
-        self.settle(turn);
-        leased
+        let permits = self.take_permits(terms, turn).await?;
+        self.lease_with(permits, terms, turn).await
     }
 
-    /// Leases messages with permits that were taken. The turn is still to be settled.
+    /// Leases messages with permits that were taken.
     pub(super) async fn lease_with(
         &mut self,
         permits: Permits,
@@ -188,15 +188,21 @@ impl QueueActor {
         self.rules.create(&id.key, number, now_ms, turn.lasting());
     }
 
-    /// Ends a turn that changed messages.
-    pub(super) fn settle(&mut self, turn: &mut Turn<'_, Self>) {
-        if !self.rules.dead.is_empty() {
-            let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
-            let receiver = format!("{}{SUFFIX}", id.key);
-            for dead in std::mem::take(&mut self.rules.dead) {
-                turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms));
-            }
+    /// Sends what died in this turn to the dead-letter queue.
+    pub(super) fn send_dead(&mut self, turn: &mut Turn<'_, Self>) {
+        if self.rules.dead.is_empty() {
+            return;
         }
+        let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
+        let receiver = format!("{}{SUFFIX}", id.key);
+        for dead in std::mem::take(&mut self.rules.dead) {
+            turn.send::<Self>(&receiver, dead.into_letter(&id.key, now_ms));
+        }
+    }
+
+    /// Ends a turn: writes what it changed, and sends what follows from it.
+    fn settle(&mut self, turn: &mut Turn<'_, Self>) {
+        self.send_dead(turn);
         self.release_permits(turn);
         if let Some((before_ms, due_ms)) = self.rules.take_wake() {
             turn.replace_reminder(WAKE, before_ms, Some(due_ms));

@@ -9,6 +9,8 @@ use lanekeeper_storage::record::Rate;
 pub(super) struct Bucket {
     /// Thousandths of a token, and when there were so many; negative while in debt.
     state: Option<(i64, u64)>,
+    /// Whether somebody waits for the next token.
+    is_awaited: bool,
 }
 
 /// Thousandths in a token.
@@ -38,12 +40,25 @@ impl Bucket {
         Ok(())
     }
 
+    /// Somebody waits for the next token: what comes back until it is taken is not lost, as far as
+    /// it comes in the time of one token or 2 ms, so that one who is served a little late still
+    /// gets the whole rate.
+    pub(super) fn await_token(&mut self) {
+        self.is_awaited = true;
+    }
+
+    /// Nobody waits for it any more.
+    pub(super) fn nobody_waits(&mut self) {
+        self.is_awaited = false;
+    }
+
     fn level(&self, rate: Rate, now_ms: u64) -> i64 {
         let full = i64::from(rate.burst) * TOKEN;
         let Some((level, at_ms)) = self.state else { return full };
         let elapsed_ms = i64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(i64::MAX);
         let back = elapsed_ms.saturating_mul(i64::from(rate.per_second));
-        level.saturating_add(back).min(full)
+        let late = if self.is_awaited { TOKEN.max(2 * i64::from(rate.per_second)) } else { 0 };
+        level.saturating_add(back).min(full + late)
     }
 }
 
@@ -72,6 +87,25 @@ mod tests {
         assert_eq!(bucket.available(RATE, 900), 0);
         assert_eq!(bucket.take(RATE, 1, 900), Err(200), "ten are owed, one is wanted");
         assert_eq!(bucket.take(RATE, 1, 1_100), Ok(()));
+    }
+
+    #[test]
+    fn one_who_waits_and_is_served_late_gets_the_whole_rate() {
+        let rate = Rate { per_second: 20, burst: 1 };
+        let (mut bucket, mut now_ms, mut taken) = (Bucket::default(), 0, 0);
+        while now_ms < 10_000 {
+            match bucket.take(rate, 1, now_ms) {
+                Ok(()) => taken += 1,
+                Err(wait_ms) => {
+                    bucket.await_token();
+                    now_ms += wait_ms + 7;
+                }
+            }
+        }
+        assert!((199..=201).contains(&taken), "{taken}");
+        bucket.nobody_waits();
+        now_ms += 60_000;
+        assert_eq!(bucket.available(rate, now_ms), 1, "nobody waited for more");
     }
 
     #[test]

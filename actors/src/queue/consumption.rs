@@ -5,15 +5,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{
-    ConsumeOptions, Failure, Lease, Message, Queue, QueueError,
+    ConsumeOptions, Failure, Lease, LeaseSource, Message, Queue,
     consume::Counts,
     handling::{Handling, Held},
 };
-use crate::{AskError, Clock, NotExecuted};
+use crate::Clock;
 
-/// The pause after a lease that failed; it doubles up to the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The pause of a consumer whose queue lets nobody wait.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A queue being consumed.
 pub(super) struct Consumption<H> {
@@ -53,7 +52,7 @@ where
     /// Consumes until it is stopped or has nothing more to do, and then waits for what runs.
     pub(super) async fn run(mut self) {
         let mut running = JoinSet::new();
-        let mut pause = PAUSE;
+        let mut source = self.source();
         loop {
             while running.try_join_next().is_some() {}
             let depth = self.depth(running.len());
@@ -62,7 +61,7 @@ where
             } else if depth == 0 {
                 self.wait_for_one(&mut running).await
             } else {
-                self.lease(depth, &mut pause, &mut running).await
+                self.lease(depth, &mut source, &mut running).await
             };
             if next == Next::End {
                 break;
@@ -86,46 +85,38 @@ where
         }
     }
 
+    /// Where the messages come from.
+    fn source(&self) -> LeaseSource {
+        let ConsumeOptions { lease_ttl, worker, until_empty, .. } = &self.options;
+        let source = LeaseSource::new(self.queue.clone()).ttl(*lease_ttl).worker(worker.clone());
+        if *until_empty { source.wait(Duration::ZERO) } else { source }
+    }
+
     async fn lease(
         &mut self,
         depth: usize,
-        pause: &mut Duration,
+        source: &mut LeaseSource,
         running: &mut JoinSet<()>,
     ) -> Next {
-        let wait_max = self.queue.limits().wait_max;
-        let wait = if self.options.until_empty { Duration::ZERO } else { wait_max };
-        let mut leasing = self.queue.lease(depth).wait(wait);
-        if let Some(ttl) = self.options.lease_ttl {
-            leasing = leasing.ttl(ttl);
-        }
-        if let Some(worker) = &self.options.worker {
-            leasing = leasing.worker(worker);
-        }
+        let until_empty = self.options.until_empty;
         let leased = tokio::select! {
             biased;
             _ = self.stop.changed() => return Next::End,
-            leased = leasing => leased,
+            leased = source.next(depth) => leased,
         };
         match leased {
             Ok(leases) if !leases.is_empty() => {
-                *pause = PAUSE;
                 leases.into_iter().for_each(|lease| self.begin(lease, running));
                 Next::Lease
             }
-            Ok(_) if self.options.until_empty && running.is_empty() => Next::End,
-            Ok(_) if self.options.until_empty => self.wait_for_one(running).await,
-            Ok(_) if !wait.is_zero() => Next::Lease,
-            Ok(_) => self.pause(PAUSE_MAX).await,
-            Err(error) if is_end(&error) => Next::End,
-            Err(
-                QueueError::RateLimited { retry_after, .. }
-                | QueueError::NoPermit { retry_after: Some(retry_after), .. },
-            ) => self.pause(retry_after).await,
+            Ok(_) if until_empty && running.is_empty() => Next::End,
+            Ok(_) if until_empty => self.wait_for_one(running).await,
+            Ok(_) if !self.queue.limits().wait_max.is_zero() => Next::Lease,
+            Ok(_) => self.pause(PAUSE).await,
+            Err(error) if LeaseSource::is_end(&error) => Next::End,
             Err(error) => {
-                tracing::debug!(queue = self.queue.id(), %error, "a consumer pauses");
-                let next = self.pause(*pause).await;
-                *pause = (*pause * 2).min(PAUSE_MAX);
-                next
+                tracing::debug!(queue = self.queue.id(), %error, "a consumer waits");
+                Next::Lease
             }
         }
     }
@@ -174,9 +165,4 @@ where
     fn clock(&self) -> &Clock {
         &self.queue.runtime().clock
     }
-}
-
-/// Whether the queue will never answer again.
-pub(super) fn is_end(error: &QueueError) -> bool {
-    matches!(error, QueueError::Ask(AskError::NotExecuted(NotExecuted::ShuttingDown)))
 }

@@ -141,10 +141,11 @@ impl Handler<PopSome> for QueueActor {
         PopSome { depth, caller, may_wait }: PopSome,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Given<Vec<Message>, Taken>, QueueError> {
+        self.serve_before(turn).await;
         let messages: Taken = self.pop(depth, turn).await;
         match messages {
             Ok(messages) if messages.is_empty() && may_wait => {}
-            Err(QueueError::Locked { .. }) if may_wait => {}
+            Err(QueueError::Locked { .. } | QueueError::RateLimited { .. }) if may_wait => {}
             messages => return messages.map(Given::Now),
         }
         self.wait(depth, turn, |promise| Asker::Pop(caller, promise)).map(Given::Later)
@@ -161,9 +162,11 @@ impl Handler<LeaseSome> for QueueActor {
         LeaseSome { terms, may_wait }: LeaseSome,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Given<Granted, Result<Granted, QueueError>>, QueueError> {
+        self.serve_before(turn).await;
         match self.lease(&terms, turn).await {
             Ok(granted) if granted.is_empty() && may_wait => {}
-            Err(QueueError::Locked { .. }) if may_wait => {}
+            Err(QueueError::Locked { .. } | QueueError::RateLimited { .. }) if may_wait => {}
+            Err(QueueError::Paused { .. }) if may_wait && terms.waits_while_paused => {}
             Err(QueueError::NoPermit { .. }) if may_wait => self.stand_in_line(&terms, turn),
             granted => return granted.map(Given::Now),
         }
@@ -189,7 +192,6 @@ impl Handler<Cancel> for QueueActor {
         let place = Place::from(id);
         self.decide(turn, |rules, batch| rules.cancel(place, &message, batch)).await?;
         turn.batch().frees_space();
-        self.settle(turn);
         Ok(())
     }
 }
@@ -221,7 +223,6 @@ impl Handler<PurgeSlice> for QueueActor {
         let Some(&(last, _)) = found.last() else { return Ok((0, None)) };
         let count = self.decide(turn, |rules, batch| rules.purge(&found, end, batch)).await?;
         turn.batch().frees_space();
-        self.settle(turn);
         // Behind a message that stays, all of its priority stay.
         let after = if last.arrival < end { last } else { Place::end_of(last.priority) };
         Ok((count, Some(SliceCursor { end, after })))
@@ -278,6 +279,5 @@ impl QueueActor {
     fn keep_settings(&mut self, level: Durability, turn: &mut Turn<'_, Self>) {
         self.create(turn);
         self.rules.settle_settings(turn.lasting_at(level));
-        self.settle(turn);
     }
 }

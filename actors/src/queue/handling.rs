@@ -14,16 +14,15 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{
-    Failure, Lease, Message, NackOptions, Queue, QueueError, Retry,
-    config::LEASE_TTL,
-    consume::Counts,
-    consumption::{PAUSE_MAX, is_end},
-    retry::Verdict,
+    Failure, Lease, LeaseSource, Message, NackOptions, Queue, QueueError, Retry, config::LEASE_TTL,
+    consume::Counts, retry::Verdict,
 };
 use crate::Clock;
 
 /// The shortest pause before a lease is prolonged, or the settling of one tried again.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// The longest pause before the settling of a lease is tried again.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A lease under work. Dropped before it is settled, it gives the message back uncounted.
 pub(super) struct Held {
@@ -113,7 +112,7 @@ async fn keep(lease: &mut Lease, clock: &Clock) {
         match lease.extend(ttl).await {
             Ok(()) => {}
             Err(QueueError::Lease(_)) => return,
-            Err(error) if is_end(&error) => return,
+            Err(error) if LeaseSource::is_end(&error) => return,
             Err(error) => {
                 tracing::warn!(?lease, %error, "a lease was not prolonged");
                 if left(lease).is_zero() {
@@ -142,7 +141,7 @@ async fn settle(queue: &Queue, lease: &Lease, mut verdict: Verdict) -> bool {
                 verdict = Verdict::Back(NackOptions { delay, reason, is_counted: true });
             }
             (Err(error), _) => {
-                if is_end(&error) || clock.now() >= lease.expires_at() {
+                if LeaseSource::is_end(&error) || clock.now() >= lease.expires_at() {
                     return false;
                 }
                 tracing::warn!(?lease, %error, "a lease was not settled");

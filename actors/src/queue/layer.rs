@@ -54,7 +54,7 @@ impl QueueActor {
         Ok(Some(moved))
     }
 
-    /// Moves it. The turn was settled; it is as durable as the settings say now.
+    /// Moves it. The end of the turn settles it, as durably as the settings say now.
     pub(super) fn move_layers(&mut self, moved: Option<Moved>, turn: &mut Turn<'_, Self>) {
         let Some(Moved { is_to_memory, forgotten, records }) = moved else { return };
         let id = turn.id();
@@ -79,7 +79,6 @@ impl QueueActor {
         }
         first_ms.into_iter().for_each(|due_ms| self.rules.wake_by(due_ms));
         self.rules.is_meta_changed = true;
-        self.settle(turn);
     }
 }
 

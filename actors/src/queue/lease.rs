@@ -85,6 +85,8 @@ pub(super) struct LeaseTerms {
     /// How long it lasts, if not as the queue says.
     pub(super) ttl_ms: Option<u64>,
     pub(super) worker: Option<Arc<str>>,
+    /// Whether one who may wait goes on waiting while pops are paused.
+    pub(super) waits_while_paused: bool,
 }
 
 /// What leases to come need.

@@ -100,12 +100,8 @@ impl<P> Line<P> {
         self.places.front().map(|(_, depth, promise)| (*depth, promise))
     }
 
-    /// Takes the first who still waits: how many messages it wants, and how it is answered.
-    pub(super) fn next(&mut self) -> Option<(usize, P)> {
-        self.next_if(|_| true)
-    }
-
-    /// As [`Line::next`], if that one is wanted.
+    /// Takes the first who still waits, if that one is wanted: how many messages it wants, and how
+    /// it is answered.
     pub(super) fn next_if(&mut self, is_wanted: impl Fn(&P) -> bool) -> Option<(usize, P)> {
         loop {
             let (_, promise) = self.first()?;
@@ -118,6 +114,19 @@ impl<P> Line<P> {
                 return Some((depth, promise));
             }
         }
+    }
+
+    /// Takes those who still wait and are wanted, in their order; the others stay where they are.
+    pub(super) fn take_all(&mut self, is_wanted: impl Fn(&P) -> bool) -> Vec<P> {
+        let mut taken = Vec::new();
+        for (ticket, depth, promise) in std::mem::take(&mut self.places) {
+            if !is_wanted(&promise) {
+                self.places.push_back((ticket, depth, promise));
+            } else if ticket.take() {
+                taken.push(promise);
+            }
+        }
+        taken
     }
 
     fn waiting_count(&self) -> usize {
@@ -134,7 +143,7 @@ mod tests {
         let mut line = Line::new(3);
         let waiting: Vec<_> =
             ["first", "second", "third"].map(|name| line.join(1, name).unwrap()).into();
-        let served: Vec<_> = std::iter::from_fn(|| line.next()).collect();
+        let served: Vec<_> = std::iter::from_fn(|| line.next_if(|_| true)).collect();
         assert_eq!(served, [(1, "first"), (1, "second"), (1, "third")]);
         assert!(line.is_empty());
         assert!(waiting.iter().all(|place| !place.leave()), "each must take what it gets");
@@ -146,8 +155,18 @@ mod tests {
         let first = line.join(1, "first").unwrap();
         let second = line.join(5, "second").unwrap();
         assert!(first.leave());
-        assert_eq!(line.next(), Some((5, "second")));
+        assert_eq!(line.next_if(|_| true), Some((5, "second")));
         assert!(!second.leave());
+    }
+
+    #[test]
+    fn those_who_are_not_sent_away_keep_their_places() {
+        let mut line = Line::new(4);
+        let waiting: Vec<_> = ["a", "b", "c", "d"].map(|name| line.join(1, name).unwrap()).into();
+        assert!(waiting[0].leave());
+        assert_eq!(line.take_all(|name| *name != "b"), ["c", "d"]);
+        assert_eq!(line.next_if(|_| true), Some((1, "b")));
+        assert!(line.is_empty());
     }
 
     #[test]

@@ -6,7 +6,11 @@
 //! queue does, with one place in its line whoever they are, and hands them what it is given.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,12 +22,13 @@ use super::{
 };
 use crate::{
     Handler, Request, Turn, clock,
-    gate::{BlockedBy, GateError},
+    gate::{self, BlockedBy, GateError, TIMEOUT_MAX},
 };
 
 /// How much longer than its lease a permit lasts.
 const GRACE_MS: u64 = 1_000;
-/// How long a queue waits until it stands in line again, if the gate does not say.
+/// How long a queue waits until it stands in line again, if the gate does not say and no gate is
+/// opened again meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Permits asked for by this process; with the epoch of the store's owner it makes the names of
@@ -33,10 +38,16 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 /// What a queue has at its gate beside what its leases hold.
 #[derive(Default)]
 pub(super) struct AtGate {
-    /// The place in the line; dropping it leaves the line.
-    standing: Option<oneshot::Sender<()>>,
+    /// The place in the line.
+    standing: Option<Standing>,
     /// A permit that no lease holds yet.
-    spare: Option<PermitRecord>,
+    pub(super) spare: Option<PermitRecord>,
+}
+
+/// A place in a gate's line, or the wait for one; dropping it leaves the line.
+struct Standing {
+    permit: PermitRecord,
+    _left: oneshot::Sender<()>,
 }
 
 /// Permits for leases to come; `None` if they need none.
@@ -54,7 +65,8 @@ impl Request for Admitted {
 
 impl Handler<Admitted> for QueueActor {
     async fn handle(&mut self, Admitted { permit, outcome }: Admitted, turn: &mut Turn<'_, Self>) {
-        self.at_gate.standing = None;
+        // It may have left that line, and stand in another.
+        self.at_gate.standing.take_if(|standing| standing.permit == permit);
         match outcome {
             Ok(()) => {
                 self.at_gate.spare = Some(permit);
@@ -62,13 +74,11 @@ impl Handler<Admitted> for QueueActor {
                 let unused = self.at_gate.spare.take();
                 self.rules.freed.extend(unused);
             }
+            // The end of the turn stands in line again, if that is still wanted.
             Err(error) => {
-                let retry_after = error.retry_after().unwrap_or(RETRY_AFTER);
-                tracing::debug!(queue = %turn.id(), %error, "the queue stands in line again later");
-                self.serve_after(retry_after, turn);
+                tracing::debug!(queue = %turn.id(), %error, "the gate let nobody in");
             }
         }
-        self.settle(turn);
     }
 }
 
@@ -113,20 +123,36 @@ impl QueueActor {
     /// Stands in the gate's line for those who wait for leases, unless the queue does already.
     pub(super) fn stand_in_line(&mut self, terms: &LeaseTerms, turn: &mut Turn<'_, Self>) {
         let Some(gate) = self.rules.settings.gate.clone() else { return };
-        if self.at_gate.standing.is_some() {
+        if self.stands_in_line() {
             return;
         }
         let (standing, mut left) = oneshot::channel();
-        self.at_gate.standing = Some(standing);
         let permit = self.new_permit(&gate, turn);
+        self.at_gate.standing = Some(Standing { permit: permit.clone(), _left: standing });
         let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(terms.ttl_ms));
         let ttl = Duration::from_millis(ttl_ms.into());
-        let acquire = turn.gate(&gate).acquire(&permit.owner).ttl(ttl).into_future();
-        let me = turn.me();
-        turn.meta.seat.kind.runtime.executor.spawn(async move {
+        // Nobody but the queue knows how long it waits.
+        let acquire = turn.gate(&gate).acquire(&permit.owner).ttl(ttl).timeout(TIMEOUT_MAX);
+        let (me, runtime) = (turn.me(), Arc::clone(&turn.meta.seat.kind.runtime));
+        let executor = runtime.executor.clone();
+        executor.spawn(async move {
+            let board: Arc<gate::Board> = runtime.shared.get();
+            let acquired = async {
+                let mut reopening = pin!(board.reopened());
+                reopening.as_mut().enable();
+                let outcome = acquire.await.map(drop);
+                if let Err(error) = &outcome {
+                    // It refused even a place in its line.
+                    let retry_after = error.retry_after().unwrap_or(RETRY_AFTER);
+                    tokio::select! {
+                        () = runtime.clock.sleep(retry_after) => {}
+                        () = reopening => {}
+                    }
+                }
+                outcome
+            };
             tokio::select! {
-                acquired = acquire => {
-                    let outcome = acquired.map(drop);
+                outcome = acquired => {
                     if let Err(error) = me.tell(Admitted { permit, outcome }) {
                         tracing::debug!(%error, "a permit that nobody uses ends by itself");
                     }
@@ -136,9 +162,18 @@ impl QueueActor {
         });
     }
 
-    /// Leaves the gate's line: nobody waits for a lease any more.
+    /// Whether a place in the line of the queue's own gate is all that leases can wait for. A place
+    /// at a gate that is not the queue's any more is left.
+    pub(super) fn stands_in_line(&mut self) -> bool {
+        let gate = self.rules.settings.gate.as_deref();
+        self.at_gate.standing.take_if(|standing| Some(&*standing.permit.gate) != gate);
+        self.at_gate.standing.is_some()
+    }
+
+    /// Leaves the gate's line: nobody waits any more.
     pub(super) fn leave_line(&mut self) {
         self.at_gate.standing = None;
+        self.rules.pop_bucket.nobody_waits();
     }
 
     /// Lets the permits of these leases last as long as the leases will.

@@ -81,7 +81,6 @@ impl Handler<TakeBack> for QueueActor {
             turn.send::<Self>(&origin, content);
         }
         let letter = turn.last_letter();
-        self.settle(turn);
         let next = left.map(|which| TakeBack { origin, which });
         Ok(TakenBack { count: messages.len() as u64, letter, next })
     }

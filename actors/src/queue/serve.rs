@@ -27,6 +27,9 @@ pub(super) enum Asker {
 /// Serve those who wait: tokens have come back.
 struct Serve;
 
+/// How long those who wait do so before a failure is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// The name of the timer that does so.
 const SERVE: &str = "serve";
 
@@ -35,9 +38,9 @@ impl Request for Serve {
 }
 
 impl Handler<Serve> for QueueActor {
-    async fn handle(&mut self, _: Serve, turn: &mut Turn<'_, Self>) {
-        self.serve(turn).await;
-        self.settle(turn);
+    async fn handle(&mut self, _: Serve, _: &mut Turn<'_, Self>) {
+        // The end of the turn serves.
+        self.serve_at = None;
     }
 }
 
@@ -57,9 +60,11 @@ impl QueueActor {
         Ok(Waiting { place, given })
     }
 
-    /// Tells everyone who waits that pops are paused.
+    /// Tells those who wait that pops are paused, unless they wait for the end of that, too.
     pub(super) fn turn_away(&mut self, turn: &mut Turn<'_, Self>) {
-        while let Some((_, asker)) = self.line.next() {
+        let is_refused =
+            |asker: &Asker| !matches!(asker, Asker::Lease(terms, _) if terms.waits_while_paused);
+        for asker in self.line.take_all(is_refused) {
             match asker {
                 Asker::Pop(_, promise) => {
                     turn.fulfil(promise, Err(QueueError::Paused { verb: "pop" }));
@@ -71,23 +76,36 @@ impl QueueActor {
         }
     }
 
-    /// Hands what is ready to those who wait, in their order. The turn is still to be settled.
+    /// Serves those who wait before a newcomer: what has come back since the last turn is theirs.
+    pub(super) async fn serve_before(&mut self, turn: &mut Turn<'_, Self>) {
+        if !self.line.is_empty() {
+            self.serve(turn).await;
+        }
+    }
+
+    /// Hands what is ready to those who wait, in their order: the end of every turn.
     pub(super) async fn serve(&mut self, turn: &mut Turn<'_, Self>) {
         if self.line.is_empty() {
-            self.leave_line();
+            return self.leave_line();
         }
         match self.serve_ready(turn).await {
             Ok(None) => {}
             Ok(Some(wait)) => self.serve_after(wait, turn),
             Err(error) => {
                 tracing::error!(queue = %turn.id(), %error, "those who wait were not served");
+                self.serve_after(RETRY_AFTER, turn);
             }
+        }
+        if self.line.is_empty() {
+            self.leave_line();
         }
     }
 
-    /// Serves those who wait again, so much later.
-    pub(super) fn serve_after(&self, wait: Duration, turn: &mut Turn<'_, Self>) {
-        if !self.line.is_empty() {
+    /// Serves those who wait again, so much later at the latest.
+    fn serve_after(&mut self, wait: Duration, turn: &mut Turn<'_, Self>) {
+        let at = turn.meta.seat.kind.runtime.clock.elapsed() + wait;
+        if self.serve_at.is_none_or(|armed| at < armed) {
+            self.serve_at = Some(at);
             turn.timer(SERVE, wait, Serve);
         }
     }
@@ -101,12 +119,18 @@ impl QueueActor {
         while !self.line.is_empty() {
             match self.decide(turn, |rules, _| rules.may_give(now_ms)).await? {
                 Giving::Now => {}
-                Giving::After(wait) => return Ok(Some(wait)),
+                Giving::After(wait) => {
+                    self.rules.pop_bucket.await_token();
+                    return Ok(Some(wait));
+                }
                 Giving::Nothing => return Ok(None),
             }
             let permits = match self.line.first() {
                 Some((_, Asker::Lease(terms, _))) => {
                     let terms = terms.clone();
+                    if self.at_gate.spare.is_none() && self.stands_in_line() {
+                        return Ok(None);
+                    }
                     match self.take_permits(&terms, turn).await {
                         Ok(permits) => permits,
                         Err(QueueError::NoPermit { .. }) => {

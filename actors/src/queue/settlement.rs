@@ -135,8 +135,6 @@ impl Handler<Ack> for QueueActor {
         if !judged.leased.is_empty() {
             self.decide(turn, |rules, batch| rules.ack(&judged.leased, batch)).await?;
             turn.batch().frees_space();
-            self.serve(turn).await;
-            self.settle(turn);
         }
         Ok(judged.settled())
     }
@@ -160,8 +158,6 @@ impl Handler<Nack> for QueueActor {
             };
             self.decide(turn, verb).await?;
             turn.batch().frees_space();
-            self.serve(turn).await;
-            self.settle(turn);
         }
         Ok(judged.settled())
     }
@@ -200,7 +196,6 @@ impl Handler<Extend> for QueueActor {
         if !leased.is_empty() {
             self.extend_permits(&leased, ttl_ms, turn).await?;
             self.rules.extend(&leased, until_ms, turn.batch());
-            self.settle(turn);
         }
         Ok(Extended { extended: good, expires_at: from_unix_ms(until_ms), failed })
     }
@@ -224,8 +219,7 @@ impl Handler<Bury> for QueueActor {
                 rules.dead_letter(&judged.leased, &reason, batch)
             };
             self.decide(turn, verb).await?;
-            self.serve(turn).await;
-            self.settle(turn);
+            self.send_dead(turn);
             letter = turn.last_letter();
         }
         Ok((judged.settled(), letter))

@@ -110,7 +110,6 @@ impl Handler<ReplaceSink> for QueueActor {
             None if was_there => turn.lasting_at(node).delete(key),
             None => return Ok(false),
         }
-        self.settle(turn);
         tell(turn, SinkChange::Of);
         Ok(was_there)
     }

@@ -92,8 +92,8 @@ impl Pop {
         Self { queue, depth, wait: Duration::ZERO, caller: CallerRef::default() }
     }
 
-    /// Waits so long for the first message if there is none, in line with the others who wait:
-    /// first come, first served. Not at all by default.
+    /// Waits so long for the first message if there is none, or none may be given yet (a rate, a
+    /// lock), in line with the others who wait: first come, first served. Not at all by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self

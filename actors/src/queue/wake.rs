@@ -73,7 +73,6 @@ impl QueueActor {
             tracing::warn!(queue = %turn.id(), %error, "what is due is tried again");
             self.rules.wake_by(now_ms + RETRY_AFTER_MS);
         }
-        self.serve(turn).await;
         let mut next_ms = self.rules.wake_wanted_ms.take();
         let is_more = next_ms.is_some_and(|next_ms| next_ms <= now_ms);
         if is_more {
@@ -82,7 +81,6 @@ impl QueueActor {
         }
         self.rules.meta.wake_at_ms = next_ms;
         turn.replace_reminder(WAKE, woken_ms, next_ms);
-        self.settle(turn);
         is_more
     }
 

@@ -2,27 +2,22 @@
 
 use std::{
     fmt,
-    future::IntoFuture,
     ops::Deref,
-    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use super::{
     Extended, LeaseToken, Message, MessageId, Queue, QueueError, Settled,
     config::LEASE_TTL,
-    handler::{Given, LeaseSome},
-    lease::{LeaseTerms, Leased},
-    patience::{Patience, Waited},
+    lease::Leased,
+    leasing::LeaseMessages,
     redrive::TakeBack,
     settle::NackTerms,
     settlement::{Ack, Bury, Extend, GiveBack, Nack},
 };
 use crate::{
-    check_id,
     clock::from_unix_ms,
     outbox::{self, Posted},
-    request::BoxFuture,
 };
 
 /// Leases settled together at most, and dead letters asked back by id.
@@ -31,74 +26,6 @@ pub const LEASES_MAX: usize = 1_000;
 pub(super) const REASON_BYTES_MAX: usize = 1_024;
 /// How long an answer waits for messages to arrive in the other queue.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(1);
-
-/// Leases that were not asked for yet: await it.
-///
-/// Dropping its future is safe: what was leased for it goes back at once, uncounted.
-#[must_use = "nothing is leased before it is awaited"]
-#[derive(Debug)]
-pub struct LeaseMessages {
-    queue: Queue,
-    depth: usize,
-    ttl: Option<Duration>,
-    wait: Duration,
-    worker: Option<String>,
-}
-
-impl LeaseMessages {
-    /// Lets the leases last so long: 1 s to 12 h. As the queue says by default, which is 30 s
-    /// unless it was configured.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
-        self
-    }
-
-    /// Waits so long for the first message if there is none, in line with the others who wait:
-    /// first come, first served. Not at all by default.
-    pub fn wait(mut self, wait: Duration) -> Self {
-        self.wait = wait;
-        self
-    }
-
-    /// Says who works on them: should that worker be found dead, the leases end.
-    pub fn worker(mut self, id: impl Into<String>) -> Self {
-        self.worker = Some(id.into());
-        self
-    }
-}
-
-impl IntoFuture for LeaseMessages {
-    type Output = Result<Vec<Lease>, QueueError>;
-    type IntoFuture = BoxFuture<Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        let Self { queue, depth, ttl, wait, worker } = self;
-        Box::pin(async move {
-            let actor = queue.actor()?;
-            let depth = queue.checked_depth(depth)?;
-            let ttl_ms = checked_lease_ttl(ttl)?;
-            if let Some(worker) = &worker {
-                check_id(worker).map_err(QueueError::InvalidWorker)?;
-            }
-            let terms = LeaseTerms { depth, ttl_ms, worker: worker.map(Arc::from) };
-            let mut patience = Patience::new(&queue, wait)?;
-            let granted = loop {
-                let (terms, may_wait) = (terms.clone(), patience.is_left());
-                let waiting = match actor.ask(LeaseSome { terms, may_wait }).await?? {
-                    Given::Now(granted) => break granted,
-                    Given::Later(waiting) => waiting,
-                };
-                match patience.wait(waiting).await? {
-                    Waited::Given(granted) => break granted?,
-                    Waited::InVain => return Ok(Vec::new()),
-                    Waited::LineGone => {}
-                }
-            };
-            let lease = |leased| Lease::new(leased, queue.clone());
-            Ok(granted.receive().into_iter().map(lease).collect())
-        })
-    }
-}
 
 /// A leased message: nobody else gets it until the lease is settled or ends. Dropped without being
 /// settled, it is given back at once, and its delivery counts.
@@ -112,7 +39,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    fn new(leased: Leased, queue: Queue) -> Self {
+    pub(super) fn new(leased: Leased, queue: Queue) -> Self {
         let Leased { message, token, expires_at_ms } = leased;
         let expires_at = from_unix_ms(expires_at_ms);
         Self { message, token, expires_at, queue, is_settled: false }
@@ -266,8 +193,7 @@ impl Queue {
     /// [`QueueError::InvalidWorker`], [`QueueError::Paused`], [`QueueError::Locked`],
     /// [`QueueError::RateLimited`], [`QueueError::NoPermit`].
     pub fn lease(&self, depth: usize) -> LeaseMessages {
-        let queue = self.clone();
-        LeaseMessages { queue, depth, ttl: None, wait: Duration::ZERO, worker: None }
+        LeaseMessages::new(self.clone(), depth)
     }
 
     /// The work on these messages is done: they are gone for good. A lease that is not good any
@@ -377,7 +303,7 @@ fn checked_leases(leases: &[LeaseToken]) -> Result<Vec<LeaseToken>, QueueError> 
     }
 }
 
-fn checked_lease_ttl(ttl: Option<Duration>) -> Result<Option<u64>, QueueError> {
+pub(super) fn checked_lease_ttl(ttl: Option<Duration>) -> Result<Option<u64>, QueueError> {
     let is_within = |ttl: Duration| (LEASE_TTL.0..=LEASE_TTL.1).contains(&ttl);
     match ttl {
         Some(ttl) if !is_within(ttl) => Err(QueueError::InvalidLeaseTtl(ttl)),
