@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    future::IntoFuture,
     pin::Pin,
     rc::Rc,
     time::{Duration, SystemTime},
@@ -10,13 +9,10 @@ use std::{
 
 use lanekeeper_actors::{
     Clock,
-    queue::{self, Lease, LeaseError, LeaseToken, NackOptions, Queue, QueueError},
+    queue::{self, Lease, LeaseError, LeaseSource, LeaseToken, NackOptions, Queue, QueueError},
 };
 use serde::Serialize;
-use tokio::{
-    sync::{Notify, mpsc},
-    time::sleep,
-};
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     answer,
@@ -29,10 +25,6 @@ use super::{
 
 /// Messages leased at once.
 const DEPTH_MAX: usize = 100;
-/// How long one lease waits in line; then it joins anew.
-const WAIT: Duration = Duration::from_secs(60);
-/// How long a lease that was refused waits for the next try.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// What is consumed, and how.
 pub(super) struct Terms {
@@ -42,7 +34,8 @@ pub(super) struct Terms {
     pub(super) worker: Option<String>,
 }
 
-type Leasing = Pin<Box<dyn Future<Output = Result<Vec<Lease>, QueueError>> + Send>>;
+type Leased = Result<Vec<Lease>, QueueError>;
+type Leasing = Pin<Box<dyn Future<Output = (LeaseSource, Leased)> + Send>>;
 
 /// A consumer, and what it holds.
 pub(super) struct Consumer {
@@ -92,26 +85,32 @@ impl Consumer {
         &mut self,
         commands: &mut mpsc::Receiver<Result<Command, Problem>>,
     ) -> Option<Closing> {
+        let Terms { queue, ttl, worker, .. } = &self.terms;
+        let source = LeaseSource::new(queue.clone()).ttl(*ttl).worker(worker.clone());
+        let mut idle = Some(source);
         let mut leasing: Option<Leasing> = None;
         loop {
             let wanted = self.wanted();
-            if leasing.is_none() && wanted > 0 {
-                leasing = Some(self.lease(wanted));
+            if wanted > 0
+                && let Some(source) = idle.take()
+            {
+                leasing = Some(lease(source, wanted));
             }
+            let room = self.room_again();
+            let clock = self.terms.clock.clone();
             let done = tokio::select! {
                 command = commands.recv() => self.obey(command?).await,
-                leased = granted(&mut leasing) => {
+                () = clock.sleep(room.unwrap_or_default()), if room.is_some() => Ok(()),
+                (source, leased) = granted(&mut leasing) => {
                     leasing = None;
+                    idle = Some(source);
                     match leased {
                         Ok(leases) => self.send(leases).await,
                         Err(error) => match Problem::from(error) {
                             problem if problem.code() == Code::ShuttingDown => {
                                 return Some(Closing::ShuttingDown);
                             }
-                            problem => {
-                                leasing = Some(self.lease_later(wanted));
-                                self.tell_refused(&problem).await
-                            }
+                            problem => self.tell_refused(&problem).await,
                         },
                     }
                 }
@@ -129,24 +128,15 @@ impl Consumer {
         self.credit.min(CREDIT_MAX.saturating_sub(self.held.len())).min(DEPTH_MAX)
     }
 
-    fn lease(&self, depth: usize) -> Leasing {
-        let Terms { queue, ttl, worker, .. } = &self.terms;
-        let mut lease = queue.lease(depth).wait(WAIT);
-        if let Some(ttl) = ttl {
-            lease = lease.ttl(*ttl);
+    /// How long it takes until there is room for another message by itself, if there is none and
+    /// credit: a lease ends that nobody settled.
+    fn room_again(&self) -> Option<Duration> {
+        if self.credit == 0 || self.held.len() < CREDIT_MAX {
+            return None;
         }
-        if let Some(worker) = worker {
-            lease = lease.worker(worker);
-        }
-        lease.into_future()
-    }
-
-    fn lease_later(&self, depth: usize) -> Leasing {
-        let lease = self.lease(depth);
-        Box::pin(async {
-            sleep(RETRY_AFTER).await;
-            lease.await
-        })
+        let first = self.held.values().map(|held| held.until).min()?;
+        let now = self.terms.clock.now();
+        Some(first.duration_since(now).unwrap_or_default().max(Duration::from_millis(1)))
     }
 
     /// Sends leased messages, one a frame. Those not sent go back when dropped.
@@ -251,8 +241,16 @@ impl Consumer {
     }
 }
 
+/// Leases from a source, and hands it back.
+fn lease(mut source: LeaseSource, depth: usize) -> Leasing {
+    Box::pin(async move {
+        let leased = source.next(depth).await;
+        (source, leased)
+    })
+}
+
 /// What a lease under way comes to; never, if there is none.
-async fn granted(leasing: &mut Option<Leasing>) -> Result<Vec<Lease>, QueueError> {
+async fn granted(leasing: &mut Option<Leasing>) -> (LeaseSource, Leased) {
     match leasing {
         Some(leasing) => leasing.await,
         None => std::future::pending().await,

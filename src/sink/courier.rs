@@ -3,11 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::OptionFuture;
-use lanekeeper_actors::queue::{Queue, QueueError, Sink};
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-};
+use lanekeeper_actors::queue::{LeaseSource, Queue, Sink};
+use tokio::{sync::watch, task::JoinSet};
 
 use super::{
     brake::{Brake, Verdict},
@@ -19,10 +16,6 @@ use super::{
 
 /// How long a poll waits for a message; then another follows.
 const WAIT: Duration = Duration::from_secs(30);
-/// How long to wait after a refusal that says of no end, such as that of a paused queue. It doubles
-/// up to the longest.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_DOUBLINGS: u32 = 3;
 
 /// Deliveries under way, each with the number of the sink it belongs to.
 type Deliveries = JoinSet<(u64, Ended)>;
@@ -39,7 +32,6 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     queue: Queue,
     mut sink: watch::Receiver<Option<Sink>>,
-    wake: Arc<Notify>,
 ) -> String {
     let mut deliveries = JoinSet::new();
     let mut number = 0;
@@ -50,7 +42,7 @@ pub(super) async fn run(
         let current = current.filter(|_| sink.has_changed().is_ok());
         match current {
             Some(current) => {
-                let source = Source { shared: &shared, queue: &queue, sink: &current, wake: &wake };
+                let source = Source { shared: &shared, queue: &queue, sink: &current };
                 let line = Line::new(source, number);
                 line.feed(&mut deliveries, &mut sink).await;
             }
@@ -71,8 +63,6 @@ struct Source<'a> {
     shared: &'a Arc<Shared>,
     queue: &'a Queue,
     sink: &'a Sink,
-    /// Notified when a queue that refused may not refuse any more.
-    wake: &'a Notify,
 }
 
 /// From a queue to its sink, for as long as that stays as it is.
@@ -81,13 +71,11 @@ struct Line<'a> {
     number: u64,
     brake: Brake,
     held_back: Option<Counted<'a>>,
-    /// Refusals of the queue in a row.
-    refusals: u32,
 }
 
 impl<'a> Line<'a> {
     fn new(source: Source<'a>, number: u64) -> Self {
-        Self { source, number, brake: Brake::default(), held_back: None, refusals: 0 }
+        Self { source, number, brake: Brake::default(), held_back: None }
     }
 
     /// Delivers until the sink changes.
@@ -107,7 +95,7 @@ impl<'a> Line<'a> {
             }
         };
         let clock = shared.node.clock();
-        let mut polling = None;
+        let (mut polling, mut idle) = (None, None);
         loop {
             let room = self.brake.room(sink.concurrency_max as usize);
             let free = room.saturating_sub(deliveries.len());
@@ -117,7 +105,8 @@ impl<'a> Line<'a> {
                 // What it has leased already goes back.
                 polling = None;
             } else if polling.is_none() && depth > 0 {
-                polling = Some(Box::pin(source.poll(depth, self.refusals)));
+                let leases = idle.take().unwrap_or_else(|| source.leases());
+                polling = Some(Box::pin(source.poll(leases, depth)));
             }
             tokio::select! {
                 _ = changes.changed() => return,
@@ -126,10 +115,10 @@ impl<'a> Line<'a> {
                 }
                 taken = OptionFuture::from(polling.as_mut()), if polling.is_some() => {
                     polling = None;
-                    self.refusals =
-                        if matches!(taken, Some(Some(_))) { 0 } else { self.refusals + 1 };
+                    let Some((leases, taken)) = taken else { continue };
+                    idle = Some(leases);
                     let number = self.number;
-                    for held in taken.flatten().into_iter().flatten() {
+                    for held in taken {
                         let (shared, queue) = (Arc::clone(shared), queue.clone());
                         let delivery = deliver(shared, queue, target.clone(), held);
                         deliveries.spawn(async move { (number, delivery.await) });
@@ -165,36 +154,27 @@ impl<'a> Line<'a> {
 }
 
 impl Source<'_> {
-    /// Leases messages, once there are some. None at all if the queue refuses; then a while has
-    /// passed, or it was resumed. No messages if the sink is not what it was any more, or if there
-    /// are none for long.
-    async fn poll(self, depth: usize, refusals: u32) -> Option<Vec<Held>> {
-        let Self { shared, queue, sink, wake } = self;
-        let wait = WAIT.min(shared.node.queue_limits().wait_max);
-        let leased = queue.lease(depth).ttl(sink.lease_ttl).wait(wait).await;
-        let held: Vec<_> = match leased {
+    /// What the messages are leased from.
+    fn leases(self) -> LeaseSource {
+        LeaseSource::new(self.queue.clone()).wait(WAIT).ttl(Some(self.sink.lease_ttl))
+    }
+
+    /// Leases messages, once there are some. None if the queue refuses, if the sink is not what it
+    /// was any more, or if there are none for long.
+    async fn poll(self, mut leases: LeaseSource, depth: usize) -> (LeaseSource, Vec<Held>) {
+        let Self { shared, queue, sink } = self;
+        let held: Vec<_> = match leases.next(depth).await {
             Ok(leases) => leases.into_iter().map(Held::new).collect(),
             Err(error) => {
                 tracing::debug!(queue = queue.id(), %error, "nothing to deliver for now");
                 count(&shared.counters.refusals);
-                tokio::select! {
-                    () = shared.node.clock().sleep(pause_after(&error, refusals)) => {}
-                    () = wake.notified() => {}
-                }
-                return None;
+                return (leases, Vec::new());
             }
         };
         // Whoever removed the sink and was told so sees no delivery begin after that.
         match queue.sink().await {
-            Ok(Some(current)) if current == *sink => Some(held),
-            _ => Some(Vec::new()),
+            Ok(Some(current)) if current == *sink => (leases, held),
+            _ => (leases, Vec::new()),
         }
-    }
-}
-
-fn pause_after(error: &QueueError, refusals: u32) -> Duration {
-    match error {
-        QueueError::RateLimited { retry_after, .. } => (*retry_after).clamp(PAUSE / 1_000, PAUSE),
-        _ => PAUSE * (1 << refusals.min(PAUSE_DOUBLINGS)),
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use lanekeeper_actors::queue::{QueueError, Sink, SinkChange};
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     task::{JoinError, JoinSet},
 };
 
@@ -35,13 +35,10 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
             () = tokio::time::sleep(RETRY), if !has_seen_all => Ok(()),
             change = changes.next() => match change {
                 Some(SinkChange::Of(queue)) => couriers.look_at(&queue).await,
-                Some(SinkChange::Resumed(queue)) => {
-                    couriers.wake(&queue);
-                    Ok(())
-                }
+                // Its courier stands in the line of the queue.
+                Some(SinkChange::Resumed(_)) => Ok(()),
                 Some(SinkChange::Missed(_)) => {
                     has_seen_all = false;
-                    couriers.wake_all();
                     Ok(())
                 }
                 None => break,
@@ -63,16 +60,9 @@ pub(super) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
 
 struct Couriers {
     shared: Arc<Shared>,
-    at_work: HashMap<String, Courier>,
+    /// What the courier of each queue was told last.
+    at_work: HashMap<String, watch::Sender<Option<Sink>>>,
     tasks: JoinSet<String>,
-}
-
-/// How a courier is reached.
-struct Courier {
-    /// What it was told last.
-    told: watch::Sender<Option<Sink>>,
-    /// Ends the wait after a refusal of its queue.
-    wake: Arc<Notify>,
 }
 
 impl Couriers {
@@ -126,10 +116,10 @@ impl Couriers {
     /// Tells the courier of a queue, if that is news; one that is missing begins if there is a
     /// place for it, and waits for one otherwise.
     fn tell(&mut self, queue: &str, sink: Option<Sink>) {
-        let courier = self.at_work.get(queue).filter(|courier| !courier.told.is_closed());
+        let courier = self.at_work.get(queue).filter(|told| !told.is_closed());
         match courier {
-            Some(courier) => {
-                courier.told.send_if_modified(|current| {
+            Some(told) => {
+                told.send_if_modified(|current| {
                     let is_news = *current != sink;
                     *current = sink;
                     is_news
@@ -145,9 +135,8 @@ impl Couriers {
                 let (told, news) = watch::channel(sink);
                 let shared = Arc::clone(&self.shared);
                 let address = shared.node.queue(queue);
-                let wake = Arc::new(Notify::new());
-                self.tasks.spawn(courier::run(shared, address, news, Arc::clone(&wake)));
-                self.at_work.insert(queue.to_owned(), Courier { told, wake });
+                self.tasks.spawn(courier::run(shared, address, news));
+                self.at_work.insert(queue.to_owned(), told);
                 self.shared.counters.waiting().remove(queue);
             }
             None => {
@@ -157,21 +146,10 @@ impl Couriers {
         }
     }
 
-    /// Has the courier of a queue look at once whether there is something to lease.
-    fn wake(&self, queue: &str) {
-        if let Some(courier) = self.at_work.get(queue) {
-            courier.wake.notify_one();
-        }
-    }
-
-    fn wake_all(&self) {
-        self.at_work.values().for_each(|courier| courier.wake.notify_one());
-    }
-
     /// Ends every courier once what it has under way has ended.
     async fn stop(mut self) {
-        for courier in self.at_work.values() {
-            courier.told.send_replace(None);
+        for told in self.at_work.values() {
+            told.send_replace(None);
         }
         while let Some(ended) = self.tasks.join_next().await {
             ended.map_or_else(|error| report(&error), drop);

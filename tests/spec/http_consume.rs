@@ -174,3 +174,57 @@ fn a_lease_that_ended_is_told_as_such() {
     let failed = json!([{ "lease": lease, "code": "lease_expired" }]);
     assert_eq!(client.next(), json!({ "acked": 0, "failed": failed }));
 }
+
+/// A server whose clock is in the test's hands.
+fn timed() -> (TestServer, Clock) {
+    let clock = Clock::manual();
+    let server = TestServer::on(options(), |runtime| {
+        let builder = Lanekeeper::builder().clock(clock.clone());
+        runtime.block_on(builder.open()).unwrap()
+    });
+    (server, clock)
+}
+
+#[test]
+fn leases_that_end_make_room_without_a_word_of_the_client() {
+    let (server, clock) = timed();
+    let items = json!({ "items": vec![json!({ "item": {} }); 1_000] });
+    server.post("/queue/q/push", items.to_string()).ok();
+    let mut client = Client::open(server.addr, "/queue/q/consume?ttl_ms=1000");
+    send(&mut client, &json!({ "credit": 1_000 }));
+    for _ in 0..1_000 {
+        assert_eq!(client.next()["deliveries"], 1);
+    }
+    send(&mut client, &json!({ "credit": 1 }));
+    assert_eq!(settle_nothing(&mut client)["acked"], 0, "there is no room for another");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(client.next()["deliveries"], 2);
+}
+
+#[test]
+fn a_consumer_of_a_rated_queue_gets_each_message_at_its_time_and_no_refusal() {
+    let (server, clock) = timed();
+    let config = json!({ "pop_rate": { "per_second": 20, "burst": 1 } });
+    server.put("/queue/q/config", config.to_string()).ok();
+    push(&server, 20);
+    let mut client = Client::open(server.addr, "/queue/q/consume");
+    send(&mut client, &json!({ "credit": 20 }));
+    assert_eq!(client.next()["item"]["n"], 0);
+    for n in 1..20 {
+        assert_eq!(settle_nothing(&mut client)["acked"], 0, "not before its time");
+        clock.advance(Duration::from_millis(50));
+        assert_eq!(client.next()["item"]["n"], n);
+    }
+}
+
+#[test]
+fn a_pause_is_told_once_and_its_end_serves_the_consumer() {
+    let server = TestServer::start();
+    let mut client = Client::open(server.addr, "/queue/q/consume");
+    server.post("/queue/q/pause", json!({ "push": false, "pop": true }).to_string()).ok();
+    send(&mut client, &json!({ "credit": 2 }));
+    assert_eq!(client.next()["problem"]["code"], "paused");
+    push(&server, 1);
+    server.post("/queue/q/resume", json!({ "push": false, "pop": true }).to_string()).ok();
+    assert_eq!(client.next()["item"]["n"], 0);
+}

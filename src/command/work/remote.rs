@@ -115,6 +115,20 @@ impl Plan {
         let free = self.concurrency.saturating_sub(running).min(100);
         self.left.map_or(free, |left| left.min(free))
     }
+
+    /// How long a call waits for messages.
+    fn wait(&self, turn: Option<Duration>) -> Duration {
+        match turn {
+            Some(turn) => turn + POLL_WAIT,
+            None if self.until_empty => Duration::ZERO,
+            None => POLL_WAIT,
+        }
+    }
+
+    /// Its turn after a refusal, if it is to be waited for in line.
+    fn turn_after(&self, failure: &Failure) -> Option<Duration> {
+        failure.retry_after.filter(|&after| self.until_empty && after < PAUSE_MAX)
+    }
 }
 
 #[derive(Clone)]
@@ -131,7 +145,8 @@ impl Work {
     async fn run(mut self, mut plan: Plan) -> Result<(), Failure> {
         let mut running = JoinSet::new();
         let mut pause = PAUSE;
-        let wait = if plan.until_empty { Duration::ZERO } else { POLL_WAIT };
+        // When its turn comes: one that does not wait for messages waits for that as well.
+        let mut turn = None;
         while self.stop.borrow().is_none() && plan.left != Some(0) {
             while running.try_join_next().is_some() {}
             let depth = plan.depth(running.len());
@@ -139,8 +154,12 @@ impl Work {
                 self.stopped_or(running.join_next()).await;
                 continue;
             }
+            let wait = plan.wait(turn);
+            let had_turn = turn.take().is_some();
             // Not given up when a stop comes: what it leases has to be given back.
             match self.leases.lease(depth, wait).await {
+                // Somebody else may have had the turn: is there anything?
+                Ok(messages) if messages.is_empty() && had_turn => {}
                 Ok(messages) if messages.is_empty() && plan.until_empty => {
                     if running.is_empty() {
                         break;
@@ -155,12 +174,10 @@ impl Work {
                     }
                 }
                 Err(failure) if failure.is_passing() => {
-                    if pause == PAUSE {
-                        output::note(&format!("{}; trying again", failure.message));
+                    turn = plan.turn_after(&failure).filter(|_| !had_turn);
+                    if turn.is_none() {
+                        self.pause(&failure, &mut pause).await;
                     }
-                    let after = failure.retry_after.map_or(pause, |after| after.min(PAUSE_MAX));
-                    self.stopped_or(sleep(after)).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
                 }
                 Err(failure) => {
                     while running.join_next().await.is_some() {}
@@ -170,6 +187,15 @@ impl Work {
         }
         while running.join_next().await.is_some() {}
         Ok(())
+    }
+
+    async fn pause(&mut self, failure: &Failure, pause: &mut Duration) {
+        if *pause == PAUSE {
+            output::note(&format!("{}; trying again", failure.message));
+        }
+        let after = failure.retry_after.map_or(*pause, |after| after.min(PAUSE_MAX));
+        self.stopped_or(sleep(after)).await;
+        *pause = (*pause * 2).min(PAUSE_MAX);
     }
 
     async fn stopped_or<T>(&mut self, other: impl Future<Output = T>) {
