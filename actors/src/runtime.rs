@@ -58,8 +58,6 @@ pub(crate) struct Runtime {
     pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    /// Wall time when the node was opened.
-    pub(crate) opened_at_ms: u64,
     pub(crate) executor: Handle,
     pub(crate) events: Events,
     pub(crate) timers: Timers,
@@ -112,7 +110,6 @@ impl Runtime {
             shared: Shared::default(),
             duties,
             store: Store::new(engine, executor.clone()),
-            opened_at_ms: clock.now_ms(),
             clock,
             executor,
             events: Events::new(),

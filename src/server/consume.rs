@@ -52,6 +52,9 @@ pub(super) struct Command {
     /// Why it goes back.
     #[serde(default, deserialize_with = "present")]
     pub(super) reason: Option<String>,
+    /// Whether the delivery of what goes back counts; it does if it is not given.
+    #[serde(default, deserialize_with = "present")]
+    pub(super) count: Option<bool>,
     /// How long the leases last from now on.
     #[serde(default, deserialize_with = "present")]
     pub(super) ttl_ms: Option<u64>,
@@ -61,7 +64,8 @@ pub(super) struct Command {
 ///
 /// The client sends `{"credit":n}`, `{"ack":[lease,…]}`, `{"nack":[…],"delay_ms":0}` and
 /// `{"extend":[…],"ttl_ms":…}`; the server sends messages as `lease` answers them, one a frame, and
-/// answers each settlement. What is still leased when the connection closes goes back, uncounted.
+/// answers each settlement. What was sent and not settled when the connection closes goes back and
+/// counts as delivered, unless it is the server that ends.
 #[utoipa::path(
     get, path = "/queue/{id}/consume", tag = "queue",
     params(
@@ -141,14 +145,14 @@ impl Incoming for Commands {
 
 fn read(text: &str) -> Result<Command, Problem> {
     let command: Command = parse::object(text.as_bytes())?;
-    let Command { credit, ack, nack, extend, delay_ms, reason, ttl_ms } = &command;
+    let Command { credit, ack, nack, extend, delay_ms, reason, count, ttl_ms } = &command;
     let given = [credit.is_some(), ack.is_some(), nack.is_some(), extend.is_some()];
     let wrong = |detail: &'static str| Err(Problem::new(Code::InvalidRequest, detail));
     if given.iter().filter(|is_given| **is_given).count() != 1 {
         return wrong("a frame holds one of credit, ack, nack and extend");
     }
-    if (delay_ms.is_some() || reason.is_some()) && nack.is_none() {
-        return wrong("delay_ms and reason go with nack");
+    if (delay_ms.is_some() || reason.is_some() || count.is_some()) && nack.is_none() {
+        return wrong("delay_ms, reason and count go with nack");
     }
     if ttl_ms.is_some() && extend.is_none() {
         return wrong("ttl_ms goes with extend");

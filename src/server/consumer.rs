@@ -42,7 +42,7 @@ pub(super) struct Consumer {
     terms: Terms,
     frames: mpsc::Sender<Frame>,
     credit: usize,
-    /// Leases that were sent and not yet settled: given back when dropped.
+    /// Leases that were sent and not yet settled: given back when dropped, as delivered.
     held: HashMap<LeaseToken, Held>,
     /// What a lease was last refused with, which is told once.
     refused: Option<Code>,
@@ -62,7 +62,8 @@ impl Consumer {
         Self { terms, frames, credit: 0, held: HashMap::new(), refused: None }
     }
 
-    /// Serves until the connection closes or the server stops, and gives back what is left.
+    /// Serves until the connection closes or the server stops, and gives back what is left:
+    /// uncounted only if it is the server that stops.
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::Receiver<Result<Command, Problem>>,
@@ -74,7 +75,12 @@ impl Consumer {
             () = stopping.notified() => Some(Closing::ShuttingDown),
             () = frames.closed() => None,
         };
-        self.held.drain().for_each(|(_, held)| held.lease.release());
+        if matches!(closing, Some(Closing::ShuttingDown)) {
+            // It is this end that gives up: nothing was wrong with the messages.
+            self.held.drain().for_each(|(_, held)| held.lease.release());
+        }
+        // Otherwise nobody knows what became of what was sent: dropped, each counts as delivered.
+        self.held.clear();
         if let Some(closing) = closing {
             // Fails if the connection is gone already.
             drop(frames.send(Frame::End(closing)).await);
@@ -139,16 +145,22 @@ impl Consumer {
         Some(first.duration_since(now).unwrap_or_default().max(Duration::from_millis(1)))
     }
 
-    /// Sends leased messages, one a frame. Those not sent go back when dropped.
+    /// Sends leased messages, one a frame. Those not sent go back, and were not delivered.
     async fn send(&mut self, leases: Vec<Lease>) -> Result<(), Over> {
         self.refused = None;
-        for lease in leases {
+        let mut leases = leases.into_iter();
+        while let Some(lease) = leases.next() {
             let mut text = Vec::with_capacity(lease.item.size_bytes() + 256);
             answer::put_leased(&mut text, &lease);
             self.credit = self.credit.saturating_sub(1);
             let until = lease.expires_at();
-            self.held.insert(lease.token(), Held { lease, until });
-            self.tell(text).await?;
+            let token = lease.token();
+            self.held.insert(token, Held { lease, until });
+            if let Err(over) = self.tell(text).await {
+                let unsent = self.held.remove(&token).map(|held| held.lease);
+                unsent.into_iter().chain(leases).for_each(Lease::release);
+                return Err(over);
+            }
         }
         Ok(())
     }
@@ -180,7 +192,8 @@ impl Consumer {
         }
         if let Some(texts) = &command.nack {
             let delay = Duration::from_millis(command.delay_ms.unwrap_or(0));
-            let options = NackOptions { delay, reason: command.reason, ..NackOptions::default() };
+            let is_counted = command.count.unwrap_or(true);
+            let options = NackOptions { delay, reason: command.reason, is_counted };
             let (tokens, mut failed) = tokens(texts);
             let settled = queue.nack(&tokens, options).await?;
             let settled = self.settled(&tokens, settled);

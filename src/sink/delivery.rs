@@ -72,8 +72,15 @@ pub(super) async fn deliver(
     let ended_at = clock.elapsed();
     let outcome = match outcome {
         Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
-        _ => {
+        Ok(_) => {
             count(&counters.released);
+            return (Verdict::Unknown, ended_at);
+        }
+        Err(error) => {
+            tracing::error!(queue = queue.id(), %error, "a delivery failed on the way");
+            count(&counters.failed);
+            // It may be this message that does it: it counts.
+            drop(held.take());
             return (Verdict::Unknown, ended_at);
         }
     };

@@ -78,8 +78,10 @@ mod tests {
             expires_at_ms: 2,
             worker: Some("w".to_owned()),
             permit: Some(PermitRecord { gate: "g".to_owned(), owner: "o".to_owned() }),
+            life: Some(9),
         };
-        for state in [State::Ready, State::Scheduled { ready_at_ms: 5 }, State::Leased(lease)] {
+        let scheduled = State::Scheduled { ready_at_ms: 5, since_ms: 4, is_holding: true };
+        for state in [State::Ready, scheduled, State::Leased(lease)] {
             let message = MessageRecord {
                 pushed_at_ms: 1_800_000_000_000,
                 deliveries: 3,
@@ -124,6 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn records_of_format_3_are_upgraded() {
+        let leased =
+            [&b"\x03\x05\x02\x02"[..], &[7; 16], b"\x03\x04\x01\x01w\x00\x00\x00{}"].concat();
+        let message = MessageRecord::decode(&leased.into()).unwrap();
+        let State::Leased(lease) = message.state else { panic!("{:?}", message.state) };
+        assert_eq!((lease.worker.as_deref(), lease.permit, lease.life), (Some("w"), None, None));
+        assert_eq!(&message.payload[..], b"{}");
+        let scheduled = Bytes::from_static(b"\x03\x05\x00\x01\x09\x00\x00{}");
+        let message = MessageRecord::decode(&scheduled).unwrap();
+        let state = State::Scheduled { ready_at_ms: 9, since_ms: 5, is_holding: false };
+        assert_eq!(message.state, state);
+        let totals = [1; 14];
+        let meta = [&[2, 9, 2, 3, 4, 30, 1, 7, 8, 100][..], &totals].concat();
+        let meta = QueueMeta::decode(&meta).unwrap();
+        assert_eq!((meta.arrival_next, meta.ready_count, meta.bytes), (9, 2, 30));
+        assert_eq!((meta.wake_at_ms, meta.held_back_until_ms), (Some(7), 0));
+        assert_eq!((meta.holding_count, meta.totals.purged), (0, 1));
+    }
+
+    #[test]
     fn a_retained_message_keeps_its_payload_and_has_a_class() {
         let data = Bytes::from_static(b"{ \"a\" :\t1 }");
         let message = RetainedMessage { class: 3, data: data.clone() };
@@ -138,7 +160,7 @@ mod tests {
         bytes[0] = 9;
         assert_eq!(
             QueueMeta::decode(&bytes),
-            Err(CodecError::UnknownFormat { record: "queue metadata", found: 9, newest: 2 })
+            Err(CodecError::UnknownFormat { record: "queue metadata", found: 9, newest: 3 })
         );
     }
 

@@ -11,6 +11,8 @@ use crate::support::{
     socket::Client,
 };
 
+const TTL: Duration = Duration::from_secs(30);
+
 fn send(client: &mut Client, command: &Value) {
     client.socket.send(tungstenite::Message::text(command.to_string())).unwrap();
 }
@@ -96,15 +98,16 @@ fn leases_are_settled_on_the_same_connection() {
 }
 
 #[test]
-fn what_is_leased_goes_back_uncounted_when_the_connection_closes() {
+fn what_was_sent_goes_back_when_the_connection_closes_and_counts_as_delivered() {
     let server = TestServer::start();
     push(&server, 3);
-    for is_polite in [true, false] {
+    for (is_polite, deliveries) in [(true, 1), (false, 2)] {
         let mut client = Client::open(server.addr, "/queue/q/consume");
         send(&mut client, &json!({ "credit": 9 }));
         for n in 0..3 {
             let message = client.next();
-            assert_eq!((&message["item"]["n"], &message["deliveries"]), (&n.into(), &1.into()));
+            let delivered = (&message["item"]["n"], &message["deliveries"]);
+            assert_eq!(delivered, (&n.into(), &deliveries.into()));
         }
         if is_polite {
             client.close();
@@ -117,7 +120,39 @@ fn what_is_leased_goes_back_uncounted_when_the_connection_closes() {
 }
 
 #[test]
-fn a_drain_gives_leases_back_and_closes() {
+fn a_message_that_ends_its_consumer_every_time_becomes_a_dead_letter() {
+    let server = TestServer::start();
+    server.put("/queue/q/config", r#"{"max_deliveries":3}"#).ok();
+    push(&server, 1);
+    for _ in 0..3 {
+        let mut client = Client::open(server.addr, "/queue/q/consume");
+        send(&mut client, &json!({ "credit": 1 }));
+        assert_eq!(client.next()["item"]["n"], 0);
+        drop(client);
+        until_stats(&server, &[("leased", 0)]);
+    }
+    until_stats(&server, &[("ready", 0)]);
+    let queue = server.node.queue("q-deadletter");
+    let dead = server.runtime.block_on(async { queue.pop(1).wait(TTL).await }).unwrap();
+    assert_eq!(dead[0].dead_letter.as_ref().unwrap().deliveries, 3);
+}
+
+#[test]
+fn what_a_consumer_gives_back_can_be_uncounted() {
+    let server = TestServer::start();
+    push(&server, 1);
+    let mut client = Client::open(server.addr, "/queue/q/consume");
+    for _ in 0..2 {
+        send(&mut client, &json!({ "credit": 1 }));
+        let message = client.next();
+        assert_eq!(message["deliveries"], 1);
+        send(&mut client, &json!({ "nack": [message["lease"]], "count": false }));
+        assert_eq!(client.next()["nacked"], 1);
+    }
+}
+
+#[test]
+fn a_drain_gives_leases_back_uncounted_and_closes() {
     let server = TestServer::start();
     push(&server, 1);
     let mut client = Client::open(server.addr, "/queue/q/consume");
@@ -126,6 +161,8 @@ fn a_drain_gives_leases_back_and_closes() {
     server.handle.drain();
     assert_eq!(client.closed(), (1001, "shutting_down".to_owned()));
     until_stats(&server, &[("ready", 1), ("leased", 0)]);
+    let message = server.runtime.block_on(async { server.node.queue("q").peek(1).await }).unwrap();
+    assert_eq!(message.messages[0].deliveries, 0);
 }
 
 #[test]

@@ -76,6 +76,7 @@ mod queue_lease;
 mod queue_letters;
 mod queue_model;
 mod queue_order;
+mod queue_poison;
 mod queue_view;
 mod queue_wait;
 mod queue_wake;

@@ -266,13 +266,13 @@ async fn a_dropped_consumer_gives_back_at_once_and_counts_no_delivery() {
 }
 
 #[tokio::test]
-async fn a_consumer_ends_with_its_node_and_the_delivery_does_not_count() {
+async fn a_consumer_ends_with_its_node_and_what_it_did_not_give_back_counts() {
     let clock = Clock::manual();
     let dir = tempfile::tempdir().unwrap();
     let open = || Node::builder().data(dir.path()).clock(clock.clone()).without_duties().open();
     let node = open().await.unwrap();
     let queue = node.queue("q");
-    let config = QueueConfig { max_deliveries: Some(1), ..QueueConfig::default() };
+    let config = QueueConfig { max_deliveries: Some(2), ..QueueConfig::default() };
     queue.configure(config).await.unwrap();
     fill(&queue, 1).await;
     let Held { mut consumer, mut begun, go } = held(&queue, options(2));
@@ -286,7 +286,7 @@ async fn a_consumer_ends_with_its_node_and_the_delivery_does_not_count() {
     let node = open().await.unwrap();
     node.settle_duties().await.unwrap();
     let message = node.queue("q").peek(1).await.unwrap().messages.remove(0);
-    assert_eq!(message.deliveries, 0);
+    assert_eq!(message.deliveries, 1);
 }
 
 #[tokio::test]

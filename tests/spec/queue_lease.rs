@@ -249,7 +249,7 @@ async fn dead_letters_come_back_by_depth_and_by_id_with_nothing_counted() {
 }
 
 #[tokio::test]
-async fn a_lease_that_ended_while_the_node_was_down_counts_as_no_delivery() {
+async fn a_lease_that_ended_while_the_node_was_down_counts_as_a_delivery() {
     let clock = Clock::manual();
     let dir = tempfile::tempdir().unwrap();
     let open = || {
@@ -258,7 +258,7 @@ async fn a_lease_that_ended_while_the_node_was_down_counts_as_no_delivery() {
     };
     let node = open().await.unwrap();
     let queue = node.queue("q");
-    let config = QueueConfig { max_deliveries: Some(1), ..QueueConfig::default() };
+    let config = QueueConfig { max_deliveries: Some(2), ..QueueConfig::default() };
     queue.configure(config).await.unwrap();
     fill(&queue, &[1, 1]).await;
     let short = queue.lease(1).ttl(TTL).await.unwrap().remove(0).detach().1;
@@ -270,7 +270,7 @@ async fn a_lease_that_ended_while_the_node_was_down_counts_as_no_delivery() {
     let queue = node.queue("q");
     node.settle_duties().await.unwrap();
     assert_eq!(left(&queue).await, [0]);
-    assert_eq!(queue.peek(1).await.unwrap().messages[0].deliveries, 0);
+    assert_eq!(queue.peek(1).await.unwrap().messages[0].deliveries, 1);
     let settled = queue.ack(&[short, long]).await.unwrap();
     assert_eq!((settled.count, settled.failed), (1, vec![(short, LeaseError::Expired)]));
 }

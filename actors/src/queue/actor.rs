@@ -207,6 +207,7 @@ impl QueueActor {
         if let Some((before_ms, due_ms)) = self.rules.take_wake() {
             turn.replace_reminder(WAKE, before_ms, Some(due_ms));
         }
+        self.rules.meta.written_at_ms = clock::unix_ms(turn.now());
         self.rules.settle(turn.batch());
         self.choose_durability(turn);
     }

@@ -43,7 +43,7 @@ impl Handler<EndLeases> for QueueActor {
         let now_ms = unix_ms(turn.now());
         // As leases whose time has come, and with them a delivery that counts.
         let dues = Dues { messages, ..Dues::default() };
-        let verb = |rules: &mut Rules, batch: &mut Batch| rules.fall_due(&dues, now_ms, 0, batch);
+        let verb = |rules: &mut Rules, batch: &mut Batch| rules.fall_due(&dues, now_ms, batch);
         self.decide(turn, verb).await
     }
 }

@@ -86,25 +86,24 @@ impl Rules {
 
     /// Does what is due: leases that ended return their messages, scheduled messages become ready,
     /// messages whose time to live ended go, deduplication keys are forgotten. A lease that ended
-    /// before `opened_at_ms`, while nobody could settle it, counts as no delivery.
+    /// counts as a delivery, also if nobody could settle it because the node was down: what ends
+    /// its node is delivered no more often than anything else.
     pub(super) fn fall_due(
         &mut self,
         dues: &Dues,
         now_ms: u64,
-        opened_at_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         self.know_lanes_of(&dues.messages)?;
         // What falls due again while these are done moves it back.
         self.due_rest = dues.rest.clone().map(Box::new).or(self.due_rest.take());
         for (place, message) in &dues.messages {
-            self.leave_leased(*place, message, batch);
+            self.leave(*place, message, batch);
             let held = Held::of(message.clone());
             match &message.state {
-                State::Leased(lease) => {
+                State::Leased(_) => {
                     self.meta.totals.expired += 1;
-                    let is_counted = lease.expires_at_ms > opened_at_ms;
-                    let terms = NackTerms { is_counted, ..NackTerms::default() };
+                    let terms = NackTerms { is_counted: true, ..NackTerms::default() };
                     self.give_back((*place, held), &terms, now_ms, batch);
                 }
                 State::Scheduled { .. } if !held.is_expired(now_ms) => {
@@ -119,8 +118,7 @@ impl Rules {
             batch.delete(key::dedup_due(queue, *due_ms, dedup_key));
         }
         self.is_meta_changed = true;
-        let held_back = Some(self.meta.held_back_until_ms).filter(|&until_ms| until_ms > now_ms);
-        dues.next_ms.into_iter().chain(held_back).for_each(|due_ms| self.wake_by(due_ms));
+        dues.next_ms.into_iter().for_each(|due_ms| self.wake_by(due_ms));
         Ok(())
     }
 }

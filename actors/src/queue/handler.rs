@@ -191,6 +191,7 @@ impl Handler<Cancel> for QueueActor {
         }
         let place = Place::from(id);
         self.decide(turn, |rules, batch| rules.cancel(place, &message, batch)).await?;
+        self.forget_key_of(place, &message, turn)?;
         turn.batch().frees_space();
         Ok(())
     }
@@ -222,6 +223,9 @@ impl Handler<PurgeSlice> for QueueActor {
         let found = self.rules.records(found)?;
         let Some(&(last, _)) = found.last() else { return Ok((0, None)) };
         let count = self.decide(turn, |rules, batch| rules.purge(&found, end, batch)).await?;
+        for (place, message) in found.iter().filter(|(place, _)| place.arrival < end) {
+            self.forget_key_of(*place, message, turn)?;
+        }
         turn.batch().frees_space();
         // Behind a message that stays, all of its priority stay.
         let after = if last.arrival < end { last } else { Place::end_of(last.priority) };

@@ -131,7 +131,8 @@ impl Rules {
             let nonce = provision.nonces[index];
             let worker = terms.worker.as_deref().map(str::to_owned);
             let permit = provision.permits.as_ref().map(|permits| permits[index].clone());
-            let lease = LeaseRecord { nonce, leased_at_ms: now_ms, expires_at_ms, worker, permit };
+            let (leased_at_ms, life) = (now_ms, None);
+            let lease = LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit, life };
             self.enter_leased(place, held.clone(), lease, batch);
             let message = held.into_message(place);
             let token = LeaseToken { queue: self.number(), id: message.id, nonce };

@@ -12,6 +12,16 @@ use super::{
     rules::{Rules, Stop},
 };
 
+/// What a scheduled message waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    pub(super) ready_at_ms: u64,
+    /// Since when.
+    pub(super) since_ms: u64,
+    /// Whether an exclusive queue gives nothing else meanwhile.
+    pub(super) is_holding: bool,
+}
+
 impl Rules {
     /// Puts a message that is in no state now to those that are ready. Its priority's count is
     /// known.
@@ -40,11 +50,17 @@ impl Rules {
         &mut self,
         place: Place,
         held: Held,
-        ready_at_ms: u64,
+        wait: Wait,
         batch: &mut Batch,
     ) {
+        let Wait { ready_at_ms, since_ms, is_holding } = wait;
         self.meta.scheduled_count += 1;
-        self.put(place, held.into_record(State::Scheduled { ready_at_ms }), batch);
+        if is_holding {
+            self.meta.holding_count += 1;
+            self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(ready_at_ms);
+        }
+        let state = State::Scheduled { ready_at_ms, since_ms, is_holding };
+        self.put(place, held.into_record(state), batch);
     }
 
     /// Leases a message that is in no state now.
@@ -79,14 +95,31 @@ impl Rules {
         self.shrink(extent.payload_bytes);
     }
 
-    /// Takes a message out of its state, whichever that is. If it is ready, its priority's count
-    /// is known.
+    /// Takes a message out of its state, whichever that is, and with it all that the state brought
+    /// along. If it is ready, its priority's count is known.
     pub(super) fn leave(&mut self, place: Place, message: &MessageRecord, batch: &mut Batch) {
+        if let State::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state {
+            self.freed.push(permit.clone());
+        }
+        self.leave_to_return(place, message, batch);
+    }
+
+    /// As [`Rules::leave`], for a message that returns to its state in the same turn: its lease
+    /// goes on, and keeps its permit.
+    pub(super) fn leave_to_return(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        batch: &mut Batch,
+    ) {
         let due_ms = message.due_ms();
         let extent = Extent { payload_bytes: message.payload.len(), due_ms };
         let count = match &message.state {
             State::Ready => return self.leave_ready(place, extent, batch),
-            State::Scheduled { .. } => &mut self.meta.scheduled_count,
+            State::Scheduled { is_holding, .. } => {
+                self.meta.holding_count -= u64::from(*is_holding).min(self.meta.holding_count);
+                &mut self.meta.scheduled_count
+            }
             State::Leased(_) => &mut self.meta.leased_count,
         };
         *count = count.saturating_sub(1);
@@ -100,18 +133,8 @@ impl Rules {
         if self.meta.leased_count == 0 {
             self.meta.locked_until_ms = 0;
         }
-    }
-
-    /// As [`Rules::leave`], for a message whose lease ends with that.
-    pub(super) fn leave_leased(
-        &mut self,
-        place: Place,
-        message: &MessageRecord,
-        batch: &mut Batch,
-    ) {
-        self.leave(place, message, batch);
-        if let State::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state {
-            self.freed.push(permit.clone());
+        if self.meta.holding_count == 0 {
+            self.meta.held_back_until_ms = 0;
         }
     }
 

@@ -12,6 +12,7 @@ use lanekeeper_storage::{
 use super::{
     MessageId, MessageState, QueueError,
     held::{Extent, Held},
+    life::Wait,
     place::Place,
     rules::{Rules, Stop},
 };
@@ -118,7 +119,9 @@ impl Rules {
         match message.delay_ms {
             0 => self.enter_ready(place, held, batch),
             delay_ms => {
-                self.enter_scheduled(place, held, now_ms.saturating_add(delay_ms), batch);
+                let ready_at_ms = now_ms.saturating_add(delay_ms);
+                let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding: false };
+                self.enter_scheduled(place, held, wait, batch);
             }
         }
     }

@@ -61,6 +61,29 @@ impl QueueActor {
         Ok(())
     }
 
+    /// Frees the key of a message that is taken out of the queue unused: it may be pushed again.
+    pub(super) fn forget_key_of(
+        &self,
+        place: Place,
+        message: &MessageRecord,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let Some(dedup_key) = message.note.as_ref().and_then(|note| note.dedup_key.as_deref())
+        else {
+            return Ok(());
+        };
+        let queue = self.rules.number();
+        let key = key::dedup(queue, dedup_key);
+        let Some(record) = turn.store().get(&key)? else { return Ok(()) };
+        let record = DedupRecord::decode(&record)?;
+        // The key may be another message's by now.
+        if record.place() == (place.priority, place.arrival) {
+            turn.batch().delete(key);
+            turn.batch().delete(key::dedup_due(queue, record.forget_at_ms, dedup_key));
+        }
+        Ok(())
+    }
+
     fn look_up(
         &self,
         id: MessageId,

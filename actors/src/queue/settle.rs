@@ -7,6 +7,7 @@ use lanekeeper_storage::{
 
 use super::{
     held::Held,
+    life::Wait,
     place::Place,
     rules::{Rules, Stop},
 };
@@ -31,7 +32,7 @@ impl Rules {
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         for (place, message) in leased {
-            self.leave_leased(*place, message, batch);
+            self.leave(*place, message, batch);
         }
         self.meta.totals.acked += leased.len() as u64;
         Ok(())
@@ -48,7 +49,7 @@ impl Rules {
     ) -> Result<(), Stop> {
         self.know_lanes_of(leased)?;
         for (place, message) in leased {
-            self.leave_leased(*place, message, batch);
+            self.leave(*place, message, batch);
             let mut held = Held::of(message.clone());
             if let Some(reason) = &terms.reason {
                 held.note.get_or_insert_default().reason = Some(reason.clone());
@@ -81,13 +82,12 @@ impl Rules {
             self.expire(place, held);
         } else if terms.delay_ms == 0 {
             self.enter_ready(place, held, batch);
-        } else if self.settings.is_exclusive {
-            // What came later must not pass it: all wait with it.
-            self.enter_ready(place, held, batch);
-            self.hold_back(now_ms.saturating_add(terms.delay_ms));
         } else {
             let ready_at_ms = now_ms.saturating_add(terms.delay_ms);
-            self.enter_scheduled(place, held, ready_at_ms, batch);
+            // What came later must not pass it in an exclusive queue: all wait with it.
+            let is_holding = self.settings.is_exclusive;
+            let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding };
+            self.enter_scheduled(place, held, wait, batch);
         }
     }
 
@@ -100,7 +100,7 @@ impl Rules {
     ) {
         for (place, message) in leased {
             let State::Leased(lease) = &message.state else { continue };
-            self.leave(*place, message, batch);
+            self.leave_to_return(*place, message, batch);
             let mut lease = lease.clone();
             lease.expires_at_ms = until_ms;
             self.enter_leased(*place, Held::of(message.clone()), lease, batch);
@@ -115,14 +115,9 @@ impl Rules {
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         for (place, message) in leased {
-            self.leave_leased(*place, message, batch);
+            self.leave(*place, message, batch);
             self.bury(*place, Held::of(message.clone()), reason.to_owned());
         }
         Ok(())
-    }
-
-    fn hold_back(&mut self, until_ms: u64) {
-        self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(until_ms);
-        self.wake_by(until_ms);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lanekeeper_storage::{
     Batch,
     key::Arrival,
-    record::{MessageRecord, OnExpire},
+    record::{MessageRecord, OnExpire, QueueMeta},
 };
 
 use super::{
@@ -178,11 +178,9 @@ impl Rules {
 
     /// Refuses while an exclusive queue has messages under work, or holds back for one of them.
     fn check_unlocked(&self, now_ms: u64) -> Result<(), Stop> {
-        let until_ms = match self.meta.leased_count {
-            0 => self.meta.held_back_until_ms,
-            _ => self.meta.locked_until_ms.max(self.meta.held_back_until_ms),
-        };
-        let is_locked = self.meta.leased_count > 0 || until_ms > now_ms;
+        let QueueMeta { leased_count, holding_count, .. } = self.meta;
+        let until_ms = self.meta.locked_until_ms.max(self.meta.held_back_until_ms).max(now_ms);
+        let is_locked = leased_count > 0 || holding_count > 0;
         if self.settings.is_exclusive && is_locked {
             return Err(QueueError::Locked { until: from_unix_ms(until_ms) }.into());
         }

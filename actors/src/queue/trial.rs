@@ -132,7 +132,7 @@ impl Trial {
     pub(super) fn fall_due(&mut self) -> (usize, usize) {
         let (now_ms, rest) = (self.now_ms, self.rules.due_rest().expect("a queue in the store"));
         let dues = wake::dues(&self.engine, QUEUE, rest, now_ms).expect("it reads");
-        self.turn(|rules, batch| rules.fall_due(&dues, now_ms, 0, batch)).expect("no refusal");
+        self.turn(|rules, batch| rules.fall_due(&dues, now_ms, batch)).expect("no refusal");
         (dues.messages.len(), dues.dedup_keys.len())
     }
 

@@ -92,9 +92,7 @@ impl QueueActor {
         for entry in &dues.stale {
             turn.lasting().delete(entry.clone());
         }
-        let opened_at_ms = turn.meta.seat.kind.runtime.opened_at_ms;
-        let verb =
-            |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, opened_at_ms, batch);
+        let verb = |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, batch);
         self.decide(turn, verb).await
     }
 }

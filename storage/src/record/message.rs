@@ -35,6 +35,10 @@ pub enum State {
     Scheduled {
         /// When that is.
         ready_at_ms: u64,
+        /// Since when it waits.
+        since_ms: u64,
+        /// Whether an exclusive queue gives nothing else meanwhile.
+        is_holding: bool,
     },
     /// For whoever holds its lease.
     Leased(LeaseRecord),
@@ -64,6 +68,8 @@ pub struct LeaseRecord {
     pub worker: Option<String>,
     /// What it holds at a gate, if the queue has one.
     pub permit: Option<PermitRecord>,
+    /// Which life of the worker it was, if that was said.
+    pub life: Option<u64>,
 }
 
 /// A permit of a gate that a lease holds.
@@ -112,7 +118,9 @@ struct MessageHeader {
     note: Option<Box<Note>>,
 }
 
-header!(MessageHeader, "message", 3, from MessageHeaderV1, MessageHeaderV2);
+header!(
+    MessageHeader, "message", 4, from MessageHeaderV1, MessageHeaderV2, MessageHeaderV3
+);
 
 #[derive(Encode, Decode)]
 struct MessageHeaderV1 {
@@ -153,20 +161,72 @@ struct LeaseRecordV2 {
 impl From<MessageHeaderV2> for MessageHeader {
     fn from(old: MessageHeaderV2) -> Self {
         let MessageHeaderV2 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
-        Self { pushed_at_ms, deliveries, state: state.into(), expires_at_ms, note }
+        let state = match state {
+            StateV2::Ready => StateV3::Ready,
+            StateV2::Scheduled { ready_at_ms } => StateV3::Scheduled { ready_at_ms },
+            StateV2::Leased(LeaseRecordV2 { nonce, leased_at_ms, expires_at_ms, worker }) => {
+                let permit = None;
+                StateV3::Leased(LeaseRecordV3 {
+                    nonce,
+                    leased_at_ms,
+                    expires_at_ms,
+                    worker,
+                    permit,
+                })
+            }
+        };
+        MessageHeaderV3 { pushed_at_ms, deliveries, state, expires_at_ms, note }.into()
     }
 }
 
-impl From<StateV2> for State {
-    fn from(old: StateV2) -> Self {
-        match old {
-            StateV2::Ready => Self::Ready,
-            StateV2::Scheduled { ready_at_ms } => Self::Scheduled { ready_at_ms },
-            StateV2::Leased(LeaseRecordV2 { nonce, leased_at_ms, expires_at_ms, worker }) => {
-                let permit = None;
-                Self::Leased(LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit })
+#[derive(Encode, Decode)]
+struct MessageHeaderV3 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: StateV3,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<Note>>,
+}
+
+#[derive(Encode, Decode)]
+enum StateV3 {
+    Ready,
+    Scheduled { ready_at_ms: u64 },
+    Leased(LeaseRecordV3),
+}
+
+#[derive(Encode, Decode)]
+struct LeaseRecordV3 {
+    nonce: [u8; 16],
+    leased_at_ms: u64,
+    expires_at_ms: u64,
+    worker: Option<String>,
+    permit: Option<PermitRecord>,
+}
+
+impl From<MessageHeaderV3> for MessageHeader {
+    fn from(old: MessageHeaderV3) -> Self {
+        let MessageHeaderV3 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        let state = match state {
+            StateV3::Ready => State::Ready,
+            // Nobody knows better since when.
+            StateV3::Scheduled { ready_at_ms } => {
+                State::Scheduled { ready_at_ms, since_ms: pushed_at_ms, is_holding: false }
             }
-        }
+            StateV3::Leased(lease) => {
+                let LeaseRecordV3 { nonce, leased_at_ms, expires_at_ms, worker, permit } = lease;
+                let life = None;
+                State::Leased(LeaseRecord {
+                    nonce,
+                    leased_at_ms,
+                    expires_at_ms,
+                    worker,
+                    permit,
+                    life,
+                })
+            }
+        };
+        Self { pushed_at_ms, deliveries, state, expires_at_ms, note }
     }
 }
 
@@ -200,7 +260,7 @@ impl MessageRecord {
     pub fn due_ms(&self) -> Option<u64> {
         match &self.state {
             State::Ready => self.expires_at_ms,
-            State::Scheduled { ready_at_ms } => {
+            State::Scheduled { ready_at_ms, .. } => {
                 Some(self.expires_at_ms.map_or(*ready_at_ms, |end| end.min(*ready_at_ms)))
             }
             State::Leased(lease) => Some(lease.expires_at_ms),

@@ -47,13 +47,47 @@ pub struct QueueMeta {
     pub wake_at_ms: Option<u64>,
     /// When the last of the leases under way ends, at most.
     pub locked_until_ms: u64,
-    /// Until when an exclusive queue gives nothing, because a message was given back with a delay.
+    /// When the last of those is ready that hold an exclusive queue back, at most.
     pub held_back_until_ms: u64,
+    /// Scheduled messages that hold an exclusive queue back.
+    pub holding_count: u64,
+    /// When this was written.
+    pub written_at_ms: u64,
     /// What happened since creation.
     pub totals: QueueTotals,
 }
 
-record!(QueueMeta, "queue metadata", 2, from QueueMetaV1);
+record!(QueueMeta, "queue metadata", 3, from QueueMetaV1, QueueMetaV2);
+
+#[derive(Encode, Decode)]
+struct QueueMetaV2 {
+    arrival_next: u64,
+    ready_count: u64,
+    scheduled_count: u64,
+    leased_count: u64,
+    bytes: u64,
+    wake_at_ms: Option<u64>,
+    locked_until_ms: u64,
+    held_back_until_ms: u64,
+    totals: QueueTotals,
+}
+
+impl From<QueueMetaV2> for QueueMeta {
+    fn from(old: QueueMetaV2) -> Self {
+        // No message says that it holds the queue back: what did is first in it, and stays that.
+        Self {
+            arrival_next: old.arrival_next,
+            ready_count: old.ready_count,
+            scheduled_count: old.scheduled_count,
+            leased_count: old.leased_count,
+            bytes: old.bytes,
+            wake_at_ms: old.wake_at_ms,
+            locked_until_ms: old.locked_until_ms,
+            totals: old.totals,
+            ..Self::default()
+        }
+    }
+}
 
 /// What happened to the messages of a queue since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]

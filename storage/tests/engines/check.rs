@@ -166,7 +166,7 @@ fn records_that_lead_nowhere_are_each_named() {
     };
     let (queue, place) = (QUEUE, (Priority::default(), Arrival(1)));
     let scheduled = || {
-        let state = State::Scheduled { ready_at_ms: 50 };
+        let state = State::Scheduled { ready_at_ms: 50, since_ms: 1, is_holding: false };
         MessageRecord { state, ..MessageRecord::ready(1, "four".into()) }
     };
     with(

@@ -7,8 +7,11 @@ use std::{
 
 use fastrand::Rng;
 use lanekeeper_actors::{
-    Clock, Node,
-    queue::{LeaseToken, MessageState, NewMessage, OnExpire, Queue, QueueConfig, QueueError},
+    Clock, Durability, Node,
+    queue::{
+        LeaseToken, MessageState, NewMessage, OnExpire, OnFull, Pushed, Queue, QueueConfig,
+        QueueError,
+    },
 };
 use lanekeeper_storage::{Crash, FaultDisk, FaultEngine};
 use serde_json::{Value, json};
@@ -32,6 +35,9 @@ pub(super) struct History {
     number: u64,
 }
 
+/// A message to be pushed: number, priority, delay, time to live, key.
+type Planned = (u64, u32, Duration, Option<Duration>, Option<String>);
+
 fn open(disk: &FaultDisk, clock: &Clock) -> (Arc<FaultEngine>, Node) {
     let engine = Arc::new(FaultEngine::open(disk, FaultEngine::options()).unwrap());
     let node = Node::builder().clock(clock.clone()).without_duties();
@@ -47,8 +53,8 @@ impl History {
         let (disk, clock) = (FaultDisk::new(seed), Clock::manual());
         let (engine, node) = open(&disk, &clock);
         let random = Rng::with_seed(seed);
-        let naive = Naive { opened_at: Some(clock.now()), ..Naive::default() };
-        Self { random, clock, disk, engine, node, naive, tokens: Vec::new(), number: 0 }
+        let (naive, tokens) = (Naive::default(), Vec::new());
+        Self { random, clock, disk, engine, node, naive, tokens, number: 0 }
     }
 
     pub(super) fn queue(&self) -> Queue {
@@ -74,9 +80,9 @@ impl History {
             70..73 => self.dead_letter().await,
             73..76 => self.redrive().await,
             76..79 => self.cancel().await,
-            79..80 => self.purge().await,
-            80..82 => self.configure().await,
-            82..93 => self.pass_time().await,
+            79..81 => self.purge().await,
+            81..83 => self.configure().await,
+            83..93 => self.pass_time().await,
             93..95 => drop(self.queue().passivate().await),
             95..97 => drop(lanekeeper_storage::Engine::upkeep(&*self.engine)),
             97..98 => self.restart().await,
@@ -107,13 +113,28 @@ impl History {
             messages.push(message);
             planned.push((number, priority, delay, ttl.or(self.naive.config.message_ttl), key));
         }
-        let pushed = self.queue().push_all(messages).await.unwrap();
-        let window = self.naive.config.dedup_window.unwrap_or(Duration::from_secs(300));
+        let keyed: Vec<_> =
+            planned.iter().map(|(_, priority, _, _, key)| (*priority, key.clone())).collect();
+        let newcomers = self.naive.newcomers(&keyed, now);
+        // A repetition is told what was there when it came.
+        let before = self.naive.clone();
+        let is_admitted = self.naive.admit(&newcomers);
+        let pushed = self.queue().push_all(messages).await;
+        if !is_admitted {
+            return assert!(matches!(pushed, Err(QueueError::Full { .. })), "{pushed:?}");
+        }
+        self.note_pushed(&before, &pushed.unwrap(), planned);
+    }
+
+    fn note_pushed(&mut self, before: &Naive, pushed: &[Pushed], planned: Vec<Planned>) {
+        let (now, window) = (self.now(), self.naive.window());
         for (pushed, (number, priority, delay, ttl, key)) in pushed.iter().zip(planned) {
             let key = key.filter(|_| !window.is_zero());
             let known = key.as_ref().and_then(|key| self.naive.keys.get(key)).copied();
             if let Some((id, _)) = known.filter(|(_, forget_at)| *forget_at > now) {
-                let state = self.naive.state_of(id);
+                let is_earlier = before.keys.values().any(|(earlier, _)| *earlier == id);
+                let known = if is_earlier { before } else { &self.naive };
+                let state = known.state_of(id);
                 assert_eq!((pushed.id, pushed.duplicate), (id, Some(state)));
                 continue;
             }
@@ -121,7 +142,8 @@ impl History {
             if let Some(key) = key {
                 self.naive.keys.insert(key, (pushed.id, now + window));
             }
-            let life = if delay.is_zero() { Life::Ready } else { Life::Scheduled(now + delay) };
+            let scheduled = Life::Scheduled { until: now + delay, is_holding: false };
+            let life = if delay.is_zero() { Life::Ready } else { scheduled };
             let expires_at = ttl.map(|ttl| now + ttl);
             let (id, deliveries) = (pushed.id, 0);
             self.naive.counts.pushed += 1;
@@ -132,6 +154,10 @@ impl History {
 
     async fn pop(&mut self) {
         let depth = self.random.usize(1..5);
+        if self.naive.is_locked() {
+            let popped = self.queue().pop(depth).await;
+            return assert!(matches!(popped, Err(QueueError::Locked { .. })), "{popped:?}");
+        }
         let expected = self.naive.take(depth, self.now());
         let popped = self.queue().pop(depth).await.unwrap();
         self.naive.counts.popped += expected.len() as u64;
@@ -151,6 +177,7 @@ impl History {
         } else {
             cancelled.unwrap();
             self.naive.remove(id);
+            self.naive.free_key(id);
             self.naive.counts.cancelled += 1;
             let again = self.queue().cancel(id).await;
             assert!(matches!(again, Err(QueueError::MessageNotFound)), "{again:?}");
@@ -158,28 +185,48 @@ impl History {
     }
 
     async fn purge(&mut self) {
-        let priority = self.random.u32(0..4);
-        let purged = self.queue().purge(Some(priority)).await.unwrap();
-        let is_purged = |message: &Message| {
-            message.priority == priority && !matches!(message.life, Life::Leased { .. })
+        let only = self.random.bool().then(|| self.random.u32(0..4));
+        let purged = self.queue().purge(only).await.unwrap();
+        let is_purged = |message: &&Message| {
+            only.is_none_or(|priority| message.priority == priority)
+                && !matches!(message.life, Life::Leased { .. })
         };
-        let before = self.naive.messages.len();
-        self.naive.messages.retain(|message| !is_purged(message));
-        assert_eq!(purged, (before - self.naive.messages.len()) as u64);
+        let ids: Vec<_> =
+            self.naive.messages.iter().filter(is_purged).map(|message| message.id).collect();
+        assert_eq!(purged, ids.len() as u64);
+        for id in ids {
+            self.naive.remove(id);
+            self.naive.free_key(id);
+        }
         self.naive.counts.purged += purged;
     }
 
     async fn configure(&mut self) {
         let (is_dying, is_short) = (self.random.bool(), self.random.bool());
+        let levels = [None, Some(Durability::Memory), Some(Durability::Durable)];
+        let mut durability = self.naive.config.durability;
+        if self.naive.messages.is_empty() {
+            durability = levels[self.random.usize(0..levels.len())];
+        }
         let config = QueueConfig {
+            durability,
+            exclusive: self.random.u8(..) < 80,
+            capacity: (self.random.u8(..) < 80).then(|| self.random.u64(5..40)),
+            on_full: if self.random.bool() { OnFull::Reject } else { OnFull::EvictLowest },
             max_deliveries: is_dying.then(|| self.random.u32(1..5)),
             message_ttl: is_short.then(|| self.span(60)),
             on_expire: if self.random.bool() { OnExpire::Drop } else { OnExpire::DeadLetter },
             dedup_window: self.random.bool().then(|| Duration::from_secs(self.random.u64(0..90))),
             ..QueueConfig::default()
         };
+        let was_in_memory = self.naive.config.durability == Some(Durability::Memory);
         self.naive.config = self.queue().configure(config.clone()).await.unwrap();
         assert_eq!(self.naive.config, config);
+        match durability == Some(Durability::Memory) {
+            true if !was_in_memory => self.naive.floor = Some(self.naive.counts),
+            true => {}
+            false => self.naive.floor = None,
+        }
     }
 
     async fn pass_time(&mut self) {
@@ -203,17 +250,21 @@ impl History {
     }
 
     async fn crash(&mut self) {
+        if self.naive.floor.is_some() {
+            // Dead letters on their way would be gone with it.
+            self.fall_due().await;
+        }
         let crash = if self.random.bool() { Crash::Kill } else { Crash::PowerCut };
         self.reopen(self.disk.crash(crash)).await;
     }
 
     async fn reopen(&mut self, disk: FaultDisk) {
+        self.naive.reopen();
         if self.random.bool() {
             self.clock.advance(Duration::from_secs(self.random.u64(1..15)));
         }
         (self.engine, self.node) = open(&disk, &self.clock);
         self.disk = disk;
-        self.naive.opened_at = Some(self.now());
         self.fall_due().await;
     }
 

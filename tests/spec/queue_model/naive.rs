@@ -6,7 +6,7 @@ use std::{
 };
 
 use lanekeeper_actors::queue::{
-    LeaseError, LeaseToken, MessageId, MessageState, OnExpire, QueueConfig,
+    LeaseError, LeaseToken, MessageId, MessageState, OnExpire, OnFull, QueueConfig,
 };
 
 /// How many happened of everything that ends a message's life here, or begins it.
@@ -22,13 +22,21 @@ pub(super) struct Counts {
     pub(super) dead_lettered: u64,
     pub(super) cancelled: u64,
     pub(super) purged: u64,
+    pub(super) evicted: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Life {
     Ready,
-    Scheduled(SystemTime),
-    Leased { until: SystemTime, token: Option<LeaseToken> },
+    /// Until then; whether everything else waits with it.
+    Scheduled {
+        until: SystemTime,
+        is_holding: bool,
+    },
+    Leased {
+        until: SystemTime,
+        token: Option<LeaseToken>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -50,15 +58,15 @@ pub(super) struct Naive {
     pub(super) dead: Vec<(u64, u32)>,
     pub(super) keys: BTreeMap<String, (MessageId, SystemTime)>,
     pub(super) counts: Counts,
-    /// When the node was opened.
-    pub(super) opened_at: Option<SystemTime>,
+    /// What a queue in memory falls back to: what it had counted when it entered memory.
+    pub(super) floor: Option<Counts>,
 }
 
 impl Naive {
     pub(super) fn state_of(&self, id: MessageId) -> MessageState {
         match self.messages.iter().find(|message| message.id == id).map(|found| &found.life) {
             Some(Life::Ready) => MessageState::Ready,
-            Some(Life::Scheduled(_)) => MessageState::Scheduled,
+            Some(Life::Scheduled { .. }) => MessageState::Scheduled,
             Some(Life::Leased { .. }) => MessageState::Leased,
             None => MessageState::Done,
         }
@@ -97,6 +105,74 @@ impl Naive {
         self.messages.swap_remove(index.expect("the message is there"))
     }
 
+    /// Whether an exclusive queue gives nothing for now.
+    pub(super) fn is_locked(&self) -> bool {
+        let locks = |message: &Message| match message.life {
+            Life::Ready => false,
+            Life::Scheduled { is_holding, .. } => is_holding,
+            Life::Leased { .. } => true,
+        };
+        self.config.exclusive && self.messages.iter().any(locks)
+    }
+
+    /// How long a key is remembered.
+    pub(super) fn window(&self) -> Duration {
+        self.config.dedup_window.unwrap_or(Duration::from_secs(300))
+    }
+
+    /// The priorities of those that are no repetitions, of messages with these keys.
+    pub(super) fn newcomers(&self, keyed: &[(u32, Option<String>)], now: SystemTime) -> Vec<u32> {
+        let is_known = |key: &String| self.keys.get(key).is_some_and(|(_, end)| *end > now);
+        let (mut seen, mut newcomers) = (Vec::new(), Vec::new());
+        for (priority, key) in keyed {
+            let key = key.as_ref().filter(|_| !self.window().is_zero());
+            if key.is_none_or(|key| !is_known(key) && !seen.contains(&key)) {
+                newcomers.push(*priority);
+                seen.extend(key);
+            }
+        }
+        newcomers
+    }
+
+    /// Makes room for newcomers of these priorities, or refuses them.
+    pub(super) fn admit(&mut self, newcomers: &[u32]) -> bool {
+        let Some(capacity) = self.config.capacity else { return true };
+        let room = (capacity as usize).saturating_sub(self.messages.len());
+        let excess = newcomers.len().saturating_sub(room);
+        let mut ready: Vec<_> =
+            self.ready().iter().map(|found| (found.priority, found.id)).collect();
+        if excess == 0 {
+            return true;
+        }
+        let Some(kept) = ready.len().checked_sub(excess) else { return false };
+        let victims = ready.split_off(kept);
+        let least_urgent = newcomers.iter().copied().max();
+        if self.config.on_full == OnFull::Reject
+            || victims.iter().any(|(priority, _)| Some(*priority) <= least_urgent)
+        {
+            return false;
+        }
+        for (_, id) in victims {
+            self.remove(id);
+            self.counts.evicted += 1;
+        }
+        true
+    }
+
+    /// A message that was taken out unused gives its key back.
+    pub(super) fn free_key(&mut self, id: MessageId) {
+        self.keys.retain(|_, (own, _)| *own != id);
+    }
+
+    /// The node has ended: what was in memory is gone.
+    pub(super) fn reopen(&mut self) {
+        if let Some(counts) = self.floor {
+            self.messages.clear();
+            self.keys.clear();
+            self.counts = counts;
+        }
+    }
+
     /// Whether a token is good.
     pub(super) fn judge(&self, token: LeaseToken, now: SystemTime) -> Result<(), LeaseError> {
         let id = token.message_id();
@@ -127,7 +203,9 @@ impl Naive {
         } else if message.expires_at.is_some_and(|end| end <= now) {
             self.expire(&message);
         } else {
-            message.life = if delay.is_zero() { Life::Ready } else { Life::Scheduled(now + delay) };
+            let scheduled =
+                Life::Scheduled { until: now + delay, is_holding: self.config.exclusive };
+            message.life = if delay.is_zero() { Life::Ready } else { scheduled };
             self.messages.push(message);
         }
     }
@@ -156,14 +234,13 @@ impl Naive {
                 Life::Leased { until, .. } if until <= now => {
                     let message = self.remove(id);
                     self.counts.expired += 1;
-                    let is_counted = self.opened_at.is_none_or(|opened_at| until > opened_at);
-                    self.give_back(message, Duration::ZERO, is_counted, now);
+                    self.give_back(message, Duration::ZERO, true, now);
                 }
-                Life::Ready | Life::Scheduled(_) if is_expired => {
+                Life::Ready | Life::Scheduled { .. } if is_expired => {
                     let message = self.remove(id);
                     self.expire(&message);
                 }
-                Life::Scheduled(ready_at) if ready_at <= now => {
+                Life::Scheduled { until, .. } if until <= now => {
                     let mut message = self.remove(id);
                     message.life = Life::Ready;
                     self.messages.push(message);
@@ -177,8 +254,8 @@ impl Naive {
     /// Every message that ever came is somewhere, or went where it is counted.
     pub(super) fn check_conservation(&self) {
         let Counts { pushed, received, popped, acked, dropped, .. } = self.counts;
-        let Counts { dead_lettered, cancelled, purged, .. } = self.counts;
-        let gone = popped + acked + dropped + dead_lettered + cancelled + purged;
+        let Counts { dead_lettered, cancelled, purged, evicted, .. } = self.counts;
+        let gone = popped + acked + dropped + dead_lettered + cancelled + purged + evicted;
         assert_eq!(pushed + received, gone + self.messages.len() as u64);
     }
 }

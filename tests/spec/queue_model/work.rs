@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper_actors::queue::{LeaseError, LeaseToken, NackOptions, Redrive, Settled};
+use lanekeeper_actors::queue::{LeaseError, LeaseToken, NackOptions, QueueError, Redrive, Settled};
 
 use super::{
     history::{History, MESSAGES_MAX, number_of},
@@ -14,6 +14,10 @@ impl History {
     pub(super) async fn lease(&mut self) {
         let (depth, ttl) = (self.random.usize(1..5), Duration::from_secs(1) + self.span(20));
         let (now, queue) = (self.now(), self.queue());
+        if self.naive.is_locked() {
+            let leased = queue.lease(depth).await;
+            return assert!(matches!(leased, Err(QueueError::Locked { .. })), "{leased:?}");
+        }
         let expected = self.naive.take(depth, now);
         let leases = queue.lease(depth).ttl(ttl).worker("w1").await.unwrap();
         assert_eq!(leases.len(), expected.len());
