@@ -77,6 +77,7 @@ codes! {
     NotSaved = "not_saved", 500;
     StoreFailed = "store_failed", 500;
     StorePoisoned = "store_poisoned", 500;
+    StoreUnavailable = "store_unavailable", 503;
     Overloaded = "overloaded", 503;
     TooManyConnections = "too_many_connections", 503;
     Paused = "paused", 503;
@@ -112,6 +113,7 @@ impl Code {
             | Self::QuotaExceeded
             | Self::Paused
             | Self::DeadlinePassed
+            | Self::StoreUnavailable
             | Self::Fenced => Some(Duration::from_secs(1)),
             Self::Recovering | Self::ShuttingDown => Some(Duration::from_secs(2)),
             Self::DiskFull => Some(Duration::from_secs(10)),

@@ -9,7 +9,7 @@ mod worker;
 use std::fmt::{Display, Write};
 
 use lanekeeper_actors::{
-    NodeStatus,
+    EngineStatus, NodeStatus,
     gate::{GateSummary, GateTotals},
     liveness::{LivenessStats, WorkerInfo},
     queue::QueueTotals,
@@ -124,8 +124,8 @@ fn actors(out: &mut Text, status: &NodeStatus) {
     out.counter_of("lanekeeper_panics_total", "Handlers that panicked.", status.panics_total);
 }
 
-fn engine(out: &mut Text, status: &NodeStatus) {
-    let engine = &status.engine;
+/// Why writes are refused, if they are.
+fn refusals(out: &mut Text, engine: &EngineStatus) {
     out.gauge_of(
         "lanekeeper_store_poisoned",
         "Whether nothing is acknowledged until a restart.",
@@ -136,6 +136,16 @@ fn engine(out: &mut Text, status: &NodeStatus) {
         "Whether writes are refused for want of space.",
         u8::from(engine.is_disk_full),
     );
+    out.gauge_of(
+        "lanekeeper_store_unavailable",
+        "Whether writes are refused for another reason that passes.",
+        u8::from(engine.unavailable.is_some()),
+    );
+}
+
+fn engine(out: &mut Text, status: &NodeStatus) {
+    let engine = &status.engine;
+    refusals(out, engine);
     out.counter_of(
         "lanekeeper_commits_total",
         "Commits handed over and committed.",

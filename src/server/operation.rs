@@ -1,5 +1,7 @@
 //! What operators ask: `/health*`, `/metrics`, `/openapi.json`, `/version`.
 
+use lanekeeper_actors::CommitError;
+
 use super::{
     answer::Answer,
     app::Shared,
@@ -7,6 +9,7 @@ use super::{
     openapi::{self as description, MetricsQuery, Problems},
     problem::{Code, Problem},
     query::Query,
+    refusal::remedy_of_commit,
     wire,
 };
 
@@ -102,7 +105,8 @@ fn status(word: &str) -> Answer {
 fn not_poisoned(shared: &Shared) -> Result<(), Problem> {
     match shared.opened().and_then(|node| node.status().engine.poisoned) {
         Some(reason) => {
-            let detail = format!("the store is poisoned until it is reopened: {reason}");
+            let error = CommitError::Poisoned(reason);
+            let detail = format!("{error}{}", remedy_of_commit(&error));
             Err(Problem::new(Code::StorePoisoned, detail).unavailable())
         }
         None => Ok(()),

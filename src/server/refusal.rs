@@ -210,7 +210,9 @@ impl From<AskError> for Problem {
         let detail = error.to_string();
         match error {
             AskError::NotExecuted(reason) => not_executed(&reason, detail),
-            AskError::Refused(error) => Self::new(code_of_commit(&error), detail),
+            AskError::Refused(error) => {
+                Self::new(code_of_commit(&error), detail + remedy_of_commit(&error))
+            }
             AskError::NotSaved(_) => Self::new(Code::NotSaved, detail),
             AskError::Panicked => Self::new(Code::HandlerPanicked, detail),
             AskError::Unknown(Unknown::DeadlinePassed | Unknown::Commit(_) | Unknown::CutOff) => {
@@ -238,6 +240,7 @@ fn not_executed(reason: &NotExecuted, detail: String) -> Problem {
 fn code_of_load(error: &LoadError) -> Code {
     match error {
         LoadError::Io(_) | LoadError::Corrupt(_) => Code::StoreFailed,
+        LoadError::NoSpace(_) => Code::DiskFull,
         LoadError::Closed => Code::ShuttingDown,
     }
 }
@@ -245,11 +248,21 @@ fn code_of_load(error: &LoadError) -> Code {
 fn code_of_commit(error: &CommitError) -> Code {
     match error {
         CommitError::DiskFull => Code::DiskFull,
+        CommitError::Unavailable { .. } => Code::StoreUnavailable,
+        CommitError::Held { .. } => Code::OutcomeUnknown,
         CommitError::Overloaded { .. } => Code::Overloaded,
         CommitError::TooLarge { .. } => Code::TooLarge,
         CommitError::Fenced => Code::Fenced,
         CommitError::Poisoned(_) => Code::StorePoisoned,
         CommitError::Closed => Code::ShuttingDown,
+    }
+}
+
+/// What ends the refusals, where somebody has to do it.
+pub(crate) fn remedy_of_commit(error: &CommitError) -> &'static str {
+    match error {
+        CommitError::Poisoned(_) => "; restart the server: what was acknowledged is kept",
+        _ => "",
     }
 }
 
@@ -268,6 +281,8 @@ mod tests {
         let refused = |error| code(AskError::Refused(error));
         assert_eq!(refused(CommitError::DiskFull), Code::DiskFull);
         assert_eq!(refused(CommitError::Closed), Code::ShuttingDown);
+        let unavailable = CommitError::Unavailable { reason: "EMFILE".into() };
+        assert_eq!(refused(unavailable), Code::StoreUnavailable);
         assert_eq!(refused(CommitError::Poisoned("fsync".into())), Code::StorePoisoned);
     }
 

@@ -25,6 +25,7 @@ mod room;
 mod scan;
 pub(crate) mod segment;
 mod segments;
+mod space;
 pub(crate) mod store;
 pub(crate) mod survey;
 pub(crate) mod tail;

@@ -263,6 +263,8 @@ pub struct EngineStatus {
     pub poisoned: Option<Arc<str>>,
     /// Whether writes are refused because the disk is full.
     pub is_disk_full: bool,
+    /// Why writes are refused for the moment, if it is something else that passes.
+    pub unavailable: Option<Arc<str>>,
     /// The time between two fsyncs of relaxed commits: what a power cut can take of them.
     pub flush_interval: Duration,
     /// Commits handed over and committed since the engine was opened.

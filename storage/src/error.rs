@@ -13,6 +13,21 @@ pub enum CommitError {
     /// space returns, without a restart. Batches that free space draw on a reserve.
     #[error("the disk is full: writes are refused until space returns")]
     DiskFull,
+    /// The operating system refuses something that passes: no descriptor is free, an I/O error
+    /// before anything was written. Nothing was applied; the same batch may succeed once that is
+    /// over, without a restart.
+    #[error("the store takes no writes for the moment: {reason}")]
+    Unavailable {
+        /// What the operating system said, and what helps.
+        reason: Arc<str>,
+    },
+    /// The batch was handed over and is held back for longer than somebody should have to wait:
+    /// it will be written once the disk allows it, or be lost with a crash before that.
+    #[error("not written yet, and not known whether it will be: {reason}")]
+    Held {
+        /// What holds it back.
+        reason: Arc<str>,
+    },
     /// More bytes wait for the disk than the engine may hold. Nothing was applied.
     #[error("too many bytes wait for the disk: {waiting_bytes} of at most {waiting_bytes_max}")]
     Overloaded {
@@ -34,8 +49,8 @@ pub enum CommitError {
     #[error("fenced: the ownership epoch is over")]
     Fenced,
     /// An earlier write or fsync failed and its outcome is unknown. Nothing is acknowledged any
-    /// more until the engine is reopened.
-    #[error("the engine is poisoned until it is reopened: {0}")]
+    /// more until the engine is reopened; what was acknowledged before is kept.
+    #[error("the store is poisoned until it is opened again: {0}")]
     Poisoned(Arc<str>),
     /// The engine was closed before the batch was handed over. Nothing was applied.
     #[error("the engine is closed")]
@@ -45,16 +60,19 @@ pub enum CommitError {
 impl CommitError {
     /// Whether it is certain that nothing of the batch was or will be applied.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Poisoned(_))
+        !matches!(self, Self::Poisoned(_) | Self::Held { .. })
     }
 }
 
 /// Why a read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The disk failed to deliver.
-    #[error("reading the store failed: {0}")]
+    /// The operating system refused to read or to write.
+    #[error("the store failed: {0}")]
     Io(Arc<str>),
+    /// The disk has no room for what had to be written.
+    #[error("the disk is full: {0}")]
+    NoSpace(Arc<str>),
     /// What was read is not what was written, or is of a format this version does not know.
     #[error("the store is damaged or of an unknown format: {0}")]
     Corrupt(Arc<str>),
@@ -71,6 +89,7 @@ impl OpenError {
             | Self::UnknownFormat { path, .. }
             | Self::Corrupt { path, .. }
             | Self::Refused { path, .. }
+            | Self::NoSpace { path, .. }
             | Self::Io { path, .. } => {
                 if let Ok(name) = path.strip_prefix(copy) {
                     *path = dir.join(name);
@@ -119,6 +138,19 @@ pub enum OpenError {
         path: PathBuf,
         /// What is the matter, and what can be done.
         reason: String,
+    },
+    /// The disk has too little space to open the directory.
+    #[error(
+        "{} needs {} MiB of free space to be opened, and {} MiB are free: remove something from \
+         that disk, or enlarge it", path.display(), needed_bytes.div_ceil(1 << 20), free_bytes >> 20
+    )]
+    NoSpace {
+        /// The data directory.
+        path: PathBuf,
+        /// Bytes needed.
+        needed_bytes: u64,
+        /// Bytes that are free.
+        free_bytes: u64,
     },
     /// The operating system refused.
     #[error("{}: {source}", path.display())]

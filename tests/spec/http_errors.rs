@@ -114,7 +114,8 @@ fn an_outcome_that_nobody_knows_is_told_as_such() {
         while engine.handed_over() < CommitSeq(2) {
             thread::yield_now();
         }
-        engine.disk().fail_after(0, Failure::Io);
+        // One write, then the fsync.
+        engine.disk().fail_after(1, Failure::Io);
         engine.let_commits_go();
         pushing.join().unwrap().refused(500, "outcome_unknown");
     });
@@ -129,10 +130,16 @@ fn a_failed_fsync_ends_health_until_the_store_is_opened_again() {
     server.post("/queue/q/push", ITEM).ok();
     // Upkeep may meet the failure first; that is no end of the store.
     while !server.post("/queue/q/push", ITEM).body.contains("store_poisoned") {
-        disk.fail_after(0, Failure::Io);
+        disk.fail_after(1, Failure::Io);
     }
-    server.post("/queue/q/push", ITEM).refused(500, "store_poisoned");
-    server.get("/health").refused(503, "store_poisoned");
+    let told = server.post("/queue/q/push", ITEM);
+    told.refused(500, "store_poisoned");
+    assert!(told.body.contains("restart the server"), "{}", told.body);
+    assert!(!told.body.contains("/fault"), "it tells where the data is: {}", told.body);
+    let health = server.get("/health");
+    health.refused(503, "store_poisoned");
+    assert!(health.body.contains("restart the server"), "{}", health.body);
+    assert!(!health.body.contains("/fault"), "{}", health.body);
     server.get("/health/ready").refused(503, "store_poisoned");
     server.get("/health/live").ok();
     assert!(server.get("/metrics").body.contains("lanekeeper_store_poisoned 1\n"));

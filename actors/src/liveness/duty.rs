@@ -112,7 +112,9 @@ async fn finish(keeper: &Keeper, runtime: &Runtime) -> Result<(), String> {
         match keeper.drain(runtime).await {
             Ok(()) => return Ok(()),
             Err(LivenessError::Ask(AskError::Refused(
-                CommitError::DiskFull | CommitError::Overloaded { .. },
+                CommitError::DiskFull
+                | CommitError::Unavailable { .. }
+                | CommitError::Overloaded { .. },
             ))) => runtime.clock.sleep(FINISH_RETRY).await,
             Err(error) => return Err(error.to_string()),
         }

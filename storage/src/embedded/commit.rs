@@ -1,14 +1,16 @@
 //! The commit: one group after the other is taken from the intake, written, fsynced, and those who
 //! wait for it are told.
 
-use std::{io, sync::atomic::Ordering, time::Duration};
+use std::{io, path::Path, sync::atomic::Ordering, time::Duration};
 
 use crate::{
     Durability,
     embedded::{
+        failure::{self, Trouble},
         intake::Gathered,
         journal::{Journal, JournalFailure},
         room::Place,
+        segments::Prepared,
         store::Store,
     },
     pace::Moment,
@@ -18,6 +20,9 @@ use crate::{
 const SLOW_FSYNC: Duration = Duration::from_millis(500);
 /// How often the disk is looked at while it is full.
 const FULL_RECHECK: Duration = Duration::from_millis(250);
+/// How long a group is held back until those who wait for it are told that it is not known whether
+/// it will be written.
+const HELD_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long a group waits for a checkpoint that lags behind, and how many bytes of changes make it
 /// wait as long again.
 const LAG_WAIT: Duration = Duration::from_millis(5);
@@ -29,32 +34,86 @@ impl Store {
         if journal.is_failed {
             return;
         }
-        if let Err(failure) = self.try_pass(journal, is_flush_due) {
-            journal.is_failed = true;
-            journal.held = None;
-            self.poison(&format!("{}: {}", failure.path.display(), failure.error));
+        match self.try_pass(journal, is_flush_due) {
+            Ok(()) => {}
+            Err(JournalFailure::NotWritten(error)) => self.fail(journal, None, &error),
+            Err(JournalFailure::NotSynced { path, error }) => {
+                self.fail(journal, Some(&path), &error);
+            }
         }
     }
 
+    fn fail(&self, journal: &mut Journal, path: Option<&Path>, error: &io::Error) {
+        if let Some(path) = path {
+            tracing::error!(path = %path.display(), %error, "an fsync failed");
+        }
+        journal.is_failed = true;
+        journal.held = None;
+        self.poison(&format!("an fsync of the journal failed: {}", failure::told(error)));
+    }
+
     fn try_pass(&self, journal: &mut Journal, is_flush_due: bool) -> Result<(), JournalFailure> {
+        let was_held = journal.held.is_some();
         let taken = journal.held.take().or_else(|| self.intake.lock().take());
         let mut wants_sync = is_flush_due;
         if let Some(mut group) = taken {
             if group.count > 0 {
-                let prepared = match self.prepared_for(&group) {
-                    Ok(prepared) => prepared,
-                    Err(error) => {
-                        self.note_full(&error);
-                        journal.held = Some(group);
+                match self.write(journal, &mut group) {
+                    Ok(()) => wants_sync |= group.has_durable,
+                    Err(JournalFailure::NotWritten(error)) => {
+                        self.hold(journal, group, &error);
                         return self.sync(journal);
                     }
-                };
-                journal.append(&self.segments, &mut group, prepared)?;
-                wants_sync |= group.has_durable;
+                    Err(failure) => return Err(failure),
+                }
+            }
+            if was_held {
+                self.let_go();
             }
             self.written(journal, group);
         }
         if wants_sync || !journal.is_unsynced() { self.sync(journal) } else { Ok(()) }
+    }
+
+    /// Writes a group, where it begins a segment into that. What fails for another reason than
+    /// want of space is tried once more at once.
+    fn write(&self, journal: &mut Journal, group: &mut Gathered) -> Result<(), JournalFailure> {
+        match self.try_write(journal, group) {
+            Err(JournalFailure::NotWritten(error)) if !failure::is_full(&error) => {
+                self.try_write(journal, group)
+            }
+            done => done,
+        }
+    }
+
+    fn try_write(&self, journal: &mut Journal, group: &mut Gathered) -> Result<(), JournalFailure> {
+        if group.place != Place::Behind {
+            let prepared = self.prepared_for(group).map_err(JournalFailure::NotWritten)?;
+            let begun = journal.begin_segment(&self.segments, &prepared, group.first_seq);
+            if begun.is_err() && group.place == Place::Next {
+                self.intake.lock().room.spare_lost();
+            }
+            begun?;
+            group.place = Place::Behind;
+        }
+        journal.append(group)
+    }
+
+    /// Holds a group back that could not be written: it is tried again, and until then everything
+    /// is refused, as it would have to be written behind it.
+    fn hold(&self, journal: &mut Journal, group: Gathered, error: &io::Error) {
+        journal.held = Some(group);
+        let trouble = Trouble::of("the journal cannot be written", error);
+        self.intake.lock().held = Some(trouble.clone());
+        self.note_trouble(trouble);
+    }
+
+    /// Nothing is held back any more.
+    fn let_go(&self) {
+        self.intake.lock().held = None;
+        self.waiters.tell_held(None);
+        tracing::info!("the journal can be written again");
+        self.bell.ring();
     }
 
     /// Tells those who wait for it that a group is written.
@@ -72,18 +131,17 @@ impl Store {
         }
     }
 
-    /// The prepared file that a group begins, if it begins one.
-    fn prepared_for(&self, group: &Gathered) -> io::Result<Option<String>> {
-        match group.place {
-            Place::Behind => Ok(None),
-            Place::Own(bytes) => self.segments.prepare_file(bytes).map(Some),
-            Place::Next => {
-                if self.segments.spare_count() == 0 {
-                    self.segments.prepare()?;
-                    self.intake.lock().room.spare_ready();
-                }
-                Ok(self.segments.take_spare())
+    /// The prepared file that a group begins.
+    fn prepared_for(&self, group: &Gathered) -> io::Result<Prepared> {
+        if let Place::Own(bytes) = group.place {
+            return self.segments.prepare_file(bytes);
+        }
+        loop {
+            if let Some(prepared) = self.segments.take_spare() {
+                return Ok(prepared);
             }
+            self.segments.prepare()?;
+            self.intake.lock().room.spare_ready();
         }
     }
 
@@ -130,8 +188,17 @@ impl Store {
             self.pass(&mut journal, is_flush_due);
             rhythm.passed(&journal);
             drop(journal);
+            self.tell_who_waits_long(&rhythm);
             self.is_idle.store(false, Ordering::Relaxed);
             self.wait_for_lagging_fold(&mut rhythm);
+        }
+    }
+
+    /// Nobody waits for ever for a group that is held back.
+    fn tell_who_waits_long(&self, rhythm: &Rhythm) {
+        if rhythm.held_since.is_some_and(|since| since.elapsed() >= HELD_TOLD_AFTER) {
+            let reason = self.intake.lock().held.as_ref().map(Trouble::reason);
+            self.waiters.tell_held(reason.as_ref());
         }
     }
 
@@ -142,16 +209,16 @@ impl Store {
         loop {
             let flush_in = rhythm.flush_in(self.options.flush_interval);
             let is_flush_due = flush_in == Some(Duration::ZERO);
-            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held;
+            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held();
             let recheck_in = rhythm.recheck_in().filter(|_| rechecks);
             if recheck_in == Some(Duration::ZERO) {
                 rhythm.rechecked_at = Moment::now();
                 self.bell.ring();
-                if rhythm.is_held {
+                if rhythm.is_held() {
                     return Some(false);
                 }
             }
-            let has_group = !rhythm.is_held && intake.has_untaken();
+            let has_group = !rhythm.is_held() && intake.has_untaken();
             if !rhythm.is_failed && (has_group || intake.wants_sync || is_flush_due) {
                 let wants_sync = std::mem::take(&mut intake.wants_sync);
                 return Some(wants_sync || is_flush_due);
@@ -201,8 +268,8 @@ struct Rhythm {
     /// When somebody was last called to look at the disk again.
     rechecked_at: Moment,
     is_idle: bool,
-    /// Whether a group waits for a segment.
-    is_held: bool,
+    /// Since when a group is held back, if one is.
+    held_since: Option<Moment>,
     is_failed: bool,
     /// Bytes of changes after the last group.
     overlay_bytes: u64,
@@ -215,7 +282,7 @@ impl Rhythm {
             busy_at: Moment::now(),
             rechecked_at: Moment::now(),
             is_idle: false,
-            is_held: false,
+            held_since: None,
             is_failed: false,
             overlay_bytes: 0,
         }
@@ -224,10 +291,15 @@ impl Rhythm {
     fn passed(&mut self, journal: &Journal) {
         self.busy_at = Moment::now();
         self.is_idle = false;
-        self.is_held = journal.held.is_some();
+        let held_since = self.held_since.unwrap_or(self.busy_at);
+        self.held_since = journal.held.is_some().then_some(held_since);
         self.is_failed = journal.is_failed;
         let is_unsynced = journal.is_unsynced() && !journal.is_failed;
         self.unsynced_since = is_unsynced.then(|| self.unsynced_since.unwrap_or(self.busy_at));
+    }
+
+    fn is_held(&self) -> bool {
+        self.held_since.is_some()
     }
 
     fn flush_in(&self, interval: Duration) -> Option<Duration> {

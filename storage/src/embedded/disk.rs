@@ -1,10 +1,14 @@
 //! What the journal and the manifest ask of a disk.
 
 use std::{
+    collections::BTreeMap,
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+use parking_lot::Mutex;
 
 /// The directory that holds the files of one engine. Names are relative to it.
 pub(crate) trait Disk: Send + Sync {
@@ -22,7 +26,8 @@ pub(crate) trait Disk: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Renames a file, in place of one of the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// Makes the names in a directory durable.
+    /// Makes the names in a directory durable. Opens nothing if the directory was made by
+    /// [`Disk::create_dir`].
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// Bytes that can still be written.
     fn free_bytes(&self) -> io::Result<u64>;
@@ -73,12 +78,25 @@ pub(crate) fn preallocate(file: &dyn DiskFile, length: u64) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct FsDisk {
     dir: PathBuf,
+    /// Directories whose names were made durable: they stay open, so that this is possible when
+    /// there is no descriptor left.
+    open_dirs: Mutex<BTreeMap<String, Arc<File>>>,
 }
 
 impl FsDisk {
     /// A directory that is there.
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_path_buf() }
+        Self { dir: dir.to_path_buf(), open_dirs: Mutex::default() }
+    }
+
+    fn open_dir(&self, name: &str) -> io::Result<Arc<File>> {
+        let mut open_dirs = self.open_dirs.lock();
+        if let Some(dir) = open_dirs.get(name) {
+            return Ok(dir.clone());
+        }
+        let dir = Arc::new(File::open(self.path(name))?);
+        open_dirs.insert(name.to_owned(), dir.clone());
+        Ok(dir)
     }
 }
 
@@ -88,7 +106,9 @@ impl Disk for FsDisk {
     }
 
     fn create_dir(&self, name: &str) -> io::Result<()> {
-        std::fs::create_dir_all(self.path(name))
+        std::fs::create_dir_all(self.path(name))?;
+        self.open_dir("")?;
+        self.open_dir(name).map(drop)
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -101,13 +121,13 @@ impl Disk for FsDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let mut options = std::fs::File::options();
+        let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true);
         Ok(Arc::new(FsFile(options.open(self.path(name))?)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = std::fs::File::options().read(true).write(true).open(self.path(name))?;
+        let file = File::options().read(true).write(true).open(self.path(name))?;
         Ok(Arc::new(FsFile(file)))
     }
 
@@ -120,7 +140,7 @@ impl Disk for FsDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        std::fs::File::open(self.path(dir))?.sync_all()
+        self.open_dir(dir)?.sync_all()
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -129,7 +149,7 @@ impl Disk for FsDisk {
     }
 }
 
-struct FsFile(std::fs::File);
+struct FsFile(File);
 
 impl DiskFile for FsFile {
     fn len(&self) -> io::Result<u64> {

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::{
     Batch, CommitError, CommitSeq, Durability,
     embedded::{
+        failure::Trouble,
         group,
         room::{Place, Room},
     },
@@ -64,6 +65,10 @@ pub(crate) struct Intake {
     pub(crate) is_asleep: bool,
     /// Whether somebody waits for an fsync.
     pub(crate) wants_sync: bool,
+    /// Why no segment could be prepared the last time, if so.
+    pub(crate) trouble: Option<Trouble>,
+    /// Why a group is held back that is handed over, if one is: nothing can be written behind it.
+    pub(crate) held: Option<Trouble>,
     /// Whether a batch was refused for want of space since the disk was last looked at.
     pub(crate) wants_space: bool,
     /// Whether upkeep left something undone that is worth another try.
@@ -87,6 +92,8 @@ impl Intake {
             waiting_bytes: 0,
             is_asleep: false,
             wants_sync: false,
+            trouble: None,
+            held: None,
             wants_space: false,
             wants_upkeep: false,
             is_stopping: false,
@@ -99,6 +106,15 @@ impl Intake {
             Admission::Open => Ok(()),
             Admission::Poisoned(reason) => Err(CommitError::Poisoned(reason.clone())),
             Admission::Closed => Err(CommitError::Closed),
+        }
+    }
+
+    /// Why batches are refused for the moment, if not for want of space.
+    pub(crate) fn unavailable(&self) -> Option<Arc<str>> {
+        let full = || self.trouble.as_ref().filter(|_| self.room.is_full());
+        match self.held.as_ref().or_else(full) {
+            Some(Trouble::Other(reason)) => Some(reason.clone()),
+            Some(Trouble::Full) | None => None,
         }
     }
 
@@ -115,10 +131,13 @@ impl Intake {
         bytes: u64,
         durability: Durability,
     ) -> Result<(), CommitError> {
+        if let Some(trouble) = &self.held {
+            return Err(trouble.refusal());
+        }
         let with_header = bytes + group::HEADER_BYTES as u64;
         let place = self.room.place(with_header, batch.is_space_freeing()).map_err(|_| {
             self.wants_space = true;
-            CommitError::DiskFull
+            self.trouble.as_ref().unwrap_or(&Trouble::Full).refusal()
         })?;
         let is_full = self.gathering.bytes.len() + bytes as usize > GROUP_BYTES;
         if self.gathering.count > 0 && (is_full || place != Place::Behind) {

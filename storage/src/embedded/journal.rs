@@ -10,8 +10,8 @@ use crate::{
         group::{self, GroupHeader},
         intake::Gathered,
         segment::{HEADER_BYTES, JOURNAL, SegmentHeader, segment_name},
-        segments::{Segments, Used},
-        tail::{TAIL, TailFile},
+        segments::{Prepared, Segments, Used},
+        tail::TailFile,
     },
 };
 
@@ -25,9 +25,10 @@ pub(crate) struct Journal {
     synced_seq: u64,
     /// The last commit that is written, batches the journal does not keep included.
     pub(crate) through: CommitSeq,
-    /// A group for which no segment could be prepared yet.
+    /// A group that could not be written yet: nobody was told of it, and whatever there is of it
+    /// on the disk is written over.
     pub(crate) held: Option<Gathered>,
-    /// Whether a write or an fsync failed: none is ever tried again.
+    /// Whether an fsync failed: nothing is ever tried again.
     pub(crate) is_failed: bool,
 }
 
@@ -37,11 +38,15 @@ struct Current {
     offset: u64,
 }
 
-/// A failed write or fsync.
+/// What failed, and what that means.
 #[derive(Debug)]
-pub(crate) struct JournalFailure {
-    pub(crate) path: PathBuf,
-    pub(crate) error: io::Error,
+pub(crate) enum JournalFailure {
+    /// The group is not in the journal, and everything before it is as it was: it may be written
+    /// again, in the same place.
+    NotWritten(io::Error),
+    /// An fsync failed, of batches that were handed over: what of them is on the disk is not
+    /// known, and another fsync would not say.
+    NotSynced { path: PathBuf, error: io::Error },
 }
 
 impl Journal {
@@ -75,16 +80,10 @@ impl Journal {
         is_left
     }
 
-    /// Writes a group behind the last one, or as the first one into a prepared file.
-    pub(crate) fn append(
-        &mut self,
-        segments: &Segments,
-        group: &mut Gathered,
-        prepared: Option<String>,
-    ) -> Result<(), JournalFailure> {
-        if let Some(name) = prepared {
-            self.begin_segment(segments, &name, group.first_seq)?;
-        }
+    /// Writes a group behind the last one. A write that failed is no reason to distrust what is
+    /// before it: an fsync speaks for that. The bytes lie beyond what was ever acknowledged, so
+    /// that the same group may be written over them.
+    pub(crate) fn append(&mut self, group: &mut Gathered) -> Result<(), JournalFailure> {
         let current = self.current.as_mut().expect("the first group is given a segment");
         let header = GroupHeader {
             segment_id: current.id,
@@ -94,44 +93,43 @@ impl Journal {
         };
         header.seal(&mut group.bytes);
         let written = current.file.write_at(&group.bytes, current.offset);
-        written.map_err(|error| JournalFailure {
-            path: segments.disk().path(&segment_name(current.id)),
-            error,
-        })?;
+        written.map_err(JournalFailure::NotWritten)?;
         current.offset += group.bytes.len() as u64;
         self.written_seq = group.last_seq();
         Ok(())
     }
 
-    /// Makes what was written so far durable and goes on in a prepared file.
-    fn begin_segment(
+    /// Makes what was written so far durable and goes on in a prepared file. If that file fails,
+    /// it is given up; the group then needs another one. No file is opened for it.
+    pub(crate) fn begin_segment(
         &mut self,
         segments: &Segments,
-        spare: &str,
+        prepared: &Prepared,
         first_seq: u64,
     ) -> Result<(), JournalFailure> {
-        self.sync(segments)?;
+        if let Err(failure) = self.sync(segments) {
+            segments.give_up(prepared);
+            return Err(failure);
+        }
         let disk = segments.disk();
         let id = self.next_id;
-        let name = segment_name(id);
+        let Prepared { name, file, bytes } = prepared;
         let incarnation = self.incarnation;
-        let begin = || {
-            disk.rename(spare, &name)?;
-            let file = disk.open(&name)?;
-            let bytes = file.len()?;
-            let header = SegmentHeader { id, incarnation, first_seq, file_bytes: bytes };
-            file.write_at(&header.encode(format::NEWEST), 0)?;
-            file.sync()?;
-            disk.sync_dir(JOURNAL)?;
-            Ok((file, bytes))
-        };
-        let (file, bytes) =
-            begin().map_err(|error| JournalFailure { path: disk.path(&name), error })?;
-        let noted = self.tail.begun(id);
-        noted.map_err(|error| JournalFailure { path: disk.path(TAIL), error })?;
-        segments.used(id, Used { first_seq, bytes });
-        self.current = Some(Current { file, id, offset: HEADER_BYTES });
+        let header = SegmentHeader { id, incarnation, first_seq, file_bytes: *bytes };
+        let named = file.write_at(&header.encode(format::NEWEST), 0);
+        let named = named.and_then(|()| file.sync());
+        let named = named.and_then(|()| disk.rename(name, &segment_name(id)));
+        if let Err(error) = named {
+            segments.give_up(prepared);
+            return Err(JournalFailure::NotWritten(error));
+        }
+        // From here on it counts as a segment, if only as an empty one: the next one begins with
+        // the same batch, and a checkpoint frees both.
+        segments.used(id, Used { first_seq, bytes: *bytes });
         self.next_id = id + 1;
+        let noted = disk.sync_dir(JOURNAL).and_then(|()| self.tail.begun(id));
+        noted.map_err(JournalFailure::NotWritten)?;
+        self.current = Some(Current { file: file.clone(), id, offset: HEADER_BYTES });
         Ok(())
     }
 
@@ -153,7 +151,7 @@ impl Journal {
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self, segments: &Segments) -> Result<(), JournalFailure> {
         if let Some(current) = self.current.as_ref().filter(|_| self.is_unsynced()) {
-            current.file.sync().map_err(|error| JournalFailure {
+            current.file.sync().map_err(|error| JournalFailure::NotSynced {
                 path: segments.disk().path(&segment_name(current.id)),
                 error,
             })?;

@@ -19,7 +19,7 @@ use crate::{
         base::{Base, Bases, Direction},
         bell::Bell,
         disk::Disk,
-        failure::{io_error, refused},
+        failure::{Seldom, io_error, refused},
         intake::Intake,
         journal::Journal,
         manifest::{Manifest, base_name},
@@ -93,6 +93,7 @@ impl Store {
             journaled: AtomicU64::new(0),
             is_idle: AtomicBool::new(false),
             is_disk_full: AtomicBool::new(false),
+            troubles: Seldom::default(),
             is_driven,
         };
         store.look_at_space();

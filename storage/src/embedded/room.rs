@@ -94,6 +94,13 @@ impl Room {
         self.is_refusing = false;
     }
 
+    /// A prepared segment that something goes to was lost: it takes another one.
+    pub(crate) fn spare_lost(&mut self) {
+        if !self.take_spare() {
+            self.owed += 1;
+        }
+    }
+
     /// The segment in use takes no more.
     pub(crate) fn end_segment(&mut self) {
         self.left = 0;

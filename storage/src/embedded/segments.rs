@@ -30,8 +30,18 @@ pub(crate) struct Segments {
 #[derive(Default)]
 struct Files {
     used: BTreeMap<u64, Used>,
-    spares: VecDeque<String>,
+    spares: VecDeque<Prepared>,
     next_spare: u64,
+}
+
+/// A file of zeros that is ready to become a segment. It stays open: beginning a segment takes no
+/// descriptor.
+pub(crate) struct Prepared {
+    /// Its name below the data directory.
+    pub(crate) name: String,
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// Its length.
+    pub(crate) bytes: u64,
 }
 
 /// A segment in use.
@@ -56,23 +66,32 @@ impl Segments {
         self.files.lock().used.insert(id, used);
     }
 
-    /// Makes a file of zeros with room for groups of so many bytes, and returns its name.
-    pub(crate) fn prepare_file(&self, capacity: u64) -> io::Result<String> {
+    /// Makes a file of zeros with room for groups of so many bytes.
+    pub(crate) fn prepare_file(&self, capacity: u64) -> io::Result<Prepared> {
         let name = self.next_spare_name();
         let file = self.disk.create(&name)?;
-        let filled = disk::preallocate(&*file, capacity + FRAME_BYTES);
-        if filled.is_err() {
-            // What was taken of the space goes back; that it could not be filled is the news.
-            let _ = self.disk.remove(&name);
+        let bytes = capacity + FRAME_BYTES;
+        match disk::preallocate(&*file, bytes) {
+            Ok(()) => Ok(Prepared { name, file, bytes }),
+            Err(error) => {
+                // What was taken of the space goes back; that it could not be filled is the news.
+                let _ = self.disk.remove(&name);
+                Err(error)
+            }
         }
-        filled.map(|()| name)
     }
 
     /// Prepares an ordinary segment.
     pub(crate) fn prepare(&self) -> io::Result<()> {
-        let name = self.prepare_file(self.capacity())?;
-        self.files.lock().spares.push_back(name);
+        let prepared = self.prepare_file(self.capacity())?;
+        self.files.lock().spares.push_back(prepared);
         Ok(())
+    }
+
+    /// Gives a prepared file up that did not become a segment.
+    pub(crate) fn give_up(&self, prepared: &Prepared) {
+        // If it stays, the next opening takes it over.
+        let _ = self.disk.remove(&prepared.name);
     }
 
     fn next_spare_name(&self) -> String {
@@ -85,22 +104,42 @@ impl Segments {
     /// how many are kept.
     pub(crate) fn recycle(&self, names: &[String]) -> io::Result<u64> {
         let mut spares = Vec::new();
-        for name in names {
-            let file = self.disk.open(name)?;
-            let count = self.spare_count() + spares.len();
-            if file.len()? == self.segment_bytes && count < SPARES_MAX {
-                spares.push(self.clear(name, &*file)?);
-            } else {
-                self.disk.remove(name)?;
-            }
-        }
+        let taken = names.iter().try_for_each(|name| {
+            spares.extend(self.take_over(name, spares.len())?);
+            Ok(())
+        });
         // A file is written to only once it cannot come back under its old name.
-        if !names.is_empty() {
-            self.disk.sync_dir(JOURNAL)?;
+        let is_changed = !names.is_empty();
+        let taken =
+            taken.and_then(|()| if is_changed { self.disk.sync_dir(JOURNAL) } else { Ok(()) });
+        if let Err(error) = taken {
+            spares.iter().for_each(|spare| self.give_up(spare));
+            return Err(error);
         }
         let spare_count = spares.len() as u64;
         self.files.lock().spares.extend(spares);
         Ok(spare_count)
+    }
+
+    /// Makes a file a prepared one, or removes it where `more` are about to be enough. A file that
+    /// is gone was removed by an attempt that failed later.
+    fn take_over(&self, name: &str, more: usize) -> io::Result<Option<Prepared>> {
+        if self.spare_count() + more < SPARES_MAX {
+            let file = match self.disk.open(name) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let bytes = file.len()?;
+            if bytes == self.segment_bytes {
+                let name = self.clear(name, &*file)?;
+                return Ok(Some(Prepared { name, file, bytes }));
+            }
+        }
+        match self.disk.remove(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// Clears a file's header, so that it is not taken for a segment in use, and renames it.
@@ -113,7 +152,7 @@ impl Segments {
     }
 
     /// Takes a prepared segment.
-    pub(crate) fn take_spare(&self) -> Option<String> {
+    pub(crate) fn take_spare(&self) -> Option<Prepared> {
         self.files.lock().spares.pop_front()
     }
 
@@ -127,12 +166,11 @@ impl Segments {
 
     /// Frees segments of which nothing is needed. Returns how many became spares.
     pub(crate) fn free(&self, ids: &[u64]) -> io::Result<u64> {
-        {
-            let mut files = self.files.lock();
-            files.used.retain(|id, _| !ids.contains(id));
-        }
         let names: Vec<String> = ids.iter().map(|id| segment_name(*id)).collect();
-        self.recycle(&names)
+        // Where it fails, they stay in use and are freed another time.
+        let spare_count = self.recycle(&names)?;
+        self.files.lock().used.retain(|id, _| !ids.contains(id));
+        Ok(spare_count)
     }
 
     /// Frees the segments that hold nothing after `through`.
@@ -147,7 +185,7 @@ impl Segments {
 
     /// Removes one prepared segment.
     pub(crate) fn drop_spare(&self) -> io::Result<()> {
-        self.take_spare().map_or(Ok(()), |name| self.disk.remove(&name))
+        self.take_spare().map_or(Ok(()), |spare| self.disk.remove(&spare.name))
     }
 
     pub(crate) fn spare_count(&self) -> usize {

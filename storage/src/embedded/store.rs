@@ -17,6 +17,7 @@ use crate::{
     embedded::{
         base::Bases,
         bell::Bell,
+        failure::{Seldom, Trouble},
         group,
         intake::{Admission, Intake},
         journal::Journal,
@@ -27,6 +28,9 @@ use crate::{
         waiters::Waiters,
     },
 };
+
+/// How often whoever waits for a commit looks whether it is held back.
+const HELD_LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Store {
     pub(crate) options: EmbeddedOptions,
@@ -51,6 +55,8 @@ pub(crate) struct Store {
     /// Whether nothing was handed over for a while.
     pub(crate) is_idle: AtomicBool,
     pub(crate) is_disk_full: AtomicBool,
+    /// Whether trouble that lasts is told again.
+    pub(crate) troubles: Seldom,
     /// Whether there is no commit thread and who waits does its work.
     pub(crate) is_driven: bool,
 }
@@ -89,7 +95,9 @@ impl Store {
                 self.wake_commit(&mut intake);
             }
             drop(intake);
-            self.note_disk_full(true);
+            if matches!(refusal, CommitError::DiskFull) {
+                self.note_disk_full(true);
+            }
             return Err(refusal);
         }
         let seq = intake.number();
@@ -153,6 +161,11 @@ impl Store {
         }
         if self.is_driven {
             self.drive(durability == Durability::Durable);
+            // Without a commit thread nobody else will write it.
+            let held = self.intake.lock().held.as_ref().map(Trouble::reason);
+            if let Some(reason) = held.filter(|_| !self.waiters.is_reached(seq, durability)) {
+                return Poll::Ready(Err(CommitError::Held { reason }));
+            }
         }
         let answer = self.waiters.poll(seq, durability, cx);
         if answer.is_pending() && seq.0 > self.journaled.load(Ordering::Acquire) {
@@ -162,7 +175,10 @@ impl Store {
         answer
     }
 
-    /// Blocks until the commit is durable, asking for an fsync.
+    /// Blocks until the commit is durable, asking for an fsync; not while it is held back.
+    ///
+    /// # Errors
+    /// Why it is held back, or poison.
     pub(crate) fn wait_durable(&self, seq: CommitSeq) -> Result<(), CommitError> {
         let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
         let cx = Context::from_waker(&waker);
@@ -174,20 +190,26 @@ impl Store {
         loop {
             match self.poll_committed(seq, Durability::Durable, &cx) {
                 Poll::Ready(answer) => return answer,
-                // A group is held back for want of space, and nobody else will write it.
-                Poll::Pending if self.is_driven => return Err(CommitError::DiskFull),
-                Poll::Pending => std::thread::park(),
+                Poll::Pending => {}
             }
+            if let Some(trouble) = &self.intake.lock().held {
+                return Err(CommitError::Held { reason: trouble.reason() });
+            }
+            std::thread::park_timeout(HELD_LOOK);
         }
     }
 
     /// Ends all acknowledgements: what is on the disk is not known any more.
     pub(crate) fn poison(&self, reason: &str) {
         let reason: Arc<str> = reason.into();
-        tracing::error!(%reason, "poisoned: nothing is acknowledged until the engine is reopened");
+        tracing::error!(
+            %reason,
+            "poisoned: nothing is acknowledged any more; restart, what was acknowledged is kept"
+        );
         {
             let mut intake = self.intake.lock();
             intake.admission = Admission::Poisoned(reason.clone());
+            intake.held = None;
             intake.discard();
         }
         self.waiters.poison(&reason);
@@ -223,7 +245,13 @@ impl Store {
             }
             intake.seq
         };
-        self.wait_durable(seq)?;
+        if let Err(error) = self.wait_durable(seq) {
+            // Whoever waits for what is held back is told that nothing more will come of it.
+            if let CommitError::Held { reason } = &error {
+                self.poison(&format!("the last batches could not be written: {reason}"));
+            }
+            return Err(error);
+        }
         // Whoever does upkeep now may not have seen the last batches.
         drop(self.upkeep.lock());
         if let Err(error) = self.do_upkeep() {
@@ -239,12 +267,14 @@ impl Store {
             Admission::Open | Admission::Closed => None,
         };
         let waiting_bytes = intake.waiting_bytes;
+        let unavailable = intake.unavailable();
         drop(intake);
         let base = self.overlay.base();
         let counters = &self.counters;
         EngineStatus {
             poisoned,
             is_disk_full: self.is_disk_full.load(Ordering::Relaxed),
+            unavailable,
             flush_interval: self.options.flush_interval,
             commits: counters.committed.load(Ordering::Relaxed),
             fsyncs: counters.fsyncs.load(Ordering::Relaxed),

@@ -1,16 +1,11 @@
-//! Upkeep: checkpoints, prepared segments, a look at the disk's free space, the rewriting of a
-//! bloated store.
+//! Upkeep: checkpoints, the journal before them, the rewriting of a bloated store.
 
 use std::{io, sync::atomic::Ordering};
 
 use crate::{
-    LoadError, Upkeep,
+    CommitError, LoadError, Upkeep,
     embedded::{
-        failure::{is_full, load_error},
-        manifest::Manifest,
-        overlay::Frozen,
-        segment::JOURNAL,
-        store::Store,
+        failure::load_error, manifest::Manifest, overlay::Frozen, segment::JOURNAL, store::Store,
     },
     pace::Moment,
 };
@@ -20,8 +15,6 @@ const SEGMENTS_MAX: usize = 4;
 /// How many times what is alive in it the store may take on disk.
 const BLOAT_IDLE: u64 = 4;
 const BLOAT_BUSY: u64 = 16;
-/// Free space at which preparing a segment is certain to succeed in time, beside four of them.
-const AMPLE_BYTES: u64 = 64 << 20;
 
 impl Store {
     /// Does what is due, one caller at a time.
@@ -70,8 +63,11 @@ impl Store {
             self.overlay.thaw();
             return Ok(Upkeep::default());
         }
-        if let Err(error) = self.wait_durable(frozen.seq) {
-            return Err(LoadError::Io(error.to_string().into()));
+        match self.wait_durable(frozen.seq) {
+            Ok(()) => {}
+            // The store may not have what the journal has not; another time.
+            Err(CommitError::Held { .. }) => return Ok(Upkeep::default()),
+            Err(error) => return Err(LoadError::Io(error.to_string().into())),
         }
         if !self.has_space_for(base.fold_needs_bytes(frozen.bytes)) {
             tracing::warn!(bytes = frozen.bytes, "a checkpoint waits for space on the disk");
@@ -92,11 +88,6 @@ impl Store {
         self.while_folding(|| {
             base.fold(&frozen.changes, frozen.through, &mut || self.look_at_space())
         })
-    }
-
-    fn note_spares(&self, count: u64) {
-        let mut intake = self.intake.lock();
-        (0..count).for_each(|_| intake.room.spare_ready());
     }
 
     /// Copies what is alive into a fresh store when the present one takes much more than that.
@@ -170,63 +161,6 @@ impl Store {
             self.segments.drop_spare()?;
         }
         Ok(())
-    }
-
-    /// Looks at the disk's free space and prepares a segment if one is wanted.
-    pub(crate) fn look_at_space(&self) {
-        let free = self.segments.disk().free_bytes().unwrap_or(0);
-        let segment = self.segments.segment_bytes();
-        let margin = self.options.store_margin_bytes();
-        let is_ample = free >= segment.saturating_mul(4) + margin + AMPLE_BYTES;
-        let wants_spare = {
-            let mut intake = self.intake.lock();
-            intake.room.ample(is_ample);
-            intake.room.wants_spare()
-        };
-        if wants_spare && free >= segment + margin {
-            match self.segments.prepare() {
-                Ok(()) => self.note_spares(1),
-                Err(error) => self.note_full(&error),
-            }
-        }
-        let is_disk_full = {
-            let mut intake = self.intake.lock();
-            intake.wants_space = intake.room.is_full();
-            intake.wants_space
-        };
-        self.note_disk_full(is_disk_full);
-    }
-
-    /// Notes whether writes are refused for want of space.
-    pub(crate) fn note_disk_full(&self, is_disk_full: bool) {
-        if self.is_disk_full.swap(is_disk_full, Ordering::Relaxed) == is_disk_full {
-            return;
-        }
-        let free = self.segments.disk().free_bytes().unwrap_or(0);
-        if is_disk_full {
-            tracing::error!(free, "the disk is full: writes are refused until space returns");
-        } else {
-            tracing::info!(free, "space has returned: writes are taken again");
-        }
-    }
-
-    /// Notes that a segment could not be prepared.
-    pub(crate) fn note_full(&self, error: &io::Error) {
-        if !is_full(error) {
-            tracing::error!(%error, "a journal segment could not be prepared");
-        }
-        let is_disk_full = {
-            let mut intake = self.intake.lock();
-            intake.room.ample(false);
-            intake.wants_space = true;
-            intake.room.is_full()
-        };
-        self.note_disk_full(is_disk_full);
-    }
-
-    /// Whether so much can be written and the disk not be full.
-    fn has_space_for(&self, bytes: u64) -> bool {
-        self.segments.disk().free_bytes().is_ok_and(|free| free >= bytes)
     }
 
     fn journal_error(&self, error: &io::Error) -> LoadError {

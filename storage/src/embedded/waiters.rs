@@ -27,6 +27,8 @@ struct Level {
 struct Waiting {
     tasks: VecDeque<(u64, Waker)>,
     poisoned: Option<Arc<str>>,
+    /// What holds back all that is not reached, for longer than anybody should wait.
+    held: Option<Arc<str>>,
 }
 
 /// The tasks that wait for commits.
@@ -66,6 +68,9 @@ impl Waiters {
         if let Some(reason) = &waiting.poisoned {
             return Poll::Ready(Err(CommitError::Poisoned(reason.clone())));
         }
+        if let Some(reason) = &waiting.held {
+            return Poll::Ready(Err(CommitError::Held { reason: reason.clone() }));
+        }
         waiting.keep(seq.0, cx.waker());
         Poll::Pending
     }
@@ -80,6 +85,19 @@ impl Waiters {
             waiting.tasks.drain(..count).map(|(_, waker)| waker).collect()
         };
         woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Tells everybody who waits, now or until this is called with nothing, that what they wait for
+    /// is held back and may never be written.
+    pub(crate) fn tell_held(&self, reason: Option<&Arc<str>>) {
+        for level in [&self.written, &self.durable] {
+            let tasks = {
+                let mut waiting = level.waiting.lock();
+                waiting.held = reason.cloned();
+                if reason.is_some() { std::mem::take(&mut waiting.tasks) } else { VecDeque::new() }
+            };
+            tasks.into_iter().for_each(|(_, waker)| waker.wake());
+        }
     }
 
     /// Tells everybody who waits, now or later, that it will not be known any more.

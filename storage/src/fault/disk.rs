@@ -52,6 +52,9 @@ pub(super) struct State {
     capacity_bytes: u64,
     operation_count: u64,
     planned: Option<(u64, Failure)>,
+    /// How every operation fails, if they all do.
+    lasting: Option<Failure>,
+    has_no_descriptors: bool,
     is_cut: bool,
 }
 
@@ -66,6 +69,8 @@ impl FaultDisk {
             capacity_bytes: 1 << 30,
             operation_count: 0,
             planned: None,
+            lasting: None,
+            has_no_descriptors: false,
             is_cut: false,
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -85,6 +90,16 @@ impl FaultDisk {
     /// Forgets a planned failure that has not happened yet.
     pub fn fail_never(&self) {
         self.state.lock().planned = None;
+    }
+
+    /// Makes every operation fail from now on, or none any more.
+    pub fn fail_always(&self, failure: Option<Failure>) {
+        self.state.lock().lasting = failure;
+    }
+
+    /// Refuses to open or to create any file, as without a free descriptor (EMFILE), or no more.
+    pub fn refuse_descriptors(&self, is_refusing: bool) {
+        self.state.lock().has_no_descriptors = is_refusing;
     }
 
     /// Whether the planned failure has happened, or none was planned.
@@ -108,7 +123,8 @@ impl FaultDisk {
         let mut state = self.state.lock();
         state.is_cut = true;
         let mut found = state.clone();
-        (found.is_cut, found.planned) = (false, None);
+        (found.is_cut, found.planned, found.lasting) = (false, None, None);
+        found.has_no_descriptors = false;
         if crash == Crash::PowerCut {
             let mut rng = found.rng.fork();
             found.files.lose_power(&mut rng);
@@ -156,13 +172,18 @@ impl State {
         if self.is_cut {
             return Some(Failure::Cut);
         }
-        let (_, failure) = self.planned.take_if(|(planned, _)| *planned == number)?;
+        let planned = self.planned.take_if(|(planned, _)| *planned == number);
+        let failure = planned.map(|(_, failure)| failure).or(self.lasting)?;
         self.is_cut |= failure == Failure::Cut;
         Some(failure)
     }
 
     pub(super) fn check_power(&self) -> io::Result<()> {
         if self.is_cut { Err(error_of(Failure::Cut)) } else { Ok(()) }
+    }
+
+    fn check_descriptors(&self) -> io::Result<()> {
+        if self.has_no_descriptors { Err(rustix::io::Errno::MFILE.into()) } else { Ok(()) }
     }
 
     /// Does an operation that is done wholly or not at all.
@@ -177,7 +198,7 @@ impl State {
 pub(super) fn error_of(failure: Failure) -> io::Error {
     match failure {
         Failure::NoSpace => io::ErrorKind::StorageFull.into(),
-        Failure::Io => io::Error::other("input/output error"),
+        Failure::Io => rustix::io::Errno::IO.into(),
         Failure::Cut => io::Error::other("the power is cut"),
     }
 }
@@ -213,13 +234,17 @@ impl Disk for FaultDisk {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let id = self.state.lock().change(|files| Some(files.create(name)))?;
+        let mut state = self.state.lock();
+        state.check_descriptors()?;
+        let id = state.change(|files| Some(files.create(name)))?;
+        drop(state);
         Ok(Arc::new(FaultFile { disk: self.clone(), id }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.state.lock();
         state.check_power()?;
+        state.check_descriptors()?;
         let id = state.files.id(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(FaultFile { disk: self.clone(), id }))
     }

@@ -161,6 +161,8 @@ impl Engine for FaultEngine {
     }
 
     fn upkeep(&self) -> Result<Upkeep, LoadError> {
+        // Nobody else tries again to write what is held back.
+        self.store.drive(false);
         self.store.do_upkeep()
     }
 

@@ -26,12 +26,14 @@ fn fail_once_everywhere(seed: u64, failure: Failure) {
         let is_over = !disk.has_failed();
         disk.fail_never();
         if let Some(reason) = engine.status().poisoned {
-            assert!(reason.contains("/fault/journal/"), "{told}: {reason}");
+            assert!(reason.contains("fsync of the journal"), "{told}: {reason}");
+            assert!(!reason.contains("/fault"), "{told}: {reason}");
             check_poisoned(&engine, &told);
         } else {
             // The failure hit something that can be done again: all is as if nothing had happened.
             let before = history.written_count;
             engine.flush();
+            assert_eq!(engine.status().waiting_bytes, 0, "{told}");
             history.check(&engine, before, &told);
         }
         for crash in [Crash::Kill, Crash::PowerCut] {
@@ -176,13 +178,7 @@ fn service_resumes_by_itself_when_space_returns() {
     let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
     let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
     disk.resize(disk.used_bytes());
-    let mut last = CommitSeq::ZERO;
-    let refused = loop {
-        match engine.commit(fence, put("same", 900), Durability::Durable) {
-            Ok(seq) => last = seq,
-            Err(error) => break error,
-        }
-    };
+    let (refused, last) = commit_until_refused(&engine, fence);
     assert!(matches!(refused, CommitError::DiskFull), "{refused}");
     assert!(engine.status().is_disk_full);
     wait_committed(&engine, last, Durability::Durable).unwrap();
@@ -192,6 +188,84 @@ fn service_resumes_by_itself_when_space_returns() {
     }
     let seq = engine.commit(fence, put("same", 901), Durability::Durable).unwrap();
     wait_committed(&engine, seq, Durability::Durable).unwrap();
+}
+
+#[test]
+fn a_write_that_failed_is_written_again_in_its_place() {
+    for failure in [Failure::Io, Failure::NoSpace] {
+        let disk = FaultDisk::new(14);
+        let engine = reopen(&disk).unwrap();
+        let fence = claim(&engine).unwrap();
+        for (name, after) in [("a", None), ("b", Some(0)), ("c", None)] {
+            let seq = engine.commit(fence, put(name, 700), Durability::Durable).unwrap();
+            after.into_iter().for_each(|after| disk.fail_after(after, failure));
+            // For want of space it is held back until somebody tries again.
+            let _ = wait_committed(&engine, seq, Durability::Durable);
+            wait_committed(&engine, seq, Durability::Durable).unwrap();
+            assert!(disk.has_failed());
+        }
+        assert_eq!(engine.status().poisoned, None, "{failure:?}");
+        let engine = reopen(&disk.crash(Crash::PowerCut)).unwrap();
+        for name in ["a", "b", "c"] {
+            assert!(engine.get(&Key::from_bytes(name.as_bytes())).unwrap().is_some(), "{name}");
+        }
+    }
+}
+
+/// Commits until something is refused; returns that, and the last commit that was not.
+fn commit_until_refused(engine: &EmbeddedEngine, fence: Fence) -> (CommitError, CommitSeq) {
+    let mut last = CommitSeq::ZERO;
+    loop {
+        match engine.commit(fence, put("same", 900), Durability::Durable) {
+            Ok(seq) => last = seq,
+            Err(error) => return (error, last),
+        }
+    }
+}
+
+#[test]
+fn without_a_descriptor_commits_go_on_and_are_then_refused_until_there_is_one() {
+    let disk = FaultDisk::new(15);
+    let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
+    let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
+    disk.refuse_descriptors(true);
+    // What is prepared is begun without one.
+    for _ in 0..40 {
+        let seq = engine.commit(fence, put("same", 900), Durability::Durable).unwrap();
+        wait_committed(&engine, seq, Durability::Durable).unwrap();
+    }
+    let (refused, last) = commit_until_refused(&engine, fence);
+    assert!(matches!(refused, CommitError::Unavailable { .. }), "{refused}");
+    assert!(refused.to_string().contains("limit on open files"), "{refused}");
+    assert!(engine.status().unavailable.is_some());
+    assert!(!engine.status().is_disk_full);
+    disk.refuse_descriptors(false);
+    wait_committed(&engine, last, Durability::Durable).unwrap();
+    while engine.status().unavailable.is_some() {
+        await_upkeep(&engine);
+    }
+    let seq = engine.commit(fence, put("same", 901), Durability::Durable).unwrap();
+    wait_committed(&engine, seq, Durability::Durable).unwrap();
+    assert_eq!(engine.status().poisoned, None);
+}
+
+#[test]
+fn whoever_waits_for_what_is_held_back_is_answered_when_the_engine_closes() {
+    let disk = FaultDisk::new(16);
+    let engine = &EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
+    let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
+    disk.fail_always(Some(Failure::NoSpace));
+    std::thread::scope(|scope| {
+        let seq = engine.commit(fence, put("a", 9), Durability::Durable).unwrap();
+        let waiting = scope.spawn(move || wait_committed(engine, seq, Durability::Durable));
+        let (refused, _) = commit_until_refused(engine, fence);
+        assert!(matches!(refused, CommitError::DiskFull), "{refused}");
+        assert!(engine.upkeep().is_ok(), "upkeep does not wait for it");
+        let closed = engine.close();
+        assert!(matches!(closed, Err(CommitError::Held { .. })), "{closed:?}");
+        let answer = waiting.join().unwrap();
+        assert!(matches!(answer, Err(CommitError::Poisoned(_))), "{answer:?}");
+    });
 }
 
 #[test]
