@@ -8,7 +8,7 @@ use std::{
 use lanekeeper::{
     Lanekeeper,
     server::{Server, ServerHandle},
-    sink::{self, Sinks},
+    sink::{self, SinkOptions, Sinks},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{runtime::Builder, task::JoinHandle};
@@ -52,13 +52,14 @@ async fn serve(config: Config) -> Result<u8, Failure> {
     let mut signals = Signals::of_server()?;
     let server = Server::bind_recovering(config.server.clone()).map_err(Failure::not_started)?;
     let (addr, handle) = (server.addr(), server.handle());
+    let posts_max = server.sink_posts_max();
     let running = tokio::spawn(server.run());
     let opened = tokio::select! {
         opened = config.open() => opened,
         ending = signals.next() => return Ok(ending.exit_code()),
     };
     let node = opened.map_err(Failure::not_started)?;
-    let sinks = sink::run(node.clone(), config.server.sink.clone());
+    let sinks = sink::run(node.clone(), SinkOptions { posts_max, ..config.server.sink.clone() });
     handle.show_sinks(&sinks);
     handle.open(node.clone());
     announce(&format!("listening on http://{addr}"));

@@ -165,6 +165,11 @@ fn socket_options(given: &Settings) -> Result<SocketOptions, ConfigError> {
     })
 }
 
+fn strangers_max(given: &Settings) -> Result<Option<usize>, ConfigError> {
+    let (name, most) = ("unauthenticated_max_per_peer", given.unauthenticated_max_per_peer);
+    most.map(|most| count(name, Some(most), 1..=1_000_000, 1)).transpose()
+}
+
 fn sink_options(given: &Settings) -> Result<SinkOptions, ConfigError> {
     let (posts, most) = (given.sink_posts_max, SinkOptions::POSTS_MAX as u64);
     Ok(SinkOptions {
@@ -226,6 +231,7 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
         origins: origins(given)?,
         worker_count: count("workers", given.workers, 1..=1_024, 0)?,
         connections_max: count("connections_max", given.connections_max, 1..=1_000_000, 10_000)?,
+        unauthenticated_max_per_peer: strangers_max(given)?,
         body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=1 << 30, 8 << 20)?,
         head_bytes_max: bytes("head_bytes_max", given.head_bytes_max, 1024..=128 << 10, 32 << 10)?,
         head_timeout: spans("head_timeout", given.head_timeout, 100..=HOUR, 5_000)?,

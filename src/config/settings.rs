@@ -115,9 +115,17 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_KEEP_ALIVE", value_name = "TIME")]
     pub(crate) keep_alive: Option<Span>,
 
-    /// Connections at a time; more wait to be accepted [default: 10000]
+    /// Connections at a time, as far as the limit on open files allows [default: 10000]
+    ///
+    /// Beyond them idle ones give way to those that ask, and /health* is still answered.
     #[arg(long, env = "LANEKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
     pub(crate) connections_max: Option<u64>,
+
+    /// Connections of one address that have not shown the token yet [default: 1024]
+    ///
+    /// Of more the oldest gives way. Without a token there is no such bound.
+    #[arg(long, env = "LANEKEEPER_UNAUTHENTICATED_MAX_PER_PEER", value_name = "COUNT")]
+    pub(crate) unauthenticated_max_per_peer: Option<u64>,
 
     /// Subscribers of one stream at a time [default: 10000]
     #[arg(long, env = "LANEKEEPER_STREAM_SUBSCRIBERS_MAX", value_name = "COUNT")]
@@ -231,6 +239,9 @@ impl Settings {
             write_timeout: self.write_timeout.or(other.write_timeout),
             keep_alive: self.keep_alive.or(other.keep_alive),
             connections_max: self.connections_max.or(other.connections_max),
+            unauthenticated_max_per_peer: self
+                .unauthenticated_max_per_peer
+                .or(other.unauthenticated_max_per_peer),
             stream_subscribers_max: self.stream_subscribers_max.or(other.stream_subscribers_max),
             socket_connections_max: self.socket_connections_max.or(other.socket_connections_max),
             host_names: self.host_names.or(other.host_names),

@@ -17,9 +17,10 @@ use super::{
     answer::Answer,
     body::{self, BodyLimits},
     call::{Call, Unread},
-    connection::{Client, GivenUp, Progress},
+    connection::{Client, GivenUp, Progress, Slots},
     consume, cors,
     counters::{Counters, Figures},
+    descriptors::Descriptors,
     door::{Caller, Door, Forbidden},
     gate,
     head::{self, Local},
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     counters: Mutex<Vec<Arc<Counters>>>,
     failures: FailureLog,
     connections: Arc<Connections>,
+    descriptors: Descriptors,
+    slots: Arc<Slots>,
     sinks: OnceLock<SinkFigures>,
     /// Held by who sets a sink.
     setting_sinks: tokio::sync::Mutex<()>,
@@ -52,8 +55,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The state of a server whose node is still to be opened.
-    pub(crate) fn new(options: ServerOptions) -> Self {
+    pub(crate) fn new(options: ServerOptions, descriptors: Descriptors) -> Self {
         Self {
+            descriptors,
+            slots: Arc::new(Slots::new(descriptors.slot_limits(&options))),
             node: OnceLock::new(),
             is_draining: AtomicBool::new(false),
             connections: Arc::new(Connections::new(options.socket.clone())),
@@ -95,6 +100,16 @@ impl Shared {
     /// What is counted of sinks, if they are delivered to.
     pub(crate) fn sinks(&self) -> Option<&SinkFigures> {
         self.sinks.get()
+    }
+
+    /// How its open files are used.
+    pub(crate) fn descriptors(&self) -> &Descriptors {
+        &self.descriptors
+    }
+
+    /// All of its connections.
+    pub(crate) fn slots(&self) -> &Arc<Slots> {
+        &self.slots
     }
 
     /// The connections that stay.
@@ -195,7 +210,7 @@ pub(crate) async fn answer(
     if is_listed {
         cors::show(request.head(), &mut response);
     }
-    if is_last || body.is_left() {
+    if is_last || body.is_left() || progress.is_some_and(|progress| progress.is_extra()) {
         response.head_mut().set_connection_type(ConnectionType::Close);
         progress.inspect(|progress| progress.close());
     }
@@ -217,6 +232,15 @@ async fn carry_out(
     let given_up = |detail: &'static str| Err(Problem::new(Code::Cancelled, detail).last());
     if progress.is_closing() {
         return given_up("the connection ended with the answer before this one");
+    }
+    // Asking for the health displaces nobody, and shows no token.
+    let is_health = found.route.is_health();
+    let may_stay = !is_health || (shared.options.token.is_none() && !progress.is_extra());
+    if may_stay && !progress.let_in().await {
+        let most = shared.descriptors.connections_max;
+        let detail = format!("there are {most} connections, as many as may be");
+        let problem = Problem::new(Code::TooManyConnections, detail).limit(most as u64);
+        return Err(problem.last());
     }
     let call = handle(shared, request, found, body, Some(progress.client()));
     match progress.carry_out(call).await {

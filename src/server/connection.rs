@@ -8,6 +8,7 @@
 
 mod client;
 mod progress;
+mod slots;
 mod told;
 
 use std::{
@@ -25,6 +26,7 @@ use bytes::{Buf, Bytes};
 pub(crate) use client::{Client, Closed, GivenUp};
 use progress::State;
 pub(crate) use progress::{Progress, Streaming};
+pub(crate) use slots::{Slot, SlotFigures, SlotLimits, Slots};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
@@ -77,12 +79,12 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Takes a connection over.
-    pub(crate) fn new(inner: TcpStream, patience: Patience) -> Self {
+    pub(crate) fn new(inner: TcpStream, patience: Patience, slot: Slot) -> Self {
         let patrol = Box::pin(sleep_until(Instant::now() + patience.interval()));
         let (reading, writing) = inner.into_split();
         let writing = Arc::new(writing);
         Self {
-            progress: Rc::new(Progress::new(Client::new(&writing))),
+            progress: Rc::new(Progress::new(Client::new(&writing), slot)),
             inner: Some((reading, writing)),
             patience,
             patrol,
@@ -153,6 +155,9 @@ impl Stream {
                 }
                 (Some(since), _) => Some(since + self.patience.write),
                 (None, State::Head) => Some(since + self.patience.head),
+                (None, State::Idle) if self.progress.slot().lacks_token() => {
+                    Some(since + self.patience.idle.min(self.patience.head))
+                }
                 (None, State::Idle) => Some(since + self.patience.idle),
                 (None, State::Closing) => Some(since + ServerOptions::CLOSE_TIMEOUT),
                 (None, State::Answer) => None,
@@ -195,12 +200,15 @@ impl AsyncRead for Stream {
         self.progress.count_read();
         match Pin::new(&mut self.inner().0).poll_read(cx, buf) {
             Poll::Pending => {
+                if self.progress.slot().poll_evicted(cx.waker()) {
+                    return Poll::Ready(Err(gave_way()));
+                }
                 self.look_after(cx)?;
                 Poll::Pending
             }
             Poll::Ready(done) => {
-                if buf.filled().len() > before {
-                    self.progress.read_some();
+                if buf.filled().len() > before && !self.progress.read_some() {
+                    return Poll::Ready(Err(gave_way()));
                 }
                 Poll::Ready(done)
             }
@@ -230,7 +238,10 @@ impl AsyncWrite for Stream {
             let told = self.told.clone();
             let written = self.poll_write_some(cx, if is_instead { &told } else { buf });
             let Poll::Ready(written) = written else {
-                self.write_since.get_or_insert_with(Instant::now);
+                if self.write_since.is_none() {
+                    self.write_since = Some(Instant::now());
+                    self.progress.begin_taking();
+                }
                 self.look_after(cx)?;
                 return Poll::Pending;
             };
@@ -261,10 +272,19 @@ impl Drop for Stream {
     /// Whoever is told something by the parser may still be sending: closing at once would take the
     /// answer away from them.
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take().filter(|_| self.has_told) {
-            tokio::spawn(async { timeout(ServerOptions::CLOSE_TIMEOUT, read_away(inner)).await });
+        if let Some(inner) = self.inner.take().filter(|_| self.has_told)
+            && let Some(ending) = self.progress.slot().end()
+        {
+            tokio::spawn(async {
+                let _ending = ending;
+                timeout(ServerOptions::CLOSE_TIMEOUT, read_away(inner)).await
+            });
         }
     }
+}
+
+fn gave_way() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection gave way to another")
 }
 
 /// Says that nothing more will be answered.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response};
+use actix_http::{ConnectionType, HttpService, KeepAlive, Request, Response, error::DispatchError};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
     App, HttpRequest,
@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use super::{
     ServerOptions,
     app::{self, Shared, Worker},
-    connection::{Patience, Stream},
+    connection::{Patience, Progress, Stream},
     head::Local,
 };
 
@@ -52,10 +52,10 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 /// As the operating system says.
 pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<Server> {
     let options = shared.options().clone();
-    let workers = options.workers();
+    let descriptors = *shared.descriptors();
     let builder = Server::build()
-        .workers(workers)
-        .max_concurrent_connections(options.connections_max.div_ceil(workers))
+        .workers(descriptors.workers)
+        .max_concurrent_connections(descriptors.of_worker())
         .shutdown_timeout(STOP_SECONDS)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
@@ -68,7 +68,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
             send: options.socket.send_timeout,
         };
         let stopping = stopping.clone();
-        let expecting = Arc::clone(&shared);
+        let (expecting, slots) = (Arc::clone(&shared), Arc::clone(shared.slots()));
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));
         let handler =
             move |request: HttpRequest, payload| app::answer(Rc::clone(&worker), request, payload);
@@ -91,11 +91,14 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
                 }
             })
             .h1(map_config(app, |()| AppConfig::default()));
-        fn_service(move |connection: TcpStream| async move {
+        fn_service(move |connection: TcpStream| {
             let peer = connection.peer_addr().ok();
             // An answer is written whole: there is nothing that could be waited for.
             connection.set_nodelay(true).ok();
-            Ok((Stream::new(connection, patience), peer))
+            let slot = slots.enter(peer.map(|peer| peer.ip()));
+            // Without one it is closed at once.
+            let stream = slot.map(|slot| Stream::new(connection, patience, slot));
+            ready(stream.map(|stream| (stream, peer)).ok_or(DispatchError::DisconnectTimeout))
         })
         .and_then(http)
     };
@@ -109,6 +112,8 @@ fn expected(shared: &Shared, request: Request) -> Result<Request, Response<BoxBo
     match app::expect(shared, request.head(), local) {
         Ok(()) => Ok(request),
         Err(problem) => {
+            // Nothing is said of a body that is late then.
+            request.conn_data::<Rc<Progress>>().inspect(|progress| progress.close());
             let mut response = Response::from(problem.into_response());
             response.head_mut().set_connection_type(ConnectionType::Close);
             Err(response)

@@ -1,5 +1,6 @@
 //! `/metrics`: the exposition format of Prometheus, in base units.
 
+mod connection;
 mod gate;
 mod queue;
 mod sink;
@@ -17,7 +18,9 @@ use lanekeeper_actors::{
 };
 
 use super::{
+    connection::SlotFigures,
     counters::{BUCKET_MICROS, Figures, RouteFigures},
+    descriptors::Descriptors,
     route::Route,
 };
 use crate::sink::SinkStats;
@@ -32,6 +35,13 @@ pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
         actors(&mut out, status);
         engine(&mut out, status);
     }
+    out.text
+}
+
+/// Writes what is known of the connections and of the open files that they are bounded by.
+pub(crate) fn connection_text(figures: &SlotFigures, descriptors: &Descriptors) -> String {
+    let mut out = Text::default();
+    connection::connections(&mut out, figures, descriptors);
     out.text
 }
 

@@ -28,6 +28,7 @@ mod consume;
 mod consumer;
 mod cors;
 mod counters;
+mod descriptors;
 mod door;
 mod gate;
 mod head;

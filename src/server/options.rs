@@ -28,8 +28,13 @@ pub struct ServerOptions {
     pub origins: Vec<String>,
     /// Threads that answer; 0 means one for each core.
     pub worker_count: usize,
-    /// Connections at a time; more wait to be accepted.
+    /// Connections at a time, as far as the limit on open files leaves room for them. Beyond them
+    /// those give way that wait for nothing: first who has not asked for anything yet, then who has
+    /// been idle for the longest time. If there are none, only `/health*` is answered.
     pub connections_max: usize,
+    /// Connections of one address at a time that have not shown the token yet, if there is one; of
+    /// more the oldest gives way. 1,024 if `None`.
+    pub unauthenticated_max_per_peer: Option<usize>,
     /// Size of a request's body.
     pub body_bytes_max: usize,
     /// Size of a request's target and headers. The parser itself ends at 96 headers and 128 KiB.
@@ -82,6 +87,7 @@ impl Default for ServerOptions {
             origins: Vec::new(),
             worker_count: 0,
             connections_max: 10_000,
+            unauthenticated_max_per_peer: None,
             body_bytes_max: 8 << 20,
             head_bytes_max: 32 << 10,
             head_timeout: Duration::from_secs(5),
@@ -116,6 +122,17 @@ pub enum BindError {
     /// Anyone who reaches the address could read and take messages.
     #[error("{0} is not a loopback address: listening there needs a token")]
     Exposed(SocketAddr),
+    /// The limit on open files leaves no room for connections beside the store and the threads.
+    #[error(
+        "the limit on open files is {limit}, and at least {needed} are needed: raise it, such as \
+         with ulimit -n"
+    )]
+    TooFewFiles {
+        /// Open files that the system grants.
+        limit: usize,
+        /// Open files that are needed.
+        needed: usize,
+    },
     /// The operating system refused.
     #[error("cannot listen on {addr}: {source}")]
     Io {

@@ -4,9 +4,10 @@ use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::dev;
 use lanekeeper_actors::Node;
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 
-use super::{BindError, ServerOptions, app::Shared, listen};
+use super::{BindError, ServerOptions, app::Shared, descriptors::Descriptors, listen};
 use crate::sink::Sinks;
 
 /// A server that listens. It answers while [`Server::run`] is awaited.
@@ -46,13 +47,27 @@ impl Server {
         if options.is_exposed() {
             return Err(BindError::Exposed(listen));
         }
-        let shared = Arc::new(Shared::new(options));
+        let descriptors = descriptors(&options)?;
+        let shared = Arc::new(Shared::new(options, descriptors));
         let refused = |source| BindError::Io { addr: listen, source };
         let listener = listen::bind(listen).map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         let inner = listen::serve(listener, &shared).map_err(refused)?;
         let handle = ServerHandle { shared, inner: inner.handle(), cut: Arc::default() };
         Ok(Self { addr, inner, handle })
+    }
+
+    /// How many connections of clients it serves at a time:
+    /// [`ServerOptions::connections_max`], or fewer if the limit on open files leaves room for
+    /// fewer.
+    pub fn connections_max(&self) -> usize {
+        self.handle.shared.descriptors().connections_max
+    }
+
+    /// How many deliveries to sinks the limit on open files leaves room for, of those that
+    /// [`SinkOptions::posts_max`](crate::sink::SinkOptions::posts_max) allows.
+    pub fn sink_posts_max(&self) -> usize {
+        self.handle.shared.descriptors().posts_max
     }
 
     /// Where it listens: with the port that was picked.
@@ -82,6 +97,7 @@ impl Server {
 impl ServerHandle {
     /// Gives a server that [listens already](Server::bind_recovering) its node.
     pub fn open(&self, node: Node) {
+        tell_descriptors(&self.shared);
         self.shared.open(node);
     }
 
@@ -118,5 +134,31 @@ impl fmt::Debug for Server {
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerHandle").finish_non_exhaustive()
+    }
+}
+
+/// Shares out what the system grants.
+fn descriptors(options: &ServerOptions) -> Result<Descriptors, BindError> {
+    let limit = getrlimit(Resource::Nofile).current;
+    // No limit is one that nothing comes near to.
+    let limit = limit.map_or(1 << 30, |limit| limit.min(1 << 30) as usize);
+    Descriptors::share_out(options, limit)
+        .map_err(|few| BindError::TooFewFiles { limit: few.limit, needed: few.needed })
+}
+
+/// Says how the open files are used, and whether they are too few for the setting.
+fn tell_descriptors(shared: &Shared) {
+    let Descriptors { limit, reserved, connections_max, .. } = *shared.descriptors();
+    let wanted = shared.options().connections_max;
+    if connections_max < wanted {
+        tracing::warn!(
+            open_files_max = limit,
+            reserved,
+            connections_max,
+            wanted,
+            "the limit on open files allows fewer connections than the setting"
+        );
+    } else {
+        tracing::info!(open_files_max = limit, reserved, connections_max, "connections");
     }
 }

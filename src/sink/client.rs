@@ -101,11 +101,16 @@ pub(super) struct Client(Agent);
 impl Client {
     /// Posts where the policy allows it. Over TLS, receivers are trusted by these roots, or by the
     /// public ones.
-    pub(super) fn new(policy: AddressPolicy, roots: Option<TrustedRoots>) -> Self {
-        Self::looking_up(CheckedResolver::new(policy, DefaultResolver::default()), roots)
+    pub(super) fn new(
+        policy: AddressPolicy,
+        roots: Option<TrustedRoots>,
+        posts_max: usize,
+    ) -> Self {
+        let resolver = CheckedResolver::new(policy, DefaultResolver::default());
+        Self::looking_up(resolver, roots, IDLE_MAX.min(posts_max))
     }
 
-    fn looking_up(resolver: impl Resolver, roots: Option<TrustedRoots>) -> Self {
+    fn looking_up(resolver: impl Resolver, roots: Option<TrustedRoots>, idle_max: usize) -> Self {
         let roots = roots.map_or(RootCerts::WebPki, TrustedRoots::into_certs);
         let config = Config::builder()
             .http_status_as_error(false)
@@ -115,7 +120,7 @@ impl Client {
             .user_agent(USER_AGENT)
             .accept_encoding(AutoHeaderValue::None)
             .max_response_header_size(HEAD_BYTES_MAX)
-            .max_idle_connections(IDLE_MAX)
+            .max_idle_connections(idle_max)
             .max_idle_connections_per_host(IDLE_PER_HOST_MAX)
             .timeout_resolve(Some(RESOLVE_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
@@ -312,7 +317,7 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let names = Turncoat { port, asked: Arc::clone(&asked) };
         let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
-        let client = Client::looking_up(CheckedResolver::new(policy, names), None);
+        let client = Client::looking_up(CheckedResolver::new(policy, names), None, 1);
         assert_eq!(client.post(&post(port)), Outcome::Done);
         answering.join().expect("it answered");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "not again between check and connection");
@@ -331,7 +336,7 @@ mod tests {
         };
         let names = Turncoat { port, asked: Arc::default() };
         let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
-        let client = Client::looking_up(CheckedResolver::new(policy, names), None);
+        let client = Client::looking_up(CheckedResolver::new(policy, names), None, 1);
         let Outcome::Failed(failure) = client.post(&post(port)) else { panic!("nobody listens") };
         assert_eq!(failure.fault, Fault::Unreachable, "{failure:?}");
     }

@@ -84,7 +84,7 @@ pub fn run(node: Node, options: SinkOptions) -> Sinks {
     let posts_max = options.posts_max.clamp(1, SinkOptions::POSTS_MAX);
     let shared = Arc::new(Shared {
         node,
-        client: Client::new(options.policy, options.roots),
+        client: Client::new(options.policy, options.roots, posts_max),
         posts: Arc::new(Semaphore::new(posts_max)),
         sinks_max: options.sinks_max,
         counters: Arc::default(),

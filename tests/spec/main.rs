@@ -51,6 +51,7 @@ mod http_sink;
 mod http_sink_brake;
 mod http_sink_refusal;
 mod http_sink_tls;
+mod http_slots;
 mod http_slow;
 mod http_socket;
 mod http_stream;

@@ -1,10 +1,14 @@
 //! How far a connection is, between its stream and its requests.
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::Client;
+use super::{Client, slots::Slot};
+
+/// How often, and after how long, a request asks again for room.
+const ROOM_TRIES: u32 = 10;
+const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What the requests of a connection and its stream tell each other.
 #[derive(Debug)]
@@ -16,6 +20,7 @@ pub(crate) struct Progress {
     is_cut: Cell<bool>,
     read_count: Cell<u64>,
     client: Client,
+    slot: Slot,
 }
 
 /// What a connection waits for.
@@ -35,7 +40,7 @@ pub(super) enum State {
 
 impl Progress {
     /// Of a connection that was just opened.
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, slot: Slot) -> Self {
         Self {
             state: Cell::new(State::Head),
             since: Cell::new(Instant::now()),
@@ -43,7 +48,34 @@ impl Progress {
             is_cut: Cell::new(false),
             read_count: Cell::new(0),
             client,
+            slot,
         }
+    }
+
+    /// Its place among the connections.
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// Whether it is beyond the limit: then its next answer is the last, unless it is let in.
+    pub(crate) fn is_extra(&self) -> bool {
+        self.slot.is_extra()
+    }
+
+    /// A request is let in; false if the connection is beyond the limit and no room can be made,
+    /// for which it waits a moment.
+    pub(crate) async fn let_in(&self) -> bool {
+        for _ in 0..ROOM_TRIES {
+            if !self.slot.is_evicted() && self.slot.let_in() {
+                return true;
+            }
+            if !self.slot.may_wait_for_room() {
+                break;
+            }
+            sleep(ROOM_INTERVAL).await;
+        }
+        self.slot.refuse();
+        false
     }
 
     /// Who is at the other end.
@@ -67,6 +99,9 @@ impl Progress {
     pub(crate) fn answering(self: Rc<Self>) -> Answering {
         if !self.is_closing() {
             self.state.set(State::Answer);
+            if !self.slot.work() {
+                self.slot.come_back();
+            }
         }
         Answering(self)
     }
@@ -122,21 +157,39 @@ impl Progress {
         self.is_cut.get()
     }
 
-    /// Bytes of a request have arrived.
-    pub(super) fn read_some(&self) {
+    /// Bytes of a request have arrived; false if the connection has given way meanwhile.
+    pub(super) fn read_some(&self) -> bool {
         if self.state.get() == State::Idle {
             self.begin(State::Head);
+            // Whoever was never let in may give way in the middle of a head.
+            return self.slot.is_stranger() || self.slot.work() || self.slot.come_back();
         }
+        true
     }
 
     /// A client that takes its time over an answer is not waited for meanwhile.
     pub(super) fn wrote_some(&self) {
-        self.since.set(Instant::now());
+        let now = Instant::now();
+        self.since.set(now);
+        if self.state.get() == State::Idle {
+            self.slot.rest(now);
+        }
+    }
+
+    /// The client takes its time over an answer: the connection does not give way meanwhile.
+    pub(super) fn begin_taking(&self) {
+        if !self.slot.work() {
+            self.slot.come_back();
+        }
     }
 
     fn begin(&self, state: State) {
+        let now = Instant::now();
         self.state.set(state);
-        self.since.set(Instant::now());
+        self.since.set(now);
+        if state == State::Idle {
+            self.slot.rest(now);
+        }
     }
 }
 
