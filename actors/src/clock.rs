@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -14,6 +14,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
+
+use crate::chain;
 
 /// A clock: wall time, for what users see and what survives a restart, and monotonic time, for
 /// timeouts. Cloning shares it.
@@ -31,7 +33,34 @@ struct Manual {
     onward: Onward,
     elapsed: Duration,
     sleeper_next: u64,
-    sleepers: BTreeMap<(Duration, u64), Waker>,
+    sleepers: BTreeMap<(Duration, u64), Sleeper>,
+    driven: Vec<Weak<dyn Driven>>,
+}
+
+/// Who sleeps by a manual clock.
+struct Sleeper {
+    waker: Waker,
+    kind: SleeperKind,
+}
+
+/// What a sleeper is waited for by, and what not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SleeperKind {
+    /// Whoever asked for it.
+    Other,
+    /// A turn, which goes on when it wakes.
+    Turn,
+    /// A service of the node, which does nothing at that moment that moving the clock does not.
+    Service,
+}
+
+/// What happens by itself at moments of a manual clock, and is done by whoever moves it.
+pub(crate) trait Driven: Send + Sync {
+    /// The first moment of monotonic time, from this one on, at which something is to happen.
+    fn first_due(&self, from: Duration) -> Option<Duration>;
+
+    /// Does what is due by `now`, or begins it.
+    fn run_due(&self, now: Duration);
 }
 
 impl Clock {
@@ -50,6 +79,7 @@ impl Clock {
             elapsed: Duration::ZERO,
             sleeper_next: 0,
             sleepers: BTreeMap::new(),
+            driven: Vec::new(),
         };
         Self(Source::Manual(Arc::new(Mutex::new(manual))))
     }
@@ -97,20 +127,76 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on, wall and monotonic time alike, and wakes who sleeps until then.
+    /// As [`Clock::sleep`], for a service whose work is also done by whoever moves the clock.
+    pub(crate) fn doze(&self, duration: Duration) -> Sleep {
+        let mut sleep = self.sleep(duration);
+        if let Sleep::Manual(sleep) = &mut sleep {
+            sleep.is_service = true;
+        }
+        sleep
+    }
+
+    /// Whether it stands still until it is told to advance.
+    pub(crate) fn is_manual(&self) -> bool {
+        matches!(self.0, Source::Manual(_))
+    }
+
+    /// Has what is driven done by whoever moves this clock, if it is a manual one.
+    pub(crate) fn drive(&self, driven: Weak<dyn Driven>) {
+        if let Source::Manual(manual) = &self.0 {
+            manual.lock().driven.push(driven);
+        }
+    }
+
+    /// Moves a manual clock on, wall and monotonic time alike: from one moment at which a timer of
+    /// a node with this clock is due to the next, and at each of them its turn runs, here, as far
+    /// as it goes without waiting. Wakes who sleeps until then.
+    ///
+    /// Everything else that falls due meanwhile (reminders, leases, delays, time limits) follows in
+    /// the background. [`Node::advance`](crate::Node::advance) does that too, in order, and returns
+    /// when it is done.
     ///
     /// # Panics
     /// On the system's clock, which nobody can move.
     pub fn advance(&self, duration: Duration) {
-        let Source::Manual(manual) = &self.0 else { panic!("the system's clock cannot be moved") };
-        let mut manual = manual.lock();
-        manual.elapsed += duration;
-        manual.wall += duration;
-        let after = (manual.elapsed + Duration::from_nanos(1), 0);
-        let later = manual.sleepers.split_off(&after);
-        let due = std::mem::replace(&mut manual.sleepers, later);
-        drop(manual);
-        due.into_values().for_each(Waker::wake);
+        let manual = self.manual_only("moved");
+        let end = manual.lock().elapsed.saturating_add(duration);
+        let mut rounds = 0;
+        loop {
+            let driven: Vec<_> = {
+                let mut manual = manual.lock();
+                manual.driven.retain(|driven| driven.strong_count() > 0);
+                manual.driven.iter().filter_map(Weak::upgrade).collect()
+            };
+            // What makes more of itself due at this moment, again and again, is left alone then.
+            let from = if rounds < ROUNDS_MAX { Duration::ZERO } else { after(self.elapsed()) };
+            let first = driven.iter().filter_map(|driven| driven.first_due(from)).min();
+            let Some(due) = first.filter(|due| *due <= end) else { break };
+            rounds = if move_to(manual, due) { 0 } else { rounds + 1 };
+            driven.iter().for_each(|driven| driven.run_due(due));
+        }
+        move_to(manual, end);
+    }
+
+    /// The first moment for which somebody sleeps who is not just a service.
+    pub(crate) fn first_sleeper(&self) -> Option<Duration> {
+        let Source::Manual(manual) = &self.0 else { return None };
+        let manual = manual.lock();
+        let mut others = manual.sleepers.iter().filter(|(_, own)| own.kind != SleeperKind::Service);
+        others.next().map(|((moment, _), _)| *moment)
+    }
+
+    /// Whether a turn sleeps by this clock, which is a manual one.
+    pub(crate) fn is_slept_by_in_a_turn(&self) -> bool {
+        let Source::Manual(manual) = &self.0 else { return false };
+        manual.lock().sleepers.values().any(|own| own.kind == SleeperKind::Turn)
+    }
+
+    fn manual_only(&self, verb: &str) -> &Arc<Mutex<Manual>> {
+        match &self.0 {
+            Source::Manual(manual) => manual,
+            Source::System { .. } => panic!("the system's clock cannot be {verb}"),
+        }
     }
 
     /// Sets the wall time of a manual clock, as an administrator may; monotonic time goes on, and
@@ -119,12 +205,35 @@ impl Clock {
     /// # Panics
     /// On the system's clock.
     pub fn set_wall(&self, wall: SystemTime) {
-        let Source::Manual(manual) = &self.0 else { panic!("the system's clock cannot be set") };
-        let mut manual = manual.lock();
+        let mut manual = self.manual_only("set").lock();
         manual.onward.follow(manual.wall);
         manual.wall = wall;
         manual.onward.follow(wall);
     }
+}
+
+/// Rounds of what is due at one moment at most: what makes more of itself due at once, again and
+/// again, does not hold the clock up for ever.
+pub(crate) const ROUNDS_MAX: usize = 100;
+
+/// The first moment after this one.
+pub(crate) fn after(moment: Duration) -> Duration {
+    moment + Duration::from_nanos(1)
+}
+
+/// Moves a manual clock on to a moment, if that is ahead, and wakes who sleeps until then. Answers
+/// whether it was.
+fn move_to(manual: &Mutex<Manual>, moment: Duration) -> bool {
+    let mut manual = manual.lock();
+    let by = moment.saturating_sub(manual.elapsed);
+    manual.elapsed += by;
+    manual.wall += by;
+    let end = (after(manual.elapsed), 0);
+    let later = manual.sleepers.split_off(&end);
+    let due = std::mem::replace(&mut manual.sleepers, later);
+    drop(manual);
+    due.into_values().for_each(|sleeper| sleeper.waker.wake());
+    !by.is_zero()
 }
 
 /// Wall time that goes on when the clock it follows is set back.
@@ -199,6 +308,7 @@ pub enum Sleep {
 pub struct ManualSleep {
     clock: Arc<Mutex<Manual>>,
     place: (Duration, u64),
+    is_service: bool,
 }
 
 impl ManualSleep {
@@ -206,7 +316,7 @@ impl ManualSleep {
         let mut manual = clock.lock();
         manual.sleeper_next += 1;
         let place = (moment, manual.sleeper_next);
-        Self { clock: Arc::clone(clock), place }
+        Self { clock: Arc::clone(clock), place, is_service: false }
     }
 }
 
@@ -221,7 +331,12 @@ impl Future for Sleep {
                 if manual.elapsed >= sleep.place.0 {
                     return Poll::Ready(());
                 }
-                manual.sleepers.insert(sleep.place, cx.waker().clone());
+                let kind = match sleep.is_service {
+                    true => SleeperKind::Service,
+                    false if chain::current().is_some() => SleeperKind::Turn,
+                    false => SleeperKind::Other,
+                };
+                manual.sleepers.insert(sleep.place, Sleeper { waker: cx.waker().clone(), kind });
                 Poll::Pending
             }
         }

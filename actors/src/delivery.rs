@@ -24,12 +24,16 @@ impl Deliveries {
         Delivery(Arc::clone(self))
     }
 
+    /// Whether none is under way.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// Waits until none is under way. Dropping the future is safe.
-    #[cfg(feature = "test-util")]
     pub(crate) async fn wait_ended(&self) {
         loop {
             let ended = self.ended.notified();
-            if self.count.load(Ordering::Acquire) == 0 {
+            if self.have_ended() {
                 return;
             }
             ended.await;

@@ -42,10 +42,13 @@ pub(crate) async fn keep(duty: Arc<dyn StandingDuty>, runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let changed = duty.changed().notified();
         let now = runtime.clock.elapsed();
-        match Arc::clone(&duty).run_once(Arc::clone(&runtime), now).await {
+        let running = runtime.deliveries.begin();
+        let due = Arc::clone(&duty).run_once(Arc::clone(&runtime), now).await;
+        drop(running);
+        match due {
             None => changed.await,
             Some(due) => {
-                let sleep = runtime.clock.sleep(due.saturating_sub(runtime.clock.elapsed()));
+                let sleep = runtime.clock.doze(due.saturating_sub(runtime.clock.elapsed()));
                 tokio::select! { () = sleep => {}, () = changed => {} }
             }
         }

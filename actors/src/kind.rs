@@ -58,7 +58,11 @@ pub(crate) trait AnyKind: Send + Sync {
 impl<A: Actor> Kind<A> {
     fn retire(&self, activation: Box<Activation<A>>) {
         let kind = Arc::clone(&activation.meta.seat.kind);
-        turn::start(&self.runtime.executor, turn::carry_on(kind, Step::Retiring(activation)));
+        let retiring = self.runtime.deliveries.begin();
+        turn::start(&self.runtime.executor, async {
+            turn::carry_on(kind, Step::Retiring(activation)).await;
+            drop(retiring);
+        });
     }
 
     /// Asks an actor of this kind what a service has to ask, and says which one it was.

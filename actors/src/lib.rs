@@ -7,6 +7,7 @@
 mod activation;
 mod actor;
 mod actor_ref;
+mod advance;
 mod ask;
 mod built_in;
 mod caller;

@@ -251,7 +251,7 @@ impl Node {
         assert!(self.0.services.lock().is_none(), "a node whose duties run by themselves");
         let runtime = self.runtime();
         crate::passivation::run_once(runtime);
-        runtime.timers.run_once(runtime.clock.elapsed());
+        crate::advance::fire_timers(runtime);
         crate::reminder::run_once(runtime).await?;
         crate::outbox::run_once(runtime).await?;
         for duty in &runtime.duties {

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -170,6 +170,10 @@ impl NodeBuilder {
         })?;
         let services = self.has_duties.then(|| Services::start(&runtime)).transpose();
         let services = services.map_err(|source| OpenError::Io { path, source })?;
+        if self.has_duties {
+            let driven: Weak<Runtime> = Arc::downgrade(&runtime);
+            runtime.clock.drive(driven);
+        }
         let node = Node::new(runtime, services);
         built_in::register(&node);
         Ok(node)

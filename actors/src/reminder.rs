@@ -225,8 +225,9 @@ impl<A: Actor> Handler<Due> for A {
             period: record.period_ms.map(Duration::from_millis),
         };
         let next = record.period_ms.map(|period_ms| {
-            let missed = unix_ms(turn.now()).saturating_sub(record.due_ms) / period_ms;
-            reminder.due + Duration::from_millis(period_ms).saturating_mul(missed as u32 + 1)
+            let missed = unix_ms(turn.now()).saturating_sub(record.due_ms) / period_ms.max(1);
+            let later_ms = period_ms.saturating_mul(missed.saturating_add(1));
+            from_unix_ms(record.due_ms.saturating_add(later_ms))
         });
         let settled = match next {
             Some(due) => turn.set_reminder(&record.name, due, reminder.period),

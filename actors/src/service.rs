@@ -121,7 +121,7 @@ async fn passivate(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         passivation::run_once(&runtime);
         let interval = passivation::interval(runtime.options.idle_timeout);
-        let sleep = runtime.clock.sleep(interval);
+        let sleep = runtime.clock.doze(interval);
         tokio::select! {
             () = sleep => {}
             // New activations arrive faster than they can be put away one by one.
@@ -134,11 +134,13 @@ async fn fire_timers(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let now = runtime.clock.elapsed();
         runtime.timers.run_once(now);
+        // Timers that are armed for now all the time leave others their turn.
+        tokio::task::yield_now().await;
         let changed = runtime.timers.changed.notified();
         match runtime.timers.first_due() {
             None => changed.await,
             Some(due) => {
-                let sleep = runtime.clock.sleep(due.saturating_sub(now));
+                let sleep = runtime.clock.doze(due.saturating_sub(now));
                 tokio::select! { () = sleep => {}, () = changed => {} }
             }
         }
@@ -151,16 +153,18 @@ const REMINDER_SLEEP_MAX: Duration = Duration::from_secs(1);
 async fn deliver_reminders(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let changed = runtime.reminders.changed.notified();
+        let looking = runtime.deliveries.begin();
         let due_ms = reminder::run_once(&runtime).await.unwrap_or_else(|error| {
             tracing::error!(%error, "reminders could not be read");
             Some(runtime.clock.now_ms() + 1000)
         });
+        drop(looking);
         match due_ms {
             None => changed.await,
             Some(due_ms) => {
                 let wait_ms = due_ms.saturating_sub(runtime.clock.now_ms()).max(1);
                 let wait = Duration::from_millis(wait_ms).min(REMINDER_SLEEP_MAX);
-                let sleep = runtime.clock.sleep(wait);
+                let sleep = runtime.clock.doze(wait);
                 tokio::select! { () = sleep => {}, () = changed => {} }
             }
         }
@@ -173,7 +177,10 @@ const LETTERS_RETRY_AFTER: Duration = Duration::from_secs(1);
 async fn deliver_letters(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let changed = runtime.outbox.changed.notified();
-        if let Err(error) = outbox::run_once(&runtime).await {
+        let looking = runtime.deliveries.begin();
+        let looked = outbox::run_once(&runtime).await;
+        drop(looking);
+        if let Err(error) = looked {
             tracing::error!(%error, "letters could not be read");
             runtime.clock.sleep(LETTERS_RETRY_AFTER).await;
             continue;

@@ -9,14 +9,17 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, ReentrantMutex};
 use tokio::sync::Notify;
 
 use crate::{
     Actor, ActorId, Handler, NotExecuted, Request, Turn,
     activation::{Activation, Meta, Step},
+    clock::Driven,
+    delivery::Delivery,
     event::Event,
     request::{BoxFuture, WaitingRequest},
+    runtime::Runtime,
     turn,
 };
 
@@ -72,6 +75,8 @@ pub(crate) struct Timers {
     waiting: Mutex<BTreeMap<TimerPlace, Waiting>>,
     number_next: AtomicU64,
     pub(crate) changed: Notify,
+    /// Held while what is due is fired: with a manual clock, its mover and the service both do.
+    firing: ReentrantMutex<()>,
 }
 
 impl Timers {
@@ -100,7 +105,12 @@ impl Timers {
     }
 
     pub(crate) fn first_due(&self) -> Option<Duration> {
-        self.waiting.lock().first_key_value().map(|((due, _), _)| *due)
+        self.first_due_from(Duration::ZERO)
+    }
+
+    /// The first moment from this one on for which a timer waits.
+    pub(crate) fn first_due_from(&self, from: Duration) -> Option<Duration> {
+        self.waiting.lock().range((from, 0)..).next().map(|((due, _), _)| *due)
     }
 
     pub(crate) fn list(&self) -> Vec<ArmedTimer> {
@@ -113,12 +123,16 @@ impl Timers {
         waiting.iter().map(timer).collect()
     }
 
-    /// Fires what is due; the turns run as far as they go without waiting.
+    /// Fires what is due; the turns run as far as they go without waiting. What they arm meanwhile
+    /// is left for the next time, though it be due: who arms a timer for now in the turn of that
+    /// very timer, again and again, must not keep everything else waiting.
     pub(crate) fn run_once(&self, now: Duration) {
+        let _alone = self.firing.lock();
+        let end = self.number_next.load(Ordering::Relaxed);
         loop {
             let mut waiting = self.waiting.lock();
             match waiting.first_entry() {
-                Some(first) if first.key().0 <= now => {
+                Some(first) if first.key().0 <= now && first.key().1 < end => {
                     let timer = first.remove();
                     drop(waiting);
                     (timer.fire)();
@@ -129,12 +143,24 @@ impl Timers {
     }
 }
 
+impl Driven for Runtime {
+    fn first_due(&self, from: Duration) -> Option<Duration> {
+        self.timers.first_due_from(from)
+    }
+
+    fn run_due(&self, now: Duration) {
+        self.timers.run_once(now);
+    }
+}
+
 /// The request of a timer on its way to its actor.
 struct Fired<R> {
     name: Box<str>,
     place: TimerPlace,
     request: R,
     again: Option<Again<R>>,
+    /// From when it is fired until its turn has ended.
+    delivery: Option<Delivery>,
 }
 
 /// How a repeating timer repeats.
@@ -145,7 +171,7 @@ struct Again<R> {
 
 impl<A: Handler<R>, R: Request> WaitingRequest<A> for Fired<R> {
     fn run(self: Box<Self>, mut activation: Box<Activation<A>>) -> BoxFuture<Step<A>> {
-        let Self { name, place, request, again } = *self;
+        let Self { name, place, request, again, delivery } = *self;
         // It may have been cancelled, or armed anew, or have outlived its activation.
         if !activation.meta.timers.is_armed(&name, place) {
             return Box::pin(async { Step::Alive(activation) });
@@ -164,6 +190,7 @@ impl<A: Handler<R>, R: Request> WaitingRequest<A> for Fired<R> {
                 tracing::warn!(actor = %id, timer = %name, %error, "the turn of a timer failed");
             }
             kind.runtime.events.emit(|| Event::TimerFired { id, name: name.into() });
+            drop(delivery);
             step
         })
     }
@@ -186,11 +213,14 @@ fn arm<A: Handler<R>, R: Request>(
     }
     let place = (due, runtime.timers.number_next.fetch_add(1, Ordering::Relaxed));
     meta.timers.insert(name, place);
-    let fired = Box::new(Fired { name: name.into(), place, request, again });
+    let mut fired = Box::new(Fired { name: name.into(), place, request, again, delivery: None });
     let (kind, hash, id) = (Arc::clone(&meta.seat.kind), meta.seat.hash, meta.seat.id());
     let generation = meta.seat.generation();
     let key = Arc::clone(&id.key);
-    let fire = Box::new(move || kind.deliver_timer(hash, &key, generation, fired));
+    let fire = Box::new(move || {
+        fired.delivery = Some(kind.runtime.deliveries.begin());
+        kind.deliver_timer(hash, &key, generation, fired);
+    });
     runtime.timers.arm(place, Waiting { id, name: name.into(), fire });
 }
 

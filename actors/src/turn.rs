@@ -13,7 +13,7 @@ use lanekeeper_storage::{Batch, Durability};
 use tokio::runtime::Handle;
 
 use crate::{
-    Actor, ActorId, ActorRef, AskError, Deferred, Handler, Promise, Request, Store,
+    Actor, ActorId, ActorRef, AskError, Clock, Deferred, Handler, Promise, Request, Store,
     activation::{Activation, Meta, Step},
     chain::{self, ActorHash, Link},
     deferred,
@@ -73,6 +73,11 @@ impl<'a, A: Actor> Turn<'a, A> {
     /// The wall time.
     pub fn now(&self) -> SystemTime {
         self.meta.seat.kind.runtime.clock.now()
+    }
+
+    /// The clock of the node, to sleep by: it can be moved in a test.
+    pub fn clock(&self) -> &Clock {
+        &self.meta.seat.kind.runtime.clock
     }
 
     /// The address of this actor, to be given to others.

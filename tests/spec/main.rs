@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod actor_clock;
 mod actor_passivation;
 mod actor_shutdown;
 mod actor_state;
