@@ -24,6 +24,9 @@ pub(crate) fn settings<T: DeserializeOwned>(text: &[u8], derived: &[&str]) -> Re
     }
 }
 
+/// Fields that are left out while there is nothing to say.
+const LEFT_OUT: [&str; 1] = ["headers"];
+
 /// Changes to make to settings: the fields that are named, where `null` stands for the default.
 #[derive(Debug)]
 pub(crate) struct MergePatch(Map<String, Value>);
@@ -54,7 +57,8 @@ impl MergePatch {
             unreachable!("settings are written as objects");
         };
         // Taking away what is not there would hide a slip of the pen.
-        let is_known = |name: &&String| fields.contains_key(*name);
+        let is_known =
+            |name: &&String| fields.contains_key(*name) || LEFT_OUT.contains(&name.as_str());
         let unknown = self.0.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name);
         if let Some(name) = unknown.clone().find(|name| !is_known(name)) {
             let known = fields.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>();

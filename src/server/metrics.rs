@@ -7,13 +7,16 @@ mod sink;
 mod stream;
 mod worker;
 
-use std::fmt::{Display, Write};
+use std::{
+    fmt::{Display, Write},
+    time::SystemTime,
+};
 
 use lanekeeper_actors::{
     EngineStatus, NodeStatus,
     gate::{GateSummary, GateTotals},
     liveness::{LivenessStats, WorkerInfo},
-    queue::QueueTotals,
+    queue::{QueueDepth, QueueTotals},
     stream::StreamTotals,
 };
 
@@ -56,6 +59,13 @@ pub(crate) fn stream_text(totals: &StreamTotals, connection_count: usize) -> Str
 pub(crate) fn queue_text(totals: &QueueTotals) -> String {
     let mut out = Text::default();
     queue::queues(&mut out, totals);
+    out.text
+}
+
+/// Writes what each of these queues holds: only for who asks, since there is no end of ids.
+pub(crate) fn each_queue_text(queues: &[QueueDepth], now: SystemTime) -> String {
+    let mut out = Text::default();
+    queue::each(&mut out, queues, now);
     out.text
 }
 

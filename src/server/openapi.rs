@@ -73,6 +73,9 @@ pub(crate) struct TicketPath {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which is read by hand")]
 pub(crate) struct MetricsQuery {
+    /// Also the depth of each queue whose id begins so, and the age of its oldest ready message;
+    /// 1,000 of them at most; nothing behind the `=`: any.
+    queues: Option<String>,
     /// Also each gate whose id begins so, 1,000 of them at most; nothing behind the `=`: any.
     gates: Option<String>,
     /// Also each worker whose id begins so, 1,000 of them at most; nothing behind the `=`: any.

@@ -43,7 +43,7 @@ pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
     Ok(status("ready"))
 }
 
-/// Gates, and workers, named in one answer at most.
+/// Queues, gates, and workers, named in one answer at most.
 const NAMED_MAX: usize = 1_000;
 
 /// The figures, in the exposition format of Prometheus.
@@ -55,7 +55,7 @@ const NAMED_MAX: usize = 1_000;
     ),
 )]
 pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Problem> {
-    let query = Query::parse(query, &["gates", "workers"])?;
+    let query = Query::parse(query, &["queues", "gates", "workers"])?;
     let status = shared.opened().map(|node| node.status());
     let mut text = exposition::text(&shared.figures(), status.as_ref());
     text += &exposition::connection_text(&shared.slots().figures(), shared.descriptors());
@@ -65,6 +65,10 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
         let connection_count = shared.connections().open_count();
         text += &exposition::stream_text(&node.stream_totals(), connection_count);
         text += &exposition::worker_text(&node.liveness().stats());
+        if let Some(prefix) = query.text("queues") {
+            let list = node.queue_depths().prefix(prefix).limit(NAMED_MAX).await?;
+            text += &exposition::each_queue_text(&list.queues, node.clock().now());
+        }
         if let Some(prefix) = query.text("gates") {
             let list = node.gates().prefix(prefix).limit(NAMED_MAX).await?;
             text += &exposition::each_gate_text(&list.gates);

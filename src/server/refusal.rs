@@ -161,7 +161,9 @@ pub(crate) fn field_of(error: &QueueError) -> Option<&'static str> {
 impl From<InvalidTarget> for Problem {
     fn from(error: InvalidTarget) -> Self {
         let code = match error {
-            InvalidTarget::Malformed(_) => Code::InvalidSink,
+            InvalidTarget::Malformed(_)
+            | InvalidTarget::TooManyHeaders(_)
+            | InvalidTarget::Header { .. } => Code::InvalidSink,
             InvalidTarget::Forbidden(_) => Code::ForbiddenAddress,
         };
         Self::new(code, error.to_string())

@@ -12,7 +12,7 @@ use super::{
     route::Route,
     wire,
 };
-use crate::sink::{SinkOptions, check_url};
+use crate::sink::{SinkOptions, check_headers, check_url, is_same_origin};
 
 /// Sinks counted at a time.
 const PAGE: usize = 1_000;
@@ -59,19 +59,9 @@ const DERIVED: [&str; 1] = ["waiting"];
     responses((status = 200, description = "As it is now", body = wire::Sink), Problems),
 )]
 pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
-    let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
     call.query(&[])?;
     let sink: wire::Sink = merge::settings(&call.body().await?, &DERIVED)?;
-    let sink = Sink::from(sink);
-    sink.check()?;
-    check_url(&sink.url, policy).await?;
-    // Counted and set by one at a time: else several would take the same last place.
-    let _alone = shared.alone_with_sinks().await;
-    if call.queue().sink().await?.is_none() {
-        check_count(&call, *sinks_max).await?;
-    }
-    call.queue().set_sink(sink.clone()).await?;
-    Ok(Answer::json(&wire::Sink::from(sink)))
+    keep(&call, shared, |before| revealed(sink.clone(), before)).await
 }
 
 /// Changes the settings that are named and leaves the others as they are, whoever else changes them
@@ -84,19 +74,68 @@ pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answ
 pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
     let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
+    let changed = |before: Option<&Sink>| {
+        let known = before.ok_or_else(not_found)?;
+        revealed(patch.apply(&wire::Sink::from(known.clone()))?, before)
+    };
+    keep(&call, shared, changed).await
+}
+
+/// Sets the sink that `make` makes of the one there is.
+async fn keep(
+    call: &Call<'_>,
+    shared: &Shared,
+    make: impl Fn(Option<&Sink>) -> Result<Sink, Problem>,
+) -> Result<Answer, Problem> {
+    let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
     let queue = call.queue();
     loop {
-        let before = queue.sink().await?.ok_or_else(not_found)?;
-        let sink = Sink::from(patch.apply(&wire::Sink::from(before.clone()))?);
+        let before = queue.sink().await?;
+        let sink = make(before.as_ref())?;
         sink.check()?;
-        check_url(&sink.url, &shared.options().sink.policy).await?;
+        check_headers(&sink.headers)?;
+        check_url(&sink.url, policy).await?;
+        // Counted and set by one at a time: otherwise several would take the same last place.
         let _alone = shared.alone_with_sinks().await;
         // While the address was looked up, somebody else may have set another.
-        if queue.sink().await? == Some(before) {
-            queue.set_sink(sink.clone()).await?;
-            return Ok(Answer::json(&wire::Sink::from(sink)));
+        if queue.sink().await? != before {
+            continue;
         }
+        if before.is_none() {
+            check_count(call, *sinks_max).await?;
+        }
+        queue.set_sink(sink.clone()).await?;
+        return Ok(Answer::json(&wire::Sink::from(sink)));
     }
+}
+
+/// A sink with the values of headers that are hidden from those who read it. They are not sent to
+/// another host than before because somebody changed the address alone.
+fn revealed(sink: wire::Sink, before: Option<&Sink>) -> Result<Sink, Problem> {
+    let mut sink = Sink::from(sink);
+    let is_same_host = before.is_some_and(|before| is_same_origin(&before.url, &sink.url));
+    let mut headers = Vec::new();
+    for (name, value) in sink.headers.iter() {
+        let known = before.and_then(|before| before.headers.get(name));
+        let value = match (value == wire::HIDDEN, known) {
+            (false, _) => value,
+            (true, Some(known)) if is_same_host => known,
+            (true, Some(_)) => return Err(hidden(name, "the url names another host")),
+            (true, None) => return Err(hidden(name, "the sink has no header of this name")),
+        };
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    sink.headers = headers.into_iter().collect();
+    Ok(sink)
+}
+
+fn hidden(name: &str, reason: &str) -> Problem {
+    let name: String = name.chars().take(128).collect();
+    let hidden = wire::HIDDEN;
+    let detail = format!(
+        "headers.{name}: {hidden} stands for the value it has, and {reason}: give the value itself"
+    );
+    Problem::new(Code::InvalidSink, detail)
 }
 
 /// Ends the delivery; what is under way is finished.

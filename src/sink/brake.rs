@@ -17,6 +17,8 @@ pub(super) enum Verdict {
     Up,
     /// It does not, or only that it cannot.
     Down,
+    /// It cannot, and asks to be left alone for so long.
+    Wait(Duration),
     /// Nothing: the delivery was given up before.
     Unknown,
 }
@@ -28,6 +30,8 @@ pub(super) struct Brake {
     failures: u32,
     pauses: u32,
     until: Duration,
+    /// Until when it asked to be left alone.
+    asked_until: Duration,
 }
 
 impl Brake {
@@ -36,8 +40,13 @@ impl Brake {
     pub(super) fn note(&mut self, verdict: Verdict, now: Duration, random: f64) -> Option<bool> {
         let was_down = self.is_down();
         match verdict {
-            Verdict::Up => *self = Self::default(),
+            // It answered one message: that says nothing of the wait it asked for with another.
+            Verdict::Up => *self = Self { asked_until: self.asked_until, ..Self::default() },
             Verdict::Down => self.failures = self.failures.saturating_add(1),
+            Verdict::Wait(wait) => {
+                self.failures = self.failures.saturating_add(1);
+                self.asked_until = self.asked_until.max(now.saturating_add(wait));
+            }
             Verdict::Unknown => return None,
         }
         // Those that were under way when the pause began fail together: that is one failure.
@@ -65,7 +74,8 @@ impl Brake {
 
     /// Until when nothing is to be leased.
     pub(super) fn paused_until(&self, now: Duration) -> Option<Duration> {
-        Some(self.until).filter(|&until| self.is_down() && until > now)
+        let until = if self.is_down() { self.until } else { Duration::ZERO };
+        Some(until.max(self.asked_until)).filter(|&until| until > now)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanekeeper_actors::queue::Lease;
+use lanekeeper_actors::queue::{Lease, SinkHeaders};
 use ureq::{
     Agent, Body, Error, Timeout,
     config::{AutoHeaderValue, Config},
@@ -18,7 +18,9 @@ use ureq::{
     },
 };
 
-use super::{AddressPolicy, TrustedRoots, resolver::CheckedResolver, target::Target};
+use super::{
+    AddressPolicy, TrustedRoots, resolver::CheckedResolver, retry_after::RetryAfter, target::Target,
+};
 use crate::server::wire::unix_millis;
 
 /// How long a host may take to be looked up, and a connection to be made.
@@ -42,6 +44,7 @@ pub(super) struct Post {
     id: String,
     priority: u32,
     deliveries: u32,
+    headers: SinkHeaders,
     token: String,
     expires_at: SystemTime,
     payload: Bytes,
@@ -64,6 +67,8 @@ pub(super) enum Outcome {
 pub(super) struct Failure {
     pub(super) reason: String,
     pub(super) fault: Fault,
+    /// How long the receiver asks to be left alone.
+    pub(super) retry_after: Option<RetryAfter>,
 }
 
 /// What a failed delivery says.
@@ -79,9 +84,15 @@ pub(super) enum Fault {
 
 impl Post {
     /// A leased message, to be sent within `timeout`.
-    pub(super) fn new(target: Target, queue: &str, lease: &Lease, timeout: Duration) -> Self {
+    pub(super) fn new(
+        (target, headers): (Target, SinkHeaders),
+        queue: &str,
+        lease: &Lease,
+        timeout: Duration,
+    ) -> Self {
         Self {
             target,
+            headers,
             queue: queue.to_owned(),
             id: lease.id.to_string(),
             priority: lease.priority,
@@ -135,7 +146,7 @@ impl Client {
         match self.send(post) {
             Ok(mut response) => {
                 discard(response.body_mut());
-                outcome(response.status())
+                outcome(response.status(), retry_after(&response))
             }
             Err(error) => Outcome::Failed(Failure::from(error)),
         }
@@ -147,7 +158,11 @@ impl Client {
     }
 
     fn send(&self, post: &Post) -> Result<Response<Body>, Error> {
-        let request = Request::post(post.target.0.clone())
+        let mut request = Request::post(post.target.0.clone());
+        for (name, value) in post.headers.iter() {
+            request = request.header(name, value);
+        }
+        let request = request
             .header("content-type", "application/json")
             .header("lanekeeper-queue", &post.queue)
             .header("lanekeeper-message-id", &post.id)
@@ -169,7 +184,7 @@ impl From<Error> for Failure {
             Error::Other(error) => error.to_string(),
             error => error.to_string(),
         };
-        Self { reason, fault }
+        Self { reason, fault, retry_after: None }
     }
 }
 
@@ -206,7 +221,14 @@ fn discard(body: &mut Body) {
     }
 }
 
-fn outcome(status: StatusCode) -> Outcome {
+/// What the receiver says of when to come again, where that is what it is asked.
+fn retry_after(response: &Response<Body>) -> Option<RetryAfter> {
+    let is_asked = matches!(response.status().as_u16(), 429 | 503);
+    let value = response.headers().get("retry-after").filter(|_| is_asked)?;
+    RetryAfter::parse(value.to_str().ok()?)
+}
+
+fn outcome(status: StatusCode, retry_after: Option<RetryAfter>) -> Outcome {
     match status {
         StatusCode::ACCEPTED => Outcome::Accepted,
         status if status.is_success() => Outcome::Done,
@@ -216,7 +238,7 @@ fn outcome(status: StatusCode) -> Outcome {
                 status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
             let fault = if is_receivers { Fault::Receiver } else { Fault::Message };
             let reason = format!("the receiver answered {}", status.as_u16());
-            Outcome::Failed(Failure { reason, fault })
+            Outcome::Failed(Failure { reason, fault, retry_after })
         }
     }
 }
@@ -243,9 +265,9 @@ mod tests {
     fn only_2xx_but_202_is_done() {
         for (status, expected) in [(200, true), (201, true), (204, true), (299, true)] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(outcome(status) == Outcome::Done, expected, "{status}");
+            assert_eq!(outcome(status, None) == Outcome::Done, expected, "{status}");
         }
-        assert_eq!(outcome(StatusCode::ACCEPTED), Outcome::Accepted);
+        assert_eq!(outcome(StatusCode::ACCEPTED, None), Outcome::Accepted);
         for (status, fault) in [
             (301, Fault::Message),
             (307, Fault::Message),
@@ -256,9 +278,10 @@ mod tests {
             (500, Fault::Receiver),
             (503, Fault::Receiver),
         ] {
-            let failed = outcome(StatusCode::from_u16(status).expect("a status"));
+            let failed = outcome(StatusCode::from_u16(status).expect("a status"), None);
             let reason = format!("the receiver answered {status}");
-            assert_eq!(failed, Outcome::Failed(Failure { reason, fault }));
+            let retry_after = None;
+            assert_eq!(failed, Outcome::Failed(Failure { reason, fault, retry_after }));
         }
     }
 
@@ -287,6 +310,7 @@ mod tests {
         Post {
             target: Target::parse(&format!("http://rebinding.test:{port}/")).expect("a target"),
             queue: "q".into(),
+            headers: SinkHeaders::default(),
             id: "1".into(),
             priority: 1,
             deliveries: 1,

@@ -120,7 +120,8 @@ impl<'a> Line<'a> {
                     let number = self.number;
                     for held in taken {
                         let (shared, queue) = (Arc::clone(shared), queue.clone());
-                        let delivery = deliver(shared, queue, target.clone(), held);
+                        let to = (target.clone(), sink.headers.clone());
+                        let delivery = deliver(shared, queue, to, held);
                         deliveries.spawn(async move { (number, delivery.await) });
                     }
                 }

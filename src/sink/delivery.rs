@@ -2,10 +2,10 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use lanekeeper_actors::queue::{Lease, NackOptions, Queue, QueueError};
+use lanekeeper_actors::queue::{Lease, NackOptions, Queue, QueueError, SinkHeaders};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -52,7 +52,7 @@ impl Drop for Held {
 pub(super) async fn deliver(
     shared: Arc<Shared>,
     queue: Queue,
-    target: Target,
+    to: (Target, SinkHeaders),
     held: Held,
 ) -> (Verdict, Duration) {
     let (counters, clock) = (&shared.counters, shared.node.clock());
@@ -61,7 +61,7 @@ pub(super) async fn deliver(
         count(&counters.released);
         return (Verdict::Unknown, clock.elapsed());
     };
-    let post = Post::new(target, queue.id(), held.lease(), timeout);
+    let post = Post::new(to, queue.id(), held.lease(), timeout);
     let client = shared.client.clone();
     let posting = tokio::task::spawn_blocking(move || {
         // It is the thread that is bounded: a task may end before it.
@@ -84,7 +84,8 @@ pub(super) async fn deliver(
             return (Verdict::Unknown, ended_at);
         }
     };
-    let verdict = verdict_of(&outcome);
+    let asked = asked_of(&outcome, clock.now());
+    let verdict = verdict_of(&outcome, asked);
     let settled = match outcome {
         Outcome::Done => {
             let settled = held.take().ack().await;
@@ -97,7 +98,7 @@ pub(super) async fn deliver(
         }
         Outcome::Failed(failure) => {
             count(&counters.failed);
-            give_back(held.take(), failure).await
+            give_back(held.take(), failure, asked.unwrap_or_default()).await
         }
     };
     if let Err(error) = settled {
@@ -107,13 +108,22 @@ pub(super) async fn deliver(
     (verdict, ended_at)
 }
 
-/// Who refuses a message is there to refuse it.
-fn verdict_of(outcome: &Outcome) -> Verdict {
+/// How long the receiver asks to be left alone from now on.
+fn asked_of(outcome: &Outcome, now: SystemTime) -> Option<Duration> {
     match outcome {
-        Outcome::Failed(Failure { fault: Fault::Receiver | Fault::Unreachable, .. }) => {
+        Outcome::Failed(failure) => failure.retry_after.map(|asked| asked.wait(now)),
+        Outcome::Done | Outcome::Accepted => None,
+    }
+}
+
+/// Who refuses a message is there to refuse it.
+fn verdict_of(outcome: &Outcome, asked: Option<Duration>) -> Verdict {
+    match (outcome, asked) {
+        (_, Some(wait)) => Verdict::Wait(wait),
+        (Outcome::Failed(Failure { fault: Fault::Receiver | Fault::Unreachable, .. }), None) => {
             Verdict::Down
         }
-        Outcome::Failed(_) | Outcome::Done | Outcome::Accepted => Verdict::Up,
+        (Outcome::Failed(_) | Outcome::Done | Outcome::Accepted, None) => Verdict::Up,
     }
 }
 
@@ -130,11 +140,11 @@ async fn admit(shared: &Shared, held: &Held) -> Option<(OwnedSemaphorePermit, Du
     (timeout >= TIMEOUT_MIN).then_some((permit, timeout))
 }
 
-/// Lets the message come again, after a while that grows with its deliveries; one of which nothing
-/// was sent has not been delivered.
-async fn give_back(lease: Lease, failure: Failure) -> Result<(), QueueError> {
-    let Failure { reason, fault } = failure;
-    let delay = backoff::delay(lease.deliveries, fastrand::f64());
+/// Lets the message come again, after a while that grows with its deliveries, and not before the
+/// receiver asked for it; one of which nothing was sent has not been delivered.
+async fn give_back(lease: Lease, failure: Failure, asked: Duration) -> Result<(), QueueError> {
+    let Failure { reason, fault, .. } = failure;
+    let delay = backoff::delay(lease.deliveries, fastrand::f64()).max(asked);
     let reason = Some(format!("sink: {}", reason.chars().take(200).collect::<String>()));
     let is_counted = fault != Fault::Unreachable;
     lease.nack_with(NackOptions { delay, reason, is_counted }).await

@@ -27,7 +27,8 @@
 //!
 //! A receiver that cannot be reached costs no delivery, and one that fails three times in a row is
 //! left alone for 1 s, and twice as long after each further failure up to 30 s; then one message
-//! alone is tried, and the first that succeeds has the others follow at once.
+//! alone is tried, and the first that succeeds has the others follow at once. One that answers 429
+//! or 503 with `Retry-After` is left alone for as long as it says, up to an hour.
 //!
 //! Redirects are not followed, no proxy is used, and no address is connected to that
 //! [`AddressPolicy`] forbids.
@@ -37,18 +38,22 @@ mod brake;
 mod client;
 mod courier;
 mod delivery;
+mod header;
 mod network;
 mod policy;
 mod resolver;
+mod retry_after;
 mod roots;
 mod runner;
 mod stats;
 mod supervisor;
 mod target;
 
+pub use header::check_headers;
 pub use network::{InvalidNetwork, Network};
 pub use policy::{AddressPolicy, ForbiddenAddress};
 pub use roots::{InvalidRoots, TrustedRoots};
 pub use runner::{SinkOptions, Sinks, run};
 pub use stats::{SinkFigures, SinkStats};
+pub(crate) use target::is_same_origin;
 pub use target::{InvalidTarget, check_url};

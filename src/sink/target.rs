@@ -20,6 +20,17 @@ pub enum InvalidTarget {
     /// It names an address that may not be posted to.
     #[error("url: {0}")]
     Forbidden(#[from] ForbiddenAddress),
+    /// There are more headers than one sink may have.
+    #[error("headers: must be 20 at most, not {0}")]
+    TooManyHeaders(usize),
+    /// A header cannot be sent with a message.
+    #[error("headers.{name}: {reason}")]
+    Header {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
 }
 
 impl Target {
@@ -54,6 +65,17 @@ impl Target {
         let is_plain = self.0.scheme_str() == Some("http");
         (host, self.0.port_u16().unwrap_or(if is_plain { 80 } else { 443 }))
     }
+}
+
+/// Whether two addresses are on the same host and port, by the same protocol.
+pub(crate) fn is_same_origin(one: &str, other: &str) -> bool {
+    let origin = |url| {
+        let target = Target::parse(url).ok()?;
+        let (host, port) = target.host_and_port();
+        let scheme = target.0.scheme_str().map(str::to_ascii_lowercase);
+        Some((scheme, host.to_ascii_lowercase(), port))
+    };
+    origin(one).is_some_and(|one| Some(one) == origin(other))
 }
 
 /// How long a host may take to be looked up.

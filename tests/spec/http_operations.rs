@@ -153,3 +153,49 @@ fn an_address_in_use_is_refused_with_its_name() {
     let message = refused.unwrap_err().to_string();
     assert!(message.contains(&server.addr.to_string()), "{message}");
 }
+
+#[test]
+fn metrics_name_the_queues_that_are_asked_for_with_their_depths() {
+    let clock = lanekeeper::Clock::manual();
+    let server = TestServer::with(options(), |builder| builder.clock(clock.clone()));
+    for (queue, body) in [
+        ("a.1", r#"{"items":[{"item":{}},{"item":{},"priority":0}]}"#),
+        ("a.2", r#"{"item":{},"delay_ms":5000}"#),
+        ("b", r#"{"item":{}}"#),
+    ] {
+        server.post(&format!("/queue/{queue}/push"), body).ok();
+    }
+    clock.advance(Duration::from_millis(1_500));
+    server.post("/queue/a.1/push", r#"{"item":{},"priority":0}"#).ok();
+    server.post("/queue/a.1/lease", "{}").ok();
+    let metrics = server.get("/metrics?queues=a.").body;
+    for line in [
+        "lanekeeper_queue_by_id_ready{queue=\"a.1\"} 2",
+        "lanekeeper_queue_by_id_leased{queue=\"a.1\"} 1",
+        "lanekeeper_queue_by_id_oldest_ready_age_seconds{queue=\"a.1\"} 1.5",
+        "lanekeeper_queue_by_id_scheduled{queue=\"a.2\"} 1",
+        "lanekeeper_queue_by_id_oldest_ready_age_seconds{queue=\"a.2\"} 0",
+        "lanekeeper_queue_by_id_bytes{queue=\"a.2\"} 2",
+    ] {
+        assert!(metrics.lines().any(|own| own == line), "{line}\n{metrics}");
+    }
+    assert!(!metrics.contains("queue=\"b\""), "{metrics}");
+    assert!(server.get("/metrics?queues=").body.contains("_ready{queue=\"b\"} 1"));
+    assert!(!server.get("/metrics").body.contains("_by_id_"));
+}
+
+#[test]
+fn metrics_name_1000_queues_at_most_and_activate_none() {
+    let server = TestServer::start();
+    server.runtime.block_on(async {
+        for n in 0..1_001 {
+            server.node.queue(&format!("q{n}")).push(json!({})).await.unwrap();
+            assert!(server.node.queue(&format!("q{n}")).passivate().await);
+        }
+    });
+    let before = server.node.status().activated_total;
+    let metrics = server.get("/metrics?queues=q").body;
+    let named = metrics.lines().filter(|line| line.starts_with("lanekeeper_queue_by_id_ready{"));
+    assert_eq!(named.count(), 1_000);
+    assert_eq!(server.node.status().activated_total, before);
+}

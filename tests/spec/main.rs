@@ -50,6 +50,7 @@ mod http_push;
 mod http_settings;
 mod http_sink;
 mod http_sink_brake;
+mod http_sink_header;
 mod http_sink_refusal;
 mod http_sink_tls;
 mod http_slots;

@@ -1,6 +1,6 @@
 //! Where the messages of a queue are delivered to: kept here, delivered by whoever watches.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use lanekeeper_storage::{Durability, LoadError, key, record::SinkRecord};
 use tokio::sync::broadcast;
@@ -30,12 +30,59 @@ pub struct Sink {
     /// How long a delivery may take, and whoever takes a message over: 1 s to 12 h, 30 s by
     /// default.
     pub lease_ttl: Duration,
+    /// Headers that are sent with each message. Whoever delivers says what they may be.
+    pub headers: SinkHeaders,
 }
+
+/// Headers of a sink, by their names, which are lower case. Their values may be secrets: `Debug`
+/// shows the names alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SinkHeaders(BTreeMap<String, String>);
+
+impl SinkHeaders {
+    /// The value of a header.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    /// Names and values, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for SinkHeaders {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(headers: I) -> Self {
+        let lower = |(name, value): (String, String)| (name.to_ascii_lowercase(), value);
+        Self(headers.into_iter().map(lower).collect())
+    }
+}
+
+impl fmt::Debug for SinkHeaders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Bytes of the headers of one sink at most, names and values together.
+const HEADER_BYTES_MAX: usize = 16 << 10;
 
 impl Sink {
     /// A sink at this address, the rest as it is by default.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), concurrency_max: 5, lease_ttl: Duration::from_secs(30) }
+        Self {
+            url: url.into(),
+            concurrency_max: 5,
+            lease_ttl: Duration::from_secs(30),
+            headers: SinkHeaders::default(),
+        }
+    }
+
+    /// Sends this header with each message too; one of the same name is replaced.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.0.insert(name.to_ascii_lowercase(), value.into());
+        self
     }
 
     /// Whether it is within its bounds; whether the address is one, nobody here can say.
@@ -57,21 +104,29 @@ impl Sink {
             let bound = "from 1000 (1 s) to 43200000 (12 h)";
             return Err(QueueError::InvalidSink { field, bound, found });
         }
+        let bytes: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > HEADER_BYTES_MAX {
+            let (field, bound) = ("headers", "up to 16384 bytes long together");
+            return Err(QueueError::InvalidSink { field, bound, found: bytes as u64 });
+        }
         Ok(())
     }
 }
 
 impl From<SinkRecord> for Sink {
     fn from(record: SinkRecord) -> Self {
-        let SinkRecord { url, concurrency_max, lease_ttl_ms } = record;
-        Self { url, concurrency_max, lease_ttl: Duration::from_millis(lease_ttl_ms) }
+        let SinkRecord { url, concurrency_max, lease_ttl_ms, headers } = record;
+        let (lease_ttl, headers) =
+            (Duration::from_millis(lease_ttl_ms), headers.into_iter().collect());
+        Self { url, concurrency_max, lease_ttl, headers }
     }
 }
 
 impl From<Sink> for SinkRecord {
     fn from(sink: Sink) -> Self {
         let lease_ttl_ms = millis(sink.lease_ttl);
-        Self { url: sink.url, concurrency_max: sink.concurrency_max, lease_ttl_ms }
+        let headers = sink.headers.0.into_iter().collect();
+        Self { url: sink.url, concurrency_max: sink.concurrency_max, lease_ttl_ms, headers }
     }
 }
 

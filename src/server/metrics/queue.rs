@@ -1,6 +1,8 @@
-//! The queues of a node, aggregated: no label names a queue.
+//! The queues of a node, aggregated: no label names a queue, unless somebody asks.
 
-use lanekeeper_actors::queue::QueueTotals;
+use std::time::SystemTime;
+
+use lanekeeper_actors::queue::{QueueDepth, QueueTotals};
 
 use super::Text;
 
@@ -26,5 +28,33 @@ pub(super) fn queues(out: &mut Text, totals: &QueueTotals) {
     ];
     for (event, total) in events {
         out.sample("", &format!("{{event=\"{event}\"}}"), total);
+    }
+}
+
+/// What each of several queues has to say: the name of a family, its help.
+type Family = (&'static str, &'static str, fn(&QueueDepth) -> u64);
+
+const FAMILIES: [Family; 4] = [
+    ("lanekeeper_queue_by_id_ready", "Messages of a queue ready to be taken.", |own| own.ready),
+    ("lanekeeper_queue_by_id_scheduled", "Messages of a queue that wait for their time.", |own| {
+        own.scheduled
+    }),
+    ("lanekeeper_queue_by_id_leased", "Messages of a queue that are leased.", |own| own.leased),
+    ("lanekeeper_queue_by_id_bytes", "Bytes of a queue's payloads.", |own| own.bytes),
+];
+
+/// Writes each of these queues, by its id, as of `now`.
+pub(super) fn each(out: &mut Text, queues: &[QueueDepth], now: SystemTime) {
+    let label = |queue: &QueueDepth| format!("{{queue=\"{}\"}}", queue.id);
+    for (name, help, read) in FAMILIES {
+        out.gauge(name, help);
+        for queue in queues {
+            out.sample("", &label(queue), read(queue));
+        }
+    }
+    let name = "lanekeeper_queue_by_id_oldest_ready_age_seconds";
+    out.gauge(name, "How long the oldest ready message of a queue has waited; 0 without one.");
+    for queue in queues {
+        out.sample("", &label(queue), queue.oldest_ready_age(now).as_secs_f64());
     }
 }

@@ -29,6 +29,7 @@ pub use queue::{
     Page, PauseState, Popped, PriorityStats, Purged, Pushed, QueueList, Rate, Stats, Verbs,
 };
 pub use service::{Health, Problem, Version};
+pub(crate) use sink::HIDDEN;
 pub use sink::{Sink, SinkRemoved, SinkView};
 pub use stream::{
     Class, Counts, OnSlow, PerClass, Published, StreamConfig, StreamStats, SubscriberStats,

@@ -1,6 +1,6 @@
 //! Where the messages of a queue are delivered to.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lanekeeper_actors::queue;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,15 @@ pub struct Sink {
     #[serde(default = "lease_ttl")]
     #[schema(minimum = 1000, maximum = 43200000, default = 30000)]
     pub lease_ttl_ms: u64,
+    /// Headers that are sent with each message, such as `{"authorization":"Bearer …"}`: at most 20.
+    /// Their values are shown to nobody: each is answered as `********`, which stands for the value
+    /// it has, as long as the address is on the same host.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
+
+/// What stands for the value of a header.
+pub(crate) const HIDDEN: &str = "********";
 
 /// A sink and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -55,13 +63,16 @@ fn lease_ttl() -> u64 {
 impl From<queue::Sink> for Sink {
     fn from(sink: queue::Sink) -> Self {
         let lease_ttl_ms = millis(sink.lease_ttl);
-        Self { url: sink.url, max_concurrency: sink.concurrency_max, lease_ttl_ms }
+        let hidden = |(name, _): (&str, &str)| (name.to_owned(), HIDDEN.to_owned());
+        let headers = sink.headers.iter().map(hidden).collect();
+        Self { url: sink.url, max_concurrency: sink.concurrency_max, lease_ttl_ms, headers }
     }
 }
 
 impl From<Sink> for queue::Sink {
     fn from(sink: Sink) -> Self {
         let lease_ttl = Duration::from_millis(sink.lease_ttl_ms);
-        Self { url: sink.url, concurrency_max: sink.max_concurrency, lease_ttl }
+        let headers = sink.headers.into_iter().collect();
+        Self { url: sink.url, concurrency_max: sink.max_concurrency, lease_ttl, headers }
     }
 }

@@ -359,6 +359,22 @@ pub struct SinkRecord {
     pub concurrency_max: u32,
     /// How long a delivery may take.
     pub lease_ttl_ms: u64,
+    /// Headers that are sent with each message, by their names.
+    pub headers: Vec<(String, String)>,
 }
 
-record!(SinkRecord, "sink", 1);
+record!(SinkRecord, "sink", 2, from SinkRecordV1);
+
+#[derive(Encode, Decode)]
+struct SinkRecordV1 {
+    url: String,
+    concurrency_max: u32,
+    lease_ttl_ms: u64,
+}
+
+impl From<SinkRecordV1> for SinkRecord {
+    fn from(old: SinkRecordV1) -> Self {
+        let SinkRecordV1 { url, concurrency_max, lease_ttl_ms } = old;
+        Self { url, concurrency_max, lease_ttl_ms, headers: Vec::new() }
+    }
+}
