@@ -6,6 +6,7 @@ mod lease;
 mod loadtest;
 mod push;
 mod queue;
+mod setting;
 mod stream;
 mod work;
 mod worker;
@@ -20,7 +21,8 @@ pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
 pub(crate) use push::Push;
 pub(crate) use queue::{Peek, Pop, Purge, Queues, Stats};
-pub(crate) use stream::{Publish, Subscribe};
+pub(crate) use setting::{Config, ConfigCommand, Delete, DeleteCommand, Sink, SinkCommand, Verbs};
+pub(crate) use stream::{Publish, Remote, Subscribe};
 pub(crate) use work::Work;
 pub(crate) use worker::{Heartbeat, Workers};
 
@@ -133,6 +135,21 @@ pub(crate) enum Command {
     /// List the queues there are
     #[command(after_help = queue::QUEUES_HELP)]
     Queues(Queues),
+    /// Show or change the settings of a queue
+    #[command(after_help = setting::CONFIG_HELP)]
+    Config(Config),
+    /// Refuse pushes, pops or both from now on
+    #[command(after_help = setting::PAUSE_HELP)]
+    Pause(Verbs),
+    /// Take pushes, pops or both again
+    #[command(after_help = setting::RESUME_HELP)]
+    Resume(Verbs),
+    /// Show, set or remove the webhook of a queue
+    #[command(after_help = setting::SINK_HELP)]
+    Sink(Sink),
+    /// Remove one message
+    #[command(after_help = setting::DELETE_HELP)]
+    Delete(Delete),
     /// Run a command for each message of a queue
     #[command(after_help = work::WORK_HELP)]
     Work(Box<Work>),

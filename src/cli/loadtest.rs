@@ -27,7 +27,9 @@ Examples:
 pub(super) const COMPARE_HELP: &str = "\
 A figure is worse when the median of the new runs is worse than that of the base runs by more than
 the band: what repeated runs on either side differ by, at least 5 %; 30 % if there is one run on
-each side. Results that were not run alike are refused. Anything worse exits 5.
+each side. Which requests a run sends is drawn, so latencies and errors are judged by kind of
+request, and the rate of all together; what so few requests may differ by is chance, and is not
+judged. Results that were not run alike are refused. Anything worse exits 5.
 
 Examples:
   lanekeeper loadtest s3a --repeat 5 --json base.json

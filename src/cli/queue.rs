@@ -38,10 +38,12 @@ Examples:
   lanekeeper stats orders --json | jq .ready";
 
 pub(super) const QUEUES_HELP: &str = "\
-Prints one id a line, in the order of their letters.
+Prints one id a line, in the order of their letters; with --detail how many messages are ready,
+scheduled, leased and dead, and how long the oldest is ready.
 
 Examples:
   lanekeeper queues
+  lanekeeper queues --detail
   lanekeeper queues --prefix tenant-7. --limit 100
   lanekeeper queues --json";
 
@@ -121,6 +123,9 @@ pub(crate) struct Queues {
     /// Queues at most [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// Show how much is in each: asks for one after the other
+    #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub(crate) detail: bool,
     #[command(flatten)]
     pub(crate) target: Target,
 }

@@ -6,7 +6,8 @@ use lanekeeper::stream::Class;
 pub(super) const SUBSCRIBE_HELP: &str = "\
 Prints the payload of each message on a line of its own, as it comes; what is missing, and what the
 server says of this subscriber, goes to stderr. With --json every frame is printed as it was sent.
-Ends with 1 when the stream does, with 130 after Ctrl-C, and with 0 after SIGTERM, SIGHUP or SIGQUIT.
+Ends with 1 when the stream does, with 130 after Ctrl-C, and with 0 after SIGTERM, SIGHUP or
+SIGQUIT.
 
 Examples:
   lanekeeper subscribe prices

@@ -18,9 +18,10 @@ stderr as the reason.
 passed on if it is in the environment (LANEKEEPER_TOKEN), not if it was given as a flag. Under
 --data the directory stays in use until `work` ends.
 
-Ctrl-C, SIGTERM, SIGHUP and SIGQUIT lease no more and let commands finish for --grace; a second signal does not wait.
-What is cut off is killed, and its message given back without counting the delivery. Exits 0 after
-SIGTERM or when there is nothing more to do, 130 after Ctrl-C, however the commands ended.
+Ctrl-C, SIGTERM, SIGHUP and SIGQUIT lease no more and let commands finish for --grace; a second
+signal does not wait. What is cut off is killed, and its message given back without counting the
+delivery. Exits 130 after Ctrl-C and 0 otherwise, or when there is nothing more to do, however the
+commands ended.
 
 Examples:
   lanekeeper work orders -- ./charge.sh

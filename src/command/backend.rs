@@ -14,11 +14,12 @@ use super::{
     gate::GateBackend,
     http::{Http, Patience},
     lease::LeaseBackend,
+    setting::SettingBackend,
 };
 use crate::cli::Target;
 
 /// The verbs that commands need.
-pub(crate) trait Backend: GateBackend + LeaseBackend + Sync {
+pub(crate) trait Backend: GateBackend + LeaseBackend + SettingBackend + Sync {
     /// Pushes all items or none.
     fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure>;
 

@@ -1,26 +1,32 @@
 //! `lanekeeper check`: verifies a data directory that nobody has open.
 
+use std::io;
+
 use lanekeeper::CheckReport;
 use serde_json::{Value, json};
 
 use super::{
     Failure,
     failure::{DAMAGED, DONE},
-    output::Output,
+    output::{Output, unless_closed},
 };
 use crate::cli;
 
 /// Reads everything there is and reports what is wrong.
 pub(crate) fn run(args: &cli::Check) -> Result<u8, Failure> {
     let report = lanekeeper::check(&args.dir).map_err(Failure::not_started)?;
+    unless_closed(print(&report, args.json))?;
+    Ok(if report.is_sound() { DONE } else { DAMAGED })
+}
+
+fn print(report: &CheckReport, is_json: bool) -> io::Result<()> {
     let mut output = Output::new();
-    if args.json {
-        output.json(&json_of(&report))?;
+    if is_json {
+        output.json(&json_of(report))?;
     } else {
         output.line(report.to_string())?;
     }
-    output.flush()?;
-    Ok(if report.is_sound() { DONE } else { DAMAGED })
+    output.flush()
 }
 
 fn json_of(report: &CheckReport) -> Value {

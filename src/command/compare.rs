@@ -1,11 +1,15 @@
 //! `lanekeeper compare`: whether new results are worse than a base.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
-use super::{DONE, Failure, failure::REGRESSION, output::Output};
+use super::{
+    DONE, Failure,
+    failure::REGRESSION,
+    output::{Output, unless_closed},
+};
 use crate::{
     cli,
-    loadtest::compare::{self, Side},
+    loadtest::compare::{self, Comparison, Side},
 };
 
 /// Compares the files of both sides.
@@ -14,14 +18,18 @@ pub(crate) fn run(args: &cli::Compare) -> Result<u8, Failure> {
     let (base, new) = (side(&args.base)?, side(&args.new)?);
     let compared = compare::compare(&base, &new, band)
         .map_err(|reason| Failure::usage(format!("not comparable: {reason}")))?;
+    unless_closed(print(&compared, args.json))?;
+    Ok(if compared.is_regression() { REGRESSION } else { DONE })
+}
+
+fn print(compared: &Comparison, is_json: bool) -> io::Result<()> {
     let mut output = Output::new();
-    if args.json {
-        output.json(&compared)?;
+    if is_json {
+        output.json(compared)?;
     } else {
         output.line(compared.to_string().trim_end())?;
     }
-    output.flush()?;
-    Ok(if compared.is_regression() { REGRESSION } else { DONE })
+    output.flush()
 }
 
 fn side(paths: &[PathBuf]) -> Result<Side, Failure> {

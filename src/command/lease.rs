@@ -17,7 +17,7 @@ pub(crate) use backend::{LeaseBackend, LeaseOf, RedriveOf};
 use super::{
     DONE, FAILED, Failure,
     backend::{self as place, Missing},
-    output::{self, Output, one_line},
+    output::{self, Output, one_line, unless_closed},
 };
 use crate::{cli, config::Span};
 
@@ -59,7 +59,7 @@ fn print(leased: &wire::Leased, is_json: bool) -> io::Result<()> {
 pub(crate) fn ack(args: &cli::Ack) -> Result<u8, Failure> {
     place::with(&args.target, Missing::Refused, |backend| {
         let acked = backend.ack(&args.of.id, &args.of.leases)?;
-        show(&args.target, &acked, &format!("acked {}", acked.acked))?;
+        unless_closed(show(&args.target, &acked, &format!("acked {}", acked.acked)))?;
         Ok(exit_code(&acked.failed))
     })
 }
@@ -70,7 +70,7 @@ pub(crate) fn nack(args: &cli::Nack) -> Result<u8, Failure> {
     let options = NackOptions { delay: args.delay.0, reason, is_counted: !args.no_count };
     place::with(&args.target, Missing::Refused, |backend| {
         let nacked = backend.nack(&args.of.id, &args.of.leases, options)?;
-        show(&args.target, &nacked, &format!("nacked {}", nacked.nacked))?;
+        unless_closed(show(&args.target, &nacked, &format!("nacked {}", nacked.nacked)))?;
         Ok(exit_code(&nacked.failed))
     })
 }
@@ -80,7 +80,7 @@ pub(crate) fn extend(args: &cli::Extend) -> Result<u8, Failure> {
     let ttl = args.ttl.map(|Span(ttl)| ttl);
     place::with(&args.target, Missing::Refused, |backend| {
         let done = backend.extend_leases(&args.of.id, &args.of.leases, ttl)?;
-        show(&args.target, &done, &format!("extended {}", done.extended.len()))?;
+        unless_closed(show(&args.target, &done, &format!("extended {}", done.extended.len())))?;
         Ok(exit_code(&done.failed))
     })
 }
@@ -89,7 +89,11 @@ pub(crate) fn extend(args: &cli::Extend) -> Result<u8, Failure> {
 pub(crate) fn dead_letter(args: &cli::DeadLetter) -> Result<u8, Failure> {
     place::with(&args.target, Missing::Refused, |backend| {
         let done = backend.dead_letter(&args.of.id, &args.of.leases, &args.reason)?;
-        show(&args.target, &done, &format!("moved {} to {}", done.moved, done.queue))?;
+        unless_closed(show(
+            &args.target,
+            &done,
+            &format!("moved {} to {}", done.moved, done.queue),
+        ))?;
         Ok(exit_code(&done.failed))
     })
 }
@@ -103,7 +107,7 @@ pub(crate) fn redrive(args: &cli::Redrive) -> Result<u8, Failure> {
     };
     place::with(&args.target, Missing::Refused, |backend| {
         let done = backend.redrive(&args.id, which)?;
-        show(&args.target, &done, &format!("moved {}", done.moved))?;
+        unless_closed(show(&args.target, &done, &format!("moved {}", done.moved)))?;
         Ok(DONE)
     })
 }

@@ -7,7 +7,7 @@ mod outputs;
 mod page;
 mod search;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use interrupt::Interrupt;
 use keeper::Keeper;
@@ -15,7 +15,7 @@ use keeper::Keeper;
 use super::{
     DONE, FAILED, Failure, INTERRUPTED,
     failure::{DAMAGED, MISSED, NOT_STARTED},
-    output::{self, Output},
+    output::{self, Output, unless_closed},
 };
 use crate::{
     cli,
@@ -59,7 +59,8 @@ pub(crate) fn run(args: &cli::Loadtest) -> Result<u8, Failure> {
             if !interrupt.is_raised() {
                 match crew.run(scenario.clone(), args.load.scale, &mut keeper)? {
                     Ok(result) => {
-                        show(&result)?;
+                        // Kept also where nobody reads what is shown.
+                        unless_closed(show(&result))?;
                         keeper.keep(result)?;
                     }
                     Err(skipped) => keeper.skip(skipped)?,
@@ -101,11 +102,10 @@ fn list() -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn show(result: &RunResult) -> Result<(), Failure> {
+fn show(result: &RunResult) -> io::Result<()> {
     let mut output = Output::new();
     output.line(Summary(result).to_string())?;
-    output.flush()?;
-    Ok(())
+    output.flush()
 }
 
 /// Members to lead, if there are to be any.

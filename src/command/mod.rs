@@ -23,6 +23,7 @@ mod purge;
 mod push;
 mod queues;
 mod serve;
+mod setting;
 mod stats;
 mod subscribe;
 mod unreached;
@@ -53,6 +54,11 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Purge(args) => purge::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Queues(args) => queues::run(&args),
+        Command::Config(args) => setting::config(&args.command),
+        Command::Pause(args) => setting::pause(&args, true),
+        Command::Resume(args) => setting::pause(&args, false),
+        Command::Sink(args) => setting::sink(&args.command),
+        Command::Delete(args) => setting::delete(&args.command),
         Command::Heartbeat(args) => heartbeat::run(&args),
         Command::Work(args) => work::run(&args),
         Command::Workers(args) => workers::run(&args),

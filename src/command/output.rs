@@ -4,6 +4,8 @@ use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdout};
 
 use serde::Serialize;
 
+use super::{DONE, Failure};
+
 /// Buffered lines to stdout.
 pub(crate) struct Output(BufWriter<io::StdoutLock<'static>>);
 
@@ -38,6 +40,32 @@ impl Output {
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Whoever read the output has enough of it: what was found stands, and so does its exit code.
+///
+/// # Errors
+/// As stdout says otherwise.
+pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value as JSON, or the lines that say the same to a person.
+///
+/// # Errors
+/// As stdout says.
+pub(crate) fn show(is_json: bool, value: &impl Serialize, lines: &[String]) -> Result<u8, Failure> {
+    let mut output = Output::new();
+    if is_json {
+        output.json(value)?;
+    } else {
+        lines.iter().try_for_each(|line| output.line(line))?;
+    }
+    output.flush()?;
+    Ok(DONE)
 }
 
 /// A payload on one line. Line ends in JSON stand between its tokens only, where a blank does too.

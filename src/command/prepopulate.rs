@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    DONE, Failure,
+    DONE, Failure, INTERRUPTED, ending,
     failure::DAMAGED,
     output::{self, Output},
 };
@@ -39,6 +39,11 @@ pub(crate) fn run(args: &cli::Prepopulate) -> Result<u8, Failure> {
         priorities: args.priorities,
         item_bytes: args.item_bytes,
     };
+    // What was pushed was acknowledged, batch by batch.
+    ending::on_each(|ending| {
+        output::note(&format!("{}: ended; run again, it goes on where it was", ending.name()));
+        std::process::exit(i32::from(INTERRUPTED));
+    })?;
     let mut told_at = Duration::ZERO;
     let found = bulk.fill(&subject, |filling| {
         if filling.elapsed >= told_at + Duration::from_secs(1) {

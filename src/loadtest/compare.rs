@@ -1,4 +1,7 @@
 //! Whether a new result is worse than a base, beyond what repeated runs differ by anyway.
+//!
+//! Which requests a run sends is drawn: of a short one perhaps 60 pushes and 40 pops, of the next
+//! 45 and 55. So latencies and errors are judged by kind of request, and the rate of all together.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,9 +11,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    locust,
+    locust::{self, AGGREGATED},
     plan::Model,
     result::{FORMAT, Figures, ResultFile, RunResult},
+    sampling::{Sample, is_another_share},
     scenario::Scenario,
 };
 
@@ -20,25 +24,46 @@ pub(crate) const BAND_ALONE: f64 = 0.30;
 /// By how much they may differ however steady the repeated runs were.
 pub(crate) const BAND_MIN: f64 = 0.05;
 
-/// Times below this, in milliseconds, differ by chance.
+/// Times that differ by less than this, in milliseconds, differ by chance.
 const MILLIS_MIN: f64 = 0.05;
 
-/// What is compared, and whether more is better.
-const METRICS: [(&str, bool); 5] = [
-    ("p50 ms", false),
-    ("p95 ms", false),
-    ("p99 ms", false),
-    ("rate /s", true),
-    ("errors %", false),
-];
+/// Failures among a hundred that may come and go.
+const ERRORS_MIN: f64 = 0.1;
 
-/// The figures of one run for one kind of request, in the order of [`METRICS`].
-type Observed = [f64; METRICS.len()];
+/// Percentiles that are compared, as they are called and as parts of one.
+const PERCENTILES: [(&str, f64); 3] = [("p50 ms", 0.50), ("p95 ms", 0.95), ("p99 ms", 0.99)];
 
-/// Runs of one side, by scenario and name of request.
+/// All requests of a scenario together.
+const ALL: &str = "all requests";
+
+/// One kind of request on one side.
+#[derive(Clone, Debug, Default)]
+struct Observed {
+    /// Of each run, in the order of [`PERCENTILES`].
+    percentiles: Vec<[f64; PERCENTILES.len()]>,
+    /// The part that failed, of each run, in percent.
+    errors: Vec<f64>,
+    sample: Sample,
+}
+
+/// A scenario on one side.
+#[derive(Debug, Default)]
+struct Observations {
+    by_name: BTreeMap<String, Observed>,
+    /// Requests a second that succeeded, of each run.
+    rates: Vec<f64>,
+}
+
+impl Observations {
+    fn requests(&self) -> f64 {
+        self.by_name.values().map(|observed| observed.sample.requests).sum()
+    }
+}
+
+/// Runs of one side.
 #[derive(Debug, Default)]
 pub(crate) struct Side {
-    observed: BTreeMap<(String, String), Vec<Observed>>,
+    observed: BTreeMap<String, Observations>,
     /// What must be the same on both sides, by scenario.
     conditions: BTreeMap<String, BTreeSet<String>>,
 }
@@ -62,6 +87,9 @@ pub(crate) struct Line {
     pub(crate) band: f64,
     /// Whether it is worse beyond that.
     pub(crate) is_worse: bool,
+    /// Why it is not judged, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) unjudged: Option<&'static str>,
 }
 
 /// Everything that was compared.
@@ -69,6 +97,8 @@ pub(crate) struct Line {
 pub(crate) struct Comparison {
     /// Figure by figure.
     pub(crate) lines: Vec<Line>,
+    /// What a reader must know of it.
+    pub(crate) notes: Vec<String>,
     /// Runs of base and new that the bands come from, at least.
     pub(crate) runs: (usize, usize),
 }
@@ -90,31 +120,43 @@ impl Side {
             }
             let conditions = self.conditions.entry(id.clone()).or_default();
             conditions.insert(conditions_of(result));
+            let observations = self.observed.entry(id.clone()).or_default();
             for (name, count) in &result.requests {
                 let Figures { requests, failures, p50, p95, p99, .. } = Figures::from(count);
-                let errors = failures as f64 * 100.0 / requests.max(1) as f64;
-                let rate = result.per_second(requests - failures);
-                let runs = self.observed.entry((id.clone(), name.clone())).or_default();
-                runs.push([p50, p95, p99, rate, errors]);
+                let observed = observations.by_name.entry(name.clone()).or_default();
+                observed.percentiles.push([p50, p95, p99]);
+                observed.errors.push(failures as f64 * 100.0 / requests.max(1) as f64);
+                observed.sample.add(count);
             }
+            let total = result.total();
+            observations.rates.push(result.per_second(total.requests - total.failures));
         }
         Ok(())
     }
 
     fn add_csv(&mut self, text: &str) -> Result<(), String> {
         self.conditions.entry(String::new()).or_default().insert("a _stats.csv".to_owned());
-        for (name, row) in locust::read(text)? {
+        let observations = self.observed.entry(String::new()).or_default();
+        let rows = locust::read(text)?;
+        let is_by_kind = rows.iter().any(|(name, _)| name != AGGREGATED);
+        for (name, row) in rows {
             let of = |column: &str| {
                 let field = row.get(column).map(|field| field.trim().replace("N/A", "0"));
                 let number = field.and_then(|field| field.parse::<f64>().ok());
                 number.ok_or_else(|| format!("{name}: {column} is no number"))
             };
             let (requests, failures) = (of("Request Count")?, of("Failure Count")?);
-            let part = 1.0 - failures / requests.max(1.0);
-            let rate = of("Requests/s")? * part;
-            let observed =
-                [of("50%")?, of("95%")?, of("99%")?, rate, failures * 100.0 / requests.max(1.0)];
-            self.observed.entry((String::new(), name.clone())).or_default().push(observed);
+            if name == AGGREGATED {
+                let part = 1.0 - failures / requests.max(1.0);
+                observations.rates.push(of("Requests/s")? * part);
+            }
+            // Of all kinds together, latencies are those of the mix that was drawn.
+            if name != AGGREGATED || !is_by_kind {
+                let observed = observations.by_name.entry(name.clone()).or_default();
+                observed.percentiles.push([of("50%")?, of("95%")?, of("99%")?]);
+                observed.errors.push(failures * 100.0 / requests.max(1.0));
+                observed.sample.add_counts(requests, failures);
+            }
         }
         Ok(())
     }
@@ -172,48 +214,114 @@ pub(crate) fn compare(base: &Side, new: &Side, band: Option<f64>) -> Result<Comp
             return Err(format!("{scenario} was not run alike:\n  {differences}"));
         }
     }
-    let (mut lines, mut runs) = (Vec::new(), (usize::MAX, usize::MAX));
-    for (key, base) in &base.observed {
-        let Some(new) = new.observed.get(key) else { continue };
-        runs = (runs.0.min(base.len()), runs.1.min(new.len()));
-        for (place, (metric, is_more_better)) in METRICS.into_iter().enumerate() {
-            let base: Vec<f64> = base.iter().map(|observed| observed[place]).collect();
-            let new: Vec<f64> = new.iter().map(|observed| observed[place]).collect();
-            lines.push(line(key, metric, is_more_better, (&base, &new, band)));
+    let (mut lines, mut notes, mut runs) = (Vec::new(), Vec::new(), (usize::MAX, usize::MAX));
+    for (scenario, base) in &base.observed {
+        let Some(new) = new.observed.get(scenario) else { continue };
+        let judged = Judged { scenario, base, new, band };
+        let of_kinds = judged.kinds();
+        if of_kinds.is_empty() {
+            continue;
         }
+        runs = (runs.0.min(base.rates.len()), runs.1.min(new.rates.len()));
+        lines.extend(of_kinds);
+        let mix = judged.mix();
+        lines.extend(judged.rate(mix.is_some()));
+        notes.extend(mix);
     }
     if lines.is_empty() {
         return Err("the two have no scenario and kind of request in common".to_owned());
     }
-    Ok(Comparison { lines, runs })
+    Ok(Comparison { lines, notes, runs })
 }
 
-fn line(
-    key: &(String, String),
-    metric: &'static str,
-    is_more_better: bool,
-    (base, new, band): (&[f64], &[f64], Option<f64>),
-) -> Line {
-    let (base_median, new_median) = (median(base), median(new));
-    let learned = if base.len() > 1 || new.len() > 1 {
-        spread(base).max(spread(new)).max(BAND_MIN)
-    } else {
-        BAND_ALONE
-    };
-    let band = band.unwrap_or(learned);
-    let ratio = if base_median == new_median { 1.0 } else { new_median / base_median };
-    let slack = match metric {
-        "errors %" => 0.1,
-        "rate /s" => 0.0,
-        _ => MILLIS_MIN,
-    };
-    let is_worse = if is_more_better {
-        new_median < base_median * (1.0 - band) - slack
-    } else {
-        new_median > base_median * (1.0 + band) + slack
-    };
-    let (scenario, name) = key.clone();
-    Line { scenario, name, metric, base: base_median, new: new_median, ratio, band, is_worse }
+/// One scenario on both sides.
+struct Judged<'a> {
+    scenario: &'a str,
+    base: &'a Observations,
+    new: &'a Observations,
+    band: Option<f64>,
+}
+
+impl Judged<'_> {
+    /// Latencies and errors of the kinds of request that both sides have.
+    fn kinds(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (name, base) in &self.base.by_name {
+            let Some(new) = self.new.by_name.get(name) else { continue };
+            for (place, (metric, part)) in PERCENTILES.into_iter().enumerate() {
+                let of = |observed: &Observed| -> Vec<f64> {
+                    observed.percentiles.iter().map(|figures| figures[place]).collect()
+                };
+                let mut line = self.line((name, metric), (&of(base), &of(new)), MILLIS_MIN);
+                let is_enough = base.sample.is_enough_for(part) && new.sample.is_enough_for(part);
+                line.is_worse &= is_enough && new.sample.is_slower(&base.sample, part);
+                line.unjudged = (!is_enough).then_some("too few requests");
+                lines.push(line);
+            }
+            let mut line = self.line((name, "errors %"), (&base.errors, &new.errors), ERRORS_MIN);
+            line.is_worse &= new.sample.fails_more(&base.sample);
+            lines.push(line);
+        }
+        lines
+    }
+
+    /// The rate of all requests: that of a kind is what was drawn.
+    fn rate(&self, is_another_mix: bool) -> Option<Line> {
+        let (base, new) = (&self.base.rates, &self.new.rates);
+        if base.is_empty() || new.is_empty() {
+            return None;
+        }
+        let mut line = self.line((ALL, "rate /s"), (base, new), 0.0);
+        line.is_worse = !is_another_mix && line.new < line.base * (1.0 - line.band);
+        line.unjudged = is_another_mix.then_some("another mix");
+        Some(line)
+    }
+
+    /// Says so if the requests of both sides are mixed otherwise than chance explains.
+    fn mix(&self) -> Option<String> {
+        let (base, new) = (self.base.requests(), self.new.requests());
+        let names: BTreeSet<_> = self.base.by_name.keys().chain(self.new.by_name.keys()).collect();
+        let count = |side: &Observations, name: &str| {
+            side.by_name.get(name).map_or(0.0, |observed| observed.sample.requests)
+        };
+        let changed = |name: &&&String| {
+            let parts = (count(self.base, name), count(self.new, name));
+            is_another_share((parts.0, base), (parts.1, new))
+        };
+        let share = |name: &&String| {
+            let percent = |part: f64, whole: f64| part * 100.0 / whole.max(1.0);
+            let (base, new) =
+                (percent(count(self.base, name), base), percent(count(self.new, name), new));
+            format!("{name} {base:.1} % and {new:.1} %")
+        };
+        let changed: Vec<_> = names.iter().filter(changed).map(share).collect();
+        (!changed.is_empty()).then(|| {
+            let (scenario, changed) = (self.scenario, changed.join(", "));
+            format!(
+                "{scenario}: the requests of both sides are mixed otherwise than chance explains \
+                 ({changed}): the rate of all together is not judged"
+            )
+        })
+    }
+
+    /// A figure on both sides; worse where it is higher.
+    fn line(
+        &self,
+        (name, metric): (&str, &'static str),
+        (base, new): (&[f64], &[f64]),
+        slack: f64,
+    ) -> Line {
+        let learned = if base.len() > 1 || new.len() > 1 {
+            spread(base).max(spread(new)).max(BAND_MIN)
+        } else {
+            BAND_ALONE
+        };
+        let (scenario, name) = (self.scenario.to_owned(), name.to_owned());
+        let (base, new, band) = (median(base), median(new), self.band.unwrap_or(learned));
+        let ratio = if base == new { 1.0 } else { new / base };
+        let is_worse = new > base * (1.0 + band) + slack;
+        Line { scenario, name, metric, base, new, ratio, band, is_worse, unjudged: None }
+    }
 }
 
 fn median(figures: &[f64]) -> f64 {
@@ -250,14 +358,21 @@ impl Display for Comparison {
             "", "", "", "base", "new", "ratio", "band"
         )?;
         for line in &self.lines {
-            let Line { scenario, name, metric, base, new, ratio, band, is_worse } = line;
-            let verdict = if *is_worse { "  WORSE" } else { "" };
+            let Line { scenario, name, metric, base, new, ratio, band, .. } = line;
+            let verdict = match line.unjudged {
+                _ if line.is_worse => "  WORSE".to_owned(),
+                Some(reason) => format!("  not judged: {reason}"),
+                None => String::new(),
+            };
             let band = band * 100.0;
             writeln!(
                 f,
                 "{scenario:<6} {name:<18} {metric:<9} {base:>12.3} {new:>12.3} {ratio:>7.2} \
                  {band:>6.0}%{verdict}"
             )?;
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
         }
         if self.runs.0 < 2 || self.runs.1 < 2 {
             let (base, new) = self.runs;
@@ -275,14 +390,47 @@ impl Display for Comparison {
 mod tests {
     use super::*;
 
+    fn text(pushes: u64, p95: f64, rate: f64) -> String {
+        let (pops, push_rate) = (100 - pushes.min(100), rate * pushes as f64 / 100.0);
+        let pop_rate = rate - push_rate;
+        format!(
+            "Type,Name,Request Count,Failure Count,Requests/s,50%,95%,99%\n\
+             POST,/push,{pushes},0,{push_rate},5,{p95},20\nPOST,/pop,{pops},0,{pop_rate},1,2,3\n\
+             ,Aggregated,100,0,{rate},5,{p95},20\n"
+        )
+    }
+
     fn csv(p95: f64, rate: f64) -> Side {
         let mut side = Side::default();
-        let text = format!(
-            "Type,Name,Request Count,Failure Count,Requests/s,50%,95%,99%\nPOST,/push,100,0,{rate},\
-             5,{p95},20\n,Aggregated,100,0,{rate},5,{p95},20\n"
-        );
-        side.add(&text).unwrap();
+        side.add(&text(100, p95, rate)).unwrap();
         side
+    }
+
+    #[test]
+    fn the_mix_that_was_drawn_is_not_judged() {
+        let side = |pushes| {
+            let mut side = Side::default();
+            side.add(&text(pushes, 10.0, 50.0)).unwrap();
+            side
+        };
+        // Of the same scenario, by chance: the rate of pushes is a third lower.
+        let compared = compare(&side(60), &side(40), None).unwrap();
+        assert!(!compared.is_regression() && compared.notes.is_empty(), "{compared}");
+        let compared = compare(&side(80), &side(40), None).unwrap();
+        assert!(compared.notes[0].contains("/push 80.0 % and 40.0 %"), "{compared}");
+        assert!(compared.to_string().contains("not judged: another mix"), "{compared}");
+    }
+
+    #[test]
+    fn a_percentile_of_few_requests_is_shown_and_not_judged() {
+        let side = |pushes, p95| {
+            let mut side = Side::default();
+            side.add(&text(pushes, p95, 50.0)).unwrap();
+            side
+        };
+        let compared = compare(&side(50, 10.0), &side(50, 99.0), None).unwrap();
+        assert!(!compared.is_regression(), "two or three requests say nothing: {compared}");
+        assert!(compared.to_string().contains("not judged: too few requests"), "{compared}");
     }
 
     #[test]
@@ -301,9 +449,7 @@ mod tests {
         let runs = |figures: &[f64]| {
             let mut side = Side::default();
             for p95 in figures {
-                for (key, observed) in csv(*p95, 50.0).observed {
-                    side.observed.entry(key).or_default().extend(observed);
-                }
+                side.add(&text(100, *p95, 50.0)).unwrap();
             }
             side
         };

@@ -20,7 +20,7 @@ const SPECTRUM_STEPS: u32 = 60;
 pub(crate) fn page(results: &[RunResult], skipped: &[Skipped]) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>Lanekeeper load test</title><style>{STYLE}</style></head><body>\
          <h1>Lanekeeper load test</h1>\n"
     );
@@ -62,22 +62,29 @@ fn section(out: &mut String, result: &RunResult) {
     out.push_str("</div></section>\n");
 }
 
+/// The columns of the table after the name of the request.
+const COLUMNS: [&str; 7] = ["requests", "failed", "per s", "p50 ms", "p95 ms", "p99 ms", "max ms"];
+
+/// A table whose cells know their columns: on a narrow page there is no header above them.
 fn table(out: &mut String, result: &RunResult) {
-    out.push_str(
-        "<table><thead><tr><th>request<th>requests<th>failed<th>per s<th>p50 ms<th>p95 ms\
-         <th>p99 ms<th>max ms</tr></thead><tbody>",
-    );
+    out.push_str("<table><thead><tr><th>request");
+    for column in COLUMNS {
+        let _ = write!(out, "<th>{column}");
+    }
+    out.push_str("</tr></thead><tbody>");
     let total = result.total();
     let rows = result.requests.iter().map(|(name, count)| (name.as_str(), count));
     for (name, count) in rows.chain([("all", &total)]) {
         let Figures { requests, failures, p50, p95, p99, max, .. } = Figures::from(count);
-        let rate = result.per_second(requests);
-        let _ = write!(
-            out,
-            "<tr><td>{}<td>{requests}<td>{failures}<td>{rate:.1}<td>{p50:.3}<td>{p95:.3}\
-             <td>{p99:.3}<td>{max:.3}</tr>",
-            escaped(name)
-        );
+        let _ = write!(out, "<tr><td>{}", escaped(name));
+        let counts = [requests.to_string(), failures.to_string()];
+        let rate = format!("{:.1}", result.per_second(requests));
+        let times = [p50, p95, p99, max].map(|time| format!("{time:.3}"));
+        let cells = counts.into_iter().chain([rate]).chain(times);
+        for (column, cell) in COLUMNS.into_iter().zip(cells) {
+            let _ = write!(out, "<td data-label=\"{column}\">{cell}");
+        }
+        out.push_str("</tr>");
     }
     out.push_str("</tbody></table>");
 }

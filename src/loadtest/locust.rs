@@ -21,7 +21,7 @@ const FAILURES: &str = "Method,Name,Error,Occurrences";
 const EXCEPTIONS: &str = "Count,Message,Traceback,Nodes";
 
 /// The name of the row of all requests together.
-const AGGREGATED: &str = "Aggregated";
+pub(super) const AGGREGATED: &str = "Aggregated";
 
 /// The files of a result: what follows the prefix in each name, and its text.
 pub(crate) fn files(result: &RunResult) -> [(&'static str, String); 4] {

@@ -31,6 +31,7 @@ pub(crate) mod prepopulate;
 mod request;
 pub(crate) mod result;
 pub(crate) mod run;
+mod sampling;
 pub(crate) mod scenario;
 pub(crate) mod schedule;
 pub(crate) mod subject;

@@ -15,7 +15,7 @@ use crate::support::{
     process::{Running, Serving, lanekeeper, run},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that can go and come back where it was.
 struct Place {

@@ -205,6 +205,24 @@ fn every_guide_is_listed_and_printed() {
 }
 
 #[test]
+fn a_closed_pipe_does_not_hide_what_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, millis: u32| {
+        let path = dir.path().join(name);
+        let columns = "Name,Request Count,Failure Count,Requests/s,50%,95%,99%";
+        let figures = format!("{millis},{millis},{millis}");
+        fs::write(&path, format!("{columns}\n/push,9000,0,50,{figures}\n")).unwrap();
+        path
+    };
+    let mut compare = lanekeeper(["compare"]);
+    compare.arg(file("base.csv", 1)).arg(file("new.csv", 100));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = Ended::from(compare.stdout(writer).output().unwrap());
+    assert_eq!(ended.code, Some(5), "a regression stays one: {}", ended.stderr);
+}
+
+#[test]
 fn help_teaches() {
     let help = run(lanekeeper(["--help"]));
     for word in [

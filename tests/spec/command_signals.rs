@@ -15,7 +15,7 @@ use crate::support::{
     process::{Running, Serving, lanekeeper, run},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A command whose hangups are as usual, even if the tests run under `nohup`.
 fn usual(command: &Command) -> Command {

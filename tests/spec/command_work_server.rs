@@ -17,7 +17,7 @@ use crate::support::{
     process::{Ended, Running, lanekeeper, run},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Says which message it has, and ends once a line was written to the pipe of that name.
 const HELD: &str = "mkfifo $LANEKEEPER_MESSAGE_ID; echo $LANEKEEPER_MESSAGE_ID; \
                     exit $(cat < $LANEKEEPER_MESSAGE_ID)";

@@ -16,7 +16,7 @@ use crate::support::{
     receiver::{Post, Receiver},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Loopback is allowed.
 pub(crate) fn local() -> SinkOptions {

@@ -23,7 +23,7 @@ fn put(server: &TestServer, url: &str, concurrency: u32) {
 fn paused(sinks: &Sinks, count: u64) {
     let began = Instant::now();
     while sinks.figures().stats().pauses_total < count {
-        assert!(began.elapsed() < Duration::from_secs(20), "{sinks:?}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{sinks:?}");
         std::thread::yield_now();
     }
 }

@@ -74,7 +74,7 @@ impl Receiver {
 
     /// The next request, or why there was none on a connection.
     fn next(&self) -> io::Result<String> {
-        self.told.recv_timeout(Duration::from_secs(20)).expect("a connection")
+        self.told.recv_timeout(Duration::from_secs(60)).expect("a connection")
     }
 }
 

@@ -13,7 +13,7 @@ const MESSAGES: u64 = 600;
 const AT_ONCE: usize = 3;
 
 /// How long dead letters may be on their way.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Has all messages of a queue die, one after the other.
 async fn let_die(queue: Queue) {

@@ -1,7 +1,11 @@
 //! `--max`: the highest rate that still meets the thresholds.
 
 use super::{
-    super::{DONE, Failure, failure::MISSED, output::Output},
+    super::{
+        DONE, Failure,
+        failure::MISSED,
+        output::{Output, unless_closed},
+    },
     Crew, Keeper, demanded, exit_code, judge, show,
 };
 use crate::loadtest::{
@@ -90,7 +94,7 @@ impl Search<'_, '_> {
             }
         };
         judge(&mut result, self.thresholds);
-        show(&result)?;
+        unless_closed(show(&result))?;
         let is_met = is_kept_up(&result) && result.thresholds.iter().all(|demand| demand.is_met);
         keeper.keep(result)?;
         Ok(is_met)

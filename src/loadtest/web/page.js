@@ -53,12 +53,15 @@ function draw(id, seconds, series) {
   });
 }
 
+// On a narrow page each figure has the name of its column beside it.
 function rows(id, list) {
+  const names = [...at(id).closest("table").querySelectorAll("th")].map((head) => head.textContent);
   at(id).replaceChildren(...list.map((cells) => {
     const row = document.createElement("tr");
-    row.append(...cells.map((cell) => {
+    row.append(...cells.map((cell, place) => {
       const element = document.createElement("td");
       element.textContent = cell;
+      if (place > 0) element.dataset.label = names[place];
       return element;
     }));
     return row;

@@ -110,6 +110,27 @@ impl Browser {
         }
     }
 
+    /// Goes to another page.
+    pub(crate) fn go(&mut self, url: &str) {
+        self.call("Page.navigate", &json!({"url": url}));
+    }
+
+    /// Makes the screen that of a phone, so many pixels wide, in the dark or not.
+    pub(crate) fn phone(&mut self, width: u32, is_dark: bool) {
+        let screen = json!({"width": width, "height": 640, "deviceScaleFactor": 2, "mobile": true});
+        self.call("Emulation.setDeviceMetricsOverride", &screen);
+        let scheme = if is_dark { "dark" } else { "light" };
+        let feature = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.call("Emulation.setEmulatedMedia", &json!({"features": feature}));
+    }
+
+    /// A picture of the whole page, as PNG in base64.
+    pub(crate) fn picture(&mut self) -> String {
+        let whole = json!({"captureBeyondViewport": true});
+        let taken = self.call("Page.captureScreenshot", &whole);
+        taken["data"].as_str().unwrap().to_owned()
+    }
+
     /// The value of an expression in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {

@@ -82,7 +82,7 @@ impl LeaseServer {
     pub(crate) fn until(&self, is_so: impl Fn() -> bool) {
         let began = Instant::now();
         while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(20), "it did not come to pass");
+            assert!(began.elapsed() < Duration::from_secs(60), "it did not come to pass");
             std::thread::yield_now();
         }
     }

@@ -59,7 +59,7 @@ impl From<Output> for Ended {
 }
 
 /// How long a test waits for a command before it fails.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a command to its end, with nothing to read.
 pub(crate) fn run(mut command: Command) -> Ended {

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a test waits for a delivery before it fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Listens on a free port of loopback.
 pub(crate) struct Receiver {

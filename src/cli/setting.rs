@@ -1,0 +1,227 @@
+//! What can be said of the settings of a queue.
+
+use clap::{ArgAction, Args, Subcommand, builder::FalseyValueParser};
+
+use super::{Remote, Target};
+
+pub(super) const CONFIG_HELP: &str = "\
+The settings of a queue: capacity, on_full, max_deliveries, lease_ttl_ms, message_ttl_ms, exclusive,
+push_rate, gate and others, as PUT and PATCH /queue/{id}/config take them.
+
+Examples:
+  lanekeeper config get orders
+  lanekeeper config patch orders capacity=100000 on_full=reject";
+
+const GET_HELP: &str = "\
+Examples:
+  lanekeeper config get orders
+  lanekeeper config get orders --json > orders.config.json";
+
+const SET_HELP: &str = "\
+Replaces all settings: those that are not named get their defaults. To change a few, use `patch`.
+
+Examples:
+  lanekeeper config set orders max_deliveries=5 lease_ttl_ms=60000
+  lanekeeper config set orders \"$(cat orders.config.json)\"";
+
+const PATCH_HELP: &str = "\
+Changes the settings that are named, in one step, and leaves the others as they are; null stands for
+the default.
+
+Examples:
+  lanekeeper config patch orders capacity=100000
+  lanekeeper config patch orders 'pop_rate={\"per_second\":20}' exclusive=null
+  lanekeeper config patch orders '{\"capacity\":100000}'";
+
+pub(super) const PAUSE_HELP: &str = "\
+Both pushes and pops are refused from now on, beyond a restart too, unless one of them is named;
+what is leased can still be settled.
+
+Examples:
+  lanekeeper pause orders
+  lanekeeper pause orders --pop";
+
+pub(super) const RESUME_HELP: &str = "\
+Pushes and pops are taken again, unless one of them is named.
+
+Examples:
+  lanekeeper resume orders
+  lanekeeper resume orders --push";
+
+pub(super) const SINK_HELP: &str = "\
+A sink is a webhook: the server posts the messages of the queue to an address. Private addresses are
+refused unless the server allows them (--sink-allow).
+
+Examples:
+  lanekeeper sink set orders https://example.com/orders
+  lanekeeper sink get orders
+  lanekeeper sink remove orders";
+
+const SINK_GET_HELP: &str = "\
+A queue without a sink is told as sink_not_found, and the command exits 1.
+
+Examples:
+  lanekeeper sink get orders
+  lanekeeper sink get orders --json";
+
+const SINK_SET_HELP: &str = "\
+Replaces the sink: settings that are not named get their defaults.
+
+Examples:
+  lanekeeper sink set orders https://example.com/orders
+  lanekeeper sink set orders https://example.com/orders max_concurrency=20 lease_ttl_ms=60000";
+
+const SINK_REMOVE_HELP: &str = "\
+What is being delivered is finished; the messages stay in the queue.
+
+Examples:
+  lanekeeper sink remove orders";
+
+pub(super) const DELETE_HELP: &str = "\
+Examples:
+  lanekeeper delete message orders 000000000000004d00000001";
+
+const DELETE_MESSAGE_HELP: &str = "\
+A message that is leased stays with whoever works on it: told as leased, and the command exits 1.
+
+Examples:
+  lanekeeper delete message orders 000000000000004d00000001
+  lanekeeper peek orders --priority 7 | cut -f1 | xargs -n1 lanekeeper delete message orders";
+
+/// `config`
+#[derive(Debug, Args)]
+pub(crate) struct Config {
+    /// What to do with the settings
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+/// What to do with the settings of a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show the settings of a queue
+    #[command(after_help = GET_HELP)]
+    Get(OneQueue),
+    /// Replace the settings of a queue
+    #[command(after_help = SET_HELP)]
+    Set(Settings),
+    /// Change some settings of a queue
+    #[command(after_help = PATCH_HELP)]
+    Patch(Settings),
+}
+
+/// A queue.
+#[derive(Debug, Args)]
+pub(crate) struct OneQueue {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// Settings of a queue.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    /// NAME=VALUE, the value in JSON or a word; or all of them as one JSON object
+    #[arg(value_name = "SETTING", required = true)]
+    pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `pause` and `resume`
+#[derive(Debug, Args)]
+pub(crate) struct Verbs {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    /// Pushes alone, unless --pop is given too
+    #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub(crate) push: bool,
+    /// Pops and leases alone, unless --push is given too
+    #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
+    pub(crate) pop: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `sink`
+#[derive(Debug, Args)]
+pub(crate) struct Sink {
+    /// What to do with the sink
+    #[command(subcommand)]
+    pub(crate) command: SinkCommand,
+}
+
+/// What to do with the sink of a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SinkCommand {
+    /// Show where the messages of a queue are posted to
+    #[command(after_help = SINK_GET_HELP)]
+    Get(QueueOfServer),
+    /// Have the messages of a queue posted to an address
+    #[command(after_help = SINK_SET_HELP)]
+    Set(SetSink),
+    /// Have them posted no longer
+    #[command(after_help = SINK_REMOVE_HELP)]
+    Remove(QueueOfServer),
+}
+
+/// A queue of a server: nobody else delivers.
+#[derive(Debug, Args)]
+pub(crate) struct QueueOfServer {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// `sink set`
+#[derive(Debug, Args)]
+pub(crate) struct SetSink {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    /// The address, http:// or https://
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// NAME=VALUE, the value in JSON or a word
+    #[arg(value_name = "SETTING")]
+    pub(crate) settings: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+/// `delete`
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// What to delete
+    #[command(subcommand)]
+    pub(crate) command: DeleteCommand,
+}
+
+/// What to delete.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeleteCommand {
+    /// Remove one message of a queue
+    #[command(after_help = DELETE_MESSAGE_HELP)]
+    Message(Message),
+}
+
+/// A message.
+#[derive(Debug, Args)]
+pub(crate) struct Message {
+    /// The queue
+    #[arg(value_name = "QUEUE")]
+    pub(crate) id: String,
+    /// The message, as `peek` shows it
+    #[arg(value_name = "MESSAGE")]
+    pub(crate) message: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
