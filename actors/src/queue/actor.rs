@@ -1,6 +1,7 @@
 //! The actor around the rules: brings what they ask for, commits what they write, answers.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -10,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use lanekeeper_storage::{
-    Batch, Durability, LoadError,
+    Batch, Durability, Key, LoadError, Write,
     key::{self, Arrival, Priority, QueueNo},
     record::{QueueLetter, ReminderDue},
 };
@@ -219,6 +220,10 @@ impl QueueActor {
     }
 
     async fn load_more(&mut self, need: Need, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+        // What this turn has taken out is still in the store.
+        let is_deleted = |write: &&Write| matches!(write, Write::Delete(_));
+        let deleted = turn.batch().writes().iter().filter(is_deleted);
+        let deleted: HashSet<Key> = deleted.map(|write| write.key().clone()).collect();
         let store = turn.store();
         let found = match &need {
             Need::Lanes(priorities) => {
@@ -229,10 +234,31 @@ impl QueueActor {
                 };
                 priorities.iter().filter_map(read).collect::<Result<_, _>>()?
             }
-            Need::AllLanes(range, limit)
-            | Need::LaneHead(_, range, limit)
-            | Need::Head(range, limit) => store.scan(range.clone(), *limit).await?,
-            Need::Tail(range, limit) => store.scan_back(range.clone(), *limit).await?,
+            Need::AllLanes(range, limit) => store.scan(range.clone(), *limit).await?,
+            Need::LaneHead(_, range, limit) | Need::Head(range, limit) => {
+                let mut rest = range.clone();
+                loop {
+                    let mut found = store.scan(rest.clone(), *limit).await?;
+                    let Some((last, _)) = found.last() else { break found };
+                    rest = rest.after(last);
+                    found.retain(|(key, _)| !deleted.contains(key));
+                    if !found.is_empty() {
+                        break found;
+                    }
+                }
+            }
+            Need::Tail(range, limit) => {
+                let mut rest = range.clone();
+                loop {
+                    let mut found = store.scan_back(rest.clone(), *limit).await?;
+                    let Some((first, _)) = found.last() else { break found };
+                    rest.end = first.clone();
+                    found.retain(|(key, _)| !deleted.contains(key));
+                    if !found.is_empty() {
+                        break found;
+                    }
+                }
+            }
         };
         self.rules.supply(need, found)
     }

@@ -1,9 +1,12 @@
 //! A message in memory.
 
 use bytes::Bytes;
-use lanekeeper_storage::record::{MessageRecord, Note, State};
+use lanekeeper_storage::{
+    Key, LoadError,
+    record::{MessageRecord, Note, State},
+};
 
-use super::{DeadLetter, Item, Message, place::Place};
+use super::{DeadLetter, Item, Message, place::Place, rules::Rules};
 use crate::clock::from_unix_ms;
 
 /// A message in memory. The payload shares the bytes of the record it was written or read in.
@@ -69,5 +72,39 @@ impl Held {
 
     pub(super) fn memory_bytes(&self) -> usize {
         size_of::<(Place, Self)>() + self.payload.len()
+    }
+}
+
+impl Rules {
+    /// Reads messages found in the store.
+    pub(super) fn messages(
+        &self,
+        found: Vec<(Key, Bytes)>,
+    ) -> Result<Vec<(Place, Held)>, LoadError> {
+        let held = |(place, record)| (place, Held::of(record));
+        Ok(self.records(found)?.into_iter().map(held).collect())
+    }
+
+    /// As [`Rules::messages`], with their states.
+    pub(super) fn records(
+        &self,
+        found: Vec<(Key, Bytes)>,
+    ) -> Result<Vec<(Place, MessageRecord)>, LoadError> {
+        let record = |(key, record): (Key, Bytes)| {
+            let place = Place::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
+            Ok((place, MessageRecord::decode(&record)?))
+        };
+        found.into_iter().map(record).collect()
+    }
+
+    /// Those of the messages accepted in this turn that are wanted.
+    pub(super) fn fresh_messages(
+        &self,
+        is_wanted: impl Fn(&Place) -> bool,
+    ) -> Result<Vec<(Place, Held)>, LoadError> {
+        let fresh = self.fresh.iter().filter(|(place, _)| is_wanted(place));
+        fresh
+            .map(|(place, record)| Ok((*place, Held::of(MessageRecord::decode(record)?))))
+            .collect()
     }
 }

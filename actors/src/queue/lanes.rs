@@ -13,8 +13,6 @@ pub(super) struct Lanes {
     /// By priority.
     known: Vec<Lane>,
     count_max: usize,
-    /// Whether every priority in use is known, or the most urgent ones up to the bound.
-    are_all_known: bool,
     /// Where the next entry to drop is looked for.
     hand: usize,
 }
@@ -29,7 +27,7 @@ struct Lane {
 
 impl Lanes {
     pub(super) fn new(count_max: usize) -> Self {
-        Self { known: Vec::new(), count_max, are_all_known: false, hand: 0 }
+        Self { known: Vec::new(), count_max, hand: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -57,20 +55,9 @@ impl Lanes {
         }
     }
 
-    /// Whether every priority in use is known, or the most urgent ones up to the bound.
-    pub(super) fn are_all_known(&self) -> bool {
-        self.are_all_known
-    }
-
-    /// Notes that what was learnt is all there is.
-    pub(super) fn note_all_known(&mut self) {
-        self.are_all_known = true;
-    }
-
-    /// The known priorities that have messages, most urgent first.
-    pub(super) fn in_use(&self) -> impl Iterator<Item = (Priority, u64)> {
-        let in_use = self.known.iter().filter(|lane| lane.ready_count > 0);
-        in_use.map(|lane| (lane.priority, lane.ready_count))
+    /// The known priorities, and how many messages each has.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Priority, u64)> {
+        self.known.iter().map(|lane| (lane.priority, lane.ready_count))
     }
 
     /// How many messages a priority has, if that is known.
@@ -103,7 +90,6 @@ impl Lanes {
         while self.known.len() > self.count_max {
             self.hand = (self.hand + 1) % self.known.len();
             self.known.remove(self.hand);
-            self.are_all_known = false;
         }
         self.known.shrink_to(self.count_max);
     }

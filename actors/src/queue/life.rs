@@ -33,9 +33,12 @@ impl Rules {
         // Shares the record's bytes, so that the request's own can go.
         let payload = record.slice(record.len() - payload_bytes..);
         let held = Held { payload, ..held };
-        if self.settings.aging_ms.is_some() {
+        if let Some(aging_ms) = self.settings.aging_ms {
+            if self.meta.ready_count == 0 {
+                self.aged.begin();
+            }
             let count = self.lanes.count(place.priority).unwrap_or(0);
-            self.aged.offer(place, held.clone(), count);
+            self.aged.offer(place, &held, count, aging_ms);
         }
         self.window.offer(place, held);
         self.tail.offer(place, extent);
@@ -89,7 +92,9 @@ impl Rules {
         self.window.remove(place);
         self.tail.remove(place);
         self.lanes.remove(place.priority);
-        self.aged.remove(place, self.lanes.count(place.priority).unwrap_or(0));
+        if let Some(aging_ms) = self.settings.aging_ms {
+            self.aged.remove(place, self.lanes.count(place.priority).unwrap_or(0), aging_ms);
+        }
         self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
         self.forget_due(place, extent.due_ms, batch);
         self.shrink(extent.payload_bytes);

@@ -35,6 +35,7 @@ mod push;
 mod recognise;
 mod redrive;
 mod retry;
+mod rise;
 mod rules;
 mod serve;
 mod settings;

@@ -23,21 +23,16 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Key, KeyRange, LoadError, ScanLimit,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, MessageRecord, OnFull, PermitRecord, QueueEntry, QueueMeta, QueueSettings},
+    record::{LaneMeta, OnFull, PermitRecord, QueueEntry, QueueMeta, QueueSettings},
 };
 
 use super::{
-    QueueError,
-    aged::Aged,
-    bucket::Bucket,
-    bury::Dead,
-    due::DueRest,
-    held::{Extent, Held},
-    lanes::Lanes,
-    place::Place,
-    tail::Tail,
-    window::Window,
+    QueueError, aged::Aged, bucket::Bucket, bury::Dead, due::DueRest, held::Extent, lanes::Lanes,
+    place::Place, tail::Tail, window::Window,
 };
+
+/// What is wrong with a queue that has nothing where it should.
+const TOO_FEW: &str = "it holds fewer messages than it counts";
 
 /// Room for accepted messages that is kept from turn to turn.
 const FRESH_KEPT_MAX: usize = 8;
@@ -70,7 +65,7 @@ impl MemoryBounds {
 pub(super) enum Need {
     /// The counts of these priorities.
     Lanes(Vec<Priority>),
-    /// The counts of the most urgent priorities in use, as many as are kept in memory.
+    /// The priorities in use, from the beginning of this range.
     AllLanes(KeyRange, ScanLimit),
     /// Messages of this priority, from the beginning of this range.
     LaneHead(Priority, KeyRange, ScanLimit),
@@ -102,6 +97,8 @@ pub(super) struct Rules {
     pub(super) id: Box<str>,
     /// `None` until something is written for the first time.
     pub(super) queue: Option<QueueNo>,
+    /// When it was first written to; 0 before.
+    pub(super) created_at_ms: u64,
     pub(super) meta: QueueMeta,
     pub(super) settings: QueueSettings,
     pub(super) window: Window,
@@ -134,6 +131,7 @@ impl Rules {
         let mut rules = Self {
             id: Box::default(),
             queue: None,
+            created_at_ms: 0,
             meta: QueueMeta::default(),
             settings: QueueSettings::default(),
             window: Window::new(bounds.window_count_max, bounds.window_bytes_max),
@@ -165,8 +163,9 @@ impl Rules {
         let mut rules = Self::unused(bounds);
         rules.id = id.into();
         let Some(entry) = get(&key::queue_entry(id))? else { return Ok(rules) };
-        let queue = QueueEntry::decode(&entry)?.queue();
-        rules.queue = Some(queue);
+        let entry = QueueEntry::decode(&entry)?;
+        let queue = entry.queue();
+        (rules.queue, rules.created_at_ms) = (Some(queue), entry.created_at_ms);
         if let Some(meta) = get(&key::queue_meta(queue))? {
             rules.meta = QueueMeta::decode(&meta)?;
         }
@@ -183,7 +182,7 @@ impl Rules {
     /// Makes a place for the queue in the store: its first write.
     pub(super) fn create(&mut self, id: &str, queue: QueueNo, now_ms: u64, batch: &mut Batch) {
         debug_assert!(self.queue.is_none(), "a queue is created once");
-        (self.id, self.queue) = (id.into(), Some(queue));
+        (self.id, self.queue, self.created_at_ms) = (id.into(), Some(queue), now_ms);
         batch.put(key::queue_entry(id), QueueEntry::new(queue, now_ms).encode());
     }
 
@@ -199,16 +198,29 @@ impl Rules {
                 self.learn_lanes(found)?;
                 priorities.into_iter().for_each(|priority| self.lanes.learn(priority, 0));
             }
-            Need::AllLanes(..) => {
-                self.learn_lanes(found)?;
-                self.lanes.note_all_known();
+            Need::AllLanes(range, _) => {
+                let priority_of = |(key, _): &(Key, Bytes)| {
+                    key::priority_of_lane(key).ok_or_else(|| self.damaged("a key is no lane's"))
+                };
+                let priorities: Vec<_> = found.iter().map(priority_of).collect::<Result<_, _>>()?;
+                self.learn_priorities(&range, &priorities);
             }
-            // Asking again would find nothing again.
-            Need::Head(..) | Need::LaneHead(..) | Need::Tail(..) if found.is_empty() => {
-                return Err(self.damaged("it holds fewer messages than it counts"));
+            Need::Head(..) => {
+                let (known, fresh) = (self.window.len(), self.fresh_messages(|_| true)?);
+                self.window.extend_with(self.messages(found)?, fresh);
+                // Asking again would find nothing again.
+                if self.window.len() == known {
+                    return Err(self.damaged(TOO_FEW));
+                }
             }
-            Need::Head(..) => self.window.extend(self.messages(found)?),
-            Need::LaneHead(priority, ..) => self.aged.extend(priority, self.messages(found)?),
+            Need::LaneHead(priority, ..) => {
+                let fresh = self.fresh_messages(|place| place.priority == priority)?;
+                let messages = self.messages(found)?;
+                if !self.aged.extend(priority, messages, fresh) {
+                    return Err(self.damaged(TOO_FEW));
+                }
+            }
+            Need::Tail(..) if found.is_empty() => return Err(self.damaged(TOO_FEW)),
             Need::Tail(..) => {
                 let messages = self.messages(found)?.into_iter();
                 self.tail.extend(messages.map(|(place, held)| (place, held.extent())));
@@ -313,28 +325,7 @@ impl Rules {
         ready_count + scheduled_count + leased_count
     }
 
-    /// Reads messages found in the store.
-    pub(super) fn messages(
-        &self,
-        found: Vec<(Key, Bytes)>,
-    ) -> Result<Vec<(Place, Held)>, LoadError> {
-        let held = |(place, record)| (place, Held::of(record));
-        Ok(self.records(found)?.into_iter().map(held).collect())
-    }
-
-    /// As [`Rules::messages`], with their states.
-    pub(super) fn records(
-        &self,
-        found: Vec<(Key, Bytes)>,
-    ) -> Result<Vec<(Place, MessageRecord)>, LoadError> {
-        let record = |(key, record): (Key, Bytes)| {
-            let place = Place::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
-            Ok((place, MessageRecord::decode(&record)?))
-        };
-        found.into_iter().map(record).collect()
-    }
-
-    fn damaged(&self, reason: &str) -> LoadError {
+    pub(super) fn damaged(&self, reason: &str) -> LoadError {
         LoadError::Corrupt(format!("queue number {}: {reason}", self.number().0).into())
     }
 

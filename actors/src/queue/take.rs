@@ -103,7 +103,7 @@ impl Rules {
     }
 
     /// Whether somebody who waits can be given something now.
-    pub(super) fn may_give(&self, now_ms: u64) -> Result<Giving, Stop> {
+    pub(super) fn may_give(&mut self, now_ms: u64) -> Result<Giving, Stop> {
         if self.settings.is_pop_paused || self.meta.ready_count == 0 {
             return Ok(Giving::Nothing);
         }
@@ -136,7 +136,7 @@ impl Rules {
     }
 
     /// The next messages, `wanted` of which are alive if there are so many.
-    fn choose(&self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
+    fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
         match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
             Some(aging_ms) => self.plan_aged(wanted, aging_ms, now_ms).map(Chosen::Aged),
             None => self.know_alive(wanted, now_ms).map(Chosen::First),

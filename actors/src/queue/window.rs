@@ -67,6 +67,24 @@ impl Window {
         }
     }
 
+    /// As [`Window::extend`], with messages that the store does not have yet. Nothing read means
+    /// that it holds nothing behind.
+    pub(super) fn extend_with(
+        &mut self,
+        messages: Vec<(Place, Held)>,
+        fresh: impl IntoIterator<Item = (Place, Held)>,
+    ) {
+        if messages.is_empty() {
+            self.reach = Reach::All;
+        }
+        self.extend(messages);
+        for (place, message) in fresh {
+            if !self.held.contains_key(&place) {
+                self.offer(place, message);
+            }
+        }
+    }
+
     /// Takes the first message.
     pub(super) fn take_first(&mut self) -> Option<(Place, Held)> {
         let (place, message) = self.held.pop_first()?;
