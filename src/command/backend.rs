@@ -38,11 +38,16 @@ pub(crate) trait Backend: GateBackend + LeaseBackend + SettingBackend + Sync {
     /// Lists a page of queues.
     fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure>;
 
-    /// Says that a worker is alive.
-    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure>;
+    /// Says that a worker is alive, in the life that it has begun.
+    fn heartbeat(
+        &self,
+        id: &str,
+        meta: Option<&Item>,
+        life: Option<u64>,
+    ) -> Result<wire::Beat, Failure>;
 
     /// Says that a worker goes.
-    fn deregister(&self, id: &str) -> Result<(), Failure>;
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure>;
 
     /// Lists a page of workers.
     fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure>;

@@ -109,16 +109,28 @@ impl Backend for Embedded {
         self.wait(async { list.await }).map(wire::QueueList::from)
     }
 
-    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure> {
+    fn heartbeat(
+        &self,
+        id: &str,
+        meta: Option<&Item>,
+        life: Option<u64>,
+    ) -> Result<wire::Beat, Failure> {
         let mut heartbeat = self.node.worker(id).heartbeat();
         if let Some(meta) = meta {
             heartbeat = heartbeat.meta(meta);
         }
+        if let Some(life) = life {
+            heartbeat = heartbeat.life(life);
+        }
         self.wait(async { heartbeat.await }).map(wire::Beat::from)
     }
 
-    fn deregister(&self, id: &str) -> Result<(), Failure> {
-        self.wait(self.node.worker(id).deregister())
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure> {
+        let worker = self.node.worker(id);
+        match life {
+            Some(life) => self.wait(worker.deregister_life(life)),
+            None => self.wait(worker.deregister()),
+        }
     }
 
     fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure> {

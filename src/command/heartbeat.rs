@@ -30,7 +30,7 @@ pub(crate) fn run(args: &cli::Heartbeat) -> Result<u8, Failure> {
     let meta = meta.map_err(|_| Failure::usage("--meta must be one JSON object"))?;
     let endings = endings()?;
     let backend = backend::open(&args.target, Missing::Made, Patience::REPEATED)?;
-    let mut beats = Beats { args, meta, backend: &*backend, endings, is_online: false };
+    let mut beats = Beats { args, meta, backend: &*backend, endings, is_online: false, life: None };
     let done = beats.until_the_end();
     let farewell = beats.farewell();
     backend.close()?;
@@ -45,6 +45,8 @@ struct Beats<'a> {
     endings: Receiver<u8>,
     /// As far as the server was heard.
     is_online: bool,
+    /// The life it is, once the server has said so.
+    life: Option<u64>,
 }
 
 impl Beats<'_> {
@@ -53,10 +55,11 @@ impl Beats<'_> {
         let mut retry_after = RETRY_AFTER.min(every);
         let mut is_away = false;
         loop {
-            let pause = match self.backend.heartbeat(&self.args.id, self.meta.as_ref()) {
+            let pause = match self.backend.heartbeat(&self.args.id, self.meta.as_ref(), self.life) {
                 Ok(beat) => {
                     self.tell(&beat)?;
                     (self.is_online, is_away) = (true, false);
+                    self.life = (beat.life > 0).then_some(beat.life);
                     retry_after = RETRY_AFTER.min(every);
                     every
                 }
@@ -94,7 +97,7 @@ impl Beats<'_> {
         if !self.is_online {
             return Ok(());
         }
-        self.backend.deregister(&self.args.id)?;
+        self.backend.deregister(&self.args.id, self.life)?;
         if !self.args.target.json {
             let mut output = Output::new();
             output.line(format!("{} is offline", self.args.id))?;

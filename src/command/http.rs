@@ -239,15 +239,23 @@ impl Backend for Http {
         self.ask("GET", &path, &[], Duration::ZERO)
     }
 
-    fn heartbeat(&self, id: &str, meta: Option<&Item>) -> Result<wire::Beat, Failure> {
-        let body = meta.map(|meta| format!("{{\"meta\":{meta}}}"));
-        let path = worker_path(id, "/heartbeat");
-        self.ask("POST", &path, body.unwrap_or_default().as_bytes(), Duration::ZERO)
+    fn heartbeat(
+        &self,
+        id: &str,
+        meta: Option<&Item>,
+        life: Option<u64>,
+    ) -> Result<wire::Beat, Failure> {
+        let meta = meta.map(|meta| format!("\"meta\":{meta}"));
+        let fields: Vec<_> = meta.into_iter().chain(life.map(life_field)).collect();
+        let body = format!("{{{}}}", fields.join(","));
+        self.ask("POST", &worker_path(id, "/heartbeat"), body.as_bytes(), Duration::ZERO)
     }
 
-    fn deregister(&self, id: &str) -> Result<(), Failure> {
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure> {
         let path = worker_path(id, "/deregister");
-        let done: Result<wire::Deregistered, _> = self.ask("POST", &path, &[], Duration::ZERO);
+        let body = life.map(|life| format!("{{{}}}", life_field(life))).unwrap_or_default();
+        let done: Result<wire::Deregistered, _> =
+            self.ask("POST", &path, body.as_bytes(), Duration::ZERO);
         done.map(drop)
     }
 
@@ -296,6 +304,10 @@ pub(super) fn encoded(part: &str) -> impl std::fmt::Display {
 
 fn worker_path(id: &str, verb: &str) -> String {
     format!("/worker/{}{verb}", utf8_percent_encode(id, ENCODED))
+}
+
+fn life_field(life: u64) -> String {
+    format!("\"life\":{life}")
 }
 
 fn add(path: &mut String, name: &str, value: &str) {

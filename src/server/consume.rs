@@ -75,6 +75,7 @@ pub(super) struct Command {
             description = "How long each lease lasts; as the queue says when not given",
         ),
         ("worker" = Option<String>, Query, description = "Who works on the messages"),
+        ("life" = Option<u64>, Query, description = "Which life of the worker it is"),
     ),
     responses((status = 101, description = "A WebSocket of text frames"), Problems),
 )]
@@ -83,8 +84,9 @@ pub(crate) async fn consume(
     request: &HttpRequest,
     connections: &Arc<Connections>,
 ) -> Result<Answer, Problem> {
-    let query = call.query(&["ttl_ms", "worker"])?;
+    let query = call.query(&["ttl_ms", "worker", "life"])?;
     let ttl_ms = query.number("ttl_ms", 1_000..=43_200_000, Code::InvalidTtl)?;
+    let life = query.number("life", 0..=u64::MAX, Code::InvalidRequest)?;
     let worker = query.text("worker").map(str::to_owned);
     if let Some(worker) = &worker {
         let named = |error| Problem::new(Code::InvalidId, format!("worker: {error}"));
@@ -97,7 +99,8 @@ pub(crate) async fn consume(
     let source = Feed { frames, stopping: Rc::clone(&stopping) };
     let response = admission.open(call.payload(), source, Commands(commands)).await?;
     let (queue, clock) = (call.queue(), call.node.clock().clone());
-    let terms = Terms { queue, clock, ttl: ttl_ms.map(Duration::from_millis), worker };
+    let ttl = ttl_ms.map(Duration::from_millis);
+    let terms = Terms { queue, clock, ttl, worker, life };
     rt::spawn(Consumer::new(terms, sending).run(ordered, stopping));
     Ok(Answer::Begun(response))
 }

@@ -32,6 +32,7 @@ pub(super) struct Terms {
     pub(super) clock: Clock,
     pub(super) ttl: Option<Duration>,
     pub(super) worker: Option<String>,
+    pub(super) life: Option<u64>,
 }
 
 type Leased = Result<Vec<Lease>, QueueError>;
@@ -91,8 +92,8 @@ impl Consumer {
         &mut self,
         commands: &mut mpsc::Receiver<Result<Command, Problem>>,
     ) -> Option<Closing> {
-        let Terms { queue, ttl, worker, .. } = &self.terms;
-        let source = LeaseSource::new(queue.clone()).ttl(*ttl).worker(worker.clone());
+        let Terms { queue, ttl, worker, life, .. } = &self.terms;
+        let source = LeaseSource::new(queue.clone()).ttl(*ttl).worker(worker.clone()).life(*life);
         let mut idle = Some(source);
         let mut leasing: Option<Leasing> = None;
         loop {

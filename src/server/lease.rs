@@ -56,6 +56,10 @@ pub(crate) struct LeaseRequest {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     worker: Option<String>,
+    /// Which life of the worker it is, as its heartbeats are answered.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    life: Option<u64>,
 }
 
 /// Leases whose work is done.
@@ -156,6 +160,9 @@ pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
     }
     if let Some(worker) = request.worker {
         lease = lease.worker(worker);
+    }
+    if let Some(life) = request.life {
+        lease = lease.life(life);
     }
     let leases = lease.await.map_err(named)?;
     if leases.is_empty() && call.prefers_minimal() {

@@ -31,6 +31,22 @@ pub(crate) struct HeartbeatRequest<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>, nullable = false)]
     meta: Option<&'a RawValue>,
+    /// The life to go on with, as an earlier heartbeat was answered. Without it a new one begins:
+    /// the process has just started.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    life: Option<u64>,
+}
+
+/// A farewell.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeregisterRequest {
+    /// The life that ends, with those before it; a later one goes on. All of them if it is not
+    /// given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    life: Option<u64>,
 }
 
 /// Says that the worker is alive. Taken while the server drains, too.
@@ -47,6 +63,9 @@ pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<A
     if let Some(meta) = request.meta {
         heartbeat = heartbeat.meta(Item::from_raw(meta).map_err(LivenessError::from)?);
     }
+    if let Some(life) = request.life {
+        heartbeat = heartbeat.life(life);
+    }
     let beat = wire::Beat::from(heartbeat.await?);
     Ok(Answer::json(&wire::Beat { drain: beat.drain || is_draining, ..beat }))
 }
@@ -55,12 +74,16 @@ pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<A
 /// too.
 #[utoipa::path(
     post, path = "/worker/{id}/deregister", tag = "worker", params(WorkerPath),
+    request_body = Option<DeregisterRequest>,
     responses((status = 200, description = "It is offline", body = wire::Deregistered), Problems),
 )]
 pub(crate) async fn deregister(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
-    call.no_body().await?;
-    call.worker().deregister().await?;
+    let request: DeregisterRequest = parse::object_or_default(&call.body().await?)?;
+    match request.life {
+        Some(life) => call.worker().deregister_life(life).await?,
+        None => call.worker().deregister().await?,
+    }
     Ok(Answer::json(&wire::Deregistered { status: wire::WorkerStatus::Offline }))
 }
 

@@ -25,18 +25,37 @@ fn server(liveness: LivenessOptions) -> (TestServer, Clock) {
 fn a_heartbeat_makes_a_worker_known_and_says_what_it_said() {
     let (server, clock) = server(LivenessOptions::default());
     server.get("/worker/w1").refused(404, "worker_not_found");
-    let online = json!({"status":"online","drain":false});
-    assert_eq!(server.post("/worker/w1/heartbeat", r#"{"meta":{"slots":4}}"#).ok(), online);
+    let beat = server.post("/worker/w1/heartbeat", r#"{"meta":{"slots":4}}"#).ok();
+    let life = beat["life"].as_u64().unwrap();
+    assert_eq!(beat, json!({"status":"online","drain":false,"life":life}));
     let first = millis(&clock);
     clock.advance(Duration::from_secs(3));
+    let goes_on = json!({ "life": life }).to_string();
+    assert_eq!(server.post("/worker/w1/heartbeat", goes_on).ok()["life"], life);
     for body in ["", "{}"] {
-        assert_eq!(server.post("/worker/w1/heartbeat", body).ok(), online);
+        let beat = server.post("/worker/w1/heartbeat", body).ok();
+        assert_eq!((&beat["status"], &beat["drain"]), (&"online".into(), &false.into()));
+        assert!(beat["life"].as_u64() > Some(life), "a process that has just started");
     }
     let expected = json!({
         "id": "w1", "status": "online", "first_seen_at": first, "last_seen_at": first + 3_000,
         "offline_since": Value::Null, "meta": {"slots":4},
     });
     assert_eq!(server.get("/worker/w1").ok(), expected);
+}
+
+#[test]
+fn a_farewell_of_an_earlier_life_leaves_the_worker_online() {
+    let server = TestServer::start();
+    let old = server.post("/worker/w1/heartbeat", "").ok();
+    server.post("/worker/w1/heartbeat", "").ok();
+    server.post("/queue/q/push", r#"{"item":{}}"#).ok();
+    let lease = json!({ "worker": "w1", "life": old["life"] }).to_string();
+    assert_eq!(server.post("/queue/q/lease", lease).ok()["count"], 1);
+    let farewell = json!({ "life": old["life"] }).to_string();
+    assert_eq!(server.post("/worker/w1/deregister", farewell).ok(), json!({"status":"offline"}));
+    assert_eq!(server.get("/worker/w1").ok()["status"], "online");
+    assert_eq!(server.post("/queue/q/lease", r#"{"wait_ms":20000}"#).ok()["count"], 1);
 }
 
 #[test]
@@ -131,8 +150,8 @@ fn a_draining_server_still_takes_signs_of_life_and_asks_for_no_more_work() {
     let server = TestServer::start();
     server.post("/worker/w1/heartbeat", "").ok();
     server.handle.drain();
-    let draining = json!({"status":"online","drain":true});
-    assert_eq!(server.post("/worker/w1/heartbeat", "").ok(), draining);
+    let beat = server.post("/worker/w1/heartbeat", "").ok();
+    assert_eq!((&beat["status"], &beat["drain"]), (&"online".into(), &true.into()));
     assert_eq!(server.post("/worker/w1/deregister", "").ok(), json!({"status":"offline"}));
     server.get("/worker/w1").refused(503, "shutting_down");
     server.runtime.block_on(server.node.shutdown(Duration::from_secs(10))).unwrap();

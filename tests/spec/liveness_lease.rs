@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use lanekeeper_actors::queue::{LeaseError, LeaseToken, Queue, QueueConfig};
+use lanekeeper_actors::{
+    gate::{GateError, GatePolicy, TicketState},
+    liveness::WorkerStatus,
+    queue::{LeaseError, LeaseToken, Queue, QueueConfig},
+};
 use lanekeeper_storage::Crash;
 use serde_json::{Value, json};
 
@@ -149,4 +153,57 @@ async fn a_worker_with_thousands_of_leases_gives_them_all_back() {
     fleet.pass(1).await;
     let stats = queue.stats().await.unwrap();
     assert_eq!((stats.ready, stats.leased), (2_300, 0));
+}
+
+#[tokio::test]
+async fn the_goodbye_of_an_earlier_life_takes_nothing_of_a_later_one() {
+    let fleet = Fleet::new();
+    let queue = filled(&fleet, "q", 5).await;
+    let worker = fleet.worker("w");
+    let of_life = async |life: u64| {
+        let leased = queue.lease(1).ttl(TTL).worker("w").life(life).await.unwrap();
+        leased.into_iter().for_each(|lease| drop(lease.detach()));
+    };
+    let old = worker.heartbeat().await.unwrap().life;
+    of_life(old).await;
+    lease(&queue, "w", 1).await;
+    let gate = fleet.node.gate("g");
+    gate.set_policy(GatePolicy::concurrent(2)).await.unwrap();
+    gate.acquire("old").worker("w").ticket().await.unwrap();
+    fleet.pass(1).await;
+    // The process was restarted, and its name is the same.
+    let new = worker.heartbeat().await.unwrap().life;
+    assert!(new > old, "{new} {old}");
+    assert_eq!(worker.heartbeat().life(new).await.unwrap().life, new, "it goes on");
+    of_life(new).await;
+    lease(&queue, "w", 1).await;
+    gate.acquire("new").worker("w").ticket().await.unwrap();
+    of_life(old).await;
+    worker.deregister_life(old).await.unwrap();
+    fleet.pass(1).await;
+    assert_eq!(ready(&queue).await, [0, 1, 4], "also what the old process took late");
+    assert_eq!(fleet.status("w").await, WorkerStatus::Online);
+    assert!(matches!(gate.ticket("old").await, Err(GateError::TicketNotFound)));
+    assert_eq!(gate.ticket("new").await.unwrap().state, TicketState::Granted);
+    worker.deregister_life(new).await.unwrap();
+    fleet.pass(1).await;
+    assert_eq!(ready(&queue).await, [0, 1, 2, 3, 4]);
+    assert_eq!(fleet.status("w").await, WorkerStatus::Offline);
+}
+
+#[tokio::test]
+async fn a_life_goes_on_over_a_crash_of_the_node_and_no_number_comes_twice() {
+    let fleet = Fleet::new();
+    let first = fleet.worker("w").heartbeat().await.unwrap().life;
+    fleet.pass(1).await;
+    let second = fleet.worker("w").heartbeat().await.unwrap().life;
+    // Nobody has written that one yet.
+    let fleet = fleet.reopened(|builder| builder);
+    fleet.pass(1).await;
+    assert_eq!(fleet.worker("w").heartbeat().life(second).await.unwrap().life, second);
+    fleet.worker("w").deregister_life(first).await.unwrap();
+    assert_eq!(fleet.status("w").await, WorkerStatus::Online);
+    fleet.worker("w").deregister_life(second).await.unwrap();
+    let third = fleet.worker("w").heartbeat().life(second).await.unwrap().life;
+    assert!(third > second, "what has ended does not come back: {third} {second}");
 }

@@ -17,6 +17,8 @@ pub(super) struct Untold {
     pub(super) id: Arc<str>,
     pub(super) at_ms: u64,
     pub(super) cause: OfflineCause,
+    /// The life that ended.
+    pub(super) life: Option<u64>,
 }
 
 /// What is to be written at once, and takes effect once the store has accepted it.
@@ -32,9 +34,10 @@ pub(super) struct Change {
 impl Change {
     pub(super) fn write(&self, batch: &mut Batch) {
         self.member.write(&self.id, batch);
-        if let Some(Untold { number, id, at_ms, cause }) = &self.departure {
+        if let Some(Untold { number, id, at_ms, cause, life }) = &self.departure {
             let worker_id = id.to_string();
-            let record = DepartureRecord { worker_id, at_ms: *at_ms, cause: *cause };
+            let (at_ms, cause, life) = (*at_ms, *cause, *life);
+            let record = DepartureRecord { worker_id, at_ms, cause, life };
             batch.put(key::departure(*number), record.encode());
         }
         if let Some(id) = &self.forgotten {

@@ -82,12 +82,14 @@ impl Fleet {
         &mut self,
         id: &str,
         meta: Option<Item>,
+        life: Option<u64>,
         now: Now,
     ) -> Result<Step, LivenessError> {
         let known_bytes = self.members.get(id).map_or(0, Member::meta_bytes);
         let meta_bytes = self.check_meta(known_bytes, meta.as_ref())?;
         let step = match self.members.get_mut(id) {
             Some(member) if member.is_online() => {
+                member.live(life, now);
                 member.see(meta, now);
                 let seq = member.seq;
                 self.meta_bytes = meta_bytes;
@@ -97,7 +99,14 @@ impl Fleet {
                 Step::Merged(seq)
             }
             known => {
-                let mut member = known.map_or_else(|| Member::new(now), |member| member.clone());
+                let mut member = match known {
+                    Some(member) => {
+                        let mut member = member.clone();
+                        member.live(life, now);
+                        member
+                    }
+                    None => Member::new(now),
+                };
                 member.see(meta, now);
                 member.record.offline_since_ms = None;
                 let forgotten = self.who_gives_way(id)?;
@@ -116,8 +125,13 @@ impl Fleet {
         Some(Change { id, member, departure: None, forgotten: None })
     }
 
-    /// A farewell.
-    pub(super) fn deregister(&mut self, id: &str, now: Now) -> Result<Step, LivenessError> {
+    /// A farewell; of one life, if it is given: a later one goes on.
+    pub(super) fn deregister(
+        &mut self,
+        id: &str,
+        life: Option<u64>,
+        now: Now,
+    ) -> Result<Step, LivenessError> {
         let (id, member) = self.members.get_key_value(id).ok_or(LivenessError::NotFound)?;
         if !member.is_online() {
             return Ok(Step::Merged(member.seq));
@@ -126,8 +140,15 @@ impl Fleet {
         if self.departures.len() >= departures_max {
             return Err(LivenessError::TooManyUntold { departures_max });
         }
-        let id = Arc::clone(id);
-        Ok(Step::Write(Box::new(self.depart(id, OfflineCause::Deregistered, now))))
+        let (id, member) = (Arc::clone(id), member.clone());
+        let Some(life) = life.filter(|life| *life < member.record.life) else {
+            return Ok(Step::Write(Box::new(self.depart(id, OfflineCause::Deregistered, now))));
+        };
+        // What came with the life that goes on is not of the one that ends.
+        let at_ms = now.unix_ms.min(member.record.life.saturating_sub(1));
+        let (number, cause, life) = (self.number(), OfflineCause::Deregistered, Some(life));
+        let departure = Some(Untold { number, id: Arc::clone(&id), at_ms, cause, life });
+        Ok(Step::Write(Box::new(Change { id, member, departure, forgotten: None })))
     }
 
     /// The first workers after `after` that seem to be dead, of at most `slice` looked at; and
@@ -276,12 +297,17 @@ impl Fleet {
             && !self.in_flight.contains_key(id)
     }
 
+    fn number(&mut self) -> DepartureNo {
+        let number = self.departure_next;
+        self.departure_next.0 += 1;
+        number
+    }
+
     fn depart(&mut self, id: Arc<str>, cause: OfflineCause, now: Now) -> Change {
         let mut member = self.members.get(&id).expect("only who is known departs").clone();
         member.record.offline_since_ms = Some(now.unix_ms);
-        let number = self.departure_next;
-        self.departure_next.0 += 1;
-        let departure = Some(Untold { number, id: Arc::clone(&id), at_ms: now.unix_ms, cause });
+        let (number, at_ms, life) = (self.number(), now.unix_ms, Some(member.record.life));
+        let departure = Some(Untold { number, id: Arc::clone(&id), at_ms, cause, life });
         Change { id, member, departure, forgotten: None }
     }
 

@@ -68,6 +68,7 @@ impl Followers {
             worker: Arc::clone(&untold.id),
             at: clock::from_unix_ms(untold.at_ms),
             cause: untold.cause,
+            life: untold.life,
         };
         for (name, follow) in self.0.iter().skip(reached.count) {
             let following = follow(Arc::clone(runtime), departure.clone());

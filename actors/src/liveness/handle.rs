@@ -42,7 +42,18 @@ impl Worker {
     /// [`LivenessError::NotFound`], [`LivenessError::TooManyUntold`].
     pub async fn deregister(&self) -> Result<(), LivenessError> {
         let Liveness { keeper, runtime } = &self.liveness;
-        keeper.deregister(runtime, self.checked_id()?).await
+        keeper.deregister(runtime, self.checked_id()?, None).await
+    }
+
+    /// As [`Worker::deregister`], for one life of the worker: if a later one has begun meanwhile
+    /// (the process was restarted), only what this one and those before it had is given back, and
+    /// the worker stays online.
+    ///
+    /// # Errors
+    /// As [`Worker::deregister`].
+    pub async fn deregister_life(&self, life: u64) -> Result<(), LivenessError> {
+        let Liveness { keeper, runtime } = &self.liveness;
+        keeper.deregister(runtime, self.checked_id()?, Some(life)).await
     }
 
     /// What is known of the worker.

@@ -73,23 +73,25 @@ impl Keeper {
         runtime: &Runtime,
         id: &str,
         meta: Option<Item>,
+        life: Option<u64>,
     ) -> Result<Beat, LivenessError> {
         let fleet = self.fleet(runtime).await?;
-        let seq = {
+        let (seq, life) = {
             let mut fleet = fleet.lock();
             if self.is_closed.load(Ordering::SeqCst) {
                 return Err(LivenessError::shutting_down());
             }
-            let step = fleet.beat(id, meta, now(&runtime.clock))?;
+            let step = fleet.beat(id, meta, life, now(&runtime.clock))?;
             let passed = self.options.is_passthrough.then(|| fleet.rewrite(id)).flatten();
-            match (step, passed) {
+            let seq = match (step, passed) {
                 (Step::Write(change), _) => commit(runtime, &mut fleet, vec![*change]),
                 (Step::Merged(_), Some(change)) => commit(runtime, &mut fleet, vec![change]),
                 (Step::Merged(seq), None) => Ok(seq),
-            }
+            };
+            (seq, fleet.get(id).map_or(0, |(_, member)| member.record.life))
         };
         settled(runtime, seq.map_err(LivenessError::refused)?).await?;
-        Ok(Beat { status: WorkerStatus::Online, drain: runtime.is_draining() })
+        Ok(Beat { status: WorkerStatus::Online, drain: runtime.is_draining(), life })
     }
 
     /// A farewell.
@@ -97,11 +99,12 @@ impl Keeper {
         &self,
         runtime: &Runtime,
         id: &str,
+        life: Option<u64>,
     ) -> Result<(), LivenessError> {
         let fleet = self.fleet(runtime).await?;
         let seq = {
             let mut fleet = fleet.lock();
-            match fleet.deregister(id, now(&runtime.clock))? {
+            match fleet.deregister(id, life, now(&runtime.clock))? {
                 Step::Merged(seq) => Ok(seq),
                 Step::Write(change) => commit(runtime, &mut fleet, vec![*change]),
             }

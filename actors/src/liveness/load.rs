@@ -35,8 +35,8 @@ pub(super) async fn fleet(
     }
     for (key, value) in all(runtime, key::departures()).await? {
         let number = key::number_of_departure(&key).ok_or_else(|| strange(&key))?;
-        let DepartureRecord { worker_id, at_ms, cause } = DepartureRecord::decode(&value)?;
-        fleet.restore_departure(Untold { number, id: worker_id.into(), at_ms, cause });
+        let DepartureRecord { worker_id, at_ms, cause, life } = DepartureRecord::decode(&value)?;
+        fleet.restore_departure(Untold { number, id: worker_id.into(), at_ms, cause, life });
     }
     Ok(fleet)
 }

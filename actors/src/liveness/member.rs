@@ -42,6 +42,7 @@ impl Member {
             first_seen_at_ms: now.unix_ms,
             last_seen_at_ms: now.unix_ms,
             offline_since_ms: None,
+            life: now.unix_ms,
         };
         Self::stored(record, None, now.elapsed)
     }
@@ -52,6 +53,18 @@ impl Member {
 
     pub(super) fn meta_bytes(&self) -> usize {
         self.meta.as_ref().map_or(0, Item::size_bytes)
+    }
+
+    /// Goes on with a life, or begins the next one if it is not given, or the worker is offline.
+    pub(super) fn live(&mut self, life: Option<u64>, now: Now) {
+        let own = self.record.life;
+        self.record.life = match life {
+            Some(_) if !self.is_online() => own.saturating_add(1).max(now.unix_ms),
+            // One that was given before a crash took it from the store.
+            Some(life) if life > own && life <= now.unix_ms => life,
+            Some(_) => own,
+            None => own.saturating_add(1).max(now.unix_ms),
+        };
     }
 
     pub(super) fn see(&mut self, meta: Option<Item>, now: Now) {

@@ -130,7 +130,7 @@ impl Run {
             is_owed: false,
             is_in_flight: false,
         });
-        match self.fleet.beat(&id, item, now) {
+        match self.fleet.beat(&id, item, None, now) {
             Ok(Step::Merged(_)) => {
                 assert!(life.is_online, "{id} is not online: its beat has to be written");
                 life.is_owed = true;
@@ -161,7 +161,7 @@ impl Run {
 
     fn deregister(&mut self) {
         let (id, now) = (self.id(), self.now());
-        match self.fleet.deregister(&id, now) {
+        match self.fleet.deregister(&id, None, now) {
             Ok(Step::Merged(_)) => assert!(!self.lives[&id].is_online),
             Ok(Step::Write(change)) => {
                 assert!(self.lives[&id].is_online);

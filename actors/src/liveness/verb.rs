@@ -14,11 +14,12 @@ use crate::{
 pub struct Heartbeat {
     worker: Worker,
     meta: Option<Result<Item, InvalidItem>>,
+    life: Option<u64>,
 }
 
 impl Heartbeat {
     pub(super) fn new(worker: Worker) -> Self {
-        Self { worker, meta: None }
+        Self { worker, meta: None, life: None }
     }
 
     /// What the worker says of itself: one JSON object, kept byte for byte, in place of what it
@@ -29,16 +30,25 @@ impl Heartbeat {
     }
 }
 
+impl Heartbeat {
+    /// Goes on with the life that the answer to an earlier heartbeat named. Without it a new life
+    /// begins: the process has just started.
+    pub fn life(mut self, life: u64) -> Self {
+        self.life = Some(life);
+        self
+    }
+}
+
 impl IntoFuture for Heartbeat {
     type Output = Result<Beat, LivenessError>;
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { worker, meta } = self;
+        let Self { worker, meta, life } = self;
         Box::pin(async move {
             let id = worker.checked_id()?;
             let meta = meta.transpose()?;
-            worker.liveness.keeper.beat(&worker.liveness.runtime, id, meta).await
+            worker.liveness.keeper.beat(&worker.liveness.runtime, id, meta, life).await
         })
     }
 }

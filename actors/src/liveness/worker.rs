@@ -47,6 +47,9 @@ pub struct Beat {
     pub status: WorkerStatus,
     /// Whether the worker should take no new work, because the node is shutting down.
     pub drain: bool,
+    /// The number of the worker's life, to be given with its next heartbeats, its leases and its
+    /// farewell.
+    pub life: u64,
 }
 
 /// What is known of a worker.
@@ -78,4 +81,17 @@ pub struct Departure {
     pub at: SystemTime,
     /// Why.
     pub cause: OfflineCause,
+    /// The number of the life that has ended: leases of later lives stay. `None` if nobody knows.
+    pub life: Option<u64>,
+}
+
+impl Departure {
+    /// Whether something that the worker was given at this time (Unix milliseconds), in this life
+    /// if that was said, ends with it.
+    pub(crate) fn ends(&self, given_ms: u64, life: Option<u64>) -> bool {
+        match (life, self.life) {
+            (Some(given), Some(ended)) => given <= ended,
+            _ => given_ms <= crate::clock::unix_ms(self.at),
+        }
+    }
 }

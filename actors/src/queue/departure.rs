@@ -16,10 +16,9 @@ use crate::{
 /// Leases ended at a time.
 const PAGE: usize = 1_000;
 
-/// End the leases of these messages, as far as the worker holds them and they are not younger.
+/// End the leases of these messages, as far as the worker holds them in the life that ended.
 pub(super) struct EndLeases {
-    worker: Arc<str>,
-    until_ms: u64,
+    departure: Departure,
     places: Vec<Place>,
 }
 
@@ -30,12 +29,12 @@ impl Request for EndLeases {
 impl Handler<EndLeases> for QueueActor {
     async fn handle(
         &mut self,
-        EndLeases { worker, until_ms, places }: EndLeases,
+        EndLeases { departure, places }: EndLeases,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
         let mut messages = Vec::with_capacity(places.len());
         for place in places {
-            messages.extend(self.leased_to(&worker, until_ms, place, turn)?);
+            messages.extend(self.leased_to(&departure, place, turn)?);
         }
         if messages.is_empty() {
             return Ok(());
@@ -52,8 +51,7 @@ impl QueueActor {
     /// The message at a place, if it was leased to the worker by then.
     fn leased_to(
         &self,
-        worker: &str,
-        until_ms: u64,
+        departure: &Departure,
         place: Place,
         turn: &Turn<'_, Self>,
     ) -> Result<Option<(Place, MessageRecord)>, LoadError> {
@@ -64,7 +62,8 @@ impl QueueActor {
         let message = MessageRecord::decode(&record)?;
         let is_of_life = match &message.state {
             State::Leased(lease) => {
-                lease.worker.as_deref() == Some(worker) && lease.leased_at_ms <= until_ms
+                lease.worker.as_deref() == Some(&departure.worker)
+                    && departure.ends(lease.leased_at_ms, lease.life)
             }
             _ => false,
         };
@@ -74,7 +73,6 @@ impl QueueActor {
 
 /// Follows the liveness of workers: what a worker that has gone held leases of, returns.
 pub(crate) async fn follow(runtime: Arc<Runtime>, departure: Departure) -> Result<(), String> {
-    let until_ms = unix_ms(departure.at);
     let mut rest = key::worker_leases(&departure.worker);
     loop {
         let page = runtime.store.scan(rest.clone(), ScanLimit::count(PAGE)).await;
@@ -89,9 +87,8 @@ pub(crate) async fn follow(runtime: Arc<Runtime>, departure: Departure) -> Resul
             queues.entry(lease.queue_id).or_default().push(Place { priority, arrival });
         }
         for (queue, places) in queues {
-            let worker = Arc::clone(&departure.worker);
             let actor = runtime.actor::<QueueActor>(&queue);
-            let ended = actor.ask(EndLeases { worker, until_ms, places }).await;
+            let ended = actor.ask(EndLeases { departure: departure.clone(), places }).await;
             let ended = ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
             ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
         }

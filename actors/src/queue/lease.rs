@@ -85,6 +85,8 @@ pub(super) struct LeaseTerms {
     /// How long it lasts, if not as the queue says.
     pub(super) ttl_ms: Option<u64>,
     pub(super) worker: Option<Arc<str>>,
+    /// Which life of the worker it is.
+    pub(super) life: Option<u64>,
     /// Whether one who may wait goes on waiting while pops are paused.
     pub(super) waits_while_paused: bool,
 }
@@ -131,7 +133,7 @@ impl Rules {
             let nonce = provision.nonces[index];
             let worker = terms.worker.as_deref().map(str::to_owned);
             let permit = provision.permits.as_ref().map(|permits| permits[index].clone());
-            let (leased_at_ms, life) = (now_ms, None);
+            let (leased_at_ms, life) = (now_ms, terms.life);
             let lease = LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit, life };
             self.enter_leased(place, held.clone(), lease, batch);
             let message = held.into_message(place);

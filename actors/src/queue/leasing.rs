@@ -23,12 +23,13 @@ pub struct LeaseMessages {
     wait: Duration,
     waits_while_paused: bool,
     worker: Option<String>,
+    life: Option<u64>,
 }
 
 impl LeaseMessages {
     pub(super) fn new(queue: Queue, depth: usize) -> Self {
         let (wait, waits_while_paused) = (Duration::ZERO, false);
-        Self { queue, depth, ttl: None, wait, waits_while_paused, worker: None }
+        Self { queue, depth, ttl: None, wait, waits_while_paused, worker: None, life: None }
     }
 
     /// Lets the leases last so long: 1 s to 12 h. As the queue says by default, which is 30 s
@@ -58,6 +59,13 @@ impl LeaseMessages {
         self.worker = Some(id.into());
         self
     }
+
+    /// Says which life of the worker it is, as its heartbeats are answered: an earlier life that
+    /// says goodbye late does not end these leases.
+    pub fn life(mut self, life: u64) -> Self {
+        self.life = Some(life);
+        self
+    }
 }
 
 impl IntoFuture for LeaseMessages {
@@ -65,7 +73,7 @@ impl IntoFuture for LeaseMessages {
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { queue, depth, ttl, wait, waits_while_paused, worker } = self;
+        let Self { queue, depth, ttl, wait, waits_while_paused, worker, life } = self;
         Box::pin(async move {
             let actor = queue.actor()?;
             let depth = queue.checked_depth(depth)?;
@@ -74,7 +82,7 @@ impl IntoFuture for LeaseMessages {
                 check_id(worker).map_err(QueueError::InvalidWorker)?;
             }
             let worker = worker.map(Arc::from);
-            let terms = LeaseTerms { depth, ttl_ms, worker, waits_while_paused };
+            let terms = LeaseTerms { depth, ttl_ms, worker, life, waits_while_paused };
             let mut patience = Patience::new(&queue, wait)?;
             let granted = loop {
                 let (terms, may_wait) = (terms.clone(), patience.is_left());

@@ -22,6 +22,7 @@ pub struct LeaseSource {
     wait: Duration,
     ttl: Option<Duration>,
     worker: Option<String>,
+    life: Option<u64>,
     refused: Option<Refused>,
     failures: u32,
 }
@@ -42,7 +43,7 @@ impl LeaseSource {
     /// queue says.
     pub fn new(queue: Queue) -> Self {
         let wait = queue.limits().wait_max;
-        Self { queue, wait, ttl: None, worker: None, refused: None, failures: 0 }
+        Self { queue, wait, ttl: None, worker: None, life: None, refused: None, failures: 0 }
     }
 
     /// Waits so long for each batch, or as long as the queue allows if that is less. With zero an
@@ -61,6 +62,12 @@ impl LeaseSource {
     /// As [`LeaseMessages::worker`](super::LeaseMessages::worker).
     pub fn worker(mut self, worker: Option<String>) -> Self {
         self.worker = worker;
+        self
+    }
+
+    /// As [`LeaseMessages::life`](super::LeaseMessages::life).
+    pub fn life(mut self, life: Option<u64>) -> Self {
+        self.life = life;
         self
     }
 
@@ -115,6 +122,9 @@ impl LeaseSource {
         }
         if let Some(worker) = &self.worker {
             lease = lease.worker(worker);
+        }
+        if let Some(life) = self.life {
+            lease = lease.life(life);
         }
         if self.refused == Some(Refused::WhilePaused) {
             lease = lease.wait_while_paused();

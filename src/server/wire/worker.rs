@@ -21,6 +21,10 @@ pub struct Beat {
     pub status: WorkerStatus,
     /// Whether to take no new work, because the server is shutting down.
     pub drain: bool,
+    /// The number of the worker's life, to be given with its next heartbeats, its leases and its
+    /// farewell.
+    #[serde(default)]
+    pub life: u64,
 }
 
 /// The answer to a farewell.

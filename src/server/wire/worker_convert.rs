@@ -16,7 +16,7 @@ impl From<liveness::WorkerStatus> for WorkerStatus {
 
 impl From<liveness::Beat> for Beat {
     fn from(beat: liveness::Beat) -> Self {
-        Self { status: beat.status.into(), drain: beat.drain }
+        Self { status: beat.status.into(), drain: beat.drain, life: beat.life }
     }
 }
 

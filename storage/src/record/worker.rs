@@ -14,9 +14,26 @@ pub struct WorkerRecord {
     pub last_seen_at_ms: u64,
     /// Since when it is offline; `None` while it is online.
     pub offline_since_ms: Option<u64>,
+    /// The number of its life: each is larger than those before, and about when it began (Unix
+    /// milliseconds).
+    pub life: u64,
 }
 
-record!(WorkerRecord, "worker", 1);
+record!(WorkerRecord, "worker", 2, from WorkerRecordV1);
+
+#[derive(Encode, Decode)]
+struct WorkerRecordV1 {
+    first_seen_at_ms: u64,
+    last_seen_at_ms: u64,
+    offline_since_ms: Option<u64>,
+}
+
+impl From<WorkerRecordV1> for WorkerRecord {
+    fn from(old: WorkerRecordV1) -> Self {
+        let WorkerRecordV1 { first_seen_at_ms, last_seen_at_ms, offline_since_ms } = old;
+        Self { first_seen_at_ms, last_seen_at_ms, offline_since_ms, life: first_seen_at_ms }
+    }
+}
 
 /// What a worker says of itself: one JSON object, byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +81,25 @@ pub struct DepartureRecord {
     pub at_ms: u64,
     /// Why.
     pub cause: OfflineCause,
+    /// The number of the life that ended.
+    pub life: Option<u64>,
 }
 
-record!(DepartureRecord, "departure", 1);
+record!(DepartureRecord, "departure", 2, from DepartureRecordV1);
+
+#[derive(Encode, Decode)]
+struct DepartureRecordV1 {
+    worker_id: String,
+    at_ms: u64,
+    cause: OfflineCause,
+}
+
+impl From<DepartureRecordV1> for DepartureRecord {
+    fn from(old: DepartureRecordV1) -> Self {
+        let DepartureRecordV1 { worker_id, at_ms, cause } = old;
+        Self { worker_id, at_ms, cause, life: None }
+    }
+}
 
 /// An entry of a worker's index of leases: whose message it is. The key says which one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

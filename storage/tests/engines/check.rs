@@ -46,7 +46,8 @@ fn sound() -> Batch {
     };
     batch.put(key::reminder(9, "counter", "visits", "tick"), reminder.encode());
     batch.put(key::reminder_due("counter", "visits", "tick"), ReminderDue { due_ms: 9 }.encode());
-    let worker = WorkerRecord { first_seen_at_ms: 1, last_seen_at_ms: 2, offline_since_ms: None };
+    let worker =
+        WorkerRecord { first_seen_at_ms: 1, last_seen_at_ms: 2, offline_since_ms: None, life: 1 };
     batch.put(key::worker("w1"), worker.encode());
     batch.put(key::worker_meta("w1"), WorkerMeta { json: "{}".into() }.encode());
     batch
