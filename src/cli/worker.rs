@@ -7,9 +7,9 @@ use super::Target;
 use crate::config::Span;
 
 pub(super) const HEARTBEAT_HELP: &str = "\
-Beats until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT and then says goodbye, so that the worker is offline at once. While
-the server cannot be reached it goes on trying. Prints a line when the worker's status changes; with
---json the answer to each beat.
+Beats until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT and then says goodbye, so that the worker is offline
+at once. While the server cannot be reached it goes on trying. Prints a line when the worker's
+status changes; with --json the answer to each beat.
 
 Examples:
   lanekeeper heartbeat w1 --every 15s

@@ -104,7 +104,8 @@ fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
     for text in given {
         let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             let message = format!(
-                "SETTING must be NAME=VALUE, such as capacity=1000, or one JSON object, not {text:?}"
+                "SETTING must be NAME=VALUE, such as capacity=1000, or one JSON object, not \
+                 {text:?}"
             );
             return Err(Failure::usage(message));
         };

@@ -53,8 +53,8 @@ fn of_io(server: &str, error: &io::Error) -> (Outlook, String) {
         | ErrorKind::BrokenPipe
         | ErrorKind::UnexpectedEof => {
             let text = format!(
-                "{server} closed the connection before it answered: it may have ended, and what was \
-                 asked may have been done; or it speaks TLS or another protocol"
+                "{server} closed the connection before it answered: it may have ended, and what \
+                 was asked may have been done; or it speaks TLS or another protocol"
             );
             (Away, text)
         }
@@ -94,8 +94,8 @@ pub(super) fn no_address(server: &str) -> String {
 
 fn foreign(server: &str, what: &str) -> String {
     format!(
-        "{server} answered with {what}: that is no Lanekeeper server, or TLS is spoken there; check \
-         --server (LANEKEEPER_SERVER)"
+        "{server} answered with {what}: that is no Lanekeeper server, or TLS is spoken there; \
+         check --server (LANEKEEPER_SERVER)"
     )
 }
 

@@ -10,8 +10,8 @@ use crate::support::process::{lanekeeper, run};
 
 const RECOVERING: &str = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\
     content-type: application/problem+json\r\ncontent-length: 135\r\n\r\n\
-    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"the node \
-    is still reading its data\",\"code\":\"recovering\"    }";
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"the \
+    node is still reading its data\",\"code\":\"recovering\"    }";
 const NO_QUEUES: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: application/json\
     \r\ncontent-length: 36\r\n\r\n{\"queues\":[],\"count\":0,\"next\":null}\n";
 

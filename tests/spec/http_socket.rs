@@ -94,8 +94,8 @@ fn whoever_stops_reading_is_cut_and_disturbs_nobody() {
     let server = with(SocketOptions { send_timeout, ..SocketOptions::default() });
     let stalled = Client::open(server.addr, "/stream/t?queue_max=5");
     let mut healthy: Vec<Client> = (0..3).map(|_| Client::open(server.addr, "/stream/t")).collect();
-    // For the one that stalls alone. What the others get fits into the buffers of their connections,
-    // so that no send to them waits, however late this test reads on a busy machine.
+    // For the one that stalls alone. What the others get fits into the buffers of their
+    // connections, so that no send to them waits, however late this test reads on a busy machine.
     let large = json!({
         "class": "important", "data": { "x": "x".repeat(500_000) }, "subscriber": stalled.id(),
     });
