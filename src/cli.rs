@@ -1,5 +1,6 @@
 //! The command line: what can be said, and what `--help` teaches.
 
+mod check;
 mod environment;
 pub(crate) mod gate;
 mod lease;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, builder::FalseyValueParser};
 
 use crate::config::Settings;
+pub(crate) use check::{Check, Export};
 pub(crate) use environment::parse;
 pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
@@ -44,8 +46,8 @@ Exit codes:
   3    could not start: the address or the data directory cannot be had
   4    a threshold of a load test was missed
   5    a regression was found
-  6    verification failed: `check` found something wrong, or a load test lost, doubled, invented or
-       misordered messages
+  6    verification failed: `check` found something wrong, `export` could not read everything, or a
+       load test lost, doubled, invented or misordered messages
   130  interrupted by Ctrl-C";
 
 const SERVE_HELP: &str = "\
@@ -66,15 +68,6 @@ Examples:
   lanekeeper serve
   lanekeeper serve --listen 127.0.0.1:0 --data ./data --durability relaxed
   LANEKEEPER_TOKEN=… lanekeeper serve --listen 0.0.0.0:8000 --config lanekeeper.toml";
-
-const CHECK_HELP: &str = "\
-Verifies the checksums of the journal, every record of the store, and that the counts of queues
-agree with their messages. Nothing in the directory is changed; a copy of the store is made in the
-directory for temporary files meanwhile. Exits 6 if something is wrong.
-
-Examples:
-  lanekeeper check ./lanekeeper-data
-  lanekeeper check ./lanekeeper-data --json";
 
 const DOCS_HELP: &str = "\
 The guides are Markdown; without a topic they are listed with what each is about.
@@ -169,8 +162,11 @@ pub(crate) enum Command {
     #[command(after_help = gate::GATE_HELP)]
     Gate(GateArgs),
     /// Verify a data directory that nobody has open
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = check::CHECK_HELP)]
     Check(Check),
+    /// Print every message of a data directory that can be read, damaged or not
+    #[command(after_help = check::EXPORT_HELP)]
+    Export(Export),
     /// Print a guide, or list the guides there are
     #[command(after_help = DOCS_HELP)]
     Docs(Docs),
@@ -232,20 +228,6 @@ pub(crate) struct Target {
     #[arg(long, env = "LANEKEEPER_CLIENT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Print the answer as JSON
-    #[arg(
-        long, env = "LANEKEEPER_JSON", action = ArgAction::SetTrue,
-        value_parser = FalseyValueParser::new(),
-    )]
-    pub(crate) json: bool,
-}
-
-/// `check`
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// The data directory
-    #[arg(value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// Print the report as JSON
     #[arg(
         long, env = "LANEKEEPER_JSON", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),

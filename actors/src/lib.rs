@@ -51,7 +51,8 @@ pub use error::{ActivateError, AskError, NotExecuted, Unknown};
 pub use event::{Event, EventError, EventReceiver};
 pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
 pub use lanekeeper_storage::{
-    CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, check, decode_state,
+    CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, Salvage,
+    SavedMessage, check, decode_state,
 };
 pub use list::List;
 pub use node::{Node, NodeStatus, ShutdownError};

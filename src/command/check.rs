@@ -9,11 +9,15 @@ use super::{
     Failure,
     failure::{DAMAGED, DONE},
     output::{Output, unless_closed},
+    repair,
 };
 use crate::cli;
 
 /// Reads everything there is and reports what is wrong.
 pub(crate) fn run(args: &cli::Check) -> Result<u8, Failure> {
+    if args.repair {
+        return repair::run(args);
+    }
     let report = lanekeeper::check(&args.dir).map_err(Failure::not_started)?;
     unless_closed(print(&report, args.json))?;
     Ok(if report.is_sound() { DONE } else { DAMAGED })

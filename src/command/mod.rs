@@ -7,6 +7,7 @@ mod compare;
 mod docs;
 mod embedded;
 mod ending;
+mod export;
 mod failure;
 mod gate;
 mod heartbeat;
@@ -22,6 +23,7 @@ mod publish;
 mod purge;
 mod push;
 mod queues;
+mod repair;
 mod serve;
 mod setting;
 mod stats;
@@ -66,6 +68,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Publish(args) => publish::run(&args),
         Command::Gate(args) => gate::run(&args.command),
         Command::Check(args) => check::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Docs(args) => docs::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
         Command::Prepopulate(args) => prepopulate::run(&args),

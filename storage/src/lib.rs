@@ -23,6 +23,7 @@ mod memory;
 mod ownership;
 mod pace;
 pub mod record;
+mod salvage;
 mod sled_base;
 
 pub use batch::{Batch, Write};
@@ -37,3 +38,4 @@ pub use error::{CommitError, LoadError, OpenError};
 pub use fault::{Crash, Failure, FaultDisk, FaultEngine};
 pub use key::{Key, KeyRange};
 pub use memory::MemoryEngine;
+pub use salvage::{Salvage, SavedMessage};

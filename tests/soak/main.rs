@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+mod damage;
 mod descriptors;
 mod kills;
 #[expect(dead_code, reason = "the promises use more of it")]

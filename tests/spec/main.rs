@@ -13,6 +13,7 @@ mod command_gate;
 mod command_gate_restart;
 mod command_lease;
 mod command_line;
+mod command_repair;
 mod command_serve;
 mod command_setting;
 mod command_signals;

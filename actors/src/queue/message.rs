@@ -7,6 +7,7 @@ use std::{
 };
 
 use lanekeeper_storage::{
+    SavedMessage,
     key::{Arrival, Priority},
     record::{DeathRecord, State},
 };
@@ -28,6 +29,12 @@ pub struct MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{:08x}", self.arrival.0, self.priority.get())
+    }
+}
+
+impl From<&SavedMessage> for MessageId {
+    fn from(saved: &SavedMessage) -> Self {
+        Self { arrival: saved.arrival, priority: saved.priority }
     }
 }
 

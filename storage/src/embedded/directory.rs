@@ -22,9 +22,14 @@ pub(crate) fn take(dir: &Path) -> Result<fs::File, OpenError> {
 /// Takes the lock of a directory that is there.
 pub(crate) fn lock(dir: &Path) -> Result<fs::File, OpenError> {
     check_kinds(dir)?;
+    hold(dir)
+}
+
+/// Takes the lock of a directory, whatever else is in it.
+pub(crate) fn hold(dir: &Path) -> Result<fs::File, OpenError> {
     let path = dir.join(LOCK);
     let opened = fs::File::options().write(true).create(true).truncate(false).open(&path);
-    let file = opened.map_err(|error| not_writable(dir, &path, error))?;
+    let file = opened.map_err(|error| io_error(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(OpenError::Locked(dir.to_path_buf())),
@@ -52,31 +57,13 @@ const WANTED: &str = "the data directory has to be a directory: name another one
 fn out_of_reach(dir: &Path, error: io::Error) -> OpenError {
     let parents = dir.ancestors().skip(1);
     let mut files = parents.filter(|path| fs::metadata(path).is_ok_and(|found| !found.is_dir()));
-    match error.kind() {
-        // A loop of links has no stable kind of its own.
-        io::ErrorKind::NotADirectory => match files.next() {
-            Some(file) => refused(dir, format!("{} is a file, and {WANTED}", file.display())),
-            None => io_error(dir, error),
-        },
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            not_writable(dir, dir, error)
-        }
-        _ => refused(dir, format!("{error}; {WANTED}")),
+    if let (io::ErrorKind::NotADirectory, Some(file)) = (error.kind(), files.next()) {
+        return refused(dir, format!("{} is a file, and {WANTED}", file.display()));
     }
-}
-
-fn not_writable(dir: &Path, path: &Path, error: io::Error) -> OpenError {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            let user = rustix::process::getuid().as_raw();
-            let what = format!(
-                "it cannot be written to ({error}): make it writable for the user with the id \
-                 {user}, or name another one with --data (LANEKEEPER_DATA)"
-            );
-            refused(dir, what)
-        }
-        _ => io_error(path, error),
+    if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+        return refused(dir, format!("it is a link that leads to itself, and {WANTED}"));
     }
+    io_error(dir, error)
 }
 
 /// Refuses a directory in which something is of another kind than it should be.
@@ -102,10 +89,7 @@ fn check_kinds(dir: &Path) -> Result<(), OpenError> {
 
 fn list(dir: &Path) -> Result<Vec<fs::DirEntry>, OpenError> {
     let list = || fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>();
-    list().map_err(|error| match error {
-        error if error.kind() == io::ErrorKind::PermissionDenied => not_writable(dir, dir, error),
-        error => io_error(dir, error),
-    })
+    list().map_err(|error| io_error(dir, error))
 }
 
 fn check_kind(path: &Path, is_wanted_dir: bool) -> Result<(), OpenError> {

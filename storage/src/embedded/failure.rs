@@ -14,8 +14,19 @@ use rustix::io::Errno;
 
 use crate::{CommitError, LoadError, OpenError};
 
+/// What the system said about a file, with what to do if it is about permissions.
 pub(crate) fn io_error(path: &Path, source: io::Error) -> OpenError {
-    OpenError::Io { path: path.to_path_buf(), source }
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            let user = rustix::process::getuid().as_raw();
+            let what = format!(
+                "it cannot be written to ({source}): make it writable for the user with the id \
+                 {user}, or name another data directory with --data (LANEKEEPER_DATA)"
+            );
+            refused(path, what)
+        }
+        _ => OpenError::Io { path: path.to_path_buf(), source },
+    }
 }
 
 pub(crate) fn corrupt(path: &Path, offset: u64, reason: impl Into<String>) -> OpenError {

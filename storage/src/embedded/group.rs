@@ -14,8 +14,9 @@
 //! is_delete`, for a put the length of the value, the key, the value. The checksum covers the
 //! segment id, so that what a recycled file held before never passes for something new.
 //!
-//! A group without batches is a *mark*: it says, behind the last group that was fsynced, that it
-//! was. The next group takes its place.
+//! A group without batches is a *mark*: it says of the last group that was fsynced that it was. It
+//! stands a page behind that group, so that damage to the one spares the other; later groups are
+//! written over it.
 
 use bytes::Bytes;
 
@@ -53,7 +54,17 @@ impl GroupHeader {
     }
 }
 
-/// A mark behind the last batch that is durable.
+/// Bytes behind the last group that its mark may need.
+pub(crate) const MARK_BYTES: u64 = PAGE_BYTES + 2 * BLOCK_BYTES;
+const PAGE_BYTES: u64 = 4_096;
+const BLOCK_BYTES: u64 = 512;
+
+/// Where the mark of a group that ends at this offset stands: in a disk block of its own.
+pub(crate) fn mark_offset(end: u64) -> u64 {
+    (end + PAGE_BYTES).next_multiple_of(BLOCK_BYTES)
+}
+
+/// A mark: this batch is durable.
 pub(crate) fn mark(segment_id: u64, synced_seq: u64) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     let header = GroupHeader { segment_id, first_seq: synced_seq + 1, synced_seq, count: 0 };
@@ -74,8 +85,6 @@ pub(crate) enum FoundGroup<'a> {
     Valid(Group<'a>),
     /// The beginning of a group of this segment; the rest of it is not there.
     Torn {
-        /// The number of its first batch, as far as its header can be believed.
-        first_seq: u64,
         /// Whether it would go on beyond the end of the file: none is ever written so.
         is_beyond_end: bool,
     },
@@ -103,23 +112,23 @@ impl<'a> Group<'a> {
             Some(group) if checksum(group, segment_id) == number32(group, 4) => {
                 FoundGroup::Valid(Group { header, payload: &group[HEADER_BYTES..] })
             }
-            found => {
-                FoundGroup::Torn { first_seq: header.first_seq, is_beyond_end: found.is_none() }
-            }
+            found => FoundGroup::Torn { is_beyond_end: found.is_none() },
         }
     }
 
     /// The first group at or after `offset`, wherever in the bytes it begins, and where.
     pub(crate) fn search(bytes: &'a [u8], offset: usize, segment_id: u64) -> Option<(usize, Self)> {
-        let magic = MAGIC.to_le_bytes();
-        let candidates = bytes.get(offset..)?.windows(magic.len()).enumerate();
-        let candidates = candidates.filter(|(_, window)| *window == magic);
-        for (at, _) in candidates.map(|(at, window)| (offset + at, window)) {
-            if let FoundGroup::Valid(group) = Self::find(&bytes[at..], segment_id) {
-                return Some((at, group));
-            }
-        }
-        None
+        candidates(bytes, offset).find_map(|at| match Self::find(&bytes[at..], segment_id) {
+            FoundGroup::Valid(group) => Some((at, group)),
+            FoundGroup::Torn { .. } | FoundGroup::Nothing => None,
+        })
+    }
+
+    /// Whether something at or after `offset` was begun as a group of this segment, and is not there
+    /// wholly.
+    pub(crate) fn is_torn_after(bytes: &'a [u8], offset: usize, segment_id: u64) -> bool {
+        let mut found = candidates(bytes, offset).map(|at| Self::find(&bytes[at..], segment_id));
+        found.any(|found| matches!(found, FoundGroup::Torn { .. }))
     }
 
     /// Bytes from its beginning to its end.
@@ -138,6 +147,14 @@ impl<'a> Group<'a> {
         let batches = (0..self.header.count).map(|_| take_batch(&mut rest)).collect();
         if rest.is_empty() { batches } else { None }
     }
+}
+
+/// Where a group could begin, at or after `offset`.
+fn candidates(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
+    const MAGIC_BYTES: [u8; 4] = MAGIC.to_le_bytes();
+    let rest = bytes.get(offset..).unwrap_or_default();
+    let windows = rest.windows(MAGIC_BYTES.len()).enumerate();
+    windows.filter(|(_, window)| *window == MAGIC_BYTES).map(move |(at, _)| offset + at)
 }
 
 fn checksum(group: &[u8], segment_id: u64) -> u32 {

@@ -35,6 +35,8 @@ pub(crate) struct Journal {
 struct Current {
     file: Arc<dyn DiskFile>,
     id: u64,
+    /// Bytes of the file.
+    bytes: u64,
     offset: u64,
 }
 
@@ -129,16 +131,21 @@ impl Journal {
         self.next_id = id + 1;
         let noted = disk.sync_dir(JOURNAL).and_then(|()| self.tail.begun(id));
         noted.map_err(JournalFailure::NotWritten)?;
-        self.current = Some(Current { file: file.clone(), id, offset: HEADER_BYTES });
+        self.current =
+            Some(Current { file: file.clone(), id, bytes: *bytes, offset: HEADER_BYTES });
         Ok(())
     }
 
-    /// Says behind the last group that it is durable, so that damage to it is not taken for a
-    /// write that was cut off. Not fsynced, and only as good as the disk allows: it is a witness.
+    /// Says of the last group that it is durable, so that damage to it is not taken for a write that
+    /// was cut off. Not fsynced, and only as good as the disk allows: it is a witness.
     pub(crate) fn mark(&self) {
         let Some(current) = self.current.as_ref().filter(|_| !self.is_unsynced()) else { return };
         let mark = group::mark(current.id, self.synced_seq);
-        if let Err(error) = current.file.write_at(&mark, current.offset) {
+        let offset = group::mark_offset(current.offset);
+        if offset + mark.len() as u64 > current.bytes {
+            return;
+        }
+        if let Err(error) = current.file.write_at(&mark, offset) {
             tracing::debug!(%error, "the end of the journal was not marked");
         }
     }

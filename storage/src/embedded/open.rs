@@ -144,7 +144,8 @@ fn make(
     }
     let made = disk.create_dir(JOURNAL).and_then(|()| disk.sync_dir(""));
     made.map_err(|error| io_error(&disk.path(JOURNAL), error))?;
-    let manifest = Manifest { base: 1, ..Manifest::default() };
+    // What was saved of a damaged directory goes on where that was.
+    let manifest = Manifest { base: 1, ..survey.manifest.unwrap_or_default() };
     if !survey.bases.contains(&1) || bases.is_unfinished(1) {
         return Ok((manifest, bases.create(1)?));
     }

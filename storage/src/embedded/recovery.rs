@@ -250,18 +250,17 @@ impl SegmentWalk<'_> {
             }
             None => {}
         }
-        if let FoundGroup::Torn { is_beyond_end: true, .. } = found {
+        if let FoundGroup::Torn { is_beyond_end: true } = found {
             return Err(self.damage(offset, "a group goes on beyond the end of the file"));
         }
         let mut from = offset;
-        let mut is_torn =
-            matches!(found, FoundGroup::Torn { first_seq, .. } if *first_seq == expected);
+        let mut is_torn = Group::is_torn_after(self.bytes, offset, self.id);
         while let Some((at, later)) = Group::search(self.bytes, from, self.id) {
             if later.header.synced_seq >= expected {
                 let reason = format!("batch {expected} was durable and cannot be read");
                 return Err(self.damage(offset, &reason));
             }
-            is_torn = true;
+            is_torn |= later.header.count > 0;
             from = at + later.len();
         }
         if is_torn {

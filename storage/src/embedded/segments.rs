@@ -15,8 +15,8 @@ use crate::embedded::{
     segment::{self, JOURNAL, segment_name, spare_name},
 };
 
-/// What a segment has beside its groups: its header, and the mark behind the last group.
-const FRAME_BYTES: u64 = segment::HEADER_BYTES + group::HEADER_BYTES as u64;
+/// What a segment has beside its groups: its header, and the mark of the last group.
+const FRAME_BYTES: u64 = segment::HEADER_BYTES + group::MARK_BYTES;
 /// Files kept for reuse while there is load.
 const SPARES_MAX: usize = 4;
 

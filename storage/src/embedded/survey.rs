@@ -102,10 +102,11 @@ impl Survey {
     ) -> Result<Vec<u64>, OpenError> {
         let mut leftovers = Vec::new();
         for number in self.bases.iter().copied().filter(|number| *number != base) {
-            // The manifest names a store only once it has all that the ones before it had.
-            if number > base && !is_unfinished(number) {
+            if !is_unfinished(number) {
                 let known = open(number).map(|other| other.checkpointed());
-                if !known.as_ref().is_ok_and(|known| *known <= checkpointed) {
+                // One that was replaced may have been removed in part.
+                let may_fail = number < base;
+                if !known.as_ref().map_or(may_fail, |known| *known <= checkpointed) {
                     let why = match known {
                         Ok(known) => format!("which has batch {known} and not only {checkpointed}"),
                         Err(error) => format!("which cannot be read ({error})"),

@@ -9,3 +9,4 @@ mod disk_failure;
 mod embedded;
 mod history;
 mod opening;
+mod salvage;

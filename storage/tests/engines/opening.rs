@@ -73,23 +73,26 @@ fn folded(dir: &Path) {
     engine.close().unwrap();
 }
 
-/// A directory whose store was rewritten. Returns the manifest from before.
+/// A directory whose store was rewritten once. Returns the manifest from before.
 fn rewritten(dir: &Path) -> Vec<u8> {
-    let options = EmbeddedOptions { bloat_bytes: 1 << 20, idle_after: IDLE, ..small() };
-    let engine = EmbeddedEngine::open(dir, options).unwrap();
+    let engine = EmbeddedEngine::open(dir, EmbeddedOptions { bloat_bytes: 1 << 30, ..small() });
+    let engine = engine.unwrap();
     let before = fs::read(dir.join("MANIFEST")).unwrap();
+    let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
     for round in 0..8 {
         for number in 0..1_000 {
             let mut batch = Batch::new();
             batch.put(key(number), vec![round; 900]);
-            let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
             engine.commit(fence, batch, Durability::Relaxed).unwrap();
         }
         engine.upkeep().unwrap();
     }
-    while !dir.join("base-2").exists() || dir.join("base-1").exists() {
-        await_upkeep(&engine);
-    }
+    engine.close().unwrap();
+    drop(engine);
+    let options = EmbeddedOptions { bloat_bytes: 1 << 16, idle_after: IDLE, ..small() };
+    let engine = EmbeddedEngine::open(dir, options).unwrap();
+    while await_upkeep(&engine).rewritten.is_none() {}
+    assert!(dir.join("base-2").exists() && !dir.join("base-1").exists());
     commit(&engine, put(7));
     engine.close().unwrap();
     before
@@ -166,6 +169,9 @@ fn a_manifest_older_than_the_data_is_refused() {
     let old = tempfile::tempdir().unwrap();
     folded(old.path());
     fs::rename(old.path().join("base-1"), dir.path().join("base-1")).unwrap();
+    expect_refused(dir.path(), "MANIFEST: it is older than the journal");
+    // As a directory of an earlier version, which has no tail.
+    fs::remove_file(dir.path().join("journal/TAIL")).unwrap();
     expect_refused(dir.path(), "there is base-2, which has batch");
     fs::remove_dir_all(dir.path().join("base-1")).unwrap();
     fs::write(&manifest, now).unwrap();
@@ -256,6 +262,10 @@ fn damage_to_the_last_group_is_no_torn_tail() {
         fs::write(&segment, damaged).unwrap();
         expect_refused(dir.path(), "was durable and cannot be read");
     }
+    let mut damaged = bytes;
+    damaged[last - 400..last + 600].fill(0);
+    fs::write(&segment, damaged).unwrap();
+    expect_refused(dir.path(), "was durable and cannot be read");
 }
 
 #[test]
