@@ -17,7 +17,10 @@ use bytes::Bytes;
 
 use crate::{
     Key, LoadError,
-    embedded::base::{Cursor, Direction},
+    embedded::{
+        base::{Cursor, Direction},
+        failure::file_name,
+    },
 };
 
 /// The beginning of the names of the store's own threads.
@@ -82,8 +85,9 @@ impl Guard {
         &self,
         call: impl FnOnce() -> Result<T, LoadError>,
     ) -> Result<T, LoadError> {
-        let damaged =
-            |what: &str| Err(LoadError::Corrupt(format!("{}: {what}", self.dir.display()).into()));
+        let damaged = |what: &str| {
+            Err(LoadError::Corrupt(format!("{}: {what}", file_name(&self.dir)).into()))
+        };
         if self.is_broken() {
             return damaged("it was found damaged before");
         }

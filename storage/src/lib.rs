@@ -25,6 +25,7 @@ mod pace;
 pub mod record;
 mod salvage;
 mod sled_base;
+mod store_files;
 
 pub use batch::{Batch, Write};
 pub use check::{CheckReport, Problem, check};

@@ -8,7 +8,6 @@
 //! and the store is not touched again, not even to close it.
 
 use std::{
-    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -20,32 +19,30 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 
 use crate::{
     Key, KeyRange, LoadError, OpenError,
     base_files::{BaseFiles, sync_names},
     embedded::{
-        base::{Base, Bases, Change, Changes, Cursor, Direction},
-        failure::{corrupt, io_error, load_error},
+        base::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
+        failure::{corrupt, file_name, io_error, load_error},
+        fold::{self, Step, TIGHTEST, Target},
     },
     guard::{Guard, GuardedCursor, guarded},
     pace::Moment,
+    store_files::{self, StoreFiles},
 };
 
 const META_TREE: &str = "meta";
 const CHECKPOINT: &str = "checkpoint";
-/// Entries between two calls of `pause`, and between two fsyncs: one of the journal, for which
-/// somebody waits, would else have to wait for all that a checkpoint writes.
-const STEP_COUNT: u64 = 2_048;
-/// Keys folded in until threads that wait for a processor may go first: whoever waits for a commit
-/// would else wait for the end of a time slice, some milliseconds.
-const YIELD_COUNT: u64 = 8;
+/// What sled's log may grow by when it is opened.
+const OPENING_AHEAD_BYTES: u64 = 1 << 20;
 /// How long threads of a store that was closed are waited for.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What sled may write beside the changes themselves: it takes its log in segments, and rewrites
 /// pages when it splits or merges them.
 const FOLD_FREE_BYTES: u64 = 16 << 20;
+const COPY_FREE_BYTES: u64 = 3 << 20;
 
 /// The stores of a data directory.
 pub(crate) struct SledBases {
@@ -60,6 +57,9 @@ impl SledBases {
 
     fn open_sled(&self, number: u64) -> Result<SledBase, OpenError> {
         let dir = self.files.path(number);
+        // sled waits for ever for what it cannot write.
+        store_files::take_ahead_of_opening(&dir, OPENING_AHEAD_BYTES)
+            .map_err(|error| io_error(&dir, error))?;
         let config = sled::Config::new()
             .path(&dir)
             .cache_capacity(self.cache_bytes)
@@ -78,15 +78,17 @@ impl SledBases {
             Some(bytes) => decode_checkpoint(&bytes)
                 .ok_or_else(|| corrupt(&dir, 0, "its checkpoint cannot be read"))?,
         };
-        sync_names(&dir).map_err(|error| io_error(&dir, error))?;
+        let names = sync_names(&dir).and_then(|()| StoreFiles::open(&dir));
+        let files = names.map_err(|error| io_error(&dir, error))?;
         Ok(SledBase {
+            files,
             guard: Guard::new(&dir),
             dir,
             open: Some(open),
             checkpointed: AtomicU64::new(numbers[0]),
             live_bytes: AtomicU64::new(numbers[1]),
             is_retired: AtomicBool::new(false),
-            synced_blobs: Mutex::default(),
+            is_suspect: AtomicBool::new(false),
         })
     }
 
@@ -123,6 +125,13 @@ impl Bases for SledBases {
         Ok(Arc::new(base))
     }
 
+    fn opening_needs_bytes(&self) -> u64 {
+        let numbers = self.files.numbers().unwrap_or_default().into_iter();
+        let needs =
+            numbers.map(|number| store_files::opening_needs_bytes(&self.files.path(number)));
+        needs.max().unwrap_or(store_files::OPENING_BYTES)
+    }
+
     fn copy(
         &self,
         from: &dyn Base,
@@ -131,21 +140,7 @@ impl Bases for SledBases {
     ) -> Result<Arc<dyn Base>, LoadError> {
         self.files.begin(to).map_err(self.io_error(to))?;
         let copy = self.open_sled(to)?;
-        let (mut live_bytes, mut count) = (0, 0_u64);
-        let mut entries = from.all(Direction::Forward);
-        while entries.key()?.is_some() {
-            if let Some((key, value)) = entries.entry() {
-                live_bytes += entry_bytes(key.as_bytes().len(), value.len());
-                count += 1;
-                if count % STEP_COUNT == 0 {
-                    pause();
-                }
-                copy.call(|open| open.db.insert(key.as_bytes(), &*value))?;
-            }
-            entries.pass();
-        }
-        copy.live_bytes.store(live_bytes, Ordering::Relaxed);
-        copy.make_durable()?;
+        fold::copy(from, &copy, pause)?;
         copy.record(from.checkpointed())?;
         self.files.finish(to).map_err(self.io_error(to))?;
         Ok(Arc::new(copy))
@@ -169,7 +164,10 @@ struct SledBase {
     checkpointed: AtomicU64,
     live_bytes: AtomicU64,
     is_retired: AtomicBool,
-    synced_blobs: Mutex<BTreeSet<std::ffi::OsString>>,
+    /// Whether something could not be written or made durable: what is on the disk is not known,
+    /// and nothing more is trusted to it.
+    is_suspect: AtomicBool,
+    files: StoreFiles,
 }
 
 impl SledBase {
@@ -183,47 +181,49 @@ impl SledBase {
         self.guard.call(|| call(open).map_err(|error| failed(&self.dir, error)))
     }
 
-    /// Writes sled's buffers out and fsyncs its files: the log, large values written since, and the
-    /// names of those.
-    fn make_durable(&self) -> Result<(), LoadError> {
-        self.call(|open| open.db.flush())?;
-        self.sync_files().map_err(|error| load_error(&self.dir, &error))
+    /// Calls sled to write; it writes nothing more after an error.
+    fn write<T>(&self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, LoadError> {
+        let done = self.call(call);
+        if done.is_err() {
+            self.is_suspect.store(true, Ordering::Release);
+        }
+        done
     }
 
-    fn sync_files(&self) -> io::Result<()> {
-        let blobs = self.dir.join("blobs");
-        let mut synced = self.synced_blobs.lock();
-        let mut present = BTreeSet::new();
-        for entry in fs::read_dir(&blobs)? {
-            let name = entry?.file_name();
-            if !synced.contains(&name) {
-                match fs::File::open(blobs.join(&name)) {
-                    Ok(file) => file.sync_data()?,
-                    // sled removes blobs in the background.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                }
-            }
-            present.insert(name);
-        }
-        if *synced != present {
-            fs::File::open(&blobs)?.sync_all()?;
-            *synced = present;
-        }
-        fs::File::open(self.dir.join("db"))?.sync_data()
+    /// Writes sled's buffers out.
+    fn flush(&self) -> Result<(), LoadError> {
+        self.write(|open| fold::wait_for_flush(|| Box::pin(open.db.flush_async()))).map(drop)
     }
 
     fn record(&self, through: u64) -> Result<(), LoadError> {
         let numbers = [through, self.live_bytes()];
-        self.call(|open| open.meta.insert(CHECKPOINT, encode_checkpoint(numbers)))?;
+        self.write(|open| open.meta.insert(CHECKPOINT, encode_checkpoint(numbers)))?;
         self.make_durable()?;
         self.checkpointed.store(through, Ordering::Release);
         Ok(())
     }
 
-    /// Sets or removes one key and keeps count of what is alive. Says whether it changed.
+    fn cursor(&self, entries: Option<sled::Iter>, direction: Direction) -> Box<dyn Cursor> {
+        let dir = self.dir.clone();
+        let told = move |entry: sled::Result<_>| entry.map_err(|error| failed(&dir, error));
+        let entries = entries.map(|entries| entries.map(told));
+        Box::new(GuardedCursor::new(self.guard.clone(), entries, direction))
+    }
+}
+
+impl Target for SledBase {
+    type Found = sled::IVec;
+
+    fn begin(&self, step: &Step) -> Result<(), LoadError> {
+        if self.is_suspect() {
+            return Err(LoadError::Io("an earlier write to the store failed".into()));
+        }
+        self.files.take_ahead(step.ahead_bytes).map_err(|error| load_error(&self.dir, &error))
+    }
+
+    /// Keeps count of what is alive, too.
     fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<bool, LoadError> {
-        let old = self.call(|open| match value {
+        let old = self.write(|open| match value {
             Some(value) => open.db.insert(key.as_bytes(), &**value),
             None => open.db.remove(key.as_bytes()),
         })?;
@@ -240,16 +240,21 @@ impl SledBase {
         Ok(value.is_some() || old.is_some())
     }
 
-    fn cursor(&self, entries: Option<sled::Iter>, direction: Direction) -> Box<dyn Cursor> {
-        let dir = self.dir.clone();
-        let told = move |entry: sled::Result<_>| entry.map_err(|error| failed(&dir, error));
-        let entries = entries.map(|entries| entries.map(told));
-        Box::new(GuardedCursor::new(self.guard.clone(), entries, direction))
+    fn has(&self, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
+        let found = self.call(|open| open.db.get(key.as_bytes()))?;
+        Ok(found.is_some_and(|found| *found == **value))
     }
 
-    /// The first key in the store at or after this one.
     fn next_from(&self, key: &Key) -> Result<Option<sled::IVec>, LoadError> {
         self.call(|open| open.db.range(key.as_bytes()..).keys().next().transpose())
+    }
+
+    fn make_durable(&self) -> Result<(), LoadError> {
+        self.flush()?;
+        self.files.sync().map_err(|error| {
+            self.is_suspect.store(true, Ordering::Release);
+            load_error(&self.dir, &error)
+        })
     }
 }
 
@@ -277,38 +282,25 @@ impl Base for SledBase {
         &self,
         changes: &Changes,
         through: u64,
+        room: FoldRoom,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
-        let mut folded_count = 0;
-        // The key the store has next after a deleted one that it did not have: up to there, further
-        // deleted keys need no look-up.
-        let mut next: Option<Option<sled::IVec>> = None;
-        for (step, (key, Change { value, .. })) in (1_u64..).zip(changes) {
-            let is_before =
-                |at: &Option<sled::IVec>| at.as_ref().is_none_or(|at| *key.as_bytes() < **at);
-            if value.is_none() && next.as_ref().is_some_and(is_before) {
-                continue;
-            }
-            let is_changed = self.change(key, value.as_ref())?;
-            next = if is_changed { None } else { Some(self.next_from(key)?) };
-            folded_count += u64::from(is_changed);
-            if step % YIELD_COUNT == 0 {
-                thread::yield_now();
-            }
-            if step % STEP_COUNT == 0 {
-                self.make_durable()?;
-                pause();
-            }
-        }
-        if folded_count > 0 {
-            self.make_durable()?;
-        }
+        let folded_count = fold::fold(self, changes, room, pause)?;
+        self.begin(&TIGHTEST)?;
         self.record(through)?;
         Ok(folded_count)
     }
 
     fn fold_needs_bytes(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(2).saturating_add(FOLD_FREE_BYTES)
+        bytes.saturating_mul(4).saturating_add(FOLD_FREE_BYTES)
+    }
+
+    fn copy_needs_bytes(&self, bytes: u64) -> u64 {
+        bytes.saturating_mul(4).saturating_add(COPY_FREE_BYTES)
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Acquire)
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -326,9 +318,12 @@ impl Base for SledBase {
 
 impl Drop for SledBase {
     fn drop(&mut self) {
+        let is_flushed = !self.guard.is_broken() && self.flush().is_ok();
+        let is_lost = is_flushed && self.files.sync().is_err();
         let open = self.open.take();
-        if self.guard.is_broken() {
-            // It would wait for itself for ever: its files are left as they are.
+        if self.guard.is_broken() || is_lost {
+            // It would wait for itself for ever, or try once more what failed: its files are left
+            // as they are. Where it knows of an error, it writes nothing.
             std::mem::forget(open);
         } else if let Err(what) = guarded(|| drop(open)) {
             tracing::error!(dir = %self.dir.display(), %what, "a store was not closed cleanly");
@@ -365,7 +360,7 @@ fn entry_bytes(key_bytes: usize, value_bytes: usize) -> u64 {
 fn failed(dir: &Path, error: sled::Error) -> LoadError {
     match error {
         sled::Error::Io(error) => load_error(dir, &error),
-        other => LoadError::Corrupt(format!("{}: {other}", dir.display()).into()),
+        other => LoadError::Corrupt(format!("{}: {other}", file_name(dir)).into()),
     }
 }
 

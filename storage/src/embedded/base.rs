@@ -18,6 +18,13 @@ pub(crate) struct Change {
     pub(crate) is_new: bool,
 }
 
+impl Change {
+    /// Bytes of its value.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.value.as_ref().map_or(0, |value| value.len() as u64)
+    }
+}
+
 /// Entries of a scan, one at a time. Passing one over costs no copy of it.
 pub(crate) trait Cursor {
     /// The bytes of the key the cursor is at, or `None` at the end.
@@ -29,6 +36,15 @@ pub(crate) trait Cursor {
     fn entry(&self) -> Option<(Key, Bytes)>;
     /// Goes on to the next entry.
     fn pass(&mut self);
+}
+
+/// How much space there is for a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoldRoom {
+    /// More than it can need.
+    Ample,
+    /// Perhaps too little: what frees space goes first, and every step is a small one.
+    Tight,
 }
 
 /// The end of a store to scan from.
@@ -53,18 +69,28 @@ pub(crate) trait Base: Send + Sync {
     fn checkpointed(&self) -> u64;
     /// Folds changes in and makes them durable, then records `through` as the checkpoint. Calls
     /// `pause` now and then. Returns how many keys changed.
+    ///
+    /// # Errors
+    /// [`LoadError::NoSpace`] if the disk has too little space to go on: the store is as good as
+    /// before, and parts of the changes may be in it.
     fn fold(
         &self,
         changes: &Changes,
         through: u64,
+        room: FoldRoom,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError>;
     /// Bytes that must be free on the disk to fold in changes of so many bytes.
     fn fold_needs_bytes(&self, bytes: u64) -> u64;
+    /// Bytes that must be free on the disk to copy what is alive, if that is so many bytes.
+    fn copy_needs_bytes(&self, bytes: u64) -> u64;
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
     /// Bytes of keys and values that are alive; an estimate after a crash.
     fn live_bytes(&self) -> u64;
+    /// Whether a write or an fsync of its files failed: it is read, and to be replaced by a copy
+    /// before it is written to again.
+    fn is_suspect(&self) -> bool;
     /// Removes the store's files once nobody uses it any more.
     fn retire(&self);
 }
@@ -79,6 +105,8 @@ pub(crate) trait Bases: Send + Sync {
     fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
     /// Makes an empty store, durably, in place of an unfinished one.
     fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
+    /// Bytes that must be free on the disk to open the stores that are there.
+    fn opening_needs_bytes(&self) -> u64;
     /// Copies what is alive in a store into a fresh one, durably. Calls `pause` now and then.
     fn copy(
         &self,

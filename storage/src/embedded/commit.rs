@@ -140,7 +140,13 @@ impl Store {
             if let Some(prepared) = self.segments.take_spare() {
                 return Ok(prepared);
             }
-            self.segments.prepare()?;
+            match self.segments.prepare() {
+                Err(error) if failure::is_full(&error) => {
+                    self.space.reserve.give_up(self.segments.disk());
+                    self.segments.prepare()?;
+                }
+                done => done?,
+            }
             self.intake.lock().room.spare_ready();
         }
     }

@@ -31,6 +31,8 @@ pub(crate) trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
     /// Bytes that can still be written.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Bytes of the whole disk.
+    fn total_bytes(&self) -> io::Result<u64>;
 }
 
 /// An open file.
@@ -146,6 +148,11 @@ impl Disk for FsDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let space = rustix::fs::statvfs(&self.dir)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(&self.dir)?;
+        Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
 }
 

@@ -41,11 +41,12 @@ pub(crate) fn refused(path: &Path, reason: impl Into<String>) -> OpenError {
 /// A failure while the engine runs, as its callers see it. They may be anybody, so that it names
 /// the file without the way to it.
 pub(crate) fn load_error(path: &Path, error: &io::Error) -> LoadError {
-    let text = format!("{}: {}", name(path), told(error)).into();
+    let text = format!("{}: {}", file_name(path), told(error)).into();
     if is_full(error) { LoadError::NoSpace(text) } else { LoadError::Io(text) }
 }
 
-fn name(path: &Path) -> Cow<'_, str> {
+/// The name of a file without the way to it.
+pub(crate) fn file_name(path: &Path) -> Cow<'_, str> {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()
 }
 
@@ -59,11 +60,12 @@ impl From<OpenError> for LoadError {
                 Self::Corrupt(format!("format {found} is not known").into())
             }
             OpenError::Corrupt { path, offset, reason } => {
-                let reason = format!("{} is damaged at offset {offset}: {reason}", name(&path));
+                let reason =
+                    format!("{} is damaged at offset {offset}: {reason}", file_name(&path));
                 Self::Corrupt(reason.into())
             }
             OpenError::Refused { path, reason } => {
-                Self::Corrupt(format!("{}: {reason}", name(&path)).into())
+                Self::Corrupt(format!("{}: {reason}", file_name(&path)).into())
             }
         }
     }

@@ -14,21 +14,23 @@ use std::sync::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    CommitSeq, OpenError,
+    CommitSeq, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Direction},
+        base::{Base, Bases, Direction, FoldRoom},
         bell::Bell,
         disk::Disk,
-        failure::{Seldom, io_error, refused},
+        failure::{io_error, refused},
         intake::Intake,
         journal::Journal,
         manifest::{Manifest, base_name},
         options::EmbeddedOptions,
         overlay::Overlay,
         recovery::{self, Known, Listing, Walked},
+        reserve::{self, RESERVE},
         room::Room,
         segment::JOURNAL,
         segments::Segments,
+        space::Space,
         store::{Counters, Store},
         survey::{Survey, remedy},
         tail::{TAIL, Tail, TailFile},
@@ -57,7 +59,8 @@ impl Store {
         is_driven: bool,
     ) -> Result<Self, OpenError> {
         let began = Moment::now();
-        let options = options.bounded();
+        reserve::make_room_to_open(&*disk, bases.opening_needs_bytes())?;
+        let options = fitted(&*disk, options.bounded())?;
         let Proved { mut manifest, overlay, listing, walked, leftovers } =
             prove(&*disk, &*bases, &options)?;
         manifest.incarnation += 1;
@@ -69,6 +72,7 @@ impl Store {
         let synced = disk.sync_dir(JOURNAL);
         let tail = synced.and_then(|()| TailFile::open(&*disk, Tail { incarnation, newest_id }));
         let tail = tail.map_err(|error| io_error(&disk.path(TAIL), error))?;
+        let space = Space::new(&*disk, options.reserve_bytes);
         let segments = Segments::new(disk, options.segment_bytes);
         let room = adopt_files(&segments, &listing)?;
         let last_seq = walked.next_seq - 1;
@@ -92,8 +96,7 @@ impl Store {
             folded: Condvar::new(),
             journaled: AtomicU64::new(0),
             is_idle: AtomicBool::new(false),
-            is_disk_full: AtomicBool::new(false),
-            troubles: Seldom::default(),
+            space,
             is_driven,
         };
         store.look_at_space();
@@ -161,6 +164,13 @@ fn make(
     Ok((manifest, base))
 }
 
+/// The settings as they fit the disk.
+fn fitted(disk: &dyn Disk, options: EmbeddedOptions) -> Result<EmbeddedOptions, OpenError> {
+    let looked = disk.total_bytes().and_then(|total| Ok((total, disk.free_bytes()?)));
+    let (total, free) = looked.map_err(|error| io_error(&disk.path(""), error))?;
+    Ok(options.fitted(total, free + reserve::held_bytes(disk, RESERVE)))
+}
+
 /// Applies what the journal holds beyond the store. What was written and not fsynced before a crash
 /// is made durable first, as it may be read from now on.
 fn replay(
@@ -171,7 +181,7 @@ fn replay(
 ) -> Result<Walked, OpenError> {
     let base = overlay.base();
     let checkpointed = base.checkpointed();
-    let overlay_bytes_max = options.overlay_bytes_soft().max(1 << 20);
+    let mut overlay_bytes_max = options.overlay_bytes_soft().max(1 << 20);
     let journal_bytes: u64 = listing.used.iter().map(|segment| segment.used.bytes).sum();
     if journal_bytes > overlay_bytes_max {
         // Some of it may have to be folded in meanwhile: only if all of it can be read.
@@ -188,10 +198,15 @@ fn replay(
             }
             if overlay.bytes() > overlay_bytes_max {
                 let frozen = overlay.freeze(seq, CommitSeq::ZERO);
-                base.fold(&frozen.changes, seq, &mut || ()).map_err(|error| {
-                    io_error(&disk.path(""), std::io::Error::other(error.to_string()))
-                })?;
-                overlay.thaw();
+                match base.fold(&frozen.changes, seq, FoldRoom::Tight, &mut || ()) {
+                    Ok(_) => overlay.thaw(),
+                    // What the disk has no space for stays in memory, and in the journal.
+                    Err(LoadError::NoSpace(_)) => overlay_bytes_max = u64::MAX,
+                    Err(error) => {
+                        let error = std::io::Error::other(error.to_string());
+                        return Err(io_error(&disk.path(""), error));
+                    }
+                }
             }
             Ok(())
         },

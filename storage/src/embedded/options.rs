@@ -7,12 +7,14 @@ pub(crate) const BATCH_BYTES_MAX: u64 = 24 << 20;
 /// Bytes that may wait for the disk.
 pub(crate) const WAITING_BYTES_MAX: u64 = 64 << 20;
 
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+
 /// Settings of an [`EmbeddedEngine`](crate::EmbeddedEngine). Values out of bounds are moved to the
 /// nearest bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
     /// Bytes of one journal file, all of them taken from the disk in advance. 64 KiB to 1 GiB, in
-    /// steps of 4 KiB; 32 MiB when not given.
+    /// steps of 4 KiB; 32 MiB when not given. On a disk that is small or nearly full, less.
     pub segment_bytes: u64,
     /// The time between two fsyncs of relaxed commits, and so what a power cut can take of them.
     /// 1 ms to 10 s; 50 ms when not given.
@@ -29,6 +31,9 @@ pub struct EmbeddedOptions {
     /// Bytes the store may take on disk beyond four times what is alive in it (sixteen times under
     /// load) before it is rewritten. 16 MiB when not given.
     pub bloat_bytes: u64,
+    /// Bytes of the file that holds space back for the way out of a full disk. At most 1 GiB, none
+    /// when 0; 8 MiB when not given.
+    pub reserve_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
@@ -40,6 +45,7 @@ impl Default for EmbeddedOptions {
             cache_bytes: 4 << 20,
             idle_after: Duration::from_secs(1),
             bloat_bytes: 16 << 20,
+            reserve_bytes: 8 << 20,
         }
     }
 }
@@ -49,12 +55,32 @@ impl EmbeddedOptions {
     pub(crate) fn bounded(self) -> Self {
         let millisecond = Duration::from_millis(1);
         Self {
-            segment_bytes: self.segment_bytes.clamp(64 << 10, 1 << 30).next_multiple_of(4 << 10),
+            segment_bytes: self
+                .segment_bytes
+                .clamp(SEGMENT_BYTES_MIN, 1 << 30)
+                .next_multiple_of(4 << 10),
             flush_interval: self.flush_interval.clamp(millisecond, Duration::from_secs(10)),
             overlay_bytes: self.overlay_bytes.min(1 << 30),
             cache_bytes: self.cache_bytes.clamp(1 << 20, 64 << 30),
             idle_after: self.idle_after.clamp(millisecond, Duration::from_secs(3_600)),
             bloat_bytes: self.bloat_bytes,
+            reserve_bytes: self.reserve_bytes.min(1 << 30),
+        }
+    }
+
+    /// The same settings for a disk of so many bytes of which so many are free, the reserve
+    /// included: on a small or a nearly full one the files have to be smaller to leave room for
+    /// each other.
+    pub(crate) fn fitted(self, total_bytes: u64, free_bytes: u64) -> Self {
+        let share = total_bytes / 32;
+        let segment_bytes_max = share.min(free_bytes / 4).max(SEGMENT_BYTES_MIN);
+        // A power of two, so that it is the same at the next opening as far as possible.
+        let segment_bytes_max = 1 << segment_bytes_max.ilog2();
+        Self {
+            segment_bytes: self.segment_bytes.min(segment_bytes_max),
+            overlay_bytes: self.overlay_bytes.min(share),
+            reserve_bytes: self.reserve_bytes.min(total_bytes / 16),
+            ..self
         }
     }
 
@@ -73,8 +99,37 @@ impl EmbeddedOptions {
         self.overlay_bytes.saturating_mul(8).max(2 * BATCH_BYTES_MAX)
     }
 
+    /// Free space, beside four segments and that for the store, at which preparing a segment is
+    /// certain to succeed in time.
+    pub(crate) fn ample_bytes(&self) -> u64 {
+        self.segment_bytes.saturating_mul(2).max(64 << 10)
+    }
+
     /// Bytes left on the disk for the store, whatever the journal asks for.
     pub(crate) fn store_margin_bytes(&self) -> u64 {
         self.overlay_bytes.saturating_mul(3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_small_or_a_full_disk_the_files_leave_room_for_each_other() {
+        let given = EmbeddedOptions::default();
+        assert_eq!(given.fitted(1 << 40, 1 << 39), given);
+        for megabytes in [8_u64, 64, 140, 1 << 10] {
+            let total = megabytes << 20;
+            let fitted = given.fitted(total, total);
+            assert!(
+                fitted.segment_bytes * 4 + fitted.store_margin_bytes() < total / 3,
+                "{fitted:?}"
+            );
+            assert!(fitted.reserve_bytes <= total / 16, "{fitted:?}");
+            assert_eq!(fitted.bounded(), fitted);
+        }
+        let full = given.fitted(1 << 40, 8 << 20);
+        assert_eq!(full.segment_bytes, 2 << 20, "so that one can be made of the reserve");
     }
 }

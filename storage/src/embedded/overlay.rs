@@ -113,6 +113,34 @@ impl Overlay {
         frozen
     }
 
+    /// As [`Overlay::freeze`], but puts the active changes on top of earlier ones that are still
+    /// there: what was set in those and deleted since need not be folded in any more. Parts of the
+    /// earlier ones may be in the store already.
+    pub(crate) fn freeze_anew(&self, through: u64, seq: CommitSeq) -> Arc<Frozen> {
+        let mut layers = self.layers.write();
+        let Some(earlier) = layers.frozen.take() else {
+            drop(layers);
+            return self.freeze(through, seq);
+        };
+        let earlier = Arc::try_unwrap(earlier)
+            .unwrap_or_else(|shared| Frozen { changes: shared.changes.clone(), ..*shared });
+        let Layer { changes, bytes } = std::mem::take(&mut layers.active);
+        let before = earlier.bytes + bytes;
+        let mut merged = Layer { changes: earlier.changes, bytes: earlier.bytes };
+        // The store may know a key by now: that it was deleted has to be remembered.
+        merged.changes.values_mut().for_each(|change| change.is_new = false);
+        for (key, Change { value, is_new }) in changes {
+            merged.set(key, value, is_new);
+        }
+        self.active_bytes.store(0, Ordering::Relaxed);
+        // Wrapping, as the difference may be negative; the sum never is.
+        self.bytes.fetch_add(merged.bytes.wrapping_sub(before), Ordering::Relaxed);
+        let Layer { changes, bytes } = merged;
+        let frozen = Arc::new(Frozen { changes, through, seq, bytes });
+        layers.frozen = Some(frozen.clone());
+        frozen
+    }
+
     /// Lets go of the frozen changes: the store has them.
     pub(crate) fn thaw(&self) {
         let frozen = self.layers.write().frozen.take();

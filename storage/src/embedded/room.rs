@@ -34,12 +34,25 @@ pub(crate) struct Room {
     is_ample: bool,
     /// Whether a batch was refused and no room has come since.
     is_refusing: bool,
+    /// Whether what is left is for batches that free space alone.
+    is_last: bool,
+    /// Whether the store had too little space for what is in the journal already.
+    is_short: bool,
 }
 
 impl Room {
     /// No segment in use, and none prepared.
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, left: 0, spares: 0, owed: 0, is_ample: false, is_refusing: false }
+        Self {
+            capacity,
+            left: 0,
+            spares: 0,
+            owed: 0,
+            is_ample: false,
+            is_refusing: false,
+            is_last: false,
+            is_short: false,
+        }
     }
 
     /// Finds a place for a batch of so many bytes, its share of a group's header included.
@@ -74,7 +87,7 @@ impl Room {
             Place::Next if self.spares > 0 => self.spares * self.capacity - bytes,
             Place::Next | Place::Own(_) => return false,
         };
-        frees_space || left >= self.reserve()
+        frees_space || (left >= self.reserve() && !self.is_last && !self.is_short)
     }
 
     fn reserve(&self) -> u64 {
@@ -92,6 +105,28 @@ impl Room {
         self.owed -= u64::from(pays);
         self.spares += u64::from(!pays);
         self.is_refusing = false;
+        self.is_last = false;
+    }
+
+    /// A segment was prepared with the last space there is.
+    pub(crate) fn last_spare_ready(&mut self) {
+        self.spare_ready();
+        self.is_last = true;
+    }
+
+    /// Says whether the store has too little space for what is in the journal already: then nothing
+    /// more is taken that does not free space.
+    pub(crate) fn short(&mut self, is_short: bool) {
+        self.is_short = is_short;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_refusing || self.is_last || self.is_short
+    }
+
+    /// Whether there is no room that is certain but the reserve.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.spares == 0 && self.left <= self.reserve()
     }
 
     /// A prepared segment that something goes to was lost: it takes another one.
@@ -118,16 +153,27 @@ impl Room {
         self.spares == 0
     }
 
+    /// Whether the disk has ample space.
+    pub(crate) fn is_ample(&self) -> bool {
+        self.is_ample
+    }
+
+    /// Whether next to nothing is left, even of the reserve.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.spares == 0 && self.left < self.capacity / 8
+    }
+
     /// Says whether the disk has ample space.
     pub(crate) fn ample(&mut self, is_ample: bool) {
         self.is_ample = is_ample;
+        self.is_last &= !is_ample;
         self.is_refusing &= !is_ample;
     }
 
     /// Whether batches that do not free space are refused.
     pub(crate) fn is_full(&self) -> bool {
         let left = self.left + self.spares * self.capacity;
-        !self.is_ample && (self.is_refusing || left <= self.reserve())
+        !self.is_ample && (self.is_closed() || left <= self.reserve())
     }
 }
 
@@ -164,5 +210,20 @@ mod tests {
         }
         assert!(room.take_spare());
         assert!(!room.take_spare());
+    }
+
+    #[test]
+    fn what_is_short_or_last_is_for_what_frees_space() {
+        let mut room = Room::new(100);
+        room.spare_ready();
+        room.short(true);
+        assert_eq!(room.place(1, false), Err(Full));
+        assert!(room.is_full());
+        assert_eq!(room.place(1, true), Ok(Place::Next));
+        room.short(false);
+        room.last_spare_ready();
+        assert_eq!(room.place(1, false), Err(Full));
+        room.spare_ready();
+        assert_eq!(room.place(1, false), Ok(Place::Behind));
     }
 }

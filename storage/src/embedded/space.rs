@@ -4,12 +4,42 @@
 //! Nothing the commit needs is asked of the disk at the commit. What is asked for ahead may fail
 //! with something that passes; that refuses batches or holds them back, and is tried again.
 
-use std::{io, sync::atomic::Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::embedded::{failure::Trouble, store::Store};
+use crate::embedded::{
+    disk::Disk,
+    failure::{Seldom, Trouble},
+    reserve::{OPENING, RESERVE, Reserve},
+    store::Store,
+};
 
-/// Free space at which preparing a segment is certain to succeed in time, beside four of them.
-const AMPLE_BYTES: u64 = 64 << 20;
+/// What is known of the disk's space, and what is held back of it.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) is_disk_full: AtomicBool,
+    /// Whether the last fold had too little space to be finished.
+    pub(crate) is_short: AtomicBool,
+    /// Whether trouble that lasts is told again.
+    pub(crate) troubles: Seldom,
+    /// Held back for the next opening.
+    pub(crate) opening_reserve: Reserve,
+    /// Held back for checkpoints and the journal on a full disk.
+    pub(crate) reserve: Reserve,
+}
+
+impl Space {
+    /// What a disk holds back already, of so many bytes.
+    pub(crate) fn new(disk: &dyn Disk, reserve_bytes: u64) -> Self {
+        let opening_bytes = reserve_bytes / 4;
+        Self {
+            is_disk_full: AtomicBool::new(false),
+            is_short: AtomicBool::new(false),
+            troubles: Seldom::default(),
+            opening_reserve: Reserve::new(disk, OPENING, opening_bytes),
+            reserve: Reserve::new(disk, RESERVE, reserve_bytes - opening_bytes),
+        }
+    }
+}
 
 impl Store {
     /// Looks at the disk's free space and prepares a segment if one is wanted.
@@ -20,31 +50,59 @@ impl Store {
                 return self.note_trouble(Trouble::of("free space is not known", &error));
             }
         };
+        if let Err(trouble) = self.see_to_spares(free) {
+            return self.note_trouble(trouble);
+        }
         let segment = self.segments.segment_bytes();
         let margin = self.options.store_margin_bytes();
-        let wants_spare = self.intake.lock().room.wants_spare();
-        let prepared = match wants_spare {
-            false => Ok(0),
-            true if free >= segment + margin => self.segments.prepare().map(|()| 1),
-            true => Err(io::ErrorKind::StorageFull.into()),
-        };
-        match prepared {
-            Ok(count) => self.note_spares(count),
-            Err(error) => {
-                return self.note_trouble(Trouble::of("a segment cannot be prepared", &error));
-            }
-        }
-        let is_ample = free >= segment.saturating_mul(4) + margin + AMPLE_BYTES;
+        let is_ample = free >= segment.saturating_mul(4) + margin + self.options.ample_bytes();
         let is_disk_full = {
             let mut intake = self.intake.lock();
-            let is_free = intake.held.is_none();
+            let is_free = intake.held.is_none() && !self.space.is_short.load(Ordering::Relaxed);
             intake.room.ample(is_ample && is_free);
             intake.trouble = None;
             intake.wants_space = intake.room.is_full();
-            intake.wants_space && is_free
+            intake.wants_space && intake.held.is_none()
         };
-        self.troubles.forget();
+        self.space.troubles.forget();
         self.note_disk_full(is_disk_full);
+    }
+
+    /// Holds space back, and prepares a segment if one is wanted. Where there is no room left at all,
+    /// not even for what frees space, the reserve is given up for it.
+    fn see_to_spares(&self, free: u64) -> Result<(), Trouble> {
+        let disk = self.segments.disk();
+        self.space.opening_reserve.make(disk, free);
+        if !self.space.is_short.load(Ordering::Relaxed) && !*self.folding.lock() {
+            self.space.reserve.make(disk, free);
+        }
+        let (wants_spare, is_at_its_end, is_bare) = {
+            let room = &self.intake.lock().room;
+            (room.wants_spare(), room.is_at_its_end(), room.is_bare())
+        };
+        if !wants_spare {
+            return Ok(());
+        }
+        let segment = self.segments.segment_bytes();
+        let is_last = free < segment + self.options.store_margin_bytes();
+        let last = if is_bare { segment } else { segment + self.options.overlay_bytes };
+        if is_last && is_bare && free < last {
+            self.space.reserve.give_up(disk);
+        } else if is_last && !(is_at_its_end && free >= last) {
+            return Err(Trouble::Full);
+        }
+        match self.segments.prepare() {
+            Ok(()) if is_last => self.intake.lock().room.last_spare_ready(),
+            Ok(()) => self.note_spares(1),
+            Err(error) => return Err(Trouble::of("a segment cannot be prepared", &error)),
+        }
+        Ok(())
+    }
+
+    /// Notes whether the store had too little space for a checkpoint.
+    pub(crate) fn note_short(&self, is_short: bool) {
+        self.space.is_short.store(is_short, Ordering::Relaxed);
+        self.intake.lock().room.short(is_short);
     }
 
     /// Notes segments that were prepared.
@@ -56,7 +114,7 @@ impl Store {
     /// Notes what cannot be had for the moment: from now on only room that is certain is given.
     pub(crate) fn note_trouble(&self, trouble: Trouble) {
         if let Trouble::Other(reason) = &trouble
-            && self.troubles.is_time()
+            && self.space.troubles.is_time()
         {
             tracing::error!(%reason, "the store goes on with what it has, and tries again");
         }
@@ -74,7 +132,7 @@ impl Store {
 
     /// Notes whether writes are refused for want of space.
     pub(crate) fn note_disk_full(&self, is_disk_full: bool) {
-        if self.is_disk_full.swap(is_disk_full, Ordering::Relaxed) == is_disk_full {
+        if self.space.is_disk_full.swap(is_disk_full, Ordering::Relaxed) == is_disk_full {
             return;
         }
         let free = self.segments.disk().free_bytes().unwrap_or(0);

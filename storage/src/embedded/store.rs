@@ -17,7 +17,7 @@ use crate::{
     embedded::{
         base::Bases,
         bell::Bell,
-        failure::{Seldom, Trouble},
+        failure::Trouble,
         group,
         intake::{Admission, Intake},
         journal::Journal,
@@ -25,6 +25,7 @@ use crate::{
         options::{BATCH_BYTES_MAX, EmbeddedOptions, WAITING_BYTES_MAX},
         overlay::Overlay,
         segments::Segments,
+        space::Space,
         waiters::Waiters,
     },
 };
@@ -54,9 +55,7 @@ pub(crate) struct Store {
     pub(crate) journaled: AtomicU64,
     /// Whether nothing was handed over for a while.
     pub(crate) is_idle: AtomicBool,
-    pub(crate) is_disk_full: AtomicBool,
-    /// Whether trouble that lasts is told again.
-    pub(crate) troubles: Seldom,
+    pub(crate) space: Space,
     /// Whether there is no commit thread and who waits does its work.
     pub(crate) is_driven: bool,
 }
@@ -89,6 +88,11 @@ impl Store {
             return Ok(intake.number());
         }
         self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
+        if !batch.is_space_freeing() && self.is_much_to_fold() && !intake.room.is_ample() {
+            // Perhaps the store has no space for all of it.
+            intake.wants_space = true;
+            return Err(CommitError::DiskFull);
+        }
         let was_refusing = intake.wants_space;
         if let Err(refusal) = intake.gather(&batch, bytes, durability) {
             if !was_refusing {
@@ -119,6 +123,10 @@ impl Store {
     /// Whether a checkpoint is at work and does not keep up.
     pub(crate) fn is_lagging(&self) -> bool {
         self.overlay.bytes() > self.options.overlay_bytes_lag() && *self.folding.lock()
+    }
+
+    fn is_much_to_fold(&self) -> bool {
+        self.overlay.bytes() > self.options.store_margin_bytes().max(1 << 20)
     }
 
     fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {
@@ -273,7 +281,7 @@ impl Store {
         let counters = &self.counters;
         EngineStatus {
             poisoned,
-            is_disk_full: self.is_disk_full.load(Ordering::Relaxed),
+            is_disk_full: self.space.is_disk_full.load(Ordering::Relaxed),
             unavailable,
             flush_interval: self.options.flush_interval,
             commits: counters.committed.load(Ordering::Relaxed),

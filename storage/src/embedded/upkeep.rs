@@ -5,7 +5,8 @@ use std::{io, sync::atomic::Ordering};
 use crate::{
     CommitError, LoadError, Upkeep,
     embedded::{
-        failure::load_error, manifest::Manifest, overlay::Frozen, segment::JOURNAL, store::Store,
+        base::FoldRoom, failure::load_error, manifest::Manifest, overlay::Frozen, segment::JOURNAL,
+        store::Store,
     },
     pace::Moment,
 };
@@ -38,12 +39,17 @@ impl Store {
     fn do_what_is_due(&self) -> Result<Upkeep, LoadError> {
         let is_closing = self.intake.lock().check_admission().is_err();
         let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
+        // Nothing is folded into files that cannot be trusted.
+        if self.overlay.base().is_suspect() && !is_closing {
+            self.rewrite_if_bloated(is_idle)?;
+        }
         let mut done = self.checkpoint()?;
         // An engine that closes leaves a large rewrite to the next incarnation.
         if !is_closing {
             done.rewritten = self.rewrite_if_bloated(is_idle)?;
         }
-        if is_idle || self.is_disk_full.load(Ordering::Relaxed) {
+        let is_short = self.space.is_short.load(Ordering::Relaxed);
+        if !is_short && (is_idle || self.space.is_disk_full.load(Ordering::Relaxed)) {
             self.free_whole_journal()?;
         }
         if is_idle {
@@ -56,7 +62,11 @@ impl Store {
     fn checkpoint(&self) -> Result<Upkeep, LoadError> {
         let frozen = {
             let intake = self.intake.lock();
-            self.overlay.freeze(intake.journal_seq, intake.seq)
+            if self.space.is_short.load(Ordering::Relaxed) && self.overlay.active_bytes() > 0 {
+                self.overlay.freeze_anew(intake.journal_seq, intake.seq)
+            } else {
+                self.overlay.freeze(intake.journal_seq, intake.seq)
+            }
         };
         let base = self.overlay.base();
         if frozen.changes.is_empty() && frozen.through == base.checkpointed() {
@@ -69,11 +79,17 @@ impl Store {
             Err(CommitError::Held { .. }) => return Ok(Upkeep::default()),
             Err(error) => return Err(LoadError::Io(error.to_string().into())),
         }
-        if !self.has_space_for(base.fold_needs_bytes(frozen.bytes)) {
-            tracing::warn!(bytes = frozen.bytes, "a checkpoint waits for space on the disk");
-            return Ok(Upkeep::default());
-        }
-        let folded_count = self.fold(&frozen)?;
+        let folded_count = match self.fold_or_make_room(&frozen) {
+            Err(LoadError::NoSpace(reason)) => {
+                self.note_short(true);
+                if self.space.troubles.is_time() {
+                    tracing::warn!(bytes = frozen.bytes, %reason, "a checkpoint waits for space");
+                }
+                return Ok(Upkeep::default());
+            }
+            done => done?,
+        };
+        self.note_short(false);
         self.overlay.thaw();
         let freed = self.segments.free_before(frozen.through);
         let spare_count = freed.map_err(|error| self.journal_error(&error))?;
@@ -83,22 +99,49 @@ impl Store {
         Ok(Upkeep { checkpoint: Some(frozen.seq), folded_count, ..Upkeep::default() })
     }
 
+    /// Folds changes in, if need be with the space of the reserve: not to fill the disk still more,
+    /// only where something is deleted.
+    fn fold_or_make_room(&self, frozen: &Frozen) -> Result<u64, LoadError> {
+        let done = self.fold(frozen);
+        let deletes = || frozen.changes.values().any(|change| change.value.is_none());
+        let is_short = matches!(done, Err(LoadError::NoSpace(_)));
+        if is_short && deletes() && self.space.reserve.give_up(self.segments.disk()) {
+            return self.fold(frozen);
+        }
+        done
+    }
+
     fn fold(&self, frozen: &Frozen) -> Result<u64, LoadError> {
         let base = self.overlay.base();
+        let is_ample = self.has_space_for(base.fold_needs_bytes(frozen.bytes));
+        let room = if is_ample { FoldRoom::Ample } else { FoldRoom::Tight };
         self.while_folding(|| {
-            base.fold(&frozen.changes, frozen.through, &mut || self.look_at_space())
+            base.fold(&frozen.changes, frozen.through, room, &mut || self.look_at_space())
         })
     }
 
-    /// Copies what is alive into a fresh store when the present one takes much more than that.
-    /// Under load it has to take even more: nothing is folded in meanwhile.
+    /// Copies what is alive into a fresh store when the present one takes much more than that, or
+    /// cannot be trusted. Under load it has to take even more: nothing is folded in meanwhile. Not
+    /// so on a full disk, where the reserve may help.
     fn rewrite_if_bloated(&self, is_idle: bool) -> Result<Option<(u64, u64)>, LoadError> {
         let old = self.overlay.base();
         let (before, live) = (old.disk_bytes(), old.live_bytes());
-        let factor = if is_idle { BLOAT_IDLE } else { BLOAT_BUSY };
-        let allowed = live.saturating_mul(factor).saturating_add(self.options.bloat_bytes);
-        if before <= allowed || !self.has_space_for(old.fold_needs_bytes(live)) {
+        let needs = old.copy_needs_bytes(live);
+        let is_full = self.space.is_disk_full.load(Ordering::Relaxed);
+        let factor = if is_idle || is_full { BLOAT_IDLE } else { BLOAT_BUSY };
+        let slack =
+            if is_full { needs.min(self.options.bloat_bytes) } else { self.options.bloat_bytes };
+        let allowed = live.saturating_mul(factor).saturating_add(slack);
+        if before <= allowed && !old.is_suspect() {
             return Ok(None);
+        }
+        if !self.has_space_for(needs) {
+            let is_enough =
+                self.has_space_for(needs.saturating_sub(self.space.reserve.held_bytes()));
+            let is_needed = is_full || old.is_suspect();
+            if !is_needed || !is_enough || !self.space.reserve.give_up(self.segments.disk()) {
+                return Ok(None);
+            }
         }
         let next = self.manifest.lock().base + 1;
         let new =

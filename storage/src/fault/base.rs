@@ -17,7 +17,7 @@ use super::disk::{Failure, FaultDisk, State, error_of};
 use crate::{
     Key, KeyRange, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Changes, Cursor, Direction},
+        base::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
         disk::Disk,
         failure::{io_error, load_error},
         manifest::base_name,
@@ -107,6 +107,10 @@ impl Bases for FaultDisk {
         }
         drop(state);
         Ok(Arc::new(FaultBase::new(self, number)))
+    }
+
+    fn opening_needs_bytes(&self) -> u64 {
+        0
     }
 
     fn copy(
@@ -229,13 +233,14 @@ impl Base for FaultBase {
     }
 
     fn checkpointed(&self) -> u64 {
-        self.look(|store| store.current.checkpointed)
+        self.look(|store| store.durable.checkpointed)
     }
 
     fn fold(
         &self,
         changes: &Changes,
         through: u64,
+        _room: FoldRoom,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
         let folded_count = self.operate(|store, failure, rng| {
@@ -256,6 +261,14 @@ impl Base for FaultBase {
 
     fn fold_needs_bytes(&self, _bytes: u64) -> u64 {
         0
+    }
+
+    fn copy_needs_bytes(&self, _bytes: u64) -> u64 {
+        0
+    }
+
+    fn is_suspect(&self) -> bool {
+        false
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -268,6 +268,10 @@ impl Disk for FaultDisk {
         let state = self.state.lock();
         Ok(state.capacity_bytes.saturating_sub(state.files.bytes()))
     }
+
+    fn total_bytes(&self) -> io::Result<u64> {
+        Ok(self.state.lock().capacity_bytes)
+    }
 }
 
 struct FaultFile {

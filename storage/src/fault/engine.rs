@@ -50,6 +50,7 @@ impl FaultEngine {
             flush_interval: Duration::from_millis(1),
             overlay_bytes: 16 << 10,
             bloat_bytes: 16 << 10,
+            reserve_bytes: 4 << 10,
             ..EmbeddedOptions::default()
         }
     }

@@ -130,6 +130,7 @@ fn a_full_disk_refuses_writes_and_lets_space_be_freed_until_space_returns() {
     let engine = FaultEngine::open(&disk, options).unwrap();
     let fence = claim(&engine).unwrap();
     disk.resize(disk.used_bytes());
+    engine.upkeep().unwrap();
     let count = fill(&engine, fence);
     assert!(count > 20, "{count}");
     assert!(engine.status().is_disk_full);
@@ -161,6 +162,7 @@ fn a_checkpoint_makes_room_on_a_disk_that_stays_full() {
     let engine = reopen(&disk).unwrap();
     let fence = claim(&engine).unwrap();
     disk.resize(disk.used_bytes());
+    engine.upkeep().unwrap();
     for _ in 0..5 {
         assert!(fill(&engine, fence) > 20);
         assert!(engine.status().is_disk_full);
@@ -178,6 +180,7 @@ fn service_resumes_by_itself_when_space_returns() {
     let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
     let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
     disk.resize(disk.used_bytes());
+    engine.upkeep().unwrap();
     let (refused, last) = commit_until_refused(&engine, fence);
     assert!(matches!(refused, CommitError::DiskFull), "{refused}");
     assert!(engine.status().is_disk_full);
@@ -310,4 +313,28 @@ fn a_batch_beyond_the_limit_is_refused_and_one_beyond_a_segment_is_not() {
         let value = engine.get(&Key::from_bytes(name.as_bytes())).unwrap();
         assert_eq!(value.map(|value| value.len()), Some(bytes), "{name}");
     }
+}
+
+#[test]
+fn a_reserve_is_held_and_given_up_for_the_way_out() {
+    let disk = FaultDisk::new(18);
+    let engine = reopen(&disk).unwrap();
+    let reserve = |disk: &FaultDisk| disk.file_names().iter().any(|name| name == "reserve");
+    assert!(reserve(&disk));
+    let fence = claim(&engine).unwrap();
+    disk.resize(disk.used_bytes());
+    engine.upkeep().unwrap();
+    fill(&engine, fence);
+    // What is left is for what frees space; when that is used up, the reserve makes room.
+    for number in 0..3_000 {
+        let seq = engine.commit(fence, delete(&format!("{number:05}")), Durability::Durable);
+        if seq.is_err() {
+            engine.upkeep().unwrap();
+        }
+    }
+    engine.upkeep().unwrap();
+    disk.resize(64 << 20);
+    engine.upkeep().unwrap();
+    assert!(reserve(&disk), "it is made again when there is space");
+    assert!(!engine.status().is_disk_full);
 }
