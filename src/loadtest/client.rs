@@ -52,7 +52,7 @@ pub(crate) enum ClientError {
 }
 
 /// What a server said no with, for a person.
-fn refusal(status: u16, body: &str) -> String {
+pub(super) fn refusal(status: u16, body: &str) -> String {
     match serde_json::from_str::<Problem>(body) {
         Ok(problem) => format!("{} ({})", problem.detail, problem.code),
         Err(_) => format!("the server answered {status}, and not as Lanekeeper does"),

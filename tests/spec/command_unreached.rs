@@ -79,6 +79,16 @@ fn a_server_that_still_reads_its_data_is_waited_for() {
 }
 
 #[test]
+fn a_load_test_waits_for_such_a_server_too() {
+    let poisoned = RECOVERING.replace("503", "500").replace("recovering\"    ", "store_poisoned\"");
+    for args in [&["prepopulate", "q", "--count", "1"][..], &["loadtest", "s3a"]] {
+        let addr = answering(&[RECOVERING, RECOVERING, &poisoned]);
+        let ended = run(lanekeeper(args.iter().chain(&["--server", &format!("http://{addr}")])));
+        assert!(ended.stderr.contains("(store_poisoned)"), "it asked again: {ended:?}");
+    }
+}
+
+#[test]
 fn an_answer_that_is_not_lanekeepers_is_a_sentence_without_its_text() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 7\r\n\r\n<html/>";
     let told = complaint(page);

@@ -18,11 +18,14 @@ pub(crate) use disk::SmallDisk;
 use folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::client::Client;
+use super::client::{Client, refusal};
 use crate::command::sentence;
 
 /// How long a server may take to answer after its start or a restart.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a server says that it still reads its data.
+const RECOVERING: &str = "(recovering)";
 
 /// Why there is no server to test.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +104,7 @@ impl Subject {
         let addr = addrs.next().ok_or_else(|| unreached(format!("{url} has no address")))?;
         let token = token.map(str::to_owned);
         let subject = Self { addr, host: host.to_owned(), pid, token, own: None };
-        subject.probe().map_err(unreached)?;
+        subject.wait().map_err(unreached)?;
         Ok(subject)
     }
 
@@ -177,15 +180,29 @@ impl Subject {
         Ok(())
     }
 
+    /// Waits for a server that still reads its data.
+    fn wait(&self) -> Result<(), String> {
+        let began = Instant::now();
+        loop {
+            match self.probe() {
+                Err(reason) if reason.ends_with(RECOVERING) && began.elapsed() < READY_TIMEOUT => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                done => return done,
+            }
+        }
+    }
+
     /// Asks whether it serves.
     fn probe(&self) -> Result<(), String> {
         let mut client = Client::new(self.addr, &self.host, self.token.as_deref());
-        match client.exchange("GET", "/health", b"") {
+        match client.exchange("GET", "/health/ready", b"") {
             Ok((200, _)) => Ok(()),
-            Ok((status, _)) => Err(format!(
-                "http://{} answered {status} to GET /health: that is no Lanekeeper server",
-                self.host
-            )),
+            Ok((404, _)) => Err(format!("http://{} is no Lanekeeper server", self.host)),
+            Ok((status, body)) => {
+                let reason = refusal(status, &String::from_utf8_lossy(&body));
+                Err(format!("http://{}: {reason}", self.host))
+            }
             Err(error) => Err(error.to_string()),
         }
     }
