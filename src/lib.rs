@@ -44,10 +44,10 @@ pub mod sink;
 pub use lanekeeper_actors::{
     ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, CheckReport, Clock,
     CommitError, Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler,
-    ID_LENGTH_MAX, InvalidId, LoadError, ManualSleep, Node as Lanekeeper, NodeBuilder, NodeStatus,
-    NotExecuted, OpenError, Origin, Promise, Reminder, ReminderError, Request, Salvage,
-    SavedMessage, ShutdownError, Sleep, Store, Turn, Unknown, VirtualActor, check, check_id,
-    decode_state, gate, liveness, queue, stream,
+    ID_LENGTH_MAX, InvalidId, LoadError, ManualSleep, MemoryBudget, MemoryFull, MemoryPermit,
+    MemoryUse, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted, OpenError, Origin,
+    Promise, Reminder, ReminderError, Request, Salvage, SavedMessage, ShutdownError, Sleep, Store,
+    Turn, Unknown, VirtualActor, check, check_id, decode_state, gate, liveness, queue, stream,
 };
 /// Makes a [`serde_json::Value`] in place, to be pushed.
 pub use serde_json::json;

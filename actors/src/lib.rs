@@ -23,6 +23,7 @@ mod id;
 mod kind;
 mod list;
 pub mod liveness;
+mod memory;
 mod node;
 mod node_builder;
 mod outbox;
@@ -55,6 +56,7 @@ pub use lanekeeper_storage::{
     SavedMessage, check, decode_state,
 };
 pub use list::List;
+pub use memory::{MemoryBudget, MemoryFull, MemoryPermit, MemoryUse};
 pub use node::{Node, NodeStatus, ShutdownError};
 pub use node_builder::NodeBuilder;
 pub use reminder::{Reminder, ReminderError};

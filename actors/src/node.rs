@@ -6,7 +6,7 @@ use lanekeeper_storage::{CommitError, Durability, EngineStatus, MemoryEngine, Op
 use parking_lot::Mutex;
 
 use crate::{
-    Actor, ActorRef, Clock, NodeBuilder, NotExecuted,
+    Actor, ActorRef, Clock, MemoryBudget, NodeBuilder, NotExecuted,
     event::{Event, EventReceiver},
     runtime::Runtime,
     service::Services,
@@ -76,6 +76,11 @@ impl Node {
     /// The clock everything in the node goes by.
     pub fn clock(&self) -> &Clock {
         &self.0.runtime.clock
+    }
+
+    /// The memory that requests may take together.
+    pub fn memory(&self) -> &MemoryBudget {
+        self.0.runtime.store.memory()
     }
 
     /// The timers that wait, the next first.

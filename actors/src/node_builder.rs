@@ -13,7 +13,7 @@ use lanekeeper_storage::{
 use tokio::runtime::Handle;
 
 use crate::{
-    Clock, Node, built_in,
+    Clock, MemoryBudget, Node, built_in,
     runtime::{Runtime, RuntimeOptions},
     service::Services,
     setting::Settings,
@@ -33,6 +33,7 @@ pub struct NodeBuilder {
 impl Default for NodeBuilder {
     fn default() -> Self {
         let options = RuntimeOptions {
+            memory: MemoryBudget::unbounded(),
             durability: Durability::Durable,
             idle_timeout: Duration::from_secs(300),
             activations_max: 1_000_000,
@@ -95,6 +96,19 @@ impl NodeBuilder {
         self
     }
 
+    /// What requests, answers and unwritten changes may take together; unbounded by default. The
+    /// engine is made to fit into it.
+    #[must_use]
+    pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
+        if let Some(bytes) = budget.process_bytes() {
+            let interval = self.embedded.flush_interval;
+            self.embedded =
+                EmbeddedOptions { flush_interval: interval, ..EmbeddedOptions::within(bytes) };
+        }
+        self.options.memory = budget;
+        self
+    }
+
     /// Requests that may wait for one actor; 10,000 by default.
     #[must_use]
     pub fn mailbox_max(mut self, count: usize) -> Self {
@@ -147,7 +161,7 @@ impl NodeBuilder {
                         source: io::Error::other(error),
                     })??)
                 }
-                _ => Arc::new(MemoryEngine::new()),
+                _ => Arc::new(MemoryEngine::within(self.embedded.volatile_bytes)),
             };
         self.start(engine)
     }

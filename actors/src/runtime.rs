@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
-    Actor, ActorId, ActorRef, Clock, NotExecuted, Store,
+    Actor, ActorId, ActorRef, Clock, MemoryBudget, NotExecuted, Store,
     chain::ActorHash,
     check_id,
     delivery::Deliveries,
@@ -34,8 +34,9 @@ use crate::{
 const OWNERSHIP_SHARDS: u16 = 1024;
 
 /// How a node runs its actors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct RuntimeOptions {
+    pub(crate) memory: MemoryBudget,
     pub(crate) durability: Durability,
     pub(crate) idle_timeout: Duration,
     pub(crate) activations_max: usize,
@@ -104,12 +105,13 @@ impl Runtime {
         let BuiltIn { settings, duties } = built_in;
         let epochs = (0..OWNERSHIP_SHARDS).map(|shard| engine.claim(ShardNo(shard)));
         let epochs = epochs.collect::<Result<_, _>>()?;
+        let store = Store::new(engine, executor.clone(), options.memory.clone());
         Ok(Arc::new(Self {
             options,
             settings,
             shared: Shared::default(),
             duties,
-            store: Store::new(engine, executor.clone()),
+            store,
             clock,
             executor,
             events: Events::new(),

@@ -13,16 +13,25 @@ use lanekeeper_storage::{
 };
 use tokio::runtime::Handle;
 
+use crate::memory::{COUNTED_BYTES, MemoryBudget, MemoryPermit};
+
 /// Reads from the engine. Cloning shares it.
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
     executor: Handle,
+    memory: MemoryBudget,
 }
 
 impl Store {
-    pub(crate) fn new(engine: Arc<dyn Engine>, executor: Handle) -> Self {
-        Self { engine, executor }
+    pub(crate) fn new(engine: Arc<dyn Engine>, executor: Handle, memory: MemoryBudget) -> Self {
+        memory.watch(&engine);
+        Self { engine, executor, memory }
+    }
+
+    /// The memory that values take which are read here.
+    pub(crate) fn memory(&self) -> &MemoryBudget {
+        &self.memory
     }
 
     pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
@@ -35,7 +44,8 @@ impl Store {
     /// # Errors
     /// [`LoadError`] if the disk fails or what it delivers is damaged.
     pub fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
-        self.engine.get(key)
+        let value = self.engine.get(key)?;
+        Ok(value.map(|value| self.memory.counted(value)))
     }
 
     /// The entries of a range in key order, read on a thread where blocking harms nobody. Dropping
@@ -48,7 +58,9 @@ impl Store {
         range: KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.read(move |engine| engine.scan(&range, limit)).await
+        let (limit, _reserved) = self.reserve(limit);
+        let found = self.read(move |engine| engine.scan(&range, limit)).await?;
+        Ok(self.counted(found))
     }
 
     /// As [`Store::scan`], from the end of the range backwards.
@@ -60,7 +72,31 @@ impl Store {
         range: KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.read(move |engine| engine.scan_back(&range, limit)).await
+        let (limit, _reserved) = self.reserve(limit);
+        let found = self.read(move |engine| engine.scan_back(&range, limit)).await?;
+        Ok(self.counted(found))
+    }
+
+    /// A limit within which there is memory, and that memory until what was read counts by itself:
+    /// there may be many who read at once. One entry is read in any case.
+    fn reserve(&self, limit: ScanLimit) -> (ScanLimit, Option<MemoryPermit>) {
+        let available = self.memory.available();
+        if available == u64::MAX {
+            return (limit, None);
+        }
+        // What is read is there twice for a moment: with the store, and with who asked.
+        let most = usize::try_from(available / 4).unwrap_or(usize::MAX);
+        let bytes_max = limit.bytes_max.min(most);
+        (ScanLimit { bytes_max, ..limit }, Some(self.memory.count(2 * bytes_max as u64)))
+    }
+
+    fn counted(&self, mut found: Vec<(Key, Bytes)>) -> Vec<(Key, Bytes)> {
+        for (_, value) in &mut found {
+            if value.len() >= COUNTED_BYTES {
+                *value = self.memory.counted(std::mem::take(value));
+            }
+        }
+        found
     }
 
     /// Runs a read that may block, off the executor's threads.

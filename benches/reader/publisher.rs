@@ -32,7 +32,8 @@ impl Publishers {
         let request = |caller| {
             let (path, length) = (path(caller), body.len());
             let text = format!(
-                "POST {path}/publish HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{body}"
+                "POST {path}/publish HTTP/1.1\r\nhost: localhost\r\n\
+                 content-length: {length}\r\n\r\n{body}"
             );
             Arc::<[u8]>::from(text.into_bytes())
         };

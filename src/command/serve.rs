@@ -2,6 +2,7 @@
 
 use std::{
     io::{Write, stdout},
+    os::unix::process::CommandExt,
     time::{Duration, Instant},
 };
 
@@ -26,6 +27,7 @@ const STOP_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 /// Serves until a signal, then drains.
 pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
     let config = Config::resolve(args.settings, args.config.as_deref()).map_err(Failure::usage)?;
+    give_memory_back_at_once(&config);
     telemetry::start(config.log_format)?;
     if args.end_with_parent {
         let signal = Some(rustix::process::Signal::KILL);
@@ -36,6 +38,26 @@ pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
     let exit_code = runtime.block_on(serve(config))?;
     runtime.shutdown_background();
     Ok(exit_code)
+}
+
+/// Below this, what was used once and is free again is missed elsewhere.
+const SPARING_BYTES: u64 = 1 << 30;
+
+/// What the allocator is told when the process starts: how long it keeps what is free, in ms.
+const PURGE_DELAY: &str = "MIMALLOC_PURGE_DELAY";
+
+/// Where there is little memory, starts this program anew in this process, with an allocator that
+/// gives back what is free: it would keep as much again as was ever used at once.
+fn give_memory_back_at_once(config: &Config) {
+    let is_little = config.server.memory.process_bytes().is_some_and(|most| most < SPARING_BYTES);
+    if !is_little || std::env::var_os(PURGE_DELAY).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let mut again = std::process::Command::new(program);
+        // Comes back only if it fails; then things go on as they are.
+        let _ = again.args(std::env::args_os().skip(1)).env(PURGE_DELAY, "0").exec();
+    }
 }
 
 /// Takes as many open files as are allowed: each connection is one, and the usual first limit of

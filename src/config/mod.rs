@@ -1,5 +1,6 @@
 //! The configuration of `serve`: given (`settings`), then checked once, then proved (`proved`).
 
+mod memory;
 mod proved;
 mod quantity;
 mod settings;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lanekeeper::{
-    Durability, Lanekeeper, NodeBuilder, OpenError,
+    Durability, Lanekeeper, MemoryBudget, NodeBuilder, OpenError,
     gate::GatePolicy,
     liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
@@ -18,7 +18,7 @@ use lanekeeper::{
     stream::StreamLimits,
 };
 
-use super::{ByteCount, LogFormat, Settings, Span};
+use super::{ByteCount, LogFormat, Settings, Span, memory};
 
 /// What `serve` does, with every bound checked.
 #[derive(Clone, Debug)]
@@ -80,13 +80,14 @@ impl Config {
 
     fn check(given: &Settings) -> Result<Self, ConfigError> {
         let item_bytes_max = bytes("item_bytes_max", given.item_bytes_max, 2..=64 << 20, 1 << 20)?;
+        let memory = memory_budget(given)?;
         let drain = spans("drain_timeout", given.drain_timeout, 0..=HOUR, 10_000)?;
         Ok(Self {
             data: given.data.clone().unwrap_or_else(|| PathBuf::from("lanekeeper-data")),
-            server: server_options(given, item_bytes_max)?,
+            server: server_options(given, item_bytes_max, &memory)?,
             drain_timeout: drain,
             log_format: given.log_format.unwrap_or_default(),
-            node: node_builder(given, item_bytes_max)?,
+            node: node_builder(given, item_bytes_max, &memory)?,
         })
     }
 
@@ -110,7 +111,25 @@ fn read(path: &Path) -> Result<Settings, ConfigError> {
     })
 }
 
-fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, ConfigError> {
+/// Copies of a body that there may be at a time, and so how much more of memory there must be.
+const BODY_COPIES: u64 = 4;
+
+fn memory_budget(given: &Settings) -> Result<MemoryBudget, ConfigError> {
+    let bytes_max = match given.memory_max {
+        Some(_) => bytes("memory_max", given.memory_max, 128 << 20..=1 << 50, 0)? as u64,
+        None => match memory::default_bytes() {
+            Some(bytes) => bytes,
+            None => return Ok(MemoryBudget::unbounded()),
+        },
+    };
+    Ok(MemoryBudget::of_process(bytes_max))
+}
+
+fn node_builder(
+    given: &Settings,
+    item_bytes_max: usize,
+    memory: &MemoryBudget,
+) -> Result<NodeBuilder, ConfigError> {
     let durability = given.durability.map_or(Durability::Durable, |level| level.0);
     let month = 30 * 24 * HOUR;
     let mut node = Lanekeeper::builder()
@@ -127,10 +146,10 @@ fn node_builder(given: &Settings, item_bytes_max: usize) -> Result<NodeBuilder, 
         let policy = GatePolicy::concurrent(most as u32);
         node = node.gate_policy(policy).expect("its only bound was checked");
     }
-    if given.memory_max.is_some() {
-        node = node.memory_max_bytes(bytes("memory_max", given.memory_max, 1 << 20..=1 << 50, 0)?);
+    if let Some(bytes) = memory.process_bytes().filter(|_| given.memory_max.is_some()) {
+        node = node.memory_max_bytes(usize::try_from(bytes / 8).unwrap_or(usize::MAX));
     }
-    Ok(node)
+    Ok(node.memory_budget(memory.clone()))
 }
 
 fn liveness_options(given: &Settings) -> Result<LivenessOptions, ConfigError> {
@@ -222,8 +241,15 @@ fn host_names(given: &Settings) -> Result<Vec<String>, ConfigError> {
     }
 }
 
-fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptions, ConfigError> {
+fn server_options(
+    given: &Settings,
+    item_bytes_max: usize,
+    memory: &MemoryBudget,
+) -> Result<ServerOptions, ConfigError> {
     let least = item_bytes_max as u64;
+    // What could never be read is refused at the start.
+    let most = (memory.bytes_max() / BODY_COPIES).clamp(least, 1 << 30);
+    let usual = most.min(8 << 20) as usize;
     Ok(ServerOptions {
         listen: listen(given)?,
         token: token(given)?,
@@ -232,7 +258,8 @@ fn server_options(given: &Settings, item_bytes_max: usize) -> Result<ServerOptio
         worker_count: count("workers", given.workers, 1..=1_024, 0)?,
         connections_max: count("connections_max", given.connections_max, 1..=1_000_000, 10_000)?,
         unauthenticated_max_per_peer: strangers_max(given)?,
-        body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=1 << 30, 8 << 20)?,
+        body_bytes_max: bytes("body_bytes_max", given.body_bytes_max, least..=most, usual)?,
+        memory: memory.clone(),
         head_bytes_max: bytes("head_bytes_max", given.head_bytes_max, 1024..=128 << 10, 32 << 10)?,
         head_timeout: spans("head_timeout", given.head_timeout, 100..=HOUR, 5_000)?,
         body_timeout: spans("body_timeout", given.body_timeout, 100..=HOUR, 30_000)?,
@@ -334,8 +361,16 @@ mod tests {
         assert_eq!(refused("workers = 0"), "workers must be from 1 to 1024, not 0");
         let expected = "flush_interval must be from 1ms to 1m, not 2m";
         assert_eq!(refused("flush_interval = \"2m\""), expected);
-        let expected = "body_bytes_max must be from 1MiB to 1GiB, not 1000";
-        assert_eq!(refused("body_bytes_max = 1000"), expected);
+        let given = "body_bytes_max = 1000\nmemory_max = \"254MiB\"";
+        assert!(
+            refused(given).starts_with("body_bytes_max must be from 1MiB to"),
+            "{}",
+            refused(given)
+        );
+        assert_eq!(
+            refused("memory_max = 1000"),
+            "memory_max must be from 128MiB to 1048576GiB, not 1000"
+        );
         let expected = "cors_origins must be origins such as https://example.org, without a \
                         path, not \"https://example.org/\"";
         assert_eq!(refused("cors_origins = [\"https://example.org/\"]"), expected);

@@ -42,7 +42,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_ACTIVATIONS_MAX", value_name = "COUNT")]
     pub(crate) activations_max: Option<u64>,
 
-    /// Bytes that idle actors may hold together [default: no bound]
+    /// Memory that the process should take at most [default: 3/4 of what is available]
+    ///
+    /// Requests, answers and unwritten changes share half of what it is beyond 128 MiB; what does
+    /// not fit is refused as overloaded. Available is the limit of the control group, or
+    /// what the machine has left at the start. If given, idle actors hold an eighth of it at most.
     #[arg(long, env = "LANEKEEPER_MEMORY_MAX", value_name = "BYTES")]
     pub(crate) memory_max: Option<ByteCount>,
 

@@ -4,16 +4,23 @@ use std::io::Write;
 
 use actix_web::{
     HttpResponse,
+    body::BoxBody,
     http::{
         StatusCode,
         header::{CONTENT_TYPE, HeaderName},
     },
 };
 use bytes::Bytes;
-use lanekeeper_actors::queue::{Lease, Message, MessageState, Page, Pushed};
+use lanekeeper_actors::{
+    MemoryBudget,
+    queue::{Lease, Message, MessageState, Page, Pushed},
+};
 use serde::Serialize;
 
-use super::wire::{self, unix_millis};
+use super::{
+    pieces::{PieceBody, Pieces, SENT_BYTES},
+    wire::{self, unix_millis},
+};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -31,6 +38,8 @@ const ID_BYTES: usize = 27;
 pub(crate) enum Answer {
     /// A body with its type and its status.
     Whole { body: Bytes, content_type: &'static str, status: StatusCode },
+    /// JSON in pieces: large payloads are sent as they are, never copied.
+    Pieces(Vec<Bytes>),
     /// Nothing, as the client wished.
     Nothing,
     /// An answer that was begun already and does not end.
@@ -63,9 +72,18 @@ impl Answer {
         self
     }
 
-    /// The answer.
-    pub(crate) fn into_response(self) -> HttpResponse {
+    /// The answer. What is written for it counts until it was sent.
+    pub(crate) fn into_response(self, memory: &MemoryBudget) -> HttpResponse {
         match self {
+            Self::Whole { body, content_type, status } if body.len() > SENT_BYTES => {
+                let body = PieceBody::new(vec![body], memory);
+                HttpResponse::build(status)
+                    .insert_header((CONTENT_TYPE, content_type))
+                    .body(BoxBody::new(body))
+            }
+            Self::Pieces(pieces) => HttpResponse::Ok()
+                .insert_header((CONTENT_TYPE, "application/json"))
+                .body(BoxBody::new(PieceBody::new(pieces, memory))),
             Self::Whole { body, content_type, status } => {
                 HttpResponse::build(status).insert_header((CONTENT_TYPE, content_type)).body(body)
             }
@@ -107,50 +125,52 @@ pub(crate) fn pushed(pushed: &[Pushed]) -> Answer {
 /// The payloads of popped messages, alone.
 pub(crate) fn popped(messages: &[Message]) -> Answer {
     let bytes: usize = messages.iter().map(|message| message.item.size_bytes() + 1).sum();
-    let mut out = Vec::with_capacity(bytes + 40);
-    out.extend_from_slice(b"{\"items\":[");
+    let mut out = Pieces::with_capacity(bytes + 40);
+    out.text.extend_from_slice(b"{\"items\":[");
     for (place, message) in messages.iter().enumerate() {
         if place > 0 {
-            out.push(b',');
+            out.text.push(b',');
         }
-        out.extend_from_slice(message.item.as_bytes());
+        out.payload(message.item.as_bytes());
     }
-    put(&mut out, format_args!("],\"count\":{}}}", messages.len()));
-    Answer::json_text(out)
+    put(&mut out.text, format_args!("],\"count\":{}}}", messages.len()));
+    out.into_answer()
 }
 
 /// Messages with all that is known of them.
 pub(crate) fn messages(messages: &[Message]) -> Answer {
     let mut out = listed(messages);
-    out.push(b'}');
-    Answer::json_text(out)
+    out.text.push(b'}');
+    out.into_answer()
 }
 
 /// Leased messages. Until they are written, their leases go back if this is given up.
 pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
     let bytes: usize =
         leases.iter().map(|lease| lease.item.size_bytes() + ENVELOPE_BYTES + LEASE_BYTES).sum();
-    let mut out = Vec::with_capacity(bytes + 40);
-    out.extend_from_slice(b"{\"messages\":[");
+    let mut out = Pieces::with_capacity(bytes + 40);
+    out.text.extend_from_slice(b"{\"messages\":[");
     for (place, lease) in leases.iter().enumerate() {
         if place > 0 {
-            out.push(b',');
+            out.text.push(b',');
         }
-        put_leased(&mut out, lease);
+        put_head(&mut out.text, lease);
+        out.payload(lease.item.as_bytes());
+        put_lease(&mut out.text, lease);
     }
-    put(&mut out, format_args!("],\"count\":{}}}", leases.len()));
+    put(&mut out.text, format_args!("],\"count\":{}}}", leases.len()));
     leases.into_iter().for_each(|lease| drop(lease.detach()));
-    Answer::json_text(out)
+    out.into_answer()
 }
 
 /// A page of messages.
 pub(crate) fn page(page: &Page) -> Answer {
     let mut out = listed(&page.messages);
     match page.next {
-        Some(id) => put(&mut out, format_args!(",\"next\":\"{id}\"}}")),
-        None => out.extend_from_slice(b",\"next\":null}"),
+        Some(id) => put(&mut out.text, format_args!(",\"next\":\"{id}\"}}")),
+        None => out.text.extend_from_slice(b",\"next\":null}"),
     }
-    Answer::json_text(out)
+    out.into_answer()
 }
 
 /// One message and what it waits for.
@@ -162,25 +182,34 @@ pub(crate) fn message(message: &Message, state: MessageState) -> Answer {
 }
 
 /// An object of messages and their count, left open.
-fn listed(messages: &[Message]) -> Vec<u8> {
+fn listed(messages: &[Message]) -> Pieces {
     let bytes: usize =
         messages.iter().map(|message| message.item.size_bytes() + ENVELOPE_BYTES).sum();
-    let mut out = Vec::with_capacity(bytes + 80);
-    out.extend_from_slice(b"{\"messages\":[");
+    let mut out = Pieces::with_capacity(bytes + 80);
+    out.text.extend_from_slice(b"{\"messages\":[");
     for (place, message) in messages.iter().enumerate() {
         if place > 0 {
-            out.push(b',');
+            out.text.push(b',');
         }
-        put_message(&mut out, message);
-        out.push(b'}');
+        put_head(&mut out.text, message);
+        out.payload(message.item.as_bytes());
+        put_rest(&mut out.text, message);
+        out.text.push(b'}');
     }
-    put(&mut out, format_args!("],\"count\":{}", messages.len()));
+    put(&mut out.text, format_args!("],\"count\":{}", messages.len()));
     out
 }
 
 /// One leased message, as a whole.
 pub(crate) fn put_leased(out: &mut Vec<u8>, lease: &Lease) {
-    put_message(out, lease);
+    put_head(out, lease);
+    out.extend_from_slice(lease.item.as_bytes());
+    put_lease(out, lease);
+}
+
+/// What follows the payload of a leased message.
+fn put_lease(out: &mut Vec<u8>, lease: &Lease) {
+    put_rest(out, lease);
     let expires_at = unix_millis(lease.expires_at());
     let token = lease.token();
     put(out, format_args!(",\"lease\":\"{token}\",\"lease_expires_at\":{expires_at}}}"));
@@ -188,9 +217,19 @@ pub(crate) fn put_leased(out: &mut Vec<u8>, lease: &Lease) {
 
 /// One message as an object, left open.
 fn put_message(out: &mut Vec<u8>, message: &Message) {
+    put_head(out, message);
+    out.extend_from_slice(message.item.as_bytes());
+    put_rest(out, message);
+}
+
+/// What comes before the payload of a message.
+fn put_head(out: &mut Vec<u8>, message: &Message) {
     let (id, priority) = (message.id, message.priority);
     put(out, format_args!("{{\"id\":\"{id}\",\"priority\":{priority},\"item\":"));
-    out.extend_from_slice(message.item.as_bytes());
+}
+
+/// What follows it, left open.
+fn put_rest(out: &mut Vec<u8>, message: &Message) {
     let (pushed_at, deliveries) = (unix_millis(message.pushed_at), message.deliveries);
     put(out, format_args!(",\"pushed_at\":{pushed_at},\"deliveries\":{deliveries}"));
     if let Some(expires_at) = message.expires_at {

@@ -61,7 +61,7 @@ impl Shared {
             slots: Arc::new(Slots::new(descriptors.slot_limits(&options))),
             node: OnceLock::new(),
             is_draining: AtomicBool::new(false),
-            connections: Arc::new(Connections::new(options.socket.clone())),
+            connections: Arc::new(Connections::new(options.socket.clone(), options.memory.clone())),
             door: Door::new(options.listen, &options.host_names, &options.origins),
             options,
             counters: Mutex::new(Vec::new()),
@@ -184,7 +184,7 @@ pub(crate) async fn answer(
         bytes_max: shared.options.body_bytes_max,
         timeout: shared.options.body_timeout,
     };
-    let mut body = Unread::new(&request, payload, limits);
+    let mut body = Unread::new(request.head(), payload, limits, &shared.options.memory);
     let found = route::find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.route);
     let caller = enter(shared, request.head(), request.conn_data::<Local>().copied(), route);
@@ -201,7 +201,7 @@ pub(crate) async fn answer(
         body.discard().await;
     }
     let mut response = match handled {
-        Ok(answer) => answer.into_response(),
+        Ok(answer) => answer.into_response(&shared.options.memory),
         Err(problem) => {
             shared.failures.record(&request, &problem);
             problem.into_response()
@@ -286,6 +286,7 @@ pub(crate) fn expect(
     enter(shared, head, local, route)?;
     let found = admit(shared, head, found)?;
     body::check(head, shared.options.body_bytes_max)?;
+    body::afford(&shared.options.memory, body::declared(head))?;
     serving(shared, &found).map(drop)
 }
 

@@ -1,4 +1,4 @@
-//! The body of a request: bounded in size and in time.
+//! The body of a request: bounded in size, in time, and with all others together in memory.
 
 use std::time::Duration;
 
@@ -10,8 +10,13 @@ use actix_web::{
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use lanekeeper_actors::{MemoryBudget, MemoryPermit, MemoryUse};
 
 use super::problem::{Code, Problem};
+
+/// How many times a body is in memory at most until it is answered: as it grows, as the items in
+/// it, as the records of these, on its way to the journal; three of them at a time.
+pub(crate) const COPIES: u64 = 3;
 
 /// What a body may be.
 #[derive(Clone, Copy, Debug)]
@@ -68,20 +73,28 @@ fn unsupported(detail: String) -> Problem {
     Problem::new(Code::UnsupportedEncoding, detail)
 }
 
-/// Reads a body to its end. `declared` is what the request's head said of its length.
+/// Refuses a body for which there is no memory, before any of it is read.
 ///
 /// # Errors
-/// `too_large`, without reading it if the head said so; `request_timeout`; `invalid_request` if it
-/// ends early.
+/// `overloaded`.
+pub(crate) fn afford(memory: &MemoryBudget, declared: Option<u64>) -> Result<(), Problem> {
+    let mut permit = memory.permit(MemoryUse::Body);
+    Ok(permit.grow(declared.unwrap_or(0) * COPIES)?)
+}
+
+/// Reads a body to its end. The permit grows with what has arrived; `declared` is what the head of
+/// the request said of the length.
+///
+/// # Errors
+/// `too_large`, `overloaded`; `request_timeout`; `invalid_request` if it ends early.
 pub(crate) async fn read(
     mut payload: web::Payload,
     declared: Option<u64>,
     limits: BodyLimits,
+    permit: &mut MemoryPermit,
 ) -> Result<Bytes, Problem> {
-    if declared.is_some_and(|length| length > limits.bytes_max as u64) {
-        return Err(too_large(limits.bytes_max));
-    }
-    match tokio::time::timeout(limits.timeout, collect(&mut payload, limits.bytes_max)).await {
+    let collecting = collect(&mut payload, declared, limits.bytes_max, permit);
+    match tokio::time::timeout(limits.timeout, collecting).await {
         Ok(body) => body,
         Err(_) => {
             let detail =
@@ -91,24 +104,43 @@ pub(crate) async fn read(
     }
 }
 
-async fn collect(payload: &mut web::Payload, bytes_max: usize) -> Result<Bytes, Problem> {
-    let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
-    let first = first.map_err(|error| broken(&error))?;
-    let Some(second) = payload.next().await else {
-        return if first.len() > bytes_max { Err(too_large(bytes_max)) } else { Ok(first) };
+async fn collect(
+    payload: &mut web::Payload,
+    declared: Option<u64>,
+    bytes_max: usize,
+    permit: &mut MemoryPermit,
+) -> Result<Bytes, Problem> {
+    let Some(first) = next(payload, 0, bytes_max, permit).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next(payload, first.len(), bytes_max, permit).await? else {
+        return Ok(first);
     };
-    let mut body = BytesMut::from(first);
-    let mut chunk = second.map_err(|error| broken(&error))?;
-    loop {
-        if body.len() + chunk.len() > bytes_max {
-            return Err(too_large(bytes_max));
-        }
+    // Room for all of it is not memory yet, and a body that grew by doubling would leave twice as
+    // much behind.
+    let length = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let mut body = BytesMut::with_capacity(length.min(bytes_max));
+    body.extend_from_slice(&first);
+    body.extend_from_slice(&second);
+    drop((first, second));
+    while let Some(chunk) = next(payload, body.len(), bytes_max, permit).await? {
         body.extend_from_slice(&chunk);
-        match payload.next().await {
-            Some(next) => chunk = next.map_err(|error| broken(&error))?,
-            None => return Ok(body.freeze()),
-        }
     }
+    Ok(body.freeze())
+}
+
+/// The next part of a body of which `length` bytes are there.
+async fn next(
+    payload: &mut web::Payload,
+    length: usize,
+    bytes_max: usize,
+    permit: &mut MemoryPermit,
+) -> Result<Option<Bytes>, Problem> {
+    let Some(chunk) = payload.next().await else { return Ok(None) };
+    let chunk = chunk.map_err(|error| broken(&error))?;
+    if length + chunk.len() > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    permit.grow(chunk.len() as u64 * COPIES)?;
+    Ok(Some(chunk))
 }
 
 fn too_large(bytes_max: usize) -> Problem {

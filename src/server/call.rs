@@ -3,14 +3,14 @@
 use std::{borrow::Cow, sync::Arc};
 
 use actix_web::{
-    HttpRequest,
     dev::RequestHead,
     http::header::{HeaderName, TRANSFER_ENCODING},
     web,
 };
 use bytes::Bytes;
 use lanekeeper_actors::{
-    Node, check_id, gate::Gate, liveness::Worker, queue::Queue, stream::Topic,
+    MemoryBudget, MemoryPermit, MemoryUse, Node, check_id, gate::Gate, liveness::Worker,
+    queue::Queue, stream::Topic,
 };
 use percent_encoding::percent_decode_str;
 
@@ -37,33 +37,45 @@ pub(crate) struct Unread {
     refusal: Option<Problem>,
     /// Whether there is some of it that was not read.
     is_left: bool,
+    /// The memory that it takes until the request is answered.
+    permit: MemoryPermit,
 }
 
 impl Unread {
     /// The body of a request.
-    pub(crate) fn new(request: &HttpRequest, payload: web::Payload, limits: BodyLimits) -> Self {
-        let declared = body::declared(request.head());
-        let refusal = body::check(request.head(), limits.bytes_max).err();
-        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    pub(crate) fn new(
+        head: &RequestHead,
+        payload: web::Payload,
+        limits: BodyLimits,
+        memory: &MemoryBudget,
+    ) -> Self {
+        let declared = body::declared(head);
+        let refusal = body::check(head, limits.bytes_max).err();
+        let is_chunked = head.headers().contains_key(TRANSFER_ENCODING);
         let is_left = is_chunked || declared.is_some_and(|length| length > 0);
-        Self { payload: Some(payload), declared, limits, refusal, is_left }
+        let permit = memory.permit(MemoryUse::Body);
+        Self { payload: Some(payload), declared, limits, refusal, is_left, permit }
     }
 
     /// Reads it; empty if it was read before.
     ///
     /// # Errors
-    /// As [`body::check`] and [`body::read`].
+    /// As [`body::check`], [`body::afford`] and [`body::read`].
     async fn read(&mut self) -> Result<Bytes, Problem> {
         match self.refusal.take() {
             Some(refusal) => Err(refusal),
-            None => self.take().await,
+            None => {
+                body::afford(self.permit.budget(), self.declared)?;
+                self.take().await
+            }
         }
     }
 
     async fn take(&mut self) -> Result<Bytes, Problem> {
         match self.payload.take() {
             Some(payload) => {
-                let body = body::read(payload, self.declared, self.limits).await?;
+                let permit = &mut self.permit;
+                let body = body::read(payload, self.declared, self.limits, permit).await?;
                 self.is_left = false;
                 Ok(body)
             }

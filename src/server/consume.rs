@@ -99,8 +99,9 @@ pub(crate) async fn consume(
     let source = Feed { frames, stopping: Rc::clone(&stopping) };
     let response = admission.open(call.payload(), source, Commands(commands)).await?;
     let (queue, clock) = (call.queue(), call.node.clock().clone());
+    let memory = call.node.memory().clone();
     let ttl = ttl_ms.map(Duration::from_millis);
-    let terms = Terms { queue, clock, ttl, worker, life };
+    let terms = Terms { queue, clock, memory, ttl, worker, life };
     rt::spawn(Consumer::new(terms, sending).run(ordered, stopping));
     Ok(Answer::Begun(response))
 }

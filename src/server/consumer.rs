@@ -8,7 +8,7 @@ use std::{
 };
 
 use lanekeeper_actors::{
-    Clock,
+    Clock, MemoryBudget,
     queue::{self, Lease, LeaseError, LeaseSource, LeaseToken, NackOptions, Queue, QueueError},
 };
 use serde::Serialize;
@@ -30,6 +30,7 @@ const DEPTH_MAX: usize = 100;
 pub(super) struct Terms {
     pub(super) queue: Queue,
     pub(super) clock: Clock,
+    pub(super) memory: MemoryBudget,
     pub(super) ttl: Option<Duration>,
     pub(super) worker: Option<String>,
     pub(super) life: Option<u64>,
@@ -251,7 +252,8 @@ impl Consumer {
     }
 
     async fn tell(&self, text: Vec<u8>) -> Result<(), Over> {
-        self.frames.send(Frame::Text(text.into())).await.map_err(|_| Over)
+        let text = self.terms.memory.counted(text.into());
+        self.frames.send(Frame::Text(text)).await.map_err(|_| Over)
     }
 }
 

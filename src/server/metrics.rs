@@ -13,7 +13,7 @@ use std::{
 };
 
 use lanekeeper_actors::{
-    EngineStatus, NodeStatus,
+    EngineStatus, MemoryBudget, MemoryUse, NodeStatus,
     gate::{GateSummary, GateTotals},
     liveness::{LivenessStats, WorkerInfo},
     queue::{QueueDepth, QueueTotals},
@@ -45,6 +45,23 @@ pub(crate) fn text(figures: &Figures, node: Option<&NodeStatus>) -> String {
 pub(crate) fn connection_text(figures: &SlotFigures, descriptors: &Descriptors) -> String {
     let mut out = Text::default();
     connection::connections(&mut out, figures, descriptors);
+    out.text
+}
+
+/// Writes how much of the memory budget is used, if it has an end.
+pub(crate) fn memory_text(memory: &MemoryBudget) -> String {
+    let mut out = Text::default();
+    if memory.process_bytes().is_some() {
+        let help = "Bytes that bodies, answers and unwritten changes may take together.";
+        out.gauge_of("lanekeeper_memory_budget_bytes", help, memory.bytes_max());
+        let help = "Bytes that they take.";
+        out.gauge_of("lanekeeper_memory_used_bytes", help, memory.used());
+    }
+    out.counter("lanekeeper_memory_refusals_total", "Requests refused for want of memory.");
+    for what in MemoryUse::ALL {
+        let label = format!("{{use=\"{}\"}}", what.as_str());
+        out.sample("", &label, memory.refused(what));
+    }
     out.text
 }
 
@@ -295,6 +312,7 @@ mod tests {
         worker.add_to(&mut figures);
         let mut text = text(&figures, Some(&NodeStatus::default()));
         let ended = vec![(lanekeeper_actors::stream::End::Lost, 2)];
+        text += &memory_text(&MemoryBudget::of_process(1 << 30));
         text += &queue_text(&QueueTotals::default());
         text += &gate_text(&GateTotals::default());
         text += &sink_text(&SinkStats::default());

@@ -42,6 +42,7 @@ mod openapi;
 mod operation;
 mod options;
 mod parse;
+mod pieces;
 mod problem;
 mod push;
 mod query;

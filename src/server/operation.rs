@@ -59,6 +59,7 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
     let status = shared.opened().map(|node| node.status());
     let mut text = exposition::text(&shared.figures(), status.as_ref());
     text += &exposition::connection_text(&shared.slots().figures(), shared.descriptors());
+    text += &exposition::memory_text(&shared.options().memory);
     if let Some(node) = shared.opened() {
         text += &exposition::queue_text(&node.queue_totals());
         text += &exposition::gate_text(&node.gate_totals());

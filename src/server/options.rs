@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use lanekeeper_actors::MemoryBudget;
+
 use super::Token;
 use crate::sink::SinkOptions;
 
@@ -26,6 +28,9 @@ pub struct ServerOptions {
     /// `Origin`, such as `https://example.org`. Other pages can only read what their browser then
     /// keeps from them. Clients that send no `Origin` are no browsers and not concerned.
     pub origins: Vec<String>,
+    /// What bodies and answers may take in memory together; no bound by default. The node should
+    /// have the same [budget](crate::NodeBuilder::memory_budget).
+    pub memory: MemoryBudget,
     /// Threads that answer; 0 means one for each core.
     pub worker_count: usize,
     /// Connections at a time, as far as the limit on open files leaves room for them. Beyond them
@@ -85,6 +90,7 @@ impl Default for ServerOptions {
             token: None,
             host_names: Vec::new(),
             origins: Vec::new(),
+            memory: MemoryBudget::unbounded(),
             worker_count: 0,
             connections_max: 10_000,
             unauthenticated_max_per_peer: None,

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use lanekeeper_actors::queue::{Item, NewMessage, QueueLimits};
 use serde::{
     Deserialize, Deserializer,
@@ -91,7 +92,7 @@ pub(crate) enum Pushing {
 ///
 /// # Errors
 /// As the table of names and limits says; the detail names the field.
-pub(crate) fn read(body: &[u8], limits: &QueueLimits) -> Result<Pushing, Problem> {
+pub(crate) fn read(body: &Bytes, limits: &QueueLimits) -> Result<Pushing, Problem> {
     let request: PushRequest<'_> = parse::object(body)?;
     let PushRequest { item, priority, delay_ms, ttl_ms, key, items } = request;
     let own = PushMessage { item, priority, delay_ms, ttl_ms, key };
@@ -104,9 +105,9 @@ pub(crate) fn read(body: &[u8], limits: &QueueLimits) -> Result<Pushing, Problem
                 let detail = format!("{name}: with items, each message carries its own");
                 Err(Problem::new(Code::InvalidRequest, detail))
             }
-            None => messages_of(batch, limits).map(Pushing::All),
+            None => messages_of(batch, body, limits).map(Pushing::All),
         },
-        None => message_of(own, "", limits).map(Pushing::One),
+        None => message_of(own, "", body, limits).map(Pushing::One),
     }
 }
 
@@ -123,14 +124,18 @@ impl PushMessage<'_> {
     }
 }
 
-fn messages_of(batch: Batch<'_>, limits: &QueueLimits) -> Result<Vec<NewMessage>, Problem> {
+fn messages_of(
+    batch: Batch<'_>,
+    body: &Bytes,
+    limits: &QueueLimits,
+) -> Result<Vec<NewMessage>, Problem> {
     let count_max = limits.items_max.min(KEPT_MAX);
     if batch.count == 0 || batch.count > count_max {
         let detail = format!("items must hold 1 to {count_max} messages, not {}", batch.count);
         return Err(Problem::new(Code::InvalidItems, detail).limit(count_max as u64));
     }
     let message_of = |(place, Object(message)): (usize, Object<PushMessage<'_>>)| {
-        message_of(message, &format!("items[{place}]."), limits)
+        message_of(message, &format!("items[{place}]."), body, limits)
     };
     batch.kept.into_iter().enumerate().map(message_of).collect()
 }
@@ -138,9 +143,10 @@ fn messages_of(batch: Batch<'_>, limits: &QueueLimits) -> Result<Vec<NewMessage>
 fn message_of(
     message: PushMessage<'_>,
     path: &str,
+    body: &Bytes,
     limits: &QueueLimits,
 ) -> Result<NewMessage, Problem> {
-    let item = item_of(message.item, path, limits)?;
+    let item = item_of(message.item, path, body, limits)?;
     let mut new = NewMessage::new(item).expect("an item stays an item");
     if let Some(Priority(priority)) = message.priority {
         new = new.priority(priority);
@@ -163,7 +169,15 @@ fn message_of(
     }
 }
 
-fn item_of(raw: Option<&RawValue>, path: &str, limits: &QueueLimits) -> Result<Item, Problem> {
+/// Items from this size on are not copied out of their body.
+const SHARED_BYTES: usize = 16 << 10;
+
+fn item_of(
+    raw: Option<&RawValue>,
+    path: &str,
+    body: &Bytes,
+    limits: &QueueLimits,
+) -> Result<Item, Problem> {
     let Some(raw) = raw else {
         let detail = format!("{path}item is missing: it must be one JSON object");
         return Err(Problem::new(Code::InvalidItem, detail));
@@ -173,7 +187,8 @@ fn item_of(raw: Option<&RawValue>, path: &str, limits: &QueueLimits) -> Result<I
         let detail = format!("{path}item has {bytes} bytes; at most {bytes_max} are allowed");
         return Err(Problem::new(Code::TooLarge, detail).limit(bytes_max as u64));
     }
-    Item::from_raw(raw).map_err(|error| Problem::new(Code::InvalidItem, format!("{path}{error}")))
+    let item = if bytes < SHARED_BYTES { Item::from_raw(raw) } else { Item::from_part(body, raw) };
+    item.map_err(|error| Problem::new(Code::InvalidItem, format!("{path}{error}")))
 }
 
 /// The messages of one push as far as they are kept, and how many there were.
@@ -218,7 +233,8 @@ mod tests {
     use super::*;
 
     fn refused(body: &str) -> (Code, String) {
-        let problem = read(body.as_bytes(), &QueueLimits::default()).expect_err("a refusal");
+        let problem =
+            read(&Bytes::from(body.to_owned()), &QueueLimits::default()).expect_err("a refusal");
         (problem.code(), problem.detail().to_owned())
     }
 
@@ -230,7 +246,7 @@ mod tests {
     fn a_payload_is_kept_byte_for_byte() {
         let payload = "{ \"b\" : 1.0,\n \"a\":\"\\u00e9\", \"a\":1e400 }";
         let body = format!(" {{\"priority\":7,\"item\": {payload} }}");
-        match read(body.as_bytes(), &QueueLimits::default()).expect("a message") {
+        match read(&Bytes::from(body.to_owned()), &QueueLimits::default()).expect("a message") {
             Pushing::One(message) => {
                 let expected = Item::from_json(payload).expect("an item");
                 let expected = NewMessage::new(expected).expect("an item").priority(7);
@@ -243,7 +259,7 @@ mod tests {
     #[test]
     fn a_push_holds_one_to_a_thousand_messages() {
         for count in [1, 1000] {
-            match read(items(count).as_bytes(), &QueueLimits::default()).expect("messages") {
+            match read(&items(count).into(), &QueueLimits::default()).expect("messages") {
                 Pushing::All(messages) => assert_eq!(messages.len(), count),
                 Pushing::One(..) => panic!("one message"),
             }
@@ -301,7 +317,7 @@ mod tests {
     #[test]
     fn an_item_is_bounded_to_the_byte() {
         let limits = QueueLimits { item_bytes_max: 10, ..QueueLimits::default() };
-        let push = |payload: &str| read(format!("{{\"item\":{payload}}}").as_bytes(), &limits);
+        let push = |payload: &str| read(&format!("{{\"item\":{payload}}}").into(), &limits);
         assert!(push("{\"a\":1234}").is_ok());
         let problem = push("{\"a\":12345}").expect_err("too large");
         assert_eq!(problem.code(), Code::TooLarge);

@@ -1,7 +1,9 @@
 //! Which code, and so which status, every refusal gets: the one place that knows.
 
+use std::time::Duration;
+
 use lanekeeper_actors::{
-    ActivateError, AskError, CommitError, LoadError, NotExecuted, Unknown,
+    ActivateError, AskError, CommitError, LoadError, MemoryFull, NotExecuted, Unknown,
     gate::{BlockedBy, GateError},
     liveness::LivenessError,
     queue::{LeaseError, QueueError},
@@ -26,6 +28,7 @@ impl From<QueueError> for Problem {
             QueueError::Full { current, capacity } => {
                 Self::new(Code::QueueFull, detail).limit(capacity).current(current)
             }
+            QueueError::NoMemory(full) => full.into(),
             QueueError::NotEmpty(count) => Self::new(Code::NotEmpty, detail).current(count),
             QueueError::Locked { until } => {
                 Self::new(Code::Locked, detail).lease_expires_at(unix_millis(until))
@@ -49,6 +52,15 @@ impl From<QueueError> for Problem {
                 }
             }
         }
+    }
+}
+
+impl From<MemoryFull> for Problem {
+    fn from(full: MemoryFull) -> Self {
+        Self::new(Code::Overloaded, full.to_string())
+            .limit(full.bytes_max)
+            .current(full.used)
+            .retry_in(Some(Duration::from_secs(1)))
     }
 }
 

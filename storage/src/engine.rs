@@ -118,6 +118,11 @@ pub trait Engine: Send + Sync + 'static {
         false
     }
 
+    /// Bytes of memory that changes take until they are where they belong. Cheap: an atomic or two.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
+
     /// The state of the engine, for statistics and health.
     fn status(&self) -> EngineStatus;
 

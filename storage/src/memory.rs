@@ -20,16 +20,29 @@ use crate::{
 pub struct MemoryEngine {
     ownership: Mutex<Ownership>,
     values: RwLock<BTreeMap<Key, Bytes>>,
+    /// What keys and values take, with what an entry takes beside them.
+    bytes: AtomicU64,
+    bytes_max: u64,
     commits: AtomicU64,
     is_closed: AtomicBool,
 }
 
+/// What an entry takes beside its key and value: the node's share, pointers, the allocation.
+const ENTRY_BYTES: usize = 112;
+
 impl MemoryEngine {
     /// An empty engine.
     pub fn new() -> Self {
+        Self::within(u64::MAX)
+    }
+
+    /// An empty engine that refuses batches that do not free space once it holds so many bytes.
+    pub fn within(bytes_max: u64) -> Self {
         Self {
             ownership: Mutex::new(Ownership::new(1)),
             values: RwLock::default(),
+            bytes: AtomicU64::new(0),
+            bytes_max,
             commits: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
         }
@@ -82,16 +95,31 @@ impl Engine for MemoryEngine {
         self.check_open()?;
         self.renew(fence)?;
         let mut values = self.values.write();
+        let before = self.bytes.load(Ordering::Relaxed);
+        if before > self.bytes_max && !batch.is_empty() && !batch.is_space_freeing() {
+            let (waiting_bytes, waiting_bytes_max) = (before, self.bytes_max);
+            return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
+        }
+        let mut bytes = before;
         for write in batch.into_writes() {
-            match write {
-                Write::Put(key, value) => drop(values.insert(key, value)),
+            let (key, value) = match write {
+                Write::Put(key, value) => (key, Some(value)),
                 Write::Add(key, value) => {
                     debug_assert!(!values.contains_key(&key), "{key:?} is not new");
-                    values.insert(key, value);
+                    (key, Some(value))
                 }
-                Write::Delete(key) => drop(values.remove(&key)),
-            }
+                Write::Delete(key) => (key, None),
+            };
+            let around = key.as_bytes().len() + ENTRY_BYTES;
+            let weight = |value: &Bytes| (around + value.len()) as u64;
+            bytes += value.as_ref().map_or(0, weight);
+            let former = match value {
+                Some(value) => values.insert(key, value),
+                None => values.remove(&key),
+            };
+            bytes -= former.as_ref().map_or(0, weight);
         }
+        self.bytes.store(bytes, Ordering::Relaxed);
         Ok(CommitSeq(self.commits.fetch_add(1, Ordering::AcqRel) + 1))
     }
 
@@ -132,8 +160,16 @@ impl Engine for MemoryEngine {
         false
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn status(&self) -> EngineStatus {
-        EngineStatus { commits: self.commits.load(Ordering::Acquire), ..EngineStatus::default() }
+        EngineStatus {
+            commits: self.commits.load(Ordering::Acquire),
+            volatile_bytes: self.memory_bytes(),
+            ..EngineStatus::default()
+        }
     }
 
     fn close(&self) -> Result<(), CommitError> {

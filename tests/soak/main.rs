@@ -7,6 +7,7 @@
 mod damage;
 mod descriptors;
 mod kills;
+mod memory;
 #[expect(dead_code, reason = "the promises use more of it")]
 #[path = "../spec/support/process.rs"]
 mod process;

@@ -31,7 +31,7 @@ fn an_unknown_method_is_told_which_there_are() {
     let server = TestServer::start();
     let paths = [
         ("GET", "/queue/q/push", "POST"),
-        ("DELETE", "/queue/q/config", "GET, HEAD, PUT"),
+        ("DELETE", "/queue/q/config", "GET, HEAD, PUT, PATCH"),
         ("POST", "/queue/q/message/m", "GET, HEAD, DELETE"),
         ("POST", "/health", "GET, HEAD"),
         ("OPTIONS", "/queues", "GET, HEAD"),

@@ -45,6 +45,7 @@ mod http_leak;
 mod http_lease;
 mod http_lease_limits;
 mod http_limits;
+mod http_memory;
 mod http_operations;
 mod http_origin;
 mod http_patience;

@@ -29,7 +29,9 @@ use super::{
     tally::Tally,
     wake::GoingOn,
 };
-use crate::{ActivateError, Actor, Deferred, Origin, Reminder, Turn, clock};
+use crate::{
+    ActivateError, Actor, Deferred, MemoryBudget, MemoryUse, Origin, Reminder, Turn, clock,
+};
 
 /// What a pop gets.
 pub(super) type Taken = Result<Vec<Message>, QueueError>;
@@ -167,9 +169,15 @@ impl QueueActor {
         mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
     ) -> Result<T, QueueError> {
         let before = self.rules.meta.totals;
+        self.rules.give_bytes_max = give_bytes_max(turn.store().memory());
         let decided = loop {
             match verb(&mut self.rules, turn.batch()) {
                 Ok(value) => break Ok(value),
+                Err(Stop::Refuse(QueueError::NoMemory(full))) => {
+                    break Err(QueueError::NoMemory(
+                        turn.store().memory().refuse(MemoryUse::Answer, full.wanted),
+                    ));
+                }
                 Err(Stop::Refuse(error)) => break Err(error),
                 Err(Stop::Load(need)) => self.load_more(need, turn).await?,
             }
@@ -276,6 +284,11 @@ fn check_wake(rules: &mut Rules, from: &Origin<'_>) -> Result<(), LoadError> {
         rules.wake_by(clock::unix_ms(from.clock().now()));
     }
     Ok(())
+}
+
+/// Half of what is left: there are others who ask.
+pub(super) fn give_bytes_max(memory: &MemoryBudget) -> usize {
+    usize::try_from(memory.available() / 2).unwrap_or(usize::MAX)
 }
 
 /// Secrets for so many leases, from the operating system.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use lanekeeper_storage::{LoadError, key::Priority};
 
 use super::{InvalidItem, InvalidMessageId, LeaseError};
-use crate::{AskError, InvalidId, gate::BlockedBy};
+use crate::{AskError, InvalidId, MemoryFull, gate::BlockedBy};
 
 /// Why a verb of a queue failed. A refusal changes nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -176,6 +176,9 @@ pub enum QueueError {
     /// The durability cannot enter or leave `memory` while the queue holds messages.
     #[error("durability: a queue enters or leaves memory only while it is empty; it holds {0}")]
     NotEmpty(u64),
+    /// There is no memory for a message of this size.
+    #[error(transparent)]
+    NoMemory(MemoryFull),
     /// The store failed to deliver what the answer needs. Nothing was changed.
     #[error(transparent)]
     Load(#[from] LoadError),

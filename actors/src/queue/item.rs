@@ -53,6 +53,23 @@ impl Item {
         Err(InvalidItem::NotAnObject { found })
     }
 
+    /// Takes a part of JSON text that was parsed already, without copying it: the whole text stays
+    /// in memory as long as the item does.
+    ///
+    /// # Errors
+    /// [`InvalidItem::NotAnObject`].
+    ///
+    /// # Panics
+    /// If `raw` is not a part of `text`.
+    pub fn from_part(text: &Bytes, raw: &RawValue) -> Result<Self, InvalidItem> {
+        let part = raw.get().trim_ascii().as_bytes();
+        if part.first() == Some(&b'{') {
+            Ok(Self(text.slice_ref(part)))
+        } else {
+            Self::from_raw(raw)
+        }
+    }
+
     /// Serialises a value.
     ///
     /// # Errors

@@ -107,6 +107,10 @@ pub(super) struct Leased {
     pub(super) expires_at_ms: u64,
 }
 
+/// Bytes of messages that one lease gives at most, beyond its first: each is written once more, and
+/// all in one batch.
+const LEASE_BYTES_MAX: usize = 10 << 20;
+
 /// How long a lease lasts if nothing else is said.
 pub(super) const LEASE_TTL_MS: u64 = 30_000;
 
@@ -125,6 +129,7 @@ impl Rules {
         now_ms: u64,
         batch: &mut Batch,
     ) -> Result<Vec<Leased>, Stop> {
+        self.give_bytes_max = self.give_bytes_max.min(LEASE_BYTES_MAX);
         let taken = self.take_first(provision.nonces.len(), "lease", now_ms, batch)?;
         let expires_at_ms = now_ms.saturating_add(self.lease_ttl_ms(terms.ttl_ms));
         let mut leased = Vec::with_capacity(taken.len());

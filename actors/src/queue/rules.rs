@@ -122,6 +122,8 @@ pub(super) struct Rules {
     pub(super) due_rest: Option<Box<DueRest>>,
     pub(super) push_bucket: Bucket,
     pub(super) pop_bucket: Bucket,
+    /// Bytes of messages that may be given at once, as far as there is memory for an answer.
+    pub(super) give_bytes_max: usize,
     bounds: MemoryBounds,
 }
 
@@ -148,6 +150,7 @@ impl Rules {
             due_rest: None,
             push_bucket: Bucket::default(),
             pop_bucket: Bucket::default(),
+            give_bytes_max: usize::MAX,
             bounds,
         };
         rules.settle_memory();

@@ -10,9 +10,13 @@ use lanekeeper_storage::{
 
 use super::{
     Message, MessageId, MessageState, Page, Paused, PriorityStats, QueueConfig, QueueError,
-    QueueStats, actor::QueueActor, bury::SUFFIX, held::Held, place::Place,
+    QueueStats,
+    actor::{QueueActor, give_bytes_max},
+    bury::SUFFIX,
+    held::Held,
+    place::Place,
 };
-use crate::{Handler, Request, Turn, clock::from_unix_ms};
+use crate::{Handler, MemoryUse, Request, Turn, clock::from_unix_ms, memory::COUNTED_BYTES};
 
 /// Priorities that statistics name.
 const PRIORITIES_MAX: usize = 1_000;
@@ -58,10 +62,29 @@ impl Handler<PeekPage> for QueueActor {
         if let Some(after) = after {
             range = range.after(&Place::from(after).key(queue, State::Ready));
         }
-        let found = turn.store().scan(range, ScanLimit::count(depth)).await?;
+        let bytes_max = give_bytes_max(turn.store().memory()) / 2;
+        if bytes_max == 0 {
+            let full = turn.store().memory().refuse(MemoryUse::Answer, 1);
+            return Err(QueueError::NoMemory(full));
+        }
+        let limit = ScanLimit { count_max: depth, bytes_max };
+        let found = turn.store().scan(range.clone(), limit).await?;
+        let bytes: usize = found.iter().map(|(_, record)| record.len()).sum();
+        if bytes > COUNTED_BYTES && bytes > bytes_max.saturating_mul(4) {
+            let full = turn.store().memory().refuse(MemoryUse::Answer, bytes as u64);
+            return Err(QueueError::NoMemory(full));
+        }
+        // A page may have ended for want of memory: then there is a next one too.
+        let is_cut = match found.last() {
+            Some((last, _)) if found.len() < depth && bytes_max != usize::MAX => {
+                let next = turn.store().scan(range.after(last), ScanLimit::count(1)).await?;
+                !next.is_empty()
+            }
+            _ => false,
+        };
         let found = self.rules.messages(found)?.into_iter();
         let messages: Vec<_> = found.map(|(place, held)| held.into_message(place)).collect();
-        let is_full = messages.len() == depth;
+        let is_full = messages.len() == depth || is_cut;
         let next = messages.last().filter(|_| is_full).map(|last| last.id);
         Ok(Page { messages, next })
     }

@@ -14,10 +14,13 @@ use super::{
     place::Place,
     rules::{Rules, Stop},
 };
-use crate::clock::from_unix_ms;
+use crate::{MemoryFull, clock::from_unix_ms, memory::COUNTED_BYTES};
 
 /// Why a message dies whose time to live has ended.
 const TTL_ENDED: &str = "its time to live ended";
+
+/// When those who wait are looked at again if there was no memory for what they would be given.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether somebody who waits can be given something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +118,11 @@ impl Rules {
             Err(Stop::Refuse(_)) => return Ok(Giving::Nothing),
             Err(stop) => return Err(stop),
         }
-        let is_alive = match self.choose(1, now_ms)? {
+        let chosen = match self.choose(1, now_ms) {
+            Err(Stop::Refuse(QueueError::NoMemory(_))) => return Ok(Giving::After(MEMORY_PAUSE)),
+            chosen => chosen?,
+        };
+        let is_alive = match chosen {
             Chosen::First(count) => {
                 self.window.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
             }
@@ -138,7 +145,11 @@ impl Rules {
     /// The next messages, `wanted` of which are alive if there are so many.
     fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
         match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
-            Some(aging_ms) => self.plan_aged(wanted, aging_ms, now_ms).map(Chosen::Aged),
+            Some(aging_ms) => {
+                let mut places = self.plan_aged(wanted, aging_ms, now_ms)?;
+                places.truncate(self.fitting_of(&places, now_ms)?);
+                Ok(Chosen::Aged(places))
+            }
             None => self.know_alive(wanted, now_ms).map(Chosen::First),
         }
     }
@@ -148,6 +159,9 @@ impl Rules {
         let ready_count = usize::try_from(self.meta.ready_count).unwrap_or(usize::MAX);
         let mut count = wanted.min(ready_count);
         loop {
+            if let Some(fitting) = self.fitting(count, now_ms)? {
+                return Ok(fitting);
+            }
             self.know_head(count)?;
             let head = self.window.messages().take(count);
             let expired = head.filter(|(_, held)| held.is_expired(now_ms)).count();
@@ -157,6 +171,59 @@ impl Rules {
             }
             count = needed;
         }
+    }
+
+    /// How many of the first messages to look at so that those alive fit into an answer, if that is
+    /// known and fewer than `count`: one is alive at least, or it is refused.
+    fn fitting(&self, count: usize, now_ms: u64) -> Result<Option<usize>, Stop> {
+        if self.window.bytes() <= self.give_bytes_max {
+            return Ok(None);
+        }
+        let (mut bytes, mut alive) = (0_usize, 0);
+        for (index, (_, held)) in self.window.messages().take(count).enumerate() {
+            if held.is_expired(now_ms) {
+                continue;
+            }
+            bytes += held.payload.len();
+            if bytes > self.give_bytes_max {
+                return match alive {
+                    0 => self.afford(bytes).map(|()| Some(index + 1)),
+                    _ => Ok(Some(index)),
+                };
+            }
+            alive += 1;
+        }
+        Ok(None)
+    }
+
+    /// As [`Rules::fitting`], of messages that age.
+    fn fitting_of(&self, places: &[Place], now_ms: u64) -> Result<usize, Stop> {
+        let (mut bytes, mut alive) = (0_usize, 0);
+        for (index, &place) in places.iter().enumerate() {
+            let held = self.aged_message(place);
+            if held.is_expired(now_ms) {
+                continue;
+            }
+            bytes += held.payload.len();
+            if bytes > self.give_bytes_max {
+                return match alive {
+                    0 => self.afford(bytes).map(|()| index + 1),
+                    _ => Ok(index),
+                };
+            }
+            alive += 1;
+        }
+        Ok(places.len())
+    }
+
+    /// Refuses a message that is large and does not fit.
+    fn afford(&self, bytes: usize) -> Result<(), Stop> {
+        // The bound is half of what is left.
+        if bytes < COUNTED_BYTES || bytes <= self.give_bytes_max.saturating_mul(2) {
+            return Ok(());
+        }
+        let full = MemoryFull { wanted: bytes as u64, used: 0, bytes_max: 0 };
+        Err(QueueError::NoMemory(full).into())
     }
 
     fn allowed_by_rate(

@@ -48,6 +48,8 @@ impl Handler<PublishOne> for StreamActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<Published, StreamError> {
         self.settle_exits();
+        let data = turn.store().memory().counted(data.as_bytes().clone());
+        let data = Item::from_store(data);
         let message = Arc::new(Message::new(class, self.seq_last + 1, data));
         let published = match to {
             None => self.offer_to_all(&message),
@@ -70,14 +72,19 @@ impl StreamActor {
             let key = key::stream_retained(&turn.id().key, message.seq);
             turn.batch().put(key, record_of(&message).encode());
         }
+        let bytes_before = self.retained.bytes();
         self.retained.push(message);
-        self.trim(turn);
+        let memory = turn.store().memory();
+        // What is kept for late comers does not take the memory of requests: all streams together
+        // grow up to a quarter of it.
+        let has_room = memory.used() <= memory.bytes_max() / 4;
+        self.trim(if has_room { usize::MAX } else { bytes_before }, turn);
     }
 
-    /// Lets go what is kept beyond the settings.
-    fn trim(&mut self, turn: &mut Turn<'_, Self>) {
+    /// Lets go what is kept beyond the settings, and beyond so many bytes.
+    fn trim(&mut self, bytes_max: usize, turn: &mut Turn<'_, Self>) {
         let topic = turn.id().key;
-        for seq in self.retained.trim(self.config.retain as usize) {
+        for seq in self.retained.trim(self.config.retain as usize, bytes_max) {
             if self.config.persist {
                 turn.batch().delete(key::stream_retained(&topic, seq));
             }
@@ -159,7 +166,7 @@ impl StreamActor {
     /// Lets go what will be too much, while it is still known whether that is in the store.
     fn trim_to(&mut self, config: &StreamConfig, turn: &mut Turn<'_, Self>) {
         self.config.retain = config.retain;
-        self.trim(turn);
+        self.trim(usize::MAX, turn);
     }
 }
 

@@ -39,9 +39,9 @@ impl Retained {
     }
 
     /// Lets go what is too much, the oldest first; answers their numbers.
-    pub(super) fn trim(&mut self, count_max: usize) -> Vec<u64> {
-        let mut gone = Vec::new();
-        while self.messages.len() > count_max || self.bytes > BYTES_MAX {
+    pub(super) fn trim(&mut self, count_max: usize, bytes_max: usize) -> Vec<u64> {
+        let (bytes_max, mut gone) = (bytes_max.min(BYTES_MAX), Vec::new());
+        while self.messages.len() > count_max || self.bytes > bytes_max {
             let Some(oldest) = self.messages.pop_front() else { break };
             self.bytes -= oldest.data.size_bytes();
             gone.push(oldest.seq);
@@ -63,9 +63,10 @@ mod tests {
         for seq in 1..=10 {
             retained.push(Arc::new(Message::new(Class::Bulk, seq, data.clone())));
         }
-        assert_eq!(retained.trim(9), [1, 2, 3]);
+        assert_eq!(retained.trim(9, usize::MAX), [1, 2, 3]);
         assert_eq!(retained.last(2).map(|message| message.seq).collect::<Vec<_>>(), [9, 10]);
-        assert_eq!(retained.trim(1).len(), 6);
+        assert_eq!(retained.trim(9, 5 * data.size_bytes()), [4, 5]);
+        assert_eq!(retained.trim(1, usize::MAX).len(), 4);
         assert_eq!(retained.bytes(), data.size_bytes());
     }
 }

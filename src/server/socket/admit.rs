@@ -21,6 +21,7 @@ use actix_web::{
     },
     rt, web,
 };
+use lanekeeper_actors::MemoryBudget;
 use tokio::sync::watch;
 
 use super::{
@@ -43,14 +44,15 @@ const PROTOCOL: &str = "lanekeeper";
 #[derive(Debug)]
 pub(crate) struct Connections {
     options: SocketOptions,
+    memory: MemoryBudget,
     open: AtomicUsize,
     stopping: watch::Sender<bool>,
 }
 
 impl Connections {
     /// None yet.
-    pub(crate) fn new(options: SocketOptions) -> Self {
-        Self { options, open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
+    pub(crate) fn new(options: SocketOptions, memory: MemoryBudget) -> Self {
+        Self { options, memory, open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
     }
 
     /// How many there are.
@@ -140,6 +142,7 @@ pub(crate) struct Admission {
     permit: Permit,
     stopping: Stopping,
     options: SocketOptions,
+    memory: MemoryBudget,
 }
 
 impl Admission {
@@ -155,7 +158,8 @@ impl Admission {
         let wanted = Wanted::of(request)?;
         let permit = Permit::take(connections, options.connections_max)?;
         let stopping = connections.stopping();
-        Ok(Self { wanted, request: request.clone(), permit, stopping, options: options.clone() })
+        let (options, memory) = (options.clone(), connections.memory.clone());
+        Ok(Self { wanted, request: request.clone(), permit, stopping, options, memory })
     }
 
     /// Takes nothing but a WebSocket.
@@ -179,7 +183,7 @@ impl Admission {
         source: impl Source,
         incoming: impl Incoming,
     ) -> Result<HttpResponse, Problem> {
-        let Self { wanted, request, permit, stopping, options } = self;
+        let Self { wanted, request, permit, stopping, options, memory } = self;
         let broken = || Problem::new(Code::InvalidRequest, "there is no connection to upgrade");
         let progress = request.conn_data::<Rc<Progress>>().ok_or_else(broken)?;
         let streaming = Rc::clone(progress).streaming();
@@ -189,7 +193,8 @@ impl Admission {
             return Ok(events(EventBody::new(flow, options.ping_interval)));
         }
         let payload = payload.ok_or_else(broken)?;
-        let (guard, is_breached) = Guard::new(payload.into_inner(), options.frame_bytes_max as u64);
+        let (guard, is_breached) =
+            Guard::new(payload.into_inner(), options.frame_bytes_max as u64, &memory);
         let mut guarded: dev::Payload = dev::Payload::Stream { payload: Box::pin(guard) };
         let payload = web::Payload::from_request(&request, &mut guarded).await;
         let payload = payload.map_err(|_| broken())?;

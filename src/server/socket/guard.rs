@@ -13,6 +13,9 @@ use std::{
 use actix_web::{dev::Payload, error::PayloadError};
 use bytes::Bytes;
 use futures_util::Stream;
+use lanekeeper_actors::{MemoryBudget, MemoryPermit, MemoryUse};
+
+use crate::server::body::COPIES;
 
 /// Parts of one message at most: each keeps a read buffer alive.
 const PARTS_MAX: u32 = 64;
@@ -21,15 +24,21 @@ const PARTS_MAX: u32 = 64;
 pub(crate) struct Guard {
     payload: Payload,
     heads: Heads,
+    /// The memory of the message that is arriving.
+    permit: MemoryPermit,
     is_breached: Rc<Cell<bool>>,
 }
 
 impl Guard {
     /// Bounds the frames and messages of a connection; also gives what is true once one was broken.
-    pub(crate) fn new(payload: Payload, bytes_max: u64) -> (Self, Rc<Cell<bool>>) {
+    pub(crate) fn new(
+        payload: Payload,
+        bytes_max: u64,
+        memory: &MemoryBudget,
+    ) -> (Self, Rc<Cell<bool>>) {
         let is_breached = Rc::new(Cell::new(false));
-        let heads = Heads::new(bytes_max);
-        (Self { payload, heads, is_breached: Rc::clone(&is_breached) }, is_breached)
+        let (heads, permit) = (Heads::new(bytes_max), memory.permit(MemoryUse::Body));
+        (Self { payload, heads, permit, is_breached: Rc::clone(&is_breached) }, is_breached)
     }
 }
 
@@ -40,7 +49,8 @@ impl Stream for Guard {
         let this = self.get_mut();
         let next = ready!(Pin::new(&mut this.payload).poll_next(cx));
         if let Some(Ok(bytes)) = &next
-            && this.heads.read(bytes).is_err()
+            && (this.heads.read(bytes).is_err()
+                || this.permit.resize(this.heads.arrived_bytes() * COPIES).is_err())
         {
             this.is_breached.set(true);
             this.payload = Payload::None;
@@ -64,6 +74,8 @@ struct Heads {
     head_length: usize,
     /// Bytes of the current frame's payload that are still to come.
     skip: u64,
+    /// Bytes of the current frame's payload altogether.
+    length: u64,
     /// The message so far, if it comes in parts.
     message_bytes: u64,
     parts: u32,
@@ -72,7 +84,7 @@ struct Heads {
 impl Heads {
     fn new(bytes_max: u64) -> Self {
         let head = [0; HEAD_BYTES_MAX];
-        Self { bytes_max, head, head_length: 0, skip: 0, message_bytes: 0, parts: 0 }
+        Self { bytes_max, head, head_length: 0, skip: 0, length: 0, message_bytes: 0, parts: 0 }
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), Breach> {
@@ -90,6 +102,13 @@ impl Heads {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the message that is not whole yet.
+    fn arrived_bytes(&self) -> u64 {
+        let in_parts =
+            if self.skip > 0 { self.length.max(self.message_bytes) } else { self.message_bytes };
+        in_parts - self.skip.min(in_parts)
     }
 
     /// The length of the head as far as its first bytes tell.
@@ -127,7 +146,7 @@ impl Heads {
         if is_last && !is_control {
             (self.message_bytes, self.parts) = (0, 0);
         }
-        self.skip = length;
+        (self.skip, self.length) = (length, length);
         Ok(())
     }
 }

@@ -150,6 +150,12 @@ impl Engine for EmbeddedEngine {
         self.store.is_lagging()
     }
 
+    fn memory_bytes(&self) -> u64 {
+        let overlay = &self.store.overlay;
+        // While a checkpoint folds a change in, the store has it too.
+        2 * overlay.bytes() + overlay.volatile_bytes()
+    }
+
     fn status(&self) -> EngineStatus {
         self.store.status()
     }

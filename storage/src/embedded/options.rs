@@ -2,11 +2,6 @@
 
 use std::time::Duration;
 
-/// The largest batch: it is written in one piece.
-pub(crate) const BATCH_BYTES_MAX: u64 = 24 << 20;
-/// Bytes that may wait for the disk.
-pub(crate) const WAITING_BYTES_MAX: u64 = 64 << 20;
-
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 
 /// Settings of an [`EmbeddedEngine`](crate::EmbeddedEngine). Values out of bounds are moved to the
@@ -20,9 +15,16 @@ pub struct EmbeddedOptions {
     /// 1 ms to 10 s; 50 ms when not given.
     pub flush_interval: Duration,
     /// Bytes of changes in memory at which a checkpoint is due. At twice as many, commits are
-    /// slowed down while one runs; at eight times (48 MiB at least) they are refused, those that
-    /// free space at ten times. At most 1 GiB; 16 MiB when not given.
+    /// slowed down while one runs; at eight times (at least twice `batch_bytes`) they are refused,
+    /// those that free space at ten times. At most 1 GiB; 16 MiB when not given.
     pub overlay_bytes: u64,
+    /// Bytes of the largest batch: it is written in one piece. 1 to 24 MiB; 24 MiB when not given.
+    pub batch_bytes: u64,
+    /// Bytes that may wait for the disk; one batch may always. 64 MiB when not given.
+    pub waiting_bytes: u64,
+    /// Bytes of changes that nothing keeps, beyond which batches that do not free space are
+    /// refused. No bound when not given.
+    pub volatile_bytes: u64,
     /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 4 MiB when not given.
     pub cache_bytes: u64,
     /// How long nothing must have been handed over until what is left is checkpointed and the
@@ -42,6 +44,9 @@ impl Default for EmbeddedOptions {
             segment_bytes: 32 << 20,
             flush_interval: Duration::from_millis(50),
             overlay_bytes: 16 << 20,
+            batch_bytes: 24 << 20,
+            waiting_bytes: 64 << 20,
+            volatile_bytes: u64::MAX,
             cache_bytes: 4 << 20,
             idle_after: Duration::from_secs(1),
             bloat_bytes: 16 << 20,
@@ -51,6 +56,19 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
+    /// Settings of an engine that takes at most about a third of so many bytes of memory. Journal,
+    /// store and times are as when nothing is given.
+    pub fn within(memory_bytes: u64) -> Self {
+        let batch_bytes = (memory_bytes / 24).clamp(12 << 20, 24 << 20);
+        Self {
+            overlay_bytes: (memory_bytes / 96).clamp(1 << 20, 16 << 20),
+            batch_bytes,
+            waiting_bytes: (memory_bytes / 16).clamp(batch_bytes, 64 << 20),
+            volatile_bytes: memory_bytes / 4,
+            ..Self::default()
+        }
+    }
+
     /// The same settings, each inside its bounds.
     pub(crate) fn bounded(self) -> Self {
         let millisecond = Duration::from_millis(1);
@@ -61,6 +79,9 @@ impl EmbeddedOptions {
                 .next_multiple_of(4 << 10),
             flush_interval: self.flush_interval.clamp(millisecond, Duration::from_secs(10)),
             overlay_bytes: self.overlay_bytes.min(1 << 30),
+            batch_bytes: self.batch_bytes.clamp(1 << 20, 24 << 20),
+            waiting_bytes: self.waiting_bytes,
+            volatile_bytes: self.volatile_bytes,
             cache_bytes: self.cache_bytes.clamp(1 << 20, 64 << 30),
             idle_after: self.idle_after.clamp(millisecond, Duration::from_secs(3_600)),
             bloat_bytes: self.bloat_bytes,
@@ -96,7 +117,7 @@ impl EmbeddedOptions {
 
     /// Bytes of changes beyond which batches that do not free space are refused.
     pub(crate) fn overlay_bytes_max(&self) -> u64 {
-        self.overlay_bytes.saturating_mul(8).max(2 * BATCH_BYTES_MAX)
+        self.overlay_bytes.saturating_mul(8).max(2 * self.batch_bytes)
     }
 
     /// Free space, beside four segments and that for the store, at which preparing a segment is

@@ -42,6 +42,7 @@ pub(crate) struct Overlay {
     /// Bytes of active and frozen, for whoever decides without the lock.
     bytes: AtomicU64,
     active_bytes: AtomicU64,
+    volatile_bytes: AtomicU64,
 }
 
 pub(super) struct Layers {
@@ -59,6 +60,7 @@ impl Overlay {
             layers: RwLock::new(layers),
             bytes: AtomicU64::new(0),
             active_bytes: AtomicU64::new(0),
+            volatile_bytes: AtomicU64::new(0),
         }
     }
 
@@ -73,6 +75,7 @@ impl Overlay {
             let is_hidden = layers.volatile.forget(&key);
             layers.active.set(key, value, is_new && !is_hidden);
         }
+        self.volatile_bytes.store(layers.volatile.bytes, Ordering::Relaxed);
         let after = layers.active.bytes;
         self.active_bytes.store(after, Ordering::Relaxed);
         // Wrapping, as the difference may be negative; the sum never is.
@@ -87,6 +90,7 @@ impl Overlay {
             debug_assert!(!is_new || layers.is_free(&key), "{key:?} is not new");
             layers.volatile.set(key, value, is_new);
         }
+        self.volatile_bytes.store(layers.volatile.bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
@@ -170,7 +174,7 @@ impl Overlay {
 
     /// Bytes of batches that nothing keeps.
     pub(crate) fn volatile_bytes(&self) -> u64 {
-        self.layers.read().volatile.bytes
+        self.volatile_bytes.load(Ordering::Relaxed)
     }
 
     pub(super) fn with_layers<T>(&self, look: impl FnOnce(&Layers) -> T) -> T {

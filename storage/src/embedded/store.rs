@@ -22,7 +22,7 @@ use crate::{
         intake::{Admission, Intake},
         journal::Journal,
         manifest::Manifest,
-        options::{BATCH_BYTES_MAX, EmbeddedOptions, WAITING_BYTES_MAX},
+        options::EmbeddedOptions,
         overlay::Overlay,
         segments::Segments,
         space::Space,
@@ -84,6 +84,7 @@ impl Store {
             return Err(CommitError::Fenced);
         }
         if !is_kept {
+            self.check_volatile(&batch)?;
             self.overlay.apply_volatile(batch.into_writes());
             return Ok(intake.number());
         }
@@ -130,13 +131,13 @@ impl Store {
     }
 
     fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {
-        if bytes > BATCH_BYTES_MAX {
-            let batch_bytes_max = BATCH_BYTES_MAX;
+        let batch_bytes_max = self.options.batch_bytes;
+        if bytes > batch_bytes_max {
             return Err(CommitError::TooLarge { batch_bytes: bytes, batch_bytes_max });
         }
         let waiting_bytes = intake.waiting_bytes;
-        if waiting_bytes > 0 && waiting_bytes + bytes > WAITING_BYTES_MAX {
-            let waiting_bytes_max = WAITING_BYTES_MAX;
+        let waiting_bytes_max = self.options.waiting_bytes;
+        if waiting_bytes > 0 && waiting_bytes + bytes > waiting_bytes_max {
             return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
         }
         let waiting_bytes_max = self.options.overlay_bytes_max();
@@ -144,6 +145,15 @@ impl Store {
         // What frees space is slowed down like everything else, and has a bound of its own.
         let tolerated = if frees { waiting_bytes_max / 4 } else { 0 };
         if waiting_bytes > waiting_bytes_max + tolerated {
+            return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
+        }
+        Ok(())
+    }
+
+    fn check_volatile(&self, batch: &Batch) -> Result<(), CommitError> {
+        let waiting_bytes_max = self.options.volatile_bytes;
+        let waiting_bytes = self.overlay.volatile_bytes();
+        if waiting_bytes > waiting_bytes_max && !batch.is_empty() && !batch.is_space_freeing() {
             return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
         }
         Ok(())
