@@ -193,6 +193,37 @@ fn pages_subscribe_only_where_they_are_listed() {
     reply.refused(403, "forbidden_origin");
 }
 
+/// What a subscriber that goes on after an event is told, up to an answer with this text.
+fn resumed(server: &TestServer, last: &str, end: &str) -> String {
+    let mut stream = server.connect();
+    let head = "GET /stream/t HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n";
+    write!(stream, "{head}last-event-id: {last}\r\n\r\n").unwrap();
+    let mut told = String::new();
+    let mut reader = BufReader::new(stream);
+    while !told.contains(end) {
+        assert!(reader.read_line(&mut told).unwrap() > 0, "{told}");
+    }
+    told
+}
+
+#[test]
+fn a_client_that_comes_back_goes_on_after_its_last_event() {
+    let server = TestServer::start();
+    server.put("/stream/t/config", r#"{"retain":3}"#).ok();
+    (1..=5).for_each(|n| drop(publish(&server, "important", n)));
+    let told = resumed(&server, "3", "id: 5");
+    assert!(told.contains("id: 4\n") && !told.contains("gap"), "{told}");
+    let told = resumed(&server, "1", "id: 5");
+    let gap = told.find("data: {\"gap\":{\"count\":1}}").expect("2 is not there any more");
+    assert!(told.find("id: 3").is_some_and(|first| gap < first), "{told}");
+    // Somebody who has seen more than there was: the stream counts anew.
+    let told = resumed(&server, "77", "id: 5");
+    assert!(told.contains("{\"gap\":{\"count\":null}}") && told.contains("id: 3\n"), "{told}");
+    let headers = [("accept", "text/event-stream"), ("last-event-id", "x")];
+    let reply = server.send_with("GET", "/stream/t", b"", &headers);
+    assert!(reply.detail(400, "invalid_request").contains("Last-Event-ID"));
+}
+
 #[test]
 fn subscribers_and_connections_are_bounded() {
     let limits = StreamLimits { subscribers_max: 2, ..StreamLimits::default() };

@@ -85,6 +85,20 @@ impl Backlog {
         }
     }
 
+    /// The number up to which nothing waits; `None` if a gap waits.
+    pub(super) fn given_through(&self) -> Option<u64> {
+        let mut through = u64::MAX;
+        for class in Class::ALL {
+            match self.queue.first(class) {
+                Some(first) if first.lost_before > 0 => return None,
+                Some(first) => through = through.min(first.message.seq - 1),
+                None if *self.lost_last.of(class) > 0 => return None,
+                None => {}
+            }
+        }
+        Some(through)
+    }
+
     /// Takes what is next: a gap before the message it precedes.
     pub(super) fn take(&mut self) -> Option<StreamEvent> {
         for class in Class::ALL {

@@ -120,6 +120,11 @@ impl<T> ClassQueue<T> {
         Some(oldest)
     }
 
+    /// The oldest message of one class.
+    pub fn first(&self, class: Class) -> Option<&T> {
+        self.lanes[class as usize].front()
+    }
+
     /// The oldest message of one class, to be changed.
     pub fn first_mut(&mut self, class: Class) -> Option<&mut T> {
         self.lanes[class as usize].front_mut()

@@ -127,6 +127,10 @@ impl StreamEvent {
                 "{{\"notice\":{{\"code\":\"slow_consumer\",\"slow_events\":{slow_events}}}}}"
             ),
             Self::Notice(Notice::Recovered) => "{\"notice\":{\"code\":\"recovered\"}}".to_owned(),
+            Self::Notice(Notice::Missed { count: Some(count) }) => {
+                format!("{{\"gap\":{{\"count\":{count}}}}}")
+            }
+            Self::Notice(Notice::Missed { count: None }) => "{\"gap\":{\"count\":null}}".to_owned(),
         };
         JsonPieces { head: Cow::Owned(head.into_bytes()), data: b"", tail: b"" }
     }
@@ -159,6 +163,13 @@ pub enum Notice {
     },
     /// It keeps up again.
     Recovered,
+    /// It was away, and messages published meanwhile are not retained any more. Written as a gap
+    /// without a class: `{"gap":{"count"}}`.
+    Missed {
+        /// How many at most: those published to single subscribers are among them. `None` if the
+        /// stream has begun to count anew, so that nobody knows.
+        count: Option<u64>,
+    },
 }
 
 /// Why there is nothing more.
@@ -251,5 +262,8 @@ mod tests {
         assert_eq!(text(&notice), r#"{"notice":{"code":"slow_consumer","slow_events":6}}"#);
         let notice = StreamEvent::Notice(Notice::Recovered);
         assert_eq!(text(&notice), r#"{"notice":{"code":"recovered"}}"#);
+        let missed = |count| text(&StreamEvent::Notice(Notice::Missed { count }));
+        assert_eq!(missed(Some(7)), r#"{"gap":{"count":7}}"#);
+        assert_eq!(missed(None), r#"{"gap":{"count":null}}"#);
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct PublishOne {
 pub(super) struct TakeIn {
     /// Messages that may wait for it.
     pub(super) queue_max: usize,
+    /// The number of the last message that it has.
+    pub(super) after: Option<u64>,
 }
 
 /// Forget those who have left.
@@ -67,6 +69,19 @@ impl Handler<PublishOne> for StreamActor {
 }
 
 impl StreamActor {
+    /// Gives what is retained of the messages after a number, and says how many are not.
+    fn resume(&self, after: u64, outlet: &mut Outlet) {
+        let is_known = after <= self.seq_last;
+        let after = if is_known { after } else { 0 };
+        let later = || self.retained.iter().filter(|message| message.seq > after);
+        match (self.seq_last - after) - later().count() as u64 {
+            _ if !is_known => outlet.missed(None),
+            0 => {}
+            missing => outlet.missed(Some(missing)),
+        }
+        later().for_each(|message| _ = outlet.put(message));
+    }
+
     fn retain(&mut self, message: Arc<Message>, turn: &mut Turn<'_, Self>) {
         if self.config.persist {
             let key = key::stream_retained(&turn.id().key, message.seq);
@@ -99,7 +114,7 @@ impl Request for TakeIn {
 impl Handler<TakeIn> for StreamActor {
     async fn handle(
         &mut self,
-        TakeIn { queue_max }: TakeIn,
+        TakeIn { queue_max, after }: TakeIn,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Subscriber, StreamError> {
         self.settle_exits();
@@ -108,8 +123,9 @@ impl Handler<TakeIn> for StreamActor {
             return Err(StreamError::TooManySubscribers { subscribers_max });
         }
         let mut outlet = Outlet::new(queue_max, self.config.on_slow, self.limits.slow_after);
-        for message in self.retained.last(queue_max) {
-            outlet.put(message);
+        match after {
+            None => self.retained.last(queue_max).for_each(|message| _ = outlet.put(message)),
+            Some(after) => self.resume(after, &mut outlet),
         }
         let id = SubscriberId(self.tally.subscribed() + 1);
         let inbox = Arc::new(Inbox::new(id, outlet, Arc::clone(&self.tally)));

@@ -92,6 +92,11 @@ impl Inbox {
         Poll::Pending
     }
 
+    /// The number up to which nothing waits for it; `None` while a gap does.
+    pub(super) fn given_through(&self) -> Option<u64> {
+        self.state.lock().outlet.given_through()
+    }
+
     /// Ends it, unless it is over already. Whoever reads is woken.
     pub(super) fn close(&self, end: End) {
         let waker = {

@@ -79,6 +79,17 @@ impl Outlet {
         !self.sampled.is_multiple_of(SAMPLE_OF)
     }
 
+    /// It was away and missed messages that cannot be given any more.
+    pub(super) fn missed(&mut self, count: Option<u64>) {
+        self.notice = Some(Notice::Missed { count });
+    }
+
+    /// The number up to which nothing waits any more; `None` while it is still to be told of
+    /// something missing.
+    pub(super) fn given_through(&self) -> Option<u64> {
+        if self.notice.is_some() { None } else { self.backlog.given_through() }
+    }
+
     /// What is next for it.
     pub(super) fn take(&mut self) -> Option<StreamEvent> {
         if let Some(notice) = self.notice.take() {

@@ -40,6 +40,8 @@ pub struct Subscriber {
     /// When the last event was given.
     given_at: Option<Duration>,
     in_a_row: usize,
+    /// The highest number that was given.
+    seq_max: u64,
     /// Since its stream was told last.
     untold: Given,
 }
@@ -60,6 +62,7 @@ impl Subscriber {
             clock,
             given_at: None,
             in_a_row: 0,
+            seq_max: 0,
             untold: Given::default(),
         }
     }
@@ -125,13 +128,23 @@ impl Subscriber {
         for event in events {
             match event {
                 StreamEvent::Message(message) => {
+                    self.seq_max = self.seq_max.max(message.seq);
                     self.untold.messages += 1;
                     self.untold.bytes += message.data.size_bytes() as u64;
                 }
                 StreamEvent::Notice(Notice::SlowConsumer { .. }) => self.tally.slowed(),
-                StreamEvent::Gap(_) | StreamEvent::Notice(Notice::Recovered) => {}
+                StreamEvent::Gap(_)
+                | StreamEvent::Notice(Notice::Recovered | Notice::Missed { .. }) => {}
             }
         }
+    }
+
+    /// The number up to which everything was given or told of as a gap: where to go on
+    /// [after](super::Subscribe::after). Classes overtake each other, so it is not always that of
+    /// the last message; `None` while there is no such number.
+    pub fn position(&self) -> Option<u64> {
+        let through = self.inbox.given_through()?.min(self.seq_max);
+        (through > 0).then_some(through)
     }
 
     /// What waits, if anything does.

@@ -57,12 +57,20 @@ impl IntoFuture for Publish {
 pub struct Subscribe {
     topic: Topic,
     queue_max: usize,
+    after: Option<u64>,
 }
 
 impl Subscribe {
     pub(super) fn new(topic: Topic) -> Self {
         let queue_max = topic.limits().queue_default;
-        Self { topic, queue_max }
+        Self { topic, queue_max, after: None }
+    }
+
+    /// Goes on after the message of this number: what is retained of those after it comes first,
+    /// and before it how many are not there any more ([`Notice::Missed`](super::Notice::Missed)).
+    pub fn after(mut self, seq: u64) -> Self {
+        self.after = Some(seq);
+        self
     }
 
     /// Messages that may wait for it: 1 to 100,000, 1,000 by default.
@@ -77,14 +85,14 @@ impl IntoFuture for Subscribe {
     type IntoFuture = BoxFuture<Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { topic, queue_max } = self;
+        let Self { topic, queue_max, after } = self;
         Box::pin(async move {
             let actor = topic.actor()?;
             let most = topic.limits().queue_max;
             if !(1..=most).contains(&queue_max) {
                 return Err(StreamError::InvalidQueueMax { count: queue_max, most });
             }
-            actor.ask(TakeIn { queue_max }).await?
+            actor.ask(TakeIn { queue_max, after }).await?
         })
     }
 }

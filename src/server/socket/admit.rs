@@ -162,6 +162,11 @@ impl Admission {
         Ok(Self { wanted, request: request.clone(), permit, stopping, options, memory })
     }
 
+    /// Whether server-sent events are wanted.
+    pub(crate) fn is_events(&self) -> bool {
+        self.wanted == Wanted::Events
+    }
+
     /// Takes nothing but a WebSocket.
     ///
     /// # Errors
