@@ -101,9 +101,12 @@ impl NodeBuilder {
     #[must_use]
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         if let Some(bytes) = budget.process_bytes() {
-            let interval = self.embedded.flush_interval;
-            self.embedded =
-                EmbeddedOptions { flush_interval: interval, ..EmbeddedOptions::within(bytes) };
+            self.embedded = EmbeddedOptions {
+                flush_interval: self.embedded.flush_interval,
+                // What nothing keeps leaves only as answers, for which there must be memory.
+                volatile_bytes: budget.bytes_max() / 2,
+                ..EmbeddedOptions::within(bytes)
+            };
         }
         self.options.memory = budget;
         self

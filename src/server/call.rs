@@ -65,7 +65,9 @@ impl Unread {
         match self.refusal.take() {
             Some(refusal) => Err(refusal),
             None => {
-                body::afford(self.permit.budget(), self.declared)?;
+                if self.declared.is_some_and(|length| length > DISCARDED_BYTES_MAX as u64) {
+                    body::afford(self.permit.budget(), self.declared)?;
+                }
                 self.take().await
             }
         }
