@@ -192,7 +192,17 @@ fn nothing_is_left_of_clients_of_the_binary_that_were_gone_while_they_waited() {
         line.trim().parse::<usize>().unwrap()
     };
     let files = || fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
-    assert_eq!(in_flight(), 1);
+    let pop = request("/queue/q/pop?wait_ms=60000", "");
+    let connect = |_| {
+        let mut stream = TcpStream::connect(&addr).unwrap();
+        stream.write_all(&pop).unwrap();
+        stream
+    };
+    // What is opened once and kept is open by then.
+    let first: Vec<_> = (0..50).map(connect).collect();
+    until(|| in_flight() == 51);
+    drop(first);
+    until(|| in_flight() == 1);
     let before = files();
     let mut commands = Vec::new();
     for args in [["pop", "q"], ["lease", "q"], ["gate", "acquire"]] {
@@ -208,12 +218,6 @@ fn nothing_is_left_of_clients_of_the_binary_that_were_gone_while_they_waited() {
         commands.push(Running::start(lanekeeper(all)));
         until(|| in_flight() == commands.len() + 1);
     }
-    let pop = request("/queue/q/pop?wait_ms=60000", "");
-    let connect = |_| {
-        let mut stream = TcpStream::connect(&addr).unwrap();
-        stream.write_all(&pop).unwrap();
-        stream
-    };
     let clients: Vec<_> = (0..50).map(connect).collect();
     until(|| in_flight() == 54);
     for (command, signal) in commands.iter().zip([Signal::INT, Signal::TERM, Signal::INT]) {
