@@ -6,6 +6,7 @@
 
 mod damage;
 mod descriptors;
+mod full_disk;
 mod kills;
 mod memory;
 #[expect(dead_code, reason = "the promises use more of it")]

@@ -1,0 +1,149 @@
+//! The real binary on a small disk that it fills: nothing acknowledged is lost, everything can be
+//! popped although the disk is full, also after a kill, and then it takes messages again, without
+//! help. Needs the right to mount.
+//!
+//! `SOAK=100 cargo test --test soak full_disk` for 200 filled disks.
+
+use std::{
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::Agent;
+
+use crate::{
+    rounds, seed,
+    support::process::{Serving, lanekeeper},
+};
+
+/// How long something that has to happen by itself may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A disk of its own, in memory; gone when dropped.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount(megabytes: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(dir.path());
+        assert!(mount.status().unwrap().success(), "this test has to be able to mount");
+        Self(dir)
+    }
+
+    fn data(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+struct Server {
+    serving: Serving,
+    agent: Agent,
+}
+
+impl Server {
+    fn start(disk: &Disk) -> Self {
+        let data = disk.data().join("data");
+        let mut command = lanekeeper(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        // Nobody reads what it says.
+        command.arg(data).env("RUST_LOG", "off");
+        let serving = Serving::start(command);
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build()
+            .new_agent();
+        Self { serving, agent }
+    }
+
+    fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        let answered = self.agent.post(format!("{}{path}", self.serving.url)).send(body);
+        let mut answer = answered.unwrap_or_else(|error| panic!("unanswered: {path}: {error}"));
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap())
+    }
+
+    /// Pushes a few messages with these numbers; whether they were taken.
+    fn push(&self, from: u64) -> bool {
+        let item = |n| json!({ "item": { "n": n, "filling": "x".repeat(1_000) } });
+        let items: Vec<Value> = (from..from + PUSHED).map(item).collect();
+        match self.post("/queue/q/push", &json!({ "items": items }).to_string()) {
+            (200, _) => true,
+            (507, _) => false,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Pops everything, in its order: the numbers below `end` from `from` on.
+    fn pop(&self, mut from: u64, end: u64) {
+        let began = Instant::now();
+        while from < end {
+            match self.post("/queue/q/pop?depth=100", "") {
+                (200, answer) => {
+                    let items = answer["items"].as_array().unwrap();
+                    assert!(!items.is_empty(), "{from} to {end} are lost");
+                    for item in items {
+                        assert_eq!(item["n"], from);
+                        from += 1;
+                    }
+                }
+                (507, _) => {
+                    assert!(began.elapsed() < PATIENCE, "pops are refused at {from} of {end}");
+                    thread::yield_now();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+const PUSHED: u64 = 200;
+
+/// Fills a disk, pops everything, and is then taken messages from again.
+fn fill_and_drain(megabytes: u64, is_killed: bool) {
+    let disk = Disk::mount(megabytes);
+    let mut server = Server::start(&disk);
+    let mut count = 0;
+    while server.push(count) {
+        count += PUSHED;
+    }
+    assert!(count > 0, "a disk of {megabytes} MB takes something");
+    if is_killed {
+        server.serving.signal(Signal::KILL);
+        drop(server);
+        server = Server::start(&disk);
+    }
+    server.pop(0, count);
+    let began = Instant::now();
+    while !server.push(count) {
+        assert!(began.elapsed() < PATIENCE, "it takes nothing although it is empty");
+        thread::yield_now();
+    }
+    server.pop(count, count + PUSHED);
+    server.serving.signal(Signal::TERM);
+    let ended = server.serving.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_full_disk_is_drained_and_filled_again() {
+    let seed = seed();
+    println!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for round in 0..rounds(2) {
+        let megabytes = if round < 2 { 64 } else { random.u64(48..220) };
+        println!("round {round}: {megabytes} MB");
+        fill_and_drain(megabytes, round % 2 == 1);
+    }
+}
