@@ -93,9 +93,9 @@ mod tests {
 
     #[test]
     fn a_percentile_is_slower_only_beyond_what_its_sample_can_tell() {
-        let (base, slower) = (sample(&[1, 2, 3, 4, 5, 6], 5), sample(&[2, 3, 4, 5, 6, 8], 5));
+        let (base, slower) = (sample(&[1, 2, 3, 4, 5, 6], 5), sample(&[3, 4, 5, 6, 7, 8], 5));
         assert!(!slower.is_slower(&base, 0.5), "thirty requests cannot tell");
-        let (base, slower) = (sample(&[1, 2, 3, 4, 5, 6], 500), sample(&[2, 3, 4, 5, 6, 8], 500));
+        let (base, slower) = (sample(&[1, 2, 3, 4, 5, 6], 500), sample(&[3, 4, 5, 6, 7, 8], 500));
         assert!(slower.is_slower(&base, 0.5));
         assert!(!base.is_slower(&slower, 0.5));
         assert!(sample(&[1], 100).is_enough_for(0.95) && !sample(&[1], 99).is_enough_for(0.95));
