@@ -78,10 +78,15 @@ impl Server {
     fn push(&self, from: u64) -> bool {
         let item = |n| json!({ "item": { "n": n, "filling": "x".repeat(1_000) } });
         let items: Vec<Value> = (from..from + PUSHED).map(item).collect();
-        match self.post("/queue/q/push", &json!({ "items": items }).to_string()) {
-            (200, _) => true,
-            (507, _) => false,
-            other => panic!("{other:?}"),
+        let body = json!({ "items": items }).to_string();
+        loop {
+            match self.post("/queue/q/push", &body) {
+                (200, _) => return true,
+                (507, _) => return false,
+                // The store has to catch up.
+                (503, answer) if answer["code"] == "overloaded" => thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
         }
     }
 
