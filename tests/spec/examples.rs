@@ -40,6 +40,16 @@ fn durable_counter() {
 }
 
 #[test]
+fn reminders() {
+    assert_eq!(
+        printed("reminders", &[]),
+        "after 5 minutes: 1 item, refreshed 5 times\n\
+         alice: still want tea?\n\
+         after a day: given up: true, refreshed 0 times since\n"
+    );
+}
+
+#[test]
 fn priority_queue() {
     assert_eq!(
         printed("priority_queue", &[]),
