@@ -146,6 +146,11 @@ fn node_builder(
         let policy = GatePolicy::concurrent(most as u32);
         node = node.gate_policy(policy).expect("its only bound was checked");
     }
+    if given.forget_idle_after.is_some() {
+        let bounds = 60_000..=12 * month;
+        let after = spans("forget_idle_after", given.forget_idle_after, bounds, 60_000)?;
+        node = node.forget_idle_after(after);
+    }
     if let Some(bytes) = memory.process_bytes().filter(|_| given.memory_max.is_some()) {
         node = node.memory_max_bytes(usize::try_from(bytes / 8).unwrap_or(usize::MAX));
     }

@@ -42,6 +42,13 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_ACTIVATIONS_MAX", value_name = "COUNT")]
     pub(crate) activations_max: Option<u64>,
 
+    /// Forget what is empty, has no settings and was not used for this long [default: never]
+    ///
+    /// Queues and gates, and workers that are offline for it: a minute at least. What is used later
+    /// is as if it was used for the first time.
+    #[arg(long, env = "LANEKEEPER_FORGET_IDLE_AFTER", value_name = "TIME")]
+    pub(crate) forget_idle_after: Option<Span>,
+
     /// Memory that the process should take at most [default: 3/4 of what is available]
     ///
     /// Requests, answers and unwritten changes share half of what it is beyond 128 MiB; what does
@@ -224,6 +231,7 @@ impl Settings {
             durability: self.durability.or(other.durability),
             flush_interval: self.flush_interval.or(other.flush_interval),
             idle_timeout: self.idle_timeout.or(other.idle_timeout),
+            forget_idle_after: self.forget_idle_after.or(other.forget_idle_after),
             activations_max: self.activations_max.or(other.activations_max),
             memory_max: self.memory_max.or(other.memory_max),
             mailbox_max: self.mailbox_max.or(other.mailbox_max),

@@ -361,10 +361,12 @@ async fn handle(
         | Route::StreamConfig
         | Route::StreamConfigure
         | Route::StreamChangeConfig
-        | Route::StreamStats => stream::answer(found.route, call).await,
+        | Route::StreamStats
+        | Route::DeleteStream => stream::answer(found.route, call).await,
         Route::Heartbeat => worker::heartbeat(call, is_draining).await,
         Route::Deregister => worker::deregister(call).await,
         Route::Worker => worker::worker(call).await,
+        Route::DeleteWorker => worker::delete(call).await,
         Route::Workers => worker::workers(call).await,
         route => unreachable!("{route:?} was answered above"),
     }

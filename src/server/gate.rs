@@ -10,7 +10,7 @@ use super::{
     answer::Answer,
     call::Call,
     merge::{self, MergePatch},
-    openapi::{GatePath, Problems, TicketPath},
+    openapi::{ForceQuery, GatePath, Problems, TicketPath},
     parse::{self, Priority, present},
     problem::Problem,
     route::Route,
@@ -32,6 +32,7 @@ pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Probl
         Route::GateDropPolicy => drop_policy(call).await,
         Route::GatePause => pause(call).await,
         Route::GateResume => resume(call).await,
+        Route::DeleteGate => delete(call).await,
         Route::ActionStats => action_stats(call).await,
         route => unreachable!("{route:?} is none of a gate"),
     }
@@ -283,4 +284,21 @@ pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.no_body().await?;
     call.gate().resume().await?;
     Ok(Answer::json(&wire::GatePaused { paused: false }))
+}
+
+/// Deletes the gate: its policy and its totals too. Refused as `not_empty` while somebody waits at
+/// it or holds a permit; with `force=true` they are sent away first.
+#[utoipa::path(
+    delete, path = "/gate/{id}", tag = "gate", params(GatePath, ForceQuery),
+    responses((status = 200, description = "It is gone", body = wire::Deleted), Problems),
+)]
+pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let is_forced = call.query(&["force"])?.flag("force")?;
+    call.no_body().await?;
+    let gate = call.gate();
+    let deleted = match is_forced {
+        true => gate.delete_with_owners().await?,
+        false => gate.delete().await?,
+    };
+    Ok(Answer::json(&wire::Deleted { deleted }))
 }

@@ -92,6 +92,16 @@ pub(crate) struct WorkerPath {
     id: String,
 }
 
+/// Whether to delete what is in use.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query, which is read by hand")]
+pub(crate) struct ForceQuery {
+    /// Whether to delete it whatever is in it, or whoever is at it.
+    #[param(default = false)]
+    force: Option<bool>,
+}
+
 /// What every call may answer instead.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which `Problem` writes")]
@@ -136,6 +146,7 @@ pub(crate) enum Problems {
         sink::set_sink,
         sink::change_sink,
         sink::remove_sink,
+        setting::delete,
         list::queues,
         consume::consume,
         subscribe::subscribe,
@@ -144,6 +155,7 @@ pub(crate) enum Problems {
         stream::configure,
         stream::change_config,
         stream::stats,
+        stream::delete,
         gate::acquire,
         gate::release,
         gate::cancel,
@@ -157,9 +169,11 @@ pub(crate) enum Problems {
         gate::drop_policy,
         gate::pause,
         gate::resume,
+        gate::delete,
         worker::heartbeat,
         worker::deregister,
         worker::worker,
+        worker::delete,
         worker::workers,
         operation::health,
         operation::live,

@@ -28,6 +28,9 @@ impl From<QueueError> for Problem {
             QueueError::Full { current, capacity } => {
                 Self::new(Code::QueueFull, detail).limit(capacity).current(current)
             }
+            QueueError::InUse { messages, .. } => {
+                Self::new(Code::NotEmpty, detail).current(messages)
+            }
             QueueError::NoMemory(full) => full.into(),
             QueueError::NotEmpty(count) => Self::new(Code::NotEmpty, detail).current(count),
             QueueError::Locked { until } => {
@@ -121,6 +124,7 @@ impl From<GateError> for Problem {
                 Self::new(Code::TimedOut, detail).waited(millis(waited))
             }
             GateError::Cancelled => Self::new(Code::Cancelled, detail),
+            GateError::InUse { .. } => Self::new(Code::NotEmpty, detail),
             GateError::Granted => Self::new(Code::Granted, detail),
             GateError::TicketNotFound => Self::new(Code::TicketNotFound, detail),
             GateError::PermitNotFound => Self::new(Code::PermitNotFound, detail),

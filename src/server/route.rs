@@ -2,125 +2,35 @@
 
 use actix_web::http::Method;
 
-/// A call of the HTTP surface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
-    Push,
-    Pop,
-    Lease,
-    Ack,
-    Nack,
-    Extend,
-    DeadLetter,
-    Redrive,
-    Peek,
-    Message,
-    Cancel,
-    Purge,
-    Pause,
-    Resume,
-    Config,
-    Configure,
-    ChangeConfig,
-    Stats,
-    Sink,
-    SetSink,
-    ChangeSink,
-    RemoveSink,
-    Queues,
-    Consume,
-    Subscribe,
-    Publish,
-    StreamConfig,
-    StreamConfigure,
-    StreamChangeConfig,
-    StreamStats,
-    GateAcquire,
-    GateRelease,
-    GateCancel,
-    GateExtend,
-    GateTicket,
-    GateStats,
-    GatePolicy,
-    GateSetPolicy,
-    GateChangePolicy,
-    GateDropPolicy,
-    GatePause,
-    GateResume,
-    ActionStats,
-    Heartbeat,
-    Deregister,
-    Worker,
-    Workers,
-    Health,
-    Live,
-    Ready,
-    Metrics,
-    OpenApi,
-    Version,
+/// Makes the calls, and the list of all of them in their order.
+macro_rules! routes {
+    ($($name:ident)+) => {
+        /// A call of the HTTP surface.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Route {
+            $($name,)+
+        }
+
+        impl Route {
+            /// Every call, in the order of the enum.
+            pub(crate) const ALL: [Self; [$(stringify!($name)),+].len()] = [$(Self::$name),+];
+        }
+    };
+}
+
+routes! {
+    Push Pop Lease Ack Nack Extend DeadLetter Redrive Peek Message Cancel Purge Pause Resume
+    Config Configure ChangeConfig Stats Sink SetSink ChangeSink RemoveSink DeleteQueue Queues
+    Consume Subscribe Publish StreamConfig StreamConfigure StreamChangeConfig StreamStats
+    DeleteStream GateAcquire GateRelease GateCancel GateExtend GateTicket GateStats GatePolicy
+    GateSetPolicy GateChangePolicy GateDropPolicy GatePause GateResume DeleteGate ActionStats
+    Heartbeat Deregister Worker DeleteWorker Workers Health Live Ready Metrics OpenApi Version
 }
 
 /// How many calls there are.
 pub(crate) const ROUTE_COUNT: usize = Route::ALL.len();
 
 impl Route {
-    /// Every call, in the order of the enum.
-    pub(crate) const ALL: [Self; 53] = [
-        Self::Push,
-        Self::Pop,
-        Self::Lease,
-        Self::Ack,
-        Self::Nack,
-        Self::Extend,
-        Self::DeadLetter,
-        Self::Redrive,
-        Self::Peek,
-        Self::Message,
-        Self::Cancel,
-        Self::Purge,
-        Self::Pause,
-        Self::Resume,
-        Self::Config,
-        Self::Configure,
-        Self::ChangeConfig,
-        Self::Stats,
-        Self::Sink,
-        Self::SetSink,
-        Self::ChangeSink,
-        Self::RemoveSink,
-        Self::Queues,
-        Self::Consume,
-        Self::Subscribe,
-        Self::Publish,
-        Self::StreamConfig,
-        Self::StreamConfigure,
-        Self::StreamChangeConfig,
-        Self::StreamStats,
-        Self::GateAcquire,
-        Self::GateRelease,
-        Self::GateCancel,
-        Self::GateExtend,
-        Self::GateTicket,
-        Self::GateStats,
-        Self::GatePolicy,
-        Self::GateSetPolicy,
-        Self::GateChangePolicy,
-        Self::GateDropPolicy,
-        Self::GatePause,
-        Self::GateResume,
-        Self::ActionStats,
-        Self::Heartbeat,
-        Self::Deregister,
-        Self::Worker,
-        Self::Workers,
-        Self::Health,
-        Self::Live,
-        Self::Ready,
-        Self::Metrics,
-        Self::OpenApi,
-        Self::Version,
-    ];
-
     /// Its name, unlike every other's: such as `gate_acquire`.
     pub(crate) fn name(self) -> String {
         let mut name = String::new();
@@ -142,6 +52,7 @@ impl Route {
             Self::StreamConfigure => (Method::PUT, "/stream/{topic}/config"),
             Self::StreamChangeConfig => (Method::PATCH, "/stream/{topic}/config"),
             Self::StreamStats => (Method::GET, "/stream/{topic}/stats"),
+            Self::DeleteStream => (Method::DELETE, "/stream/{topic}"),
             Self::GateAcquire => (Method::POST, "/gate/{id}/acquire"),
             Self::GateRelease => (Method::POST, "/gate/{id}/release"),
             Self::GateCancel => (Method::POST, "/gate/{id}/cancel"),
@@ -154,10 +65,12 @@ impl Route {
             Self::GateDropPolicy => (Method::DELETE, "/gate/{id}/policy"),
             Self::GatePause => (Method::POST, "/gate/{id}/pause"),
             Self::GateResume => (Method::POST, "/gate/{id}/resume"),
+            Self::DeleteGate => (Method::DELETE, "/gate/{id}"),
             Self::ActionStats => (Method::GET, "/api/v1/actions/{id}/queue-stats"),
             Self::Heartbeat => (Method::POST, "/worker/{id}/heartbeat"),
             Self::Deregister => (Method::POST, "/worker/{id}/deregister"),
             Self::Worker => (Method::GET, "/worker/{id}"),
+            Self::DeleteWorker => (Method::DELETE, "/worker/{id}"),
             Self::Workers => (Method::GET, "/workers"),
             Self::Health => (Method::GET, "/health"),
             Self::Live => (Method::GET, "/health/live"),
@@ -193,6 +106,7 @@ impl Route {
             Self::SetSink => (Method::PUT, "/queue/{id}/sink"),
             Self::ChangeSink => (Method::PATCH, "/queue/{id}/sink"),
             Self::RemoveSink => (Method::DELETE, "/queue/{id}/sink"),
+            Self::DeleteQueue => (Method::DELETE, "/queue/{id}"),
             Self::Queues => (Method::GET, "/queues"),
             Self::Consume => (Method::GET, "/queue/{id}/consume"),
             route => unreachable!("{route:?} is no call of a queue"),
@@ -217,6 +131,7 @@ impl Route {
                 | Self::Configure
                 | Self::ChangeConfig
                 | Self::Stats
+                | Self::DeleteQueue
         )
     }
 
@@ -286,14 +201,18 @@ fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
     let mut parts = path.strip_prefix('/')?.split('/');
     let parts: [Option<&str>; 6] = std::array::from_fn(|_| parts.next());
     let (routes, id, message): (&'static [Route], _, _) = match parts {
+        [Some("queue"), Some(id), None, ..] => (&[Route::DeleteQueue], id, ""),
         [Some("queue"), Some(id), Some(verb), None, ..] => (routes_of_verb(verb)?, id, ""),
         [Some("queue"), Some(id), Some("message"), Some(mid), None, _] => {
             (&[Route::Message, Route::Cancel], id, mid)
         }
-        [Some("stream"), Some(topic), None, ..] => (&[Route::Subscribe], topic, ""),
+        [Some("stream"), Some(topic), None, ..] => {
+            (&[Route::Subscribe, Route::DeleteStream], topic, "")
+        }
         [Some("stream"), Some(topic), Some(verb), None, ..] => {
             (routes_of_stream_verb(verb)?, topic, "")
         }
+        [Some("gate"), Some(id), None, ..] => (&[Route::DeleteGate], id, ""),
         [Some("gate"), Some(id), Some(verb), None, ..] => (routes_of_gate(verb)?, id, ""),
         [Some("gate"), Some(id), Some("ticket"), Some(owner), None, _] => {
             (&[Route::GateTicket], id, owner)
@@ -301,7 +220,7 @@ fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
         [Some("api"), Some("v1"), Some("actions"), Some(id), Some("queue-stats"), None] => {
             (&[Route::ActionStats], id, "")
         }
-        [Some("worker"), Some(id), None, ..] => (&[Route::Worker], id, ""),
+        [Some("worker"), Some(id), None, ..] => (&[Route::Worker, Route::DeleteWorker], id, ""),
         [Some("worker"), Some(id), Some("heartbeat"), None, ..] => (&[Route::Heartbeat], id, ""),
         [Some("worker"), Some(id), Some("deregister"), None, ..] => (&[Route::Deregister], id, ""),
         [Some("workers"), None, ..] => (&[Route::Workers], "", ""),
@@ -410,9 +329,7 @@ mod tests {
 
     #[test]
     fn an_unknown_path_is_told_from_an_unknown_method() {
-        for path in
-            ["", "/", "/queue", "/queue/q", "/queue/q/reserve", "/queue/q/push/", "/queues/"]
-        {
+        for path in ["", "/", "/queue", "/gate", "/queue/q/reserve", "/queue/q/push/", "/queues/"] {
             assert_eq!(find(&Method::GET, path), Err(Missing::Path), "{path}");
         }
         let at = |path| find(&Method::TRACE, path);

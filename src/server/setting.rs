@@ -8,7 +8,7 @@ use super::{
     answer::Answer,
     call::Call,
     merge::MergePatch,
-    openapi::{Problems, QueuePath},
+    openapi::{ForceQuery, Problems, QueuePath},
     parse::{self, present},
     problem::Problem,
     route::Route,
@@ -24,6 +24,7 @@ pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Probl
         Route::Configure => configure(call).await,
         Route::ChangeConfig => change_config(call).await,
         Route::Stats => stats(call).await,
+        Route::DeleteQueue => delete(call).await,
         route => unreachable!("{route:?} is none of a setting"),
     }
 }
@@ -134,6 +135,23 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
 pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::Stats::from(call.queue().stats().await?)))
+}
+
+/// Deletes the queue: its settings, its sink and its totals too. Refused as `not_empty` while
+/// messages are in it, leased ones too; with `force=true` they are taken out first.
+#[utoipa::path(
+    delete, path = "/queue/{id}", tag = "queue", params(QueuePath, ForceQuery),
+    responses((status = 200, description = "It is gone", body = wire::Deleted), Problems),
+)]
+pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let is_forced = call.query(&["force"])?.flag("force")?;
+    call.no_body().await?;
+    let queue = call.queue();
+    let deleted = match is_forced {
+        true => queue.delete_with_messages().await?,
+        false => queue.delete().await?,
+    };
+    Ok(Answer::json(&wire::Deleted { deleted }))
 }
 
 #[cfg(test)]

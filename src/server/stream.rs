@@ -27,6 +27,7 @@ pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Probl
         Route::StreamConfigure => configure(call).await,
         Route::StreamChangeConfig => change_config(call).await,
         Route::StreamStats => stats(call).await,
+        Route::DeleteStream => delete(call).await,
         route => unreachable!("{route:?} is none of a stream"),
     }
 }
@@ -118,4 +119,16 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
         Ok(stream::StreamConfig::from(patch.apply(&wire::StreamConfig::from(config))?))
     };
     Ok(Answer::json(&wire::StreamConfig::from(call.stream().change_config(change).await?)))
+}
+
+/// Deletes the stream: its subscribers get what waits for them and are told that it was `deleted`,
+/// its settings and what it kept are gone.
+#[utoipa::path(
+    delete, path = "/stream/{topic}", tag = "stream", params(TopicPath),
+    responses((status = 200, description = "It is gone", body = wire::Deleted), Problems),
+)]
+pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    call.no_body().await?;
+    Ok(Answer::json(&wire::Deleted { deleted: call.stream().delete().await? }))
 }

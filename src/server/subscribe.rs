@@ -145,6 +145,7 @@ impl Subscription {
             Some(End::SlowConsumer) => Closing::SlowConsumer,
             Some(End::SendTimeout) => Closing::SendTimeout,
             Some(End::ControlOverflow) => Closing::ControlOverflow,
+            Some(End::Deleted) => Closing::Deleted,
             Some(End::Lost) => Closing::Lost,
         }
     }

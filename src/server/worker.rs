@@ -97,6 +97,19 @@ pub(crate) async fn worker(call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::Worker::from(call.worker().status().await?)))
 }
 
+/// Forgets a worker: it goes offline, its leases and permits are given back, and it is not listed
+/// any more.
+#[utoipa::path(
+    delete, path = "/worker/{id}", tag = "worker", params(WorkerPath),
+    responses((status = 200, description = "It is gone", body = wire::Deleted), Problems),
+)]
+pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    call.no_body().await?;
+    call.worker().delete().await?;
+    Ok(Answer::json(&wire::Deleted { deleted: true }))
+}
+
 /// Which workers to list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]

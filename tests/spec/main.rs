@@ -25,6 +25,8 @@ mod command_worker;
 mod crash_cut;
 mod crash_kill;
 mod crash_lease;
+mod deletion;
+mod deletion_idle;
 mod examples;
 mod gate_bulk;
 mod gate_crash;

@@ -1,5 +1,7 @@
 //! What every node comes with besides the runtime: the one place that puts the two together.
 
+mod forget;
+
 use std::sync::Arc;
 
 use crate::{
@@ -18,7 +20,8 @@ pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
     let mut followers = Followers::default();
     followers.add("queues", queue::follow);
     followers.add("gates", gate::follow);
-    let duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock, followers);
+    let mut duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock, followers);
+    duties.extend(forget::duty(&settings));
     BuiltIn { settings, duties }
 }
 

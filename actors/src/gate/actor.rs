@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The reminder of what is due.
-const DUE: &str = "due";
+pub(super) const DUE: &str = "due";
 /// The reminder that a change of policy is still to be told to the gates below.
 const SPREAD: &str = "spread";
 /// Places read at a time.
@@ -160,6 +160,14 @@ impl GateActor {
         self.arm(turn);
         self.watch.take_if(|watch| watch.is_over());
         Ok((value, granted))
+    }
+
+    /// Takes note that no reminder is set.
+    pub(super) fn disarmed(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.armed_ms = NEVER;
+        }
+        self.watch.take_if(|watch| watch.is_over());
     }
 
     fn watch(&mut self) -> &mut Watch {

@@ -104,6 +104,17 @@ pub enum GateError {
     /// The owner gave way to a newcomer, as the policy has it.
     #[error("the line was full and the owner gave way to a newcomer")]
     GaveWay,
+    /// The gate cannot be deleted while somebody is at it.
+    #[error(
+        "{held} permits are held and {waiting} owners wait: let them end first, or force the \
+         deletion"
+    )]
+    InUse {
+        /// Permits that are held.
+        held: u32,
+        /// Owners that wait.
+        waiting: u32,
+    },
     /// The owner holds a permit: it can be released, not cancelled.
     #[error("the owner holds a permit already; release it")]
     Granted,

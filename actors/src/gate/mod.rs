@@ -17,6 +17,7 @@ mod change_policy;
 mod counter;
 mod crowd;
 mod deadline;
+mod deletion;
 mod departure;
 mod error;
 mod group;
@@ -49,6 +50,7 @@ use std::time::Duration;
 
 pub(crate) use actor::GateActor;
 pub(crate) use board::Board;
+pub(crate) use deletion::{forget, idle};
 pub(crate) use departure::follow;
 pub use error::{BlockedBy, GateError};
 pub use handle::Gate;

@@ -262,6 +262,19 @@ impl Fleet {
         self.totals.told += count as u64;
     }
 
+    /// Those who have been offline since this moment or before, `count` at most.
+    pub(super) fn offline_before(&self, ms: u64, count: usize) -> Vec<Arc<str>> {
+        let long = self.offline.iter().take_while(|(since_ms, _)| *since_ms <= ms);
+        long.take(count).map(|(_, id)| Arc::clone(id)).collect()
+    }
+
+    /// Forgets a worker: its records are removed.
+    pub(super) fn forget(&mut self, id: &Arc<str>) {
+        self.remove(id);
+        self.pending.remove(id);
+        self.totals.forgotten += 1;
+    }
+
     pub(super) fn get(&self, id: &str) -> Option<(&Arc<str>, &Member)> {
         self.members.get_key_value(id)
     }

@@ -275,7 +275,7 @@ pub(super) fn hand_over(runtime: &Runtime, batch: Batch) -> Result<CommitSeq, Co
 }
 
 /// Hands changes over and, if they were accepted, makes them take effect.
-fn commit(
+pub(super) fn commit(
     runtime: &Runtime,
     fleet: &mut Fleet,
     changes: Vec<Change>,
@@ -301,6 +301,6 @@ fn fence(runtime: &Runtime) -> Fence {
     runtime.fence("worker", "fleet")
 }
 
-fn now(clock: &Clock) -> Now {
+pub(super) fn now(clock: &Clock) -> Now {
     Now { elapsed: clock.elapsed(), unix_ms: clock.now_ms() }
 }

@@ -5,6 +5,7 @@
 //! sweeps and tells by itself.
 
 mod change;
+mod deletion;
 mod duty;
 mod error;
 mod fleet;
@@ -21,6 +22,7 @@ mod trial;
 mod verb;
 mod worker;
 
+pub(crate) use deletion::forget_offline;
 pub use error::LivenessError;
 pub use handle::{Liveness, Worker};
 pub use list::{ListWorkers, WorkerList};

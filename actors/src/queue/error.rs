@@ -173,6 +173,17 @@ pub enum QueueError {
     /// There is no such message (any more).
     #[error("there is no such message in the queue")]
     MessageNotFound,
+    /// The queue cannot be deleted while messages are in it.
+    #[error(
+        "the queue holds {messages} messages, {leased} of them leased: purge it first, or force \
+         its deletion"
+    )]
+    InUse {
+        /// Messages in it, in whatever state.
+        messages: u64,
+        /// Those of them that are leased.
+        leased: u64,
+    },
     /// The durability cannot enter or leave `memory` while the queue holds messages.
     #[error("durability: a queue enters or leaves memory only while it is empty; it holds {0}")]
     NotEmpty(u64),

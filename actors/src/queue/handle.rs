@@ -215,7 +215,7 @@ impl Queue {
         Self::at(id, Arc::clone(self.runtime()), *self.limits())
     }
 
-    fn at(id: &str, runtime: Arc<Runtime>, limits: QueueLimits) -> Self {
+    pub(super) fn at(id: &str, runtime: Arc<Runtime>, limits: QueueLimits) -> Self {
         let actor = check_id(id).map(|()| runtime.actor(id));
         Self(Arc::new(Address { id: id.into(), actor, runtime, limits }))
     }

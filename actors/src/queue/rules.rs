@@ -27,8 +27,8 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    QueueError, aged::Aged, bucket::Bucket, bury::Dead, due::DueRest, held::Extent, lanes::Lanes,
-    place::Place, tail::Tail, window::Window,
+    QueueError, aged::Aged, bucket::Bucket, bury::Dead, deletion, due::DueRest, held::Extent,
+    lanes::Lanes, place::Place, tail::Tail, window::Window,
 };
 
 /// What is wrong with a queue that has nothing where it should.
@@ -165,7 +165,10 @@ impl Rules {
     ) -> Result<Self, LoadError> {
         let mut rules = Self::unused(bounds);
         rules.id = id.into();
-        let Some(entry) = get(&key::queue_entry(id))? else { return Ok(rules) };
+        let Some(entry) = get(&key::queue_entry(id))? else {
+            rules.meta.arrival_next = deletion::first_arrival(get)?;
+            return Ok(rules);
+        };
         let entry = QueueEntry::decode(&entry)?;
         let queue = entry.queue();
         (rules.queue, rules.created_at_ms) = (Some(queue), entry.created_at_ms);

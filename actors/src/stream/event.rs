@@ -185,18 +185,21 @@ pub enum End {
     SendTimeout,
     /// More control messages waited for it than may.
     ControlOverflow,
+    /// The stream was deleted.
+    Deleted,
     /// The stream's activation was lost: a write of it was refused, or its handler panicked.
     Lost,
 }
 
 impl End {
     /// Every reason.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Finished,
         Self::ShuttingDown,
         Self::SlowConsumer,
         Self::SendTimeout,
         Self::ControlOverflow,
+        Self::Deleted,
         Self::Lost,
     ];
 
@@ -208,13 +211,14 @@ impl End {
             Self::SlowConsumer => "slow_consumer",
             Self::SendTimeout => "send_timeout",
             Self::ControlOverflow => "control_overflow",
+            Self::Deleted => "deleted",
             Self::Lost => "lost",
         }
     }
 
     /// Whether what waits is still delivered.
     pub(super) fn is_graceful(self) -> bool {
-        matches!(self, Self::Finished | Self::ShuttingDown)
+        matches!(self, Self::Finished | Self::ShuttingDown | Self::Deleted)
     }
 }
 

@@ -12,6 +12,7 @@ mod change_config;
 mod class;
 mod class_queue;
 mod config;
+mod deletion;
 mod error;
 mod event;
 mod handle;

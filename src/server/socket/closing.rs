@@ -25,6 +25,8 @@ pub(crate) enum Closing {
     SendTimeout,
     /// More control messages waited than may.
     ControlOverflow,
+    /// What the connection was about was deleted.
+    Deleted,
     /// The server lost what the connection was about.
     Lost,
 }
@@ -35,6 +37,7 @@ impl Closing {
         match self {
             Self::Normal => (CloseCode::Normal, "finished"),
             Self::ShuttingDown => (CloseCode::Away, "shutting_down"),
+            Self::Deleted => (CloseCode::Normal, "deleted"),
             Self::Protocol => (CloseCode::Protocol, "protocol_error"),
             Self::Unexpected => (CloseCode::Unsupported, "unexpected_message"),
             Self::NotText => (CloseCode::Invalid, "not_utf8"),

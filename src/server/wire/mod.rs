@@ -28,7 +28,7 @@ pub use queue::{
     Cancelled, Config, DeadLetter, Duplicate, Durability, Message, Messages, OnExpire, OnFull,
     Page, PauseState, Popped, PriorityStats, Purged, Pushed, QueueList, Rate, Stats, Verbs,
 };
-pub use service::{Health, Problem, Version};
+pub use service::{Deleted, Health, Problem, Version};
 pub(crate) use sink::HIDDEN;
 pub use sink::{Sink, SinkRemoved, SinkView};
 pub use stream::{

@@ -55,3 +55,10 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<u64>,
 }
+
+/// The answer to the deletion of a queue, gate, stream or worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Deleted {
+    /// Whether there was one.
+    pub deleted: bool,
+}
