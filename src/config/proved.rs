@@ -125,6 +125,11 @@ fn memory_budget(given: &Settings) -> Result<MemoryBudget, ConfigError> {
     Ok(MemoryBudget::of_process(bytes_max))
 }
 
+fn queue_limits(given: &Settings, item_bytes_max: usize) -> Result<QueueLimits, ConfigError> {
+    let items_max = count("push_items_max", given.push_items_max, 1..=10_000, 1_000)?;
+    Ok(QueueLimits { item_bytes_max, items_max, ..QueueLimits::default() })
+}
+
 fn node_builder(
     given: &Settings,
     item_bytes_max: usize,
@@ -138,7 +143,7 @@ fn node_builder(
         .idle_timeout(spans("idle_timeout", given.idle_timeout, 1..=month, 300_000)?)
         .activations_max(count("activations_max", given.activations_max, 1..=1 << 30, 1_000_000)?)
         .mailbox_max(count("mailbox_max", given.mailbox_max, 1..=1_000_000, 10_000)?)
-        .queue_limits(QueueLimits { item_bytes_max, ..QueueLimits::default() })
+        .queue_limits(queue_limits(given, item_bytes_max)?)
         .stream_limits(stream_limits(given, item_bytes_max)?)
         .liveness(liveness_options(given)?)?;
     if given.gate_max_concurrent.is_some() {
@@ -385,6 +390,8 @@ mod tests {
                         sweep_interval = 60s + 15s + 40s = 115s, not 110s";
         assert_eq!(refused("stale_after = \"110s\"\nsweep_interval = \"40s\""), expected);
         assert_eq!(refused("sink_posts_max = 0"), "sink_posts_max must be from 1 to 256, not 0");
+        let items = "push_items_max must be from 1 to 10000, not 10001";
+        assert_eq!(refused("push_items_max = 10001"), items);
         assert_eq!(refused("sinks_max = 0"), "sinks_max must be from 1 to 100000, not 0");
         let missing = "sink_ca must be a file with certificates in PEM, not /no/such, which cannot";
         assert!(refused("sink_ca = \"/no/such\"").starts_with(missing));

@@ -102,6 +102,10 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_ITEM_BYTES_MAX", value_name = "BYTES")]
     pub(crate) item_bytes_max: Option<ByteCount>,
 
+    /// Messages in one push, 1 to 10,000 [default: 1000]
+    #[arg(long, env = "LANEKEEPER_PUSH_ITEMS_MAX", value_name = "COUNT")]
+    pub(crate) push_items_max: Option<u64>,
+
     /// Size of the body of a request [default: 8MiB]
     #[arg(long, env = "LANEKEEPER_BODY_BYTES_MAX", value_name = "BYTES")]
     pub(crate) body_bytes_max: Option<ByteCount>,
@@ -244,6 +248,7 @@ impl Settings {
             fleet_max: self.fleet_max.or(other.fleet_max),
             worker_meta_max: self.worker_meta_max.or(other.worker_meta_max),
             item_bytes_max: self.item_bytes_max.or(other.item_bytes_max),
+            push_items_max: self.push_items_max.or(other.push_items_max),
             body_bytes_max: self.body_bytes_max.or(other.body_bytes_max),
             head_bytes_max: self.head_bytes_max.or(other.head_bytes_max),
             head_timeout: self.head_timeout.or(other.head_timeout),

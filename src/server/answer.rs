@@ -13,7 +13,7 @@ use actix_web::{
 use bytes::Bytes;
 use lanekeeper_actors::{
     MemoryBudget,
-    queue::{Lease, Message, MessageState, Page, Pushed},
+    queue::{DueMessage, DuePage, Lease, Message, MessageState, Page, Pushed},
 };
 use serde::Serialize;
 
@@ -171,6 +171,32 @@ pub(crate) fn page(page: &Page) -> Answer {
         None => out.text.extend_from_slice(b",\"next\":null}"),
     }
     out.into_answer()
+}
+
+/// A page of messages that wait for a time, in this state.
+pub(crate) fn due_page(page: &DuePage, state: &str) -> Answer {
+    let size = |due: &DueMessage| due.message.item.size_bytes() + ENVELOPE_BYTES;
+    let mut out = Vec::with_capacity(page.messages.iter().map(size).sum::<usize>() + 80);
+    out.extend_from_slice(b"{\"messages\":[");
+    for (place, DueMessage { message, due_at, worker }) in page.messages.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        put_message(&mut out, message);
+        let name = if state == "leased" { "lease_expires_at" } else { "ready_at" };
+        let due_at = unix_millis(*due_at);
+        put(&mut out, format_args!(",\"state\":\"{state}\",\"{name}\":{due_at}"));
+        if let Some(worker) = worker {
+            put_value(&mut out, "worker", worker);
+        }
+        out.push(b'}');
+    }
+    put(&mut out, format_args!("],\"count\":{},", page.messages.len()));
+    match page.next {
+        Some(next) => put(&mut out, format_args!("\"next\":\"{next}\"}}")),
+        None => out.extend_from_slice(b"\"next\":null}"),
+    }
+    Answer::json_text(out)
 }
 
 /// One message and what it waits for.

@@ -2,7 +2,8 @@
 
 #![expect(unused_qualifications, reason = "written by the macro that describes a call")]
 
-use utoipa::IntoParams;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     answer::Answer,
@@ -27,15 +28,27 @@ pub(crate) struct QueuesQuery {
     /// Queues on one page at most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
+    /// Answer what each holds, not the ids alone.
+    #[param(default = false)]
+    detail: Option<bool>,
+}
+
+/// What a list answers, without and with `detail`.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer, which is chosen by hand")]
+enum ListAnswer {
+    Ids(wire::QueueList),
+    Depths(wire::QueueDepths),
 }
 
 /// Lists the queues there are, by id.
 #[utoipa::path(
     get, path = "/queues", tag = "queue", params(QueuesQuery),
-    responses((status = 200, description = "A page", body = wire::QueueList), Problems),
+    responses((status = 200, description = "A page", body = ListAnswer), Problems),
 )]
 pub(crate) async fn queues(call: Call<'_>) -> Result<Answer, Problem> {
-    let query = call.query(&["prefix", "after", "limit"])?;
+    let query = call.query(&["prefix", "after", "limit", "detail"])?;
     let mut list = call.node.queues();
     if let Some(limit) = query.number("limit", 1..=LIMIT_MAX, Code::InvalidRequest)? {
         list = list.limit(limit as usize);
@@ -46,5 +59,10 @@ pub(crate) async fn queues(call: Call<'_>) -> Result<Answer, Problem> {
     if let Some(after) = query.text("after") {
         list = list.after(after);
     }
-    Ok(Answer::json(&wire::QueueList::from(list.await?)))
+    let list = list.await?;
+    if !query.flag("detail")? {
+        return Ok(Answer::json(&wire::QueueList::from(list)));
+    }
+    let depths = call.node.queue_counts(&list.ids).await?;
+    Ok(Answer::json(&wire::QueueDepths::new(list, depths)))
 }

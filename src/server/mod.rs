@@ -37,6 +37,7 @@ mod list;
 mod listen;
 mod log;
 mod merge;
+mod message;
 mod metrics;
 mod openapi;
 mod operation;

@@ -9,8 +9,8 @@ use utoipa::{
 };
 
 use super::{
-    answer::Answer, consume, gate, lease, list, operation, push::PushMessage, queue, route::Route,
-    setting, sink, stream, subscribe, wire, worker,
+    answer::Answer, consume, gate, lease, list, message, operation, push::PushMessage, queue,
+    route::Route, setting, sink, stream, subscribe, wire, worker,
 };
 
 /// The queue in a path.
@@ -132,9 +132,11 @@ pub(crate) enum Problems {
         lease::extend,
         lease::dead_letter,
         lease::redrive,
-        queue::peek,
-        queue::message,
-        queue::cancel,
+        message::peek,
+        message::message,
+        message::cancel,
+        message::promote,
+        message::change,
         queue::purge,
         setting::pause,
         setting::resume,

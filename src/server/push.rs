@@ -45,10 +45,10 @@ pub(crate) struct PushRequest<'a> {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, min_length = 1, max_length = 256)]
     key: Option<String>,
-    /// Several messages, all accepted or none.
+    /// Several messages, all accepted or none: 1,000 at most, unless the server was told otherwise.
     #[serde(borrow, default, deserialize_with = "present")]
     #[schema(
-        value_type = Option<Vec<PushMessage>>, nullable = false, min_items = 1, max_items = 1000,
+        value_type = Option<Vec<PushMessage>>, nullable = false, min_items = 1, max_items = 10000,
     )]
     items: Option<Batch<'a>>,
 }

@@ -4,15 +4,14 @@
 
 use std::time::Duration;
 
-use lanekeeper_actors::queue::MessageId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
     answer::{self, Answer},
     call::Call,
-    openapi::{MessagePath, Problems, QueuePath},
-    parse::{self, PRIORITY_MAX, Priority, present},
+    openapi::{Problems, QueuePath},
+    parse::{self, Priority, present},
     problem::{Code, Problem},
     push::{self, PushRequest, Pushing},
     wire,
@@ -98,67 +97,6 @@ pub(crate) async fn pop(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(if is_detailed { answer::messages(&messages) } else { answer::popped(&messages) })
 }
 
-/// What a peek is asked.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query, which is read by hand")]
-pub(crate) struct PeekQuery {
-    /// Messages at most.
-    #[param(minimum = 1, maximum = 100, default = 1)]
-    depth: Option<u32>,
-    /// Only those of this priority.
-    #[param(minimum = 0, maximum = 2147483647)]
-    priority: Option<u32>,
-    /// Only those after this one: the `next` of the page before.
-    after: Option<String>,
-}
-
-/// Shows messages in pop order and takes nothing.
-///
-/// It is the order of priority and arrival. In a queue with `aging_ms` a message that has waited
-/// may be popped before others that a peek shows in front of it.
-#[utoipa::path(
-    get, path = "/queue/{id}/peek", tag = "queue", params(QueuePath, PeekQuery),
-    responses((status = 200, description = "A page", body = wire::Page), Problems),
-)]
-pub(crate) async fn peek(call: Call<'_>) -> Result<Answer, Problem> {
-    let limits = call.node.queue_limits();
-    let query = call.query(&["depth", "priority", "after"])?;
-    let depth = query.number("depth", 1..=limits.depth_max as u64, Code::InvalidDepth)?;
-    let mut peek = call.queue().peek(depth.unwrap_or(1) as usize);
-    let bounds = 0..=u64::from(PRIORITY_MAX);
-    if let Some(priority) = query.number("priority", bounds, Code::InvalidPriority)? {
-        peek = peek.priority(priority as u32);
-    }
-    if let Some(after) = query.text("after") {
-        let named = |error| Problem::new(Code::InvalidRequest, format!("after: {error}"));
-        peek = peek.after(after.parse::<MessageId>().map_err(named)?);
-    }
-    Ok(answer::page(&peek.await?))
-}
-
-/// Looks one message up, without taking it.
-#[utoipa::path(
-    get, path = "/queue/{id}/message/{mid}", tag = "queue", params(MessagePath),
-    responses((status = 200, description = "With its state", body = wire::Message), Problems),
-)]
-pub(crate) async fn message(call: Call<'_>) -> Result<Answer, Problem> {
-    call.query(&[])?;
-    let (message, state) = call.queue().message(id_of(&call)?).await?;
-    Ok(answer::message(&message, state))
-}
-
-/// Removes one message.
-#[utoipa::path(
-    delete, path = "/queue/{id}/message/{mid}", tag = "queue", params(MessagePath),
-    responses((status = 200, description = "It is gone", body = wire::Cancelled), Problems),
-)]
-pub(crate) async fn cancel(call: Call<'_>) -> Result<Answer, Problem> {
-    call.query(&[])?;
-    call.queue().cancel(id_of(&call)?).await?;
-    Ok(Answer::json(&wire::Cancelled { cancelled: true }))
-}
-
 /// What to remove.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -180,11 +118,4 @@ pub(crate) async fn purge(mut call: Call<'_>) -> Result<Answer, Problem> {
     let request: PurgeRequest = parse::object_or_default(&call.body().await?)?;
     let purged = call.queue().purge(request.priority.map(|priority| priority.0)).await?;
     Ok(Answer::json(&wire::Purged { purged }))
-}
-
-/// The message in the path. Ids are opaque, so a text that is none is one that is not there.
-fn id_of(call: &Call<'_>) -> Result<MessageId, Problem> {
-    call.message().parse().map_err(|error: lanekeeper_actors::queue::InvalidMessageId| {
-        Problem::new(Code::MessageNotFound, error.to_string())
-    })
 }

@@ -117,8 +117,9 @@ impl From<GateError> for Problem {
             GateError::QuotaExceeded { limit, .. } => {
                 Self::new(Code::QuotaExceeded, detail).limit(limit)
             }
-            GateError::RateLimited { per_second, .. } => {
-                Self::new(Code::RateLimited, detail).limit(per_second.into())
+            GateError::RateLimited { rate, .. } => {
+                let per_second = rate.millionths().div_ceil(1_000_000);
+                Self::new(Code::RateLimited, detail).limit(per_second)
             }
             GateError::TimedOut { waited } => {
                 Self::new(Code::TimedOut, detail).waited(millis(waited))

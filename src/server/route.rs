@@ -19,7 +19,7 @@ macro_rules! routes {
 }
 
 routes! {
-    Push Pop Lease Ack Nack Extend DeadLetter Redrive Peek Message Cancel Purge Pause Resume
+    Push Pop Lease Ack Nack Extend DeadLetter Redrive Peek Message Cancel Promote ChangeMessage Purge Pause Resume
     Config Configure ChangeConfig Stats Sink SetSink ChangeSink RemoveSink DeleteQueue Queues
     Consume Subscribe Publish StreamConfig StreamConfigure StreamChangeConfig StreamStats
     DeleteStream GateAcquire GateRelease GateCancel GateExtend GateTicket GateStats GatePolicy
@@ -95,6 +95,8 @@ impl Route {
             Self::Peek => (Method::GET, "/queue/{id}/peek"),
             Self::Message => (Method::GET, "/queue/{id}/message/{mid}"),
             Self::Cancel => (Method::DELETE, "/queue/{id}/message/{mid}"),
+            Self::Promote => (Method::POST, "/queue/{id}/message/{mid}/promote"),
+            Self::ChangeMessage => (Method::PATCH, "/queue/{id}/message/{mid}"),
             Self::Purge => (Method::POST, "/queue/{id}/purge"),
             Self::Pause => (Method::POST, "/queue/{id}/pause"),
             Self::Resume => (Method::POST, "/queue/{id}/resume"),
@@ -204,7 +206,10 @@ fn routes_at(path: &str) -> Option<(&'static [Route], &str, &str)> {
         [Some("queue"), Some(id), None, ..] => (&[Route::DeleteQueue], id, ""),
         [Some("queue"), Some(id), Some(verb), None, ..] => (routes_of_verb(verb)?, id, ""),
         [Some("queue"), Some(id), Some("message"), Some(mid), None, _] => {
-            (&[Route::Message, Route::Cancel], id, mid)
+            (&[Route::Message, Route::Cancel, Route::ChangeMessage], id, mid)
+        }
+        [Some("queue"), Some(id), Some("message"), Some(mid), Some("promote"), None] => {
+            (&[Route::Promote], id, mid)
         }
         [Some("stream"), Some(topic), None, ..] => {
             (&[Route::Subscribe, Route::DeleteStream], topic, "")
@@ -334,6 +339,6 @@ mod tests {
         }
         let at = |path| find(&Method::TRACE, path);
         assert_eq!(at("/queue/q/config"), Err(Missing::Method("GET, HEAD, PUT, PATCH".into())));
-        assert_eq!(at("/queue/q/message/m"), Err(Missing::Method("GET, HEAD, DELETE".into())));
+        assert_eq!(at("/queue/q/message/m/promote"), Err(Missing::Method("POST".into())));
     }
 }

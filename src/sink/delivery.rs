@@ -68,8 +68,7 @@ pub(super) async fn deliver(
         let _permit = permit;
         client.post(&post)
     });
-    let outcome = posting.await;
-    let ended_at = clock.elapsed();
+    let (outcome, ended_at) = (posting.await, clock.elapsed());
     let outcome = match outcome {
         Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
         Ok(_) => {

@@ -16,6 +16,7 @@
 //! | `17` | queue (u64) due (u64) deduplication key | empty |
 //! | `18` | queue id | [`SinkRecord`](crate::record::SinkRecord) |
 //! | `19` | worker id `00` queue (u64) priority (u32) arrival (u64) | [`WorkerLease`](crate::record::WorkerLease) |
+//! | `1a` | queue (u64) arrival (u64) | [`MovedRecord`](crate::record::MovedRecord) |
 //! | `20` | gate id | [`GateMeta`](crate::record::GateMeta) |
 //! | `21` | gate id `00` owner | [`PlaceRecord`](crate::record::PlaceRecord) |
 //! | `22` | gate id | [`GatePolicyRecord`](crate::record::GatePolicyRecord) |
@@ -53,7 +54,7 @@ pub use gate::{
 pub(crate) use meaning::{Meaning, meaning};
 pub use queue::{
     Arrival, MessageState, Priority, QueueNo, dedup, dedup_due, dedup_due_of, dedup_dues,
-    dedup_dues_by, due, due_of, dues, dues_by, lane, lanes, message, messages, messages_of,
+    dedup_dues_by, due, due_of, dues, dues_by, lane, lanes, message, messages, messages_of, moved,
     place_of, priority_of_lane, queue_entries, queue_entry, queue_id_of, queue_id_of_sink,
     queue_meta, queue_settings, sink, sinks, worker_lease, worker_lease_of, worker_leases,
 };
@@ -157,6 +158,7 @@ mod tag {
     pub(super) const DEDUP_DUE: u8 = 0x17;
     pub(super) const SINK: u8 = 0x18;
     pub(super) const WORKER_LEASE: u8 = 0x19;
+    pub(super) const MOVED: u8 = 0x1a;
     pub(super) const GATE_META: u8 = 0x20;
     pub(super) const GATE_PLACE: u8 = 0x21;
     pub(super) const GATE_POLICY: u8 = 0x22;

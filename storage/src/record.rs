@@ -4,6 +4,7 @@ mod actor;
 mod gate;
 mod message;
 mod queue;
+mod rate;
 mod stream;
 mod worker;
 
@@ -13,13 +14,13 @@ pub use gate::{
     PlaceState,
 };
 pub use message::{
-    DeathRecord, DedupRecord, DueEntry, LeaseRecord, MessageRecord, Note, PermitRecord,
-    QueueLetter, SinkRecord, State,
+    DeathRecord, DedupRecord, DueEntry, Ending, LeaseRecord, MessageRecord, MovedRecord, Note,
+    PermitRecord, QueueLetter, SinkRecord, State,
 };
 pub use queue::{
     LaneMeta, OnExpire, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings, QueueTotals,
-    Rate,
 };
+pub use rate::Rate;
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
 pub use worker::{DepartureRecord, OfflineCause, WorkerLease, WorkerMeta, WorkerRecord};
 
@@ -67,7 +68,10 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{CodecError, key::QueueNo};
+    use crate::{
+        CodecError,
+        key::{Arrival, QueueNo},
+    };
 
     #[test]
     fn a_message_keeps_its_payload_byte_for_byte() {
@@ -143,6 +147,32 @@ mod tests {
         assert_eq!((meta.arrival_next, meta.ready_count, meta.bytes), (9, 2, 30));
         assert_eq!((meta.wake_at_ms, meta.held_back_until_ms), (Some(7), 0));
         assert_eq!((meta.holding_count, meta.totals.purged), (0, 1));
+    }
+
+    #[test]
+    fn rates_of_whole_tokens_are_read() {
+        let settings = [3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 20, 5, 0, 1, 1, b'g'];
+        let settings = QueueSettings::decode(&settings).unwrap();
+        assert_eq!(settings.pop_rate, Some(Rate::per_second(20, 5)));
+        assert_eq!((settings.push_rate, settings.gate.as_deref()), (None, Some("g")));
+        let policy = GatePolicyRecord::decode(&[1, 0, 9, 8, 0, 1, 4, 2, 0, 0]).unwrap();
+        assert_eq!((policy.rate, policy.timeout_ms), (Some(Rate::per_second(4, 2)), 8));
+    }
+
+    #[test]
+    fn what_was_noted_before_there_were_endings_is_read() {
+        let note = b"\x01\x01\x01k\x00\x00{}";
+        let message = [&b"\x03\x05\x02\x00\x00"[..], note].concat();
+        let message = MessageRecord::decode(&message.into()).unwrap();
+        let note = message.note.unwrap();
+        assert_eq!((note.dedup_key.as_deref(), note.forget_at_ms), (Some("k"), None));
+        assert_eq!((message.deliveries, &message.payload[..]), (2, &b"{}"[..]));
+        let letter = Bytes::from_static(b"\x01\x07\x01\x01\x01k\x00\x00{}");
+        let letter = QueueLetter::decode(&letter).unwrap();
+        assert_eq!((letter.priority.get(), &letter.payload[..]), (7, &b"{}"[..]));
+        assert_eq!(letter.note.unwrap().dedup_key.as_deref(), Some("k"));
+        let dedup = DedupRecord::decode(&[1, 9, 3, 8]).unwrap();
+        assert_eq!((dedup.place().1, dedup.forget_at_ms, dedup.ending), (Arrival(9), 8, None));
     }
 
     #[test]

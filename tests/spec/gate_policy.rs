@@ -31,8 +31,7 @@ async fn the_most_specific_policy_applies_as_a_whole() {
         (applied.source, applied.policy.max_concurrent)
     };
     assert_eq!(applied().await, (PolicySource::Default, Some(9)));
-    let of_pack =
-        GatePolicy { rate: Some(Rate { per_second: 1, burst: 1 }), ..GatePolicy::concurrent(3) };
+    let of_pack = GatePolicy { rate: Some(Rate::per_second(1, 1)), ..GatePolicy::concurrent(3) };
     gates.node.gate("pack").set_policy(of_pack).await.unwrap();
     assert_eq!(applied().await, (PolicySource::Parent("pack".into()), Some(3)));
     gates.gate("pack.sub", 2).await;
@@ -108,7 +107,7 @@ async fn a_change_that_a_crash_interrupts_is_told_below_after_the_restart() {
 async fn a_rate_accepts_its_burst_and_then_says_truly_when_to_come_back() {
     let gates = Gates::new();
     let gate = gates.node.gate("g");
-    let rate = Some(Rate { per_second: 4, burst: 2 });
+    let rate = Some(Rate::per_second(4, 2));
     gate.set_policy(GatePolicy { rate, ..GatePolicy::default() }).await.unwrap();
     granted(&gate, "a").await;
     granted(&gate, "b").await;
@@ -155,7 +154,7 @@ async fn of_several_reasons_the_first_in_the_documented_order_is_told() {
     let everything = GatePolicy {
         queue_length_max: 1,
         quota: Some(Quota { limit: 2, per: Period::Day }),
-        rate: Some(Rate { per_second: 1, burst: 2 }),
+        rate: Some(Rate::per_second(1, 2)),
         ..GatePolicy::concurrent(1)
     };
     gate.set_policy(everything.clone()).await.unwrap();
@@ -180,7 +179,7 @@ async fn of_several_reasons_the_first_in_the_documented_order_is_told() {
 async fn a_refusal_uses_nothing_up() {
     let gates = Gates::new();
     let gate = gates.node.gate("g");
-    let rate = Some(Rate { per_second: 1, burst: 2 });
+    let rate = Some(Rate::per_second(1, 2));
     gate.set_policy(GatePolicy { rate, ..GatePolicy::concurrent(1) }).await.unwrap();
     granted(&gate, "a").await;
     for _ in 0..5 {

@@ -70,7 +70,10 @@ fn whatever_can_be_put_is_among_the_resources_here_and_can_be_patched() {
     let mut known: Vec<String> = resources().iter().map(|(path, _)| of_template(path)).collect();
     known.sort();
     for method in ["put", "patch"] {
-        assert_eq!(paths_with(&document, method), known, "{method}");
+        let mut found = paths_with(&document, method);
+        // A message has no settings.
+        found.retain(|path| !path.contains("/message/"));
+        assert_eq!(found, known, "{method}");
     }
 }
 

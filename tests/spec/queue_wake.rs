@@ -175,7 +175,7 @@ async fn whatever_opens_a_gate_serves_those_who_wait_for_a_queue() {
 }
 
 fn rated(per_second: u32) -> QueueConfig {
-    QueueConfig { pop_rate: Some(Rate { per_second, burst: 1 }), ..QueueConfig::default() }
+    QueueConfig { pop_rate: Some(Rate::per_second(per_second, 1)), ..QueueConfig::default() }
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ impl Rules {
             let wait_ms = usage.rate_wait_ms(rate, now_ms);
             if wait_ms > 0 {
                 let retry_after = Duration::from_millis(wait_ms);
-                return Err(GateError::RateLimited { per_second: rate.per_second, retry_after });
+                return Err(GateError::RateLimited { rate, retry_after });
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lanekeeper_storage::{LoadError, key::Priority};
 
+use super::Rate;
 use crate::{AskError, InvalidId, NotExecuted};
 
 /// Why a verb of a gate failed. A refusal changes nothing.
@@ -85,10 +86,10 @@ pub enum GateError {
         retry_after: Duration,
     },
     /// The rate is used up.
-    #[error("the rate of {per_second} per second is used up")]
+    #[error("the rate of {rate} is used up")]
     RateLimited {
-        /// Owners accepted per second.
-        per_second: u32,
+        /// How often owners are accepted.
+        rate: Rate,
         /// When the next one is accepted, if nobody comes first.
         retry_after: Duration,
     },

@@ -7,7 +7,7 @@ use lanekeeper_storage::record::GatePolicyRecord;
 use super::GateError;
 use crate::{NodeBuilder, check_id};
 
-pub use lanekeeper_storage::record::OnFullLine as OnFull;
+pub use lanekeeper_storage::record::{OnFullLine as OnFull, Rate};
 
 /// Permits, and owners that wait, at most.
 const COUNT_MAX: u32 = 1_000_000;
@@ -33,7 +33,8 @@ pub struct GatePolicy {
     pub timeout: Duration,
     /// What happens to a newcomer who finds the line full.
     pub on_full: OnFull,
-    /// How fast owners are accepted.
+    /// How fast owners are accepted, with up to 1,000,000 a second and 1,000,000 at once. Every owner
+    /// accepted takes a token, whether it runs at once or waits.
     pub rate: Option<Rate>,
     /// How many owners are accepted in a rolling window.
     pub quota: Option<Quota>,
@@ -61,15 +62,6 @@ impl GatePolicy {
     pub fn concurrent(max_concurrent: u32) -> Self {
         Self { max_concurrent: Some(max_concurrent), ..Self::default() }
     }
-}
-
-/// A rate: a token bucket. Every owner accepted takes a token, whether it runs at once or waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Tokens that come back in a second: 1 to 1,000,000.
-    pub per_second: u32,
-    /// Tokens at most: 1 to 1,000,000.
-    pub burst: u32,
 }
 
 /// A quota: owners accepted in a rolling window, whether they run at once or wait.
@@ -153,8 +145,9 @@ impl GatePolicy {
         if self.timeout < Duration::from_millis(1) || self.timeout > TIMEOUT_MAX {
             return refuse("timeout_ms", "must be from 1 to 2592000000");
         }
-        if !self.rate.is_none_or(|rate| within(rate.per_second)) {
-            return refuse("rate.per_second", count);
+        let millionths_max = u64::from(COUNT_MAX) * 1_000_000;
+        if !self.rate.is_none_or(|rate| (1..=millionths_max).contains(&rate.millionths())) {
+            return refuse("rate.per_second", "must be from 0.000001 to 1000000");
         }
         if !self.rate.is_none_or(|rate| within(rate.burst)) {
             return refuse("rate.burst", count);
@@ -185,7 +178,7 @@ impl GatePolicy {
             queue_length_max: self.queue_length_max,
             timeout_ms: super::millis(self.timeout),
             on_full: self.on_full,
-            rate: self.rate.map(|rate| (rate.per_second, rate.burst)),
+            rate: self.rate,
             quota: self.quota.map(|quota| (quota.limit, quota.per.seconds())),
             group: self.group.iter().map(|own| (own.name.clone(), own.max_concurrent)).collect(),
         }
@@ -201,7 +194,7 @@ impl From<GatePolicyRecord> for GatePolicy {
             queue_length_max: record.queue_length_max,
             timeout: Duration::from_millis(record.timeout_ms),
             on_full: record.on_full,
-            rate: record.rate.map(|(per_second, burst)| Rate { per_second, burst }),
+            rate: record.rate,
             quota: record.quota.and_then(quota),
             group: record.group.into_iter().map(limit).collect(),
         }
@@ -255,7 +248,7 @@ mod tests {
         assert_eq!(with(|policy| policy.queue_length_max = 0), "queue_length_max");
         assert_eq!(with(|policy| policy.timeout = Duration::ZERO), "timeout_ms");
         assert_eq!(with(|policy| policy.timeout = Duration::MAX), "timeout_ms");
-        let rate = |per_second, burst| Some(Rate { per_second, burst });
+        let rate = |per_second, burst| Some(Rate::per_second(per_second, burst));
         assert_eq!(with(move |policy| policy.rate = rate(0, 1)), "rate.per_second");
         assert_eq!(with(move |policy| policy.rate = rate(1, 0)), "rate.burst");
         let quota = |limit| Some(Quota { limit, per: Period::Day });
@@ -278,7 +271,7 @@ mod tests {
     fn a_policy_survives_its_record() {
         let policy = GatePolicy {
             max_concurrent: Some(5),
-            rate: Some(Rate { per_second: 3, burst: 7 }),
+            rate: Some(Rate::per_second(3, 7)),
             quota: Some(Quota { limit: 9, per: Period::Hour }),
             on_full: OnFull::CancelOldest,
             group: vec![GroupLimit { name: "tenant".into(), max_concurrent: 1 }],

@@ -46,7 +46,7 @@ impl Usage {
         let (interval_ns, bucket_ns) = spans_ns(rate);
         // A clock that was set back must not lock anybody out for longer than a bucket.
         let full_at_ns = self.full_at_ns.clamp(now_ns, now_ns.saturating_add(bucket_ns));
-        let free_at_ns = (full_at_ns + interval_ns).saturating_sub(bucket_ns);
+        let free_at_ns = full_at_ns.saturating_add(interval_ns).saturating_sub(bucket_ns);
         free_at_ns.saturating_sub(now_ns).div_ceil(NS_PER_MS)
     }
 
@@ -83,7 +83,7 @@ impl Usage {
             let now_ns = now_ms.saturating_mul(NS_PER_MS);
             let (interval_ns, bucket_ns) = spans_ns(rate);
             let full_at_ns = self.full_at_ns.clamp(now_ns, now_ns.saturating_add(bucket_ns));
-            self.full_at_ns = full_at_ns + interval_ns;
+            self.full_at_ns = full_at_ns.saturating_add(interval_ns);
         }
         if let Some(quota) = quota {
             self.count_quota(quota, now_ms);
@@ -114,8 +114,8 @@ fn part_ms(quota: Quota) -> u64 {
 
 /// The time a token takes to come back, and the time all of them take, in nanoseconds.
 fn spans_ns(rate: Rate) -> (u64, u64) {
-    let interval_ns = 1_000_000_000 / u64::from(rate.per_second);
-    (interval_ns, interval_ns * u64::from(rate.burst))
+    let interval_ns = 1_000_000_000_000_000_u64.div_ceil(rate.millionths().max(1));
+    (interval_ns, interval_ns.saturating_mul(u64::from(rate.burst)))
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_at_once_and_then_one_at_a_time() {
-        let rate = Rate { per_second: 4, burst: 3 };
+        let rate = Rate::per_second(4, 3);
         let mut usage = Usage::default();
         for _ in 0..3 {
             assert_eq!(usage.rate_wait_ms(rate, NOW), 0);
@@ -142,8 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_below_one_a_second_is_exact() {
+        let rate = Rate::millionths_per_second(100_000, 1);
+        let mut usage = Usage::default();
+        usage.count(Some(rate), None, NOW);
+        assert_eq!(usage.rate_wait_ms(rate, NOW), 10_000);
+        assert_eq!(usage.rate_wait_ms(rate, NOW + 9_999), 1);
+        assert_eq!(usage.rate_wait_ms(rate, NOW + 10_000), 0);
+    }
+
+    #[test]
     fn a_clock_set_back_locks_nobody_out_for_longer_than_a_bucket() {
-        let rate = Rate { per_second: 1, burst: 2 };
+        let rate = Rate::per_second(1, 2);
         let mut usage = Usage::default();
         usage.count(Some(rate), None, NOW);
         usage.count(Some(rate), None, NOW);
@@ -194,8 +204,7 @@ mod tests {
 
     #[test]
     fn usage_survives_its_record() {
-        let (rate, quota) =
-            (Rate { per_second: 9, burst: 2 }, Quota { limit: 5, per: Period::Day });
+        let (rate, quota) = (Rate::per_second(9, 2), Quota { limit: 5, per: Period::Day });
         let mut usage = Usage::default();
         usage.count(Some(rate), Some(quota), NOW);
         usage.count(Some(rate), Some(quota), NOW + 86_400_000 / 60);

@@ -87,8 +87,9 @@ impl Actor for QueueActor {
         letter: Bytes,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
-        let letter = QueueLetter::decode(&letter)?;
+        let mut letter = QueueLetter::decode(&letter)?;
         self.create(turn);
+        self.check_key(&mut letter, turn)?;
         let now_ms = clock::unix_ms(turn.now());
         let received = self.decide(turn, |rules, batch| rules.receive(&letter, now_ms, batch));
         match received.await {

@@ -430,7 +430,7 @@ mod tests {
         assert_eq!(pop(&mut trial, 1), ["0"]);
         trial.scan_count = 0;
         for expected in &names[1..1_000] {
-            assert_eq!(pop(&mut trial, 1), [expected.clone()]);
+            assert_eq!(pop(&mut trial, 1), std::slice::from_ref(expected));
         }
         assert!(trial.scan_count <= 1_000, "{} reads for 999 messages", trial.scan_count);
     }

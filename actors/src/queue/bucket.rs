@@ -3,18 +3,18 @@
 use lanekeeper_storage::record::Rate;
 
 /// A token bucket after Turner's leaky bucket as a meter (IEEE Communications, 1986), which counts
-/// in thousandths of a token so that nothing is rounded away. It is full until it is first asked;
+/// in billionths of a token so that nothing is rounded away. It is full until it is first asked;
 /// what it knows is kept in memory alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
-    /// Thousandths of a token, and when there were so many; negative while in debt.
+    /// Billionths of a token, and when there were so many; negative while in debt.
     state: Option<(i64, u64)>,
     /// Whether somebody waits for the next token.
     is_awaited: bool,
 }
 
-/// Thousandths in a token.
-const TOKEN: i64 = 1_000;
+/// Billionths in a token: what comes back in a millisecond, at one millionth a second.
+const TOKEN: i64 = 1_000_000_000;
 
 impl Bucket {
     /// Whole tokens there are now.
@@ -33,8 +33,7 @@ impl Bucket {
         let needed = count.min(i64::from(rate.burst)) * TOKEN;
         if level < needed {
             let missing = u64::try_from(needed - level).unwrap_or(0);
-            // A thousandth of a token comes back each millisecond per token and second.
-            return Err(missing.div_ceil(u64::from(rate.per_second.max(1))));
+            return Err(missing.div_ceil(rate.millionths().max(1)));
         }
         self.state = Some((level.saturating_sub(count.saturating_mul(TOKEN)), now_ms));
         Ok(())
@@ -56,42 +55,49 @@ impl Bucket {
         let full = i64::from(rate.burst) * TOKEN;
         let Some((level, at_ms)) = self.state else { return full };
         let elapsed_ms = i64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(i64::MAX);
-        let back = elapsed_ms.saturating_mul(i64::from(rate.per_second));
-        let late = if self.is_awaited { TOKEN.max(2 * i64::from(rate.per_second)) } else { 0 };
-        level.saturating_add(back).min(full + late)
+        let back = back_in(rate, elapsed_ms);
+        let late = if self.is_awaited { TOKEN.max(back_in(rate, 2)) } else { 0 };
+        level.saturating_add(back).min(full.saturating_add(late))
     }
+}
+
+/// What comes back in so many milliseconds.
+fn back_in(rate: Rate, elapsed_ms: i64) -> i64 {
+    i64::try_from(rate.millionths()).unwrap_or(i64::MAX).saturating_mul(elapsed_ms)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+    fn rate() -> Rate {
+        Rate::per_second(10, 3)
+    }
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let mut bucket = Bucket::default();
-        assert_eq!(bucket.take(RATE, 2, 0), Ok(()));
-        assert_eq!(bucket.take(RATE, 1, 0), Ok(()));
-        assert_eq!(bucket.take(RATE, 1, 0), Err(100));
-        assert_eq!(bucket.take(RATE, 1, 99), Err(1));
-        assert_eq!(bucket.take(RATE, 1, 100), Ok(()));
-        assert_eq!(bucket.available(RATE, 350), 2);
-        assert_eq!(bucket.available(RATE, 100_000), 3, "it holds its burst and no more");
+        assert_eq!(bucket.take(rate(), 2, 0), Ok(()));
+        assert_eq!(bucket.take(rate(), 1, 0), Ok(()));
+        assert_eq!(bucket.take(rate(), 1, 0), Err(100));
+        assert_eq!(bucket.take(rate(), 1, 99), Err(1));
+        assert_eq!(bucket.take(rate(), 1, 100), Ok(()));
+        assert_eq!(bucket.available(rate(), 350), 2);
+        assert_eq!(bucket.available(rate(), 100_000), 3, "it holds its burst and no more");
     }
 
     #[test]
     fn more_than_the_burst_is_taken_from_a_full_bucket_and_owed() {
         let mut bucket = Bucket::default();
-        assert_eq!(bucket.take(RATE, 13, 0), Ok(()));
-        assert_eq!(bucket.available(RATE, 900), 0);
-        assert_eq!(bucket.take(RATE, 1, 900), Err(200), "ten are owed, one is wanted");
-        assert_eq!(bucket.take(RATE, 1, 1_100), Ok(()));
+        assert_eq!(bucket.take(rate(), 13, 0), Ok(()));
+        assert_eq!(bucket.available(rate(), 900), 0);
+        assert_eq!(bucket.take(rate(), 1, 900), Err(200), "ten are owed, one is wanted");
+        assert_eq!(bucket.take(rate(), 1, 1_100), Ok(()));
     }
 
     #[test]
     fn one_who_waits_and_is_served_late_gets_the_whole_rate() {
-        let rate = Rate { per_second: 20, burst: 1 };
+        let rate = Rate::per_second(20, 1);
         let (mut bucket, mut now_ms, mut taken) = (Bucket::default(), 0, 0);
         while now_ms < 10_000 {
             match bucket.take(rate, 1, now_ms) {
@@ -109,8 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_below_one_a_second_is_exact() {
+        let rate = Rate::millionths_per_second(100_000, 1);
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.take(rate, 1, 0), Ok(()));
+        assert_eq!(bucket.take(rate, 1, 3), Err(9_997));
+        assert_eq!(bucket.take(rate, 1, 9_999), Err(1));
+        assert_eq!(bucket.take(rate, 1, 10_000), Ok(()));
+        let slowest = Rate::millionths_per_second(1, 1_000_000_000);
+        let mut bucket = Bucket::default();
+        assert_eq!(bucket.available(slowest, u64::MAX), 1_000_000_000);
+        assert_eq!(bucket.take(slowest, 1_000_000_000, 0), Ok(()));
+        assert_eq!(bucket.take(slowest, 1, 0), Err(1_000_000_000));
+    }
+
+    #[test]
     fn what_it_says_of_the_wait_is_true() {
-        let rate = Rate { per_second: 3, burst: 2 };
+        let rate = Rate::per_second(3, 2);
         let mut bucket = Bucket::default();
         bucket.take(rate, 2, 0).unwrap();
         let wait_ms = bucket.take(rate, 1, 0).unwrap_err();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lanekeeper_storage::{
     Batch,
-    record::{DeathRecord, MessageRecord, Note, QueueLetter},
+    record::{DeathRecord, Ending, MessageRecord, Note, QueueLetter},
 };
 
 use super::{
@@ -35,15 +35,25 @@ impl Dead {
             pushed_at_ms: held.pushed_at_ms,
             died_at_ms: now_ms,
         };
-        let note = Some(Box::new(Note { death: Some(death), ..Note::default() }));
+        // Its key goes with it, for the case that it comes back.
+        let Note { dedup_key, forget_at_ms, .. } = held.note.map(|note| *note).unwrap_or_default();
+        let note = Note { death: Some(death), dedup_key, forget_at_ms, ..Note::default() };
+        let note = Some(Box::new(note));
         QueueLetter { priority: place.priority, note, payload: held.payload }.encode()
     }
 }
 
 impl Rules {
     /// Gives up on a message that was taken out of its state.
-    pub(super) fn bury(&mut self, place: Place, held: Held, reason: String) {
+    pub(super) fn bury(
+        &mut self,
+        (place, held): (Place, Held),
+        reason: String,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) {
         self.meta.totals.dead_lettered += 1;
+        self.end(place, held.note.as_deref(), Ending::Dead, (now_ms, batch));
         self.dead.push(Dead { place, held, reason });
     }
 
@@ -62,7 +72,11 @@ impl Rules {
         self.meta.totals.received += 1;
         let expires_at_ms =
             self.settings.message_ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms));
-        let held = Held { note: note.clone(), expires_at_ms, ..Held::new(now_ms, payload.clone()) };
+        let mut note = note.clone();
+        if let Some(note) = note.as_deref_mut().filter(|note| note.death.is_none()) {
+            self.come_back(place, note, now_ms, batch);
+        }
+        let held = Held { note, expires_at_ms, ..Held::new(now_ms, payload.clone()) };
         self.enter_ready(place, held, batch);
         Ok(())
     }
@@ -71,15 +85,23 @@ impl Rules {
     pub(super) fn redrive(
         &mut self,
         messages: &[(Place, MessageRecord)],
+        now_ms: u64,
         batch: &mut Batch,
     ) -> Result<Vec<Bytes>, Stop> {
         self.know_lanes_of(messages)?;
         let mut letters = Vec::with_capacity(messages.len());
         for (place, message) in messages {
             self.leave(*place, message, batch);
+            let note = message.note.as_deref();
+            self.end(*place, note, Ending::Done, (now_ms, &mut *batch));
             self.meta.totals.redriven += 1;
             let (priority, payload) = (place.priority, message.payload.clone());
-            letters.push(QueueLetter { priority, note: None, payload }.encode());
+            let note = note.filter(|note| note.death.is_some()).map(|note| {
+                let (dedup_key, forget_at_ms) = (note.dedup_key.clone(), note.forget_at_ms);
+                Box::new(Note { dedup_key, forget_at_ms, ..Note::default() })
+            });
+            let note = note.filter(|note| **note != Note::default());
+            letters.push(QueueLetter { priority, note, payload }.encode());
         }
         Ok(letters)
     }

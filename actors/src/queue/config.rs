@@ -76,6 +76,11 @@ pub(super) const LEASE_TTL: (Duration, Duration) =
 /// The most that may happen each second, or at once.
 const RATE_MAX: u32 = 1_000_000_000;
 
+fn is_rate(rate: Rate) -> bool {
+    let millionths_max = u64::from(RATE_MAX) * 1_000_000;
+    (1..=millionths_max).contains(&rate.millionths()) && (1..=RATE_MAX).contains(&rate.burst)
+}
+
 impl QueueConfig {
     /// The settings that keep this, if it is within the bounds.
     ///
@@ -103,12 +108,12 @@ impl QueueConfig {
         if self.dedup_window.is_some_and(|window| window > SPAN_MAX) {
             return refuse("dedup_window_ms", "must be from 0 to 31622400000 (366 days)");
         }
-        let is_rate = |rate: Rate| {
-            (1..=RATE_MAX).contains(&rate.per_second) && (1..=RATE_MAX).contains(&rate.burst)
-        };
         for (field, rate) in [("push_rate", self.push_rate), ("pop_rate", self.pop_rate)] {
             if !rate.is_none_or(is_rate) {
-                return refuse(field, "per_second and burst must be from 1 to 1000000000");
+                return refuse(
+                    field,
+                    "per_second must be from 0.000001, burst from 1 to 1000000000",
+                );
             }
         }
         if self.gate.as_deref().is_some_and(|gate| check_id(gate).is_err()) {

@@ -109,7 +109,9 @@ impl Rules {
                 State::Scheduled { .. } if !held.is_expired(now_ms) => {
                     self.enter_ready(*place, held, batch);
                 }
-                State::Scheduled { .. } | State::Ready => self.expire(*place, held),
+                State::Scheduled { .. } | State::Ready => {
+                    self.expire((*place, held), now_ms, batch);
+                }
             }
         }
         for (due_ms, dedup_key) in &dues.dedup_keys {

@@ -11,6 +11,7 @@ use super::{
     IntoItem, Message, MessageId, MessageState, NewMessage, Paused, Peek, Pop, Push, Pushed,
     QueueConfig, QueueError, QueueLimits, QueueStats,
     actor::QueueActor,
+    change::{Promote, Reprioritise},
     change_config,
     handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
     push::Incoming,
@@ -111,13 +112,40 @@ impl Queue {
         self.ask(Find(id)).await?
     }
 
-    /// Takes a message out, whatever its place.
+    /// Takes a message out, whatever its place. Its key, if it had one, can be used again; so can
+    /// those of purged messages.
     ///
     /// # Errors
     /// [`QueueError::MessageNotFound`] once it is gone, by whatever way; [`QueueError::Leased`]
     /// while it is leased.
     pub async fn cancel(&self, id: MessageId) -> Result<(), QueueError> {
         self.ask(Cancel(id)).await?
+    }
+
+    /// Makes a scheduled message ready now, at its own place, by priority and arrival; answers
+    /// whether it was scheduled. One that is ready stays as it is.
+    ///
+    /// # Errors
+    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way; [`QueueError::Leased`]
+    /// while it is leased.
+    pub async fn promote(&self, id: MessageId) -> Result<bool, QueueError> {
+        self.ask(Promote(id)).await?
+    }
+
+    /// Gives a ready or scheduled message another priority: 0 (most urgent) to 2,147,483,647.
+    /// It keeps its id and its arrival, so that it stands among the messages of its new priority
+    /// as if it had been pushed with that. Answers the message and its state.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidPriority`]; [`QueueError::MessageNotFound`] once it is gone, by
+    /// whatever way; [`QueueError::Leased`] while it is leased.
+    pub async fn reprioritise(
+        &self,
+        id: MessageId,
+        priority: u32,
+    ) -> Result<(Message, MessageState), QueueError> {
+        let priority = checked_priority(priority)?;
+        self.ask(Reprioritise { id, priority }).await?
     }
 
     /// Takes out every ready or scheduled message (of one priority) that is there when it begins;

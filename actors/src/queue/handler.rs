@@ -185,11 +185,10 @@ impl Handler<Cancel> for QueueActor {
         Cancel(id): Cancel,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
-        let message = self.find(id, turn)?;
+        let (place, message) = self.find(id, turn)?;
         if message.state.of_key() == State::Leased {
             return Err(QueueError::Leased);
         }
-        let place = Place::from(id);
         self.decide(turn, |rules, batch| rules.cancel(place, &message, batch)).await?;
         self.forget_key_of(place, &message, turn)?;
         turn.batch().frees_space();

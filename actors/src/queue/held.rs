@@ -27,6 +27,27 @@ pub(super) struct Extent {
     pub(super) due_ms: Option<u64>,
 }
 
+/// What is known of a message that may have to give way: enough to take it out and to say so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Victim {
+    pub(super) extent: Extent,
+    /// As far as others need to know that it is gone; few messages have that.
+    pub(super) note: Option<Box<Note>>,
+}
+
+impl Victim {
+    pub(super) fn of(held: &Held) -> Self {
+        let note = held.note.as_deref().map(|note| Note {
+            dedup_key: note.dedup_key.clone(),
+            forget_at_ms: note.forget_at_ms,
+            came_with: note.came_with,
+            ..Note::default()
+        });
+        let note = note.filter(|note| *note != Note::default()).map(Box::new);
+        Self { extent: held.extent(), note }
+    }
+}
+
 impl Held {
     /// A message that was never delivered.
     pub(super) fn new(pushed_at_ms: u64, payload: Bytes) -> Self {
@@ -58,8 +79,9 @@ impl Held {
     /// The message as its users see it.
     pub(super) fn into_message(self, place: Place) -> Message {
         let note = self.note.map(|note| *note).unwrap_or_default();
+        let came_with = note.came_with.unwrap_or(place.priority);
         Message {
-            id: place.into(),
+            id: Place { priority: came_with, ..place }.into(),
             priority: place.priority.get(),
             item: Item::from_store(self.payload),
             pushed_at: from_unix_ms(self.pushed_at_ms),

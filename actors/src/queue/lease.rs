@@ -27,7 +27,7 @@ pub struct LeaseToken {
 }
 
 impl LeaseToken {
-    /// The message it is for.
+    /// The message it is for, by an id that is good while the lease is.
     pub fn message_id(&self) -> MessageId {
         self.id
     }
@@ -142,7 +142,7 @@ impl Rules {
             let lease = LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit, life };
             self.enter_leased(place, held.clone(), lease, batch);
             let message = held.into_message(place);
-            let token = LeaseToken { queue: self.number(), id: message.id, nonce };
+            let token = LeaseToken { queue: self.number(), id: place.into(), nonce };
             leased.push(Leased { message, token, expires_at_ms });
         }
         Ok(leased)

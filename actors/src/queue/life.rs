@@ -7,7 +7,7 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    held::{Extent, Held},
+    held::{Extent, Held, Victim},
     place::Place,
     rules::{Rules, Stop},
 };
@@ -40,8 +40,10 @@ impl Rules {
             let count = self.lanes.count(place.priority).unwrap_or(0);
             self.aged.offer(place, &held, count, aging_ms);
         }
+        if self.is_evicting() {
+            self.tail.offer(place, Victim::of(&held));
+        }
         self.window.offer(place, held);
-        self.tail.offer(place, extent);
         self.lanes.add(place.priority);
         self.fresh.push((place, record));
         self.meta.ready_count += 1;

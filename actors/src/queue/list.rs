@@ -54,12 +54,18 @@ pub(super) async fn read_durable(
     limit: ScanLimit,
 ) -> Result<Vec<(Key, Bytes)>, QueueError> {
     let found = runtime.store.scan(range, limit).await?;
+    await_durable(runtime).await?;
+    Ok(found)
+}
+
+/// Waits until all that can be read by now is durable.
+pub(super) async fn await_durable(runtime: &Runtime) -> Result<(), QueueError> {
     let engine = runtime.store.engine();
     let mut gate = OutputGate::default();
     gate.raise(engine.handed_over(), runtime.options.durability);
     let opened = gate.open(&**engine).await;
     opened.map_err(|error| AskError::Unknown(Unknown::Commit(error)))?;
-    Ok(found)
+    Ok(())
 }
 
 impl Node {

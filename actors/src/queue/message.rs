@@ -9,7 +9,7 @@ use std::{
 use lanekeeper_storage::{
     SavedMessage,
     key::{Arrival, Priority},
-    record::{DeathRecord, State},
+    record::{DeathRecord, Ending, State},
 };
 
 use super::{IntoItem, InvalidItem, Item, QueueError, config::SPAN_MAX, handle::checked_priority};
@@ -116,7 +116,7 @@ pub struct Pushed {
     pub duplicate: Option<MessageState>,
 }
 
-/// What a message waits for.
+/// What a message waits for, or what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageState {
     /// To be taken.
@@ -125,8 +125,25 @@ pub enum MessageState {
     Scheduled,
     /// For whoever holds its lease.
     Leased,
-    /// For nothing: it is gone from its queue, by whatever way.
+    /// For nothing: it was taken for good, or the work on it is done.
     Done,
+    /// For nothing: it is a dead letter.
+    Dead,
+    /// For nothing: its time to live ended.
+    Expired,
+    /// For nothing: it gave way to a more urgent one.
+    Evicted,
+}
+
+impl From<Ending> for MessageState {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Done => Self::Done,
+            Ending::Dead => Self::Dead,
+            Ending::Expired => Self::Expired,
+            Ending::Evicted => Self::Evicted,
+        }
+    }
 }
 
 impl From<&State> for MessageState {
@@ -147,6 +164,9 @@ impl MessageState {
             Self::Scheduled => "scheduled",
             Self::Leased => "leased",
             Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
         }
     }
 

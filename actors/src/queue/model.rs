@@ -7,6 +7,7 @@ use lanekeeper_storage::record::{QueueMeta, QueueTotals};
 use super::{
     Message, MessageId, OnFull, QueueConfig, QueueError,
     place::Place,
+    push::Incoming,
     rules::MemoryBounds,
     trial::{TIGHT, Trial},
 };
@@ -15,6 +16,7 @@ use super::{
 #[derive(Default)]
 struct Model {
     messages: Vec<(Place, String)>,
+    scheduled: Vec<(Place, String)>,
     config: QueueConfig,
     pushed: u64,
     popped: u64,
@@ -35,7 +37,8 @@ impl Model {
     /// How many give way to these newcomers; `None` if they are refused.
     fn evictions(&self, newcomers: &[(u32, String)]) -> Option<usize> {
         let Some(capacity) = self.config.capacity else { return Some(0) };
-        let room = (capacity as usize).saturating_sub(self.messages.len());
+        let held = self.messages.len() + self.scheduled.len();
+        let room = (capacity as usize).saturating_sub(held);
         let excess = newcomers.len().saturating_sub(room);
         let kept = self.messages.len().checked_sub(excess)?;
         let least_urgent = newcomers.iter().map(|(priority, _)| *priority).max()?;
@@ -132,7 +135,11 @@ impl Run {
         let expected: Vec<_> = self.model.messages.drain(..count).collect();
         let popped: Vec<_> = popped
             .into_iter()
-            .map(|message| (Place::from(message.id), message.item.as_str().to_owned()))
+            .map(|message| {
+                let priority = crate::queue::trial::priority(message.priority);
+                let place = Place { priority, arrival: message.id.arrival };
+                (place, message.item.as_str().to_owned())
+            })
             .collect();
         assert_eq!(popped, expected);
         self.model.popped += count as u64;
@@ -147,6 +154,42 @@ impl Run {
         self.trial.cancel(place.into()).expect("it is there");
         assert!(matches!(self.trial.cancel(place.into()), Err(QueueError::MessageNotFound)));
         self.model.cancelled += 1;
+    }
+
+    fn schedule(&mut self) {
+        let (priority, text) = self.newcomers().swap_remove(0);
+        if self.model.evictions(&[(priority, text.clone())]) != Some(0) {
+            return;
+        }
+        let arrival = self.trial.rules.arrival_next();
+        let at = crate::queue::trial::priority(priority);
+        self.trial.accept(&[Incoming { delay_ms: 1, ..Incoming::new(at, text.clone().into()) }]);
+        self.model.scheduled.push((Place { priority: at, arrival }, text));
+        self.model.scheduled.sort();
+        self.model.pushed += 1;
+    }
+
+    fn promote(&mut self) {
+        let promoted = self.trial.promote_first();
+        let first = (!self.model.scheduled.is_empty()).then(|| self.model.scheduled.remove(0));
+        let expected = first.clone().map(|(place, text)| (place, text.into()));
+        assert_eq!(promoted, expected);
+        self.model.messages.extend(first);
+        self.model.messages.sort();
+    }
+
+    fn reprioritise(&mut self) {
+        let count = self.model.messages.len();
+        if count == 0 {
+            return;
+        }
+        let index = self.random.usize(..count);
+        let to = crate::queue::trial::priority(self.random.u32(0..5));
+        let place = self.model.messages[index].0;
+        if place.priority != to {
+            self.model.messages[index].0 = self.trial.reprioritise(place, to);
+            self.model.messages.sort();
+        }
     }
 
     fn purge(&mut self) {
@@ -172,9 +215,12 @@ impl Run {
 
     fn step(&mut self) {
         match self.random.u32(..100) {
-            0..45 => self.push(),
-            45..75 => self.pop(),
-            75..80 => self.hand_on(),
+            0..40 => self.push(),
+            40..64 => self.pop(),
+            64..68 => self.hand_on(),
+            68..72 => self.schedule(),
+            72..75 => self.promote(),
+            75..80 => self.reprioritise(),
             80..88 => self.cancel(),
             88..90 => self.purge(),
             90..96 => self.configure(),
@@ -192,7 +238,9 @@ impl Run {
         assert_eq!(stored, model.messages);
         assert_eq!(trial.stored_lanes(), model.lanes());
         let meta = &trial.rules.meta;
-        let bytes: usize = model.messages.iter().map(|(_, text)| text.len()).sum();
+        let held = model.messages.iter().chain(&model.scheduled);
+        let bytes: usize = held.map(|(_, text)| text.len()).sum();
+        assert_eq!(meta.scheduled_count, model.scheduled.len() as u64);
         let totals =
             [meta.totals.pushed, meta.totals.popped, meta.totals.rejected, meta.totals.evicted];
         assert_eq!(totals, [model.pushed, model.popped, model.rejected, model.evicted]);

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch,
     key::{self, Arrival, Priority},
-    record::{DedupRecord, Note, OnFull},
+    record::{DedupRecord, Ending, Note, OnFull},
 };
 
 use super::{
     MessageId, MessageState, QueueError,
-    held::{Extent, Held},
+    held::{Held, Victim},
     life::Wait,
     place::Place,
     rules::{Rules, Stop},
@@ -84,8 +84,9 @@ impl Rules {
         let unknown = self.lanes.unknown(priorities);
         self.know_lanes(unknown)?;
         self.take_push_tokens(count, now_ms)?;
-        for &(place, extent) in &victims {
-            self.leave_ready(place, extent, batch);
+        for (place, Victim { extent, note }) in &victims {
+            self.leave_ready(*place, *extent, batch);
+            self.end(*place, note.as_deref(), Ending::Evicted, (now_ms, &mut *batch));
         }
         self.meta.totals.evicted += victims.len() as u64;
         if count < messages.len() {
@@ -102,20 +103,19 @@ impl Rules {
         self.meta.arrival_next += 1;
         self.meta.totals.pushed += 1;
         let ttl_ms = message.ttl_ms.or(self.settings.message_ttl_ms);
-        let held = Held {
-            expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
-            note: message
-                .dedup_key
-                .clone()
-                .map(|dedup_key| Box::new(Note { dedup_key: Some(dedup_key), ..Note::default() })),
-            ..Held::new(now_ms, message.payload.clone())
-        };
-        if let Some(dedup_key) = &message.dedup_key {
+        let note = message.dedup_key.as_ref().map(|dedup_key| {
             if let Some(stale_ms) = message.stale_dedup_ms {
                 batch.delete(key::dedup_due(self.number(), stale_ms, dedup_key));
             }
-            self.remember(dedup_key, place, now_ms, batch);
-        }
+            let forget_at_ms = self.remember(dedup_key, place, now_ms, batch);
+            let dedup_key = Some(dedup_key.clone());
+            Box::new(Note { dedup_key, forget_at_ms, ..Note::default() })
+        });
+        let held = Held {
+            expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
+            note,
+            ..Held::new(now_ms, message.payload.clone())
+        };
         match message.delay_ms {
             0 => self.enter_ready(place, held, batch),
             delay_ms => {
@@ -131,15 +131,23 @@ impl Rules {
         self.settings.dedup_window_ms.unwrap_or(DEDUP_WINDOW_MS)
     }
 
-    fn remember(&mut self, dedup_key: &str, place: Place, now_ms: u64, batch: &mut Batch) {
+    /// Remembers a key, and says until when.
+    fn remember(
+        &mut self,
+        dedup_key: &str,
+        place: Place,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Option<u64> {
         let window_ms = self.dedup_window_ms();
         if window_ms == 0 {
-            return;
+            return None;
         }
         let (queue, forget_at_ms) = (self.number(), now_ms.saturating_add(window_ms));
         let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
         batch.put(key::dedup(queue, dedup_key), record.encode());
         self.put_dedup_due(forget_at_ms, dedup_key, batch);
+        Some(forget_at_ms)
     }
 
     /// Who gives way to so many newcomers, the last of the queue first.
@@ -147,7 +155,7 @@ impl Rules {
         &mut self,
         count: usize,
         least_urgent: Option<Priority>,
-    ) -> Result<Vec<(Place, Extent)>, Stop> {
+    ) -> Result<Vec<(Place, Victim)>, Stop> {
         let Some(capacity) = self.settings.capacity else { return Ok(Vec::new()) };
         let current = self.held_count();
         let room = capacity.saturating_sub(current);

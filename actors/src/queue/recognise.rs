@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lanekeeper_storage::{
     LoadError,
     key::{self, MessageState as State},
-    record::{DedupRecord, MessageRecord},
+    record::{DedupRecord, Ending, MessageRecord, MovedRecord, QueueLetter},
 };
 
 use super::{
@@ -22,7 +22,7 @@ impl QueueActor {
         &self,
         id: MessageId,
         turn: &Turn<'_, Self>,
-    ) -> Result<MessageRecord, QueueError> {
+    ) -> Result<(Place, MessageRecord), QueueError> {
         self.look_up(id, turn)?.ok_or(QueueError::MessageNotFound)
     }
 
@@ -54,9 +54,32 @@ impl QueueActor {
             }
             let (priority, arrival) = record.place();
             let id = MessageId { arrival, priority };
-            let state = self.look_up(id, turn)?;
-            let state = state.map_or(MessageState::Done, |found| MessageState::from(&found.state));
+            let state = match (self.look_up(id, turn)?, record.ending) {
+                (Some((_, found)), _) => MessageState::from(&found.state),
+                (None, ending) => ending.map_or(MessageState::Done, MessageState::from),
+            };
             message.duplicate = Some(Duplicate::Earlier(id, state));
+        }
+        Ok(())
+    }
+
+    /// Takes the key from a dead letter that has come back, unless it is remembered as that.
+    pub(super) fn check_key(
+        &self,
+        letter: &mut QueueLetter,
+        turn: &Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        let Some(note) = letter.note.as_deref_mut().filter(|note| note.death.is_none()) else {
+            return Ok(());
+        };
+        let Some(dedup_key) = note.dedup_key.as_deref() else { return Ok(()) };
+        let record = turn.store().get(&key::dedup(self.rules.number(), dedup_key))?;
+        let record = record.map(|record| DedupRecord::decode(&record)).transpose()?;
+        let is_its = record.is_some_and(|record| {
+            record.ending == Some(Ending::Dead) && note.forget_at_ms == Some(record.forget_at_ms)
+        });
+        if !is_its {
+            note.dedup_key = None;
         }
         Ok(())
     }
@@ -76,8 +99,9 @@ impl QueueActor {
         let key = key::dedup(queue, dedup_key);
         let Some(record) = turn.store().get(&key)? else { return Ok(()) };
         let record = DedupRecord::decode(&record)?;
+        let priority = message.note.as_ref().and_then(|note| note.came_with);
         // The key may be another message's by now.
-        if record.place() == (place.priority, place.arrival) {
+        if record.place() == (priority.unwrap_or(place.priority), place.arrival) {
             turn.batch().delete(key);
             turn.batch().delete(key::dedup_due(queue, record.forget_at_ms, dedup_key));
         }
@@ -88,13 +112,34 @@ impl QueueActor {
         &self,
         id: MessageId,
         turn: &Turn<'_, Self>,
-    ) -> Result<Option<MessageRecord>, LoadError> {
+    ) -> Result<Option<(Place, MessageRecord)>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
-        for state in State::ALL {
-            if let Some(record) = turn.store().get(&Place::from(id).key(queue, state))? {
-                return Ok(Some(MessageRecord::decode(&record)?));
+        let at = |place: Place| {
+            for state in State::ALL {
+                if let Some(record) = turn.store().get(&place.key(queue, state))? {
+                    return Ok(Some((place, MessageRecord::decode(&record)?)));
+                }
             }
+            Ok::<_, LoadError>(None)
+        };
+        match at(id.into())? {
+            None => self.moved(id, turn)?.map_or(Ok(None), at),
+            found => Ok(found),
         }
-        Ok(None)
+    }
+
+    /// The place of a message that came with the priority in its id and has another one now.
+    pub(super) fn moved(
+        &self,
+        id: MessageId,
+        turn: &Turn<'_, Self>,
+    ) -> Result<Option<Place>, LoadError> {
+        let Some(queue) = self.rules.queue else { return Ok(None) };
+        let Some(moved) = turn.store().get(&key::moved(queue, id.arrival))? else {
+            return Ok(None);
+        };
+        let MovedRecord { priority, came_with } = MovedRecord::decode(&moved)?;
+        let place = Place { priority, arrival: id.arrival };
+        Ok((came_with == id.priority).then_some(place))
     }
 }

@@ -10,9 +10,10 @@ use super::{
     MessageId, QueueError, Redrive,
     actor::QueueActor,
     place::{Place, SliceCursor},
+    rules::Rules,
     work::LEASES_MAX,
 };
-use crate::{Handler, Request, Turn, outbox::Posted};
+use crate::{Handler, Request, Turn, clock, outbox::Posted};
 
 /// Dead letters that one turn hands back at most.
 const SLICE: ScanLimit = ScanLimit { count_max: 100, bytes_max: 4 << 20 };
@@ -76,7 +77,9 @@ impl Handler<TakeBack> for QueueActor {
                 (self.ready_ones(&ids, turn)?, (!rest.is_empty()).then_some(Left::Ids(rest)))
             }
         };
-        let letters = self.decide(turn, |rules, batch| rules.redrive(&messages, batch)).await?;
+        let now_ms = clock::unix_ms(turn.now());
+        let verb = |rules: &mut Rules, batch: &mut _| rules.redrive(&messages, now_ms, batch);
+        let letters = self.decide(turn, verb).await?;
         for content in letters {
             turn.send::<Self>(&origin, content);
         }
@@ -120,9 +123,8 @@ impl QueueActor {
     ) -> Result<Vec<(Place, MessageRecord)>, QueueError> {
         let mut messages: Vec<(Place, MessageRecord)> = Vec::new();
         for &id in ids {
-            let place = Place::from(id);
             match self.find(id, turn) {
-                Ok(message) if message.state.of_key() != State::Leased => {
+                Ok((place, message)) if message.state.of_key() != State::Leased => {
                     if messages.iter().all(|(known, _)| *known != place) {
                         messages.push((place, message));
                     }

@@ -27,7 +27,7 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    QueueError, aged::Aged, bucket::Bucket, bury::Dead, deletion, due::DueRest, held::Extent,
+    QueueError, aged::Aged, bucket::Bucket, bury::Dead, deletion, due::DueRest, held::Victim,
     lanes::Lanes, place::Place, tail::Tail, window::Window,
 };
 
@@ -229,7 +229,7 @@ impl Rules {
             Need::Tail(..) if found.is_empty() => return Err(self.damaged(TOO_FEW)),
             Need::Tail(..) => {
                 let messages = self.messages(found)?.into_iter();
-                self.tail.extend(messages.map(|(place, held)| (place, held.extent())));
+                self.tail.extend(messages.map(|(place, held)| (place, Victim::of(&held))));
             }
         }
         Ok(())
@@ -275,7 +275,7 @@ impl Rules {
 
     /// Bytes of memory held.
     pub(super) fn memory_bytes(&self) -> usize {
-        let tail = self.tail.len() * size_of::<(Place, Extent)>();
+        let tail = self.tail.len() * size_of::<(Place, Victim)>();
         let lanes = self.lanes.len() * size_of::<(Priority, u64, u64)>();
         size_of::<Self>() + self.window.bytes() + self.aged.bytes() + tail + lanes
     }

@@ -2,7 +2,7 @@
 
 use lanekeeper_storage::{
     Batch,
-    record::{MessageRecord, Note, State},
+    record::{Ending, MessageRecord, Note, State},
 };
 
 use super::{
@@ -29,10 +29,12 @@ impl Rules {
     pub(super) fn ack(
         &mut self,
         leased: &[(Place, MessageRecord)],
+        now_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         for (place, message) in leased {
             self.leave(*place, message, batch);
+            self.end(*place, message.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
         }
         self.meta.totals.acked += leased.len() as u64;
         Ok(())
@@ -77,9 +79,9 @@ impl Rules {
                 Some(Note { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
                 _ => TOO_OFTEN.to_owned(),
             };
-            self.bury(place, held, reason);
+            self.bury((place, held), reason, now_ms, batch);
         } else if held.is_expired(now_ms) {
-            self.expire(place, held);
+            self.expire((place, held), now_ms, batch);
         } else if terms.delay_ms == 0 {
             self.enter_ready(place, held, batch);
         } else {
@@ -112,11 +114,13 @@ impl Rules {
         &mut self,
         leased: &[(Place, MessageRecord)],
         reason: &str,
+        now_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Stop> {
         for (place, message) in leased {
             self.leave(*place, message, batch);
-            self.bury(*place, Held::of(message.clone()), reason.to_owned());
+            let held = Held::of(message.clone());
+            self.bury((*place, held), reason.to_owned(), now_ms, batch);
         }
         Ok(())
     }

@@ -2,7 +2,11 @@
 
 use std::{collections::HashSet, time::SystemTime};
 
-use lanekeeper_storage::{LoadError, key::MessageState as State, record::MessageRecord};
+use lanekeeper_storage::{
+    LoadError,
+    key::{self, MessageState as State},
+    record::MessageRecord,
+};
 
 use super::{
     QueueError,
@@ -117,7 +121,9 @@ impl QueueActor {
                 return Ok(lease::judge(token, &message, now_ms).map(|()| message));
             }
         }
-        Ok(Err(LeaseError::NotFound))
+        // It may have got another priority since: then it was somebody's to change.
+        let moved = turn.store().get(&key::moved(token.queue, token.id.arrival))?;
+        Ok(Err(if moved.is_some() { LeaseError::Expired } else { LeaseError::NotFound }))
     }
 }
 
@@ -133,7 +139,8 @@ impl Handler<Ack> for QueueActor {
     ) -> Result<Settled, QueueError> {
         let judged = self.judge(tokens, turn)?;
         if !judged.leased.is_empty() {
-            self.decide(turn, |rules, batch| rules.ack(&judged.leased, batch)).await?;
+            let now_ms = clock::unix_ms(turn.now());
+            self.decide(turn, |rules, batch| rules.ack(&judged.leased, now_ms, batch)).await?;
             turn.batch().frees_space();
         }
         Ok(judged.settled())
@@ -215,8 +222,9 @@ impl Handler<Bury> for QueueActor {
         let judged = self.judge(tokens, turn)?;
         let mut letter = None;
         if !judged.leased.is_empty() {
+            let now_ms = clock::unix_ms(turn.now());
             let verb = |rules: &mut Rules, batch: &mut _| {
-                rules.dead_letter(&judged.leased, &reason, batch)
+                rules.dead_letter(&judged.leased, &reason, now_ms, batch)
             };
             self.decide(turn, verb).await?;
             self.send_dead(turn);

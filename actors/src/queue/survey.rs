@@ -5,16 +5,15 @@ use std::time::Duration;
 use lanekeeper_storage::{
     Durability, Engine, LoadError, ScanLimit,
     key::{self, MessageState as State, Priority, QueueNo},
-    record::{self, LaneMeta, MessageRecord, QueueEntry, QueueMeta},
+    record::{self, LaneMeta, MessageRecord},
 };
 
 use super::{
     Message, MessageId, MessageState, Page, Paused, PriorityStats, QueueConfig, QueueError,
     QueueStats,
     actor::{QueueActor, give_bytes_max},
-    bury::SUFFIX,
+    counts::count_dead,
     held::Held,
-    place::Place,
 };
 use crate::{Handler, MemoryUse, Request, Turn, clock::from_unix_ms, memory::COUNTED_BYTES};
 
@@ -60,7 +59,8 @@ impl Handler<PeekPage> for QueueActor {
             None => key::messages(queue, State::Ready),
         };
         if let Some(after) = after {
-            range = range.after(&Place::from(after).key(queue, State::Ready));
+            let after = self.moved(after, turn)?.unwrap_or_else(|| after.into());
+            range = range.after(&after.key(queue, State::Ready));
         }
         let bytes_max = give_bytes_max(turn.store().memory()) / 2;
         if bytes_max == 0 {
@@ -82,10 +82,12 @@ impl Handler<PeekPage> for QueueActor {
             }
             _ => false,
         };
-        let found = self.rules.messages(found)?.into_iter();
+        let found = self.rules.messages(found)?;
+        let is_full = found.len() == depth || is_cut;
+        // By its place, which is not what the id of a message says that was moved.
+        let next = found.last().filter(|_| is_full).map(|&(place, _)| place.into());
+        let found = found.into_iter();
         let messages: Vec<_> = found.map(|(place, held)| held.into_message(place)).collect();
-        let is_full = messages.len() == depth || is_cut;
-        let next = messages.last().filter(|_| is_full).map(|last| last.id);
         Ok(Page { messages, next })
     }
 }
@@ -100,9 +102,9 @@ impl Handler<Find> for QueueActor {
         Find(id): Find,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(Message, MessageState), QueueError> {
-        let found = self.find(id, turn)?;
+        let (place, found) = self.find(id, turn)?;
         let state = MessageState::from(&found.state);
-        Ok((Held::of(found).into_message(id.into()), state))
+        Ok((Held::of(found).into_message(place), state))
     }
 }
 
@@ -191,14 +193,4 @@ fn survey(engine: &dyn Engine, queue: QueueNo) -> Result<Survey, LoadError> {
         }
     }
     Ok(found)
-}
-
-/// Messages in the dead-letter queue of a queue.
-fn count_dead(engine: &dyn Engine, id: &str) -> Result<u64, LoadError> {
-    let Some(entry) = engine.get(&key::queue_entry(&format!("{id}{SUFFIX}")))? else {
-        return Ok(0);
-    };
-    let meta = engine.get(&key::queue_meta(QueueEntry::decode(&entry)?.queue()))?;
-    let meta = meta.map(|meta| QueueMeta::decode(&meta)).transpose()?.unwrap_or_default();
-    Ok(meta.ready_count + meta.scheduled_count + meta.leased_count)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{held::Extent, place::Place};
+use super::{held::Victim, place::Place};
 
 /// How far a tail is exact: it knows every ready message from there to the end of the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ enum Reach {
 /// out, so that an eviction need not look at the disk. Bounded in count.
 #[derive(Debug)]
 pub(super) struct Tail {
-    known: BTreeMap<Place, Extent>,
+    known: BTreeMap<Place, Victim>,
     reach: Reach,
     count_max: usize,
 }
@@ -40,21 +40,21 @@ impl Tail {
     }
 
     /// The last messages, the very last first.
-    pub(super) fn back(&self) -> impl Iterator<Item = (Place, Extent)> {
-        self.known.iter().rev().map(|(&place, &extent)| (place, extent))
+    pub(super) fn back(&self) -> impl Iterator<Item = (Place, Victim)> {
+        self.known.iter().rev().map(|(&place, victim)| (place, victim.clone()))
     }
 
     /// Sees a new message.
-    pub(super) fn offer(&mut self, place: Place, extent: Extent) {
+    pub(super) fn offer(&mut self, place: Place, victim: Victim) {
         if Reach::From(place) >= self.reach {
-            self.known.insert(place, extent);
+            self.known.insert(place, victim);
         }
     }
 
     /// Adds the messages read before [`Tail::start`], the last first.
-    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, Extent)>) {
-        for (place, extent) in messages {
-            self.known.insert(place, extent);
+    pub(super) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, Victim)>) {
+        for (place, victim) in messages {
+            self.known.insert(place, victim);
             self.reach = Reach::From(place);
         }
     }
@@ -90,12 +90,13 @@ mod tests {
     use lanekeeper_storage::key::{Arrival, Priority};
 
     use super::*;
+    use crate::queue::held::Extent;
 
     fn place(arrival: u64) -> Place {
         Place { priority: Priority::default(), arrival: Arrival(arrival) }
     }
 
-    const EXTENT: Extent = Extent { payload_bytes: 1, due_ms: None };
+    const VICTIM: Victim = Victim { extent: Extent { payload_bytes: 1, due_ms: None }, note: None };
 
     fn arrivals(tail: &Tail) -> Vec<u64> {
         tail.back().map(|(place, _)| place.arrival.0).collect()
@@ -105,7 +106,7 @@ mod tests {
     fn a_tail_at_its_bound_lets_the_most_urgent_give_way() {
         let mut tail = Tail::new(2);
         tail.settle(0);
-        (0..4).for_each(|arrival| tail.offer(place(arrival), EXTENT));
+        (0..4).for_each(|arrival| tail.offer(place(arrival), VICTIM));
         tail.settle(4);
         assert_eq!((arrivals(&tail), tail.start()), (vec![3, 2], Some(place(2))));
     }
@@ -113,11 +114,11 @@ mod tests {
     #[test]
     fn a_tail_learns_of_messages_within_its_reach_alone() {
         let mut tail = Tail::new(2);
-        tail.offer(place(9), EXTENT);
+        tail.offer(place(9), VICTIM);
         assert_eq!(arrivals(&tail), [0_u64; 0]);
-        tail.extend([(place(7), EXTENT), (place(5), EXTENT)]);
-        tail.offer(place(4), EXTENT);
-        tail.offer(place(6), EXTENT);
+        tail.extend([(place(7), VICTIM), (place(5), VICTIM)]);
+        tail.offer(place(4), VICTIM);
+        tail.offer(place(6), VICTIM);
         assert_eq!(arrivals(&tail), [7, 6, 5]);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lanekeeper_storage::{
     Batch,
     key::Arrival,
-    record::{MessageRecord, OnExpire, QueueMeta},
+    record::{Ending, MessageRecord, OnExpire, QueueMeta},
 };
 
 use super::{
@@ -59,6 +59,9 @@ impl Rules {
     ) -> Result<Vec<Message>, Stop> {
         let taken = self.take_first(depth, "pop", now_ms, batch)?;
         self.meta.totals.popped += taken.len() as u64;
+        for (place, held) in &taken {
+            self.end(*place, held.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
+        }
         Ok(taken.into_iter().map(|(place, held)| held.into_message(place)).collect())
     }
 
@@ -93,7 +96,7 @@ impl Rules {
             };
             self.leave_ready(place, held.extent(), batch);
             if held.is_expired(now_ms) {
-                self.expire(place, held);
+                self.expire((place, held), now_ms, batch);
             } else {
                 taken.push((place, held));
             }
@@ -134,11 +137,16 @@ impl Rules {
     }
 
     /// A message whose time to live ended, and which was taken out of its state.
-    pub(super) fn expire(&mut self, place: Place, held: Held) {
+    pub(super) fn expire(&mut self, (place, held): (Place, Held), now_ms: u64, batch: &mut Batch) {
         self.meta.totals.expired += 1;
         match self.settings.on_expire {
-            OnExpire::Drop => self.meta.totals.dropped += 1,
-            OnExpire::DeadLetter => self.bury(place, held, TTL_ENDED.to_owned()),
+            OnExpire::Drop => {
+                self.meta.totals.dropped += 1;
+                self.end(place, held.note.as_deref(), Ending::Expired, (now_ms, batch));
+            }
+            OnExpire::DeadLetter => {
+                self.bury((place, held), TTL_ENDED.to_owned(), now_ms, batch);
+            }
         }
     }
 
@@ -264,6 +272,7 @@ impl Rules {
         let unknown = self.lanes.unknown(std::iter::once(place.priority));
         self.know_lanes(unknown)?;
         self.leave(place, message, batch);
+        self.forget_move(place, message.note.as_deref(), batch);
         self.meta.totals.cancelled += 1;
         Ok(())
     }
@@ -281,6 +290,7 @@ impl Rules {
         let mut count = 0;
         for (place, message) in purged() {
             self.leave(*place, message, batch);
+            self.forget_move(*place, message.note.as_deref(), batch);
             count += 1;
         }
         self.meta.totals.purged += count;

@@ -158,6 +158,27 @@ impl Trial {
         self.turn(|rules, batch| rules.cancel(place, &message, batch))
     }
 
+    /// Gives a ready message another priority; answers its place then.
+    pub(super) fn reprioritise(&mut self, place: Place, to: Priority) -> Place {
+        let key = place.key(QUEUE, MessageState::Ready);
+        let found = self.engine.get(&key).expect("a memory engine reads").expect("it is ready");
+        let message = MessageRecord::decode(&found).expect("a message");
+        let verb =
+            |rules: &mut Rules, batch: &mut _| rules.reprioritise(place, &message, to, batch);
+        self.turn(verb).expect("no refusal");
+        Place { priority: to, ..place }
+    }
+
+    /// Makes the first scheduled message ready; answers its place and its payload.
+    pub(super) fn promote_first(&mut self) -> Option<(Place, Bytes)> {
+        let range = key::messages(QUEUE, MessageState::Scheduled);
+        let found = self.engine.scan(&range, ScanLimit::count(1)).expect("it reads");
+        let (place, message) = self.rules.records(found).expect("messages").pop()?;
+        let now_ms = self.now_ms;
+        self.turn(|rules, batch| rules.promote(place, &message, now_ms, batch)).expect("it may");
+        Some((place, message.payload))
+    }
+
     /// Purges in slices of `slice` messages.
     pub(super) fn purge(&mut self, only: Option<u32>, slice: usize) -> u64 {
         let range = match only {

@@ -6,8 +6,8 @@ use lanekeeper_actors::{Durability as Level, queue};
 use serde_json::value::RawValue;
 
 use super::{
-    Config, DeadLetter, Duplicate, Durability, Message, OnExpire, OnFull, Page, PriorityStats,
-    Pushed, QueueList, Rate, Stats, Verbs,
+    Config, DeadLetter, Duplicate, Durability, Message, OnExpire, OnFull, Page, PerSecond,
+    PriorityStats, Pushed, QueueDepth, QueueDepths, QueueList, Rate, Stats, Verbs,
 };
 
 /// A duration as it is written: whole milliseconds.
@@ -33,6 +33,9 @@ impl From<&queue::Message> for Message {
             reason: message.reason.clone(),
             dead_letter: message.dead_letter.as_deref().map(DeadLetter::from),
             state: None,
+            ready_at: None,
+            lease_expires_at: None,
+            worker: None,
         }
     }
 }
@@ -107,6 +110,18 @@ impl From<queue::QueueList> for QueueList {
     }
 }
 
+impl QueueDepths {
+    /// A page of queues, with the depths of as many.
+    pub(crate) fn new(list: queue::QueueList, depths: Vec<queue::QueueCounts>) -> Self {
+        let row = |(id, depth): (String, queue::QueueCounts)| {
+            let queue::QueueCounts { ready, scheduled, leased, dead } = depth;
+            QueueDepth { id, ready, scheduled, leased, dead }
+        };
+        let queues: Vec<_> = list.ids.into_iter().zip(depths).map(row).collect();
+        Self { count: queues.len(), queues, next: list.next }
+    }
+}
+
 impl From<queue::QueueConfig> for Config {
     fn from(config: queue::QueueConfig) -> Self {
         Self {
@@ -160,14 +175,14 @@ impl From<Config> for queue::QueueConfig {
 }
 
 impl From<queue::Rate> for Rate {
-    fn from(queue::Rate { per_second, burst }: queue::Rate) -> Self {
-        Self { per_second, burst }
+    fn from(rate: queue::Rate) -> Self {
+        Self { per_second: PerSecond(rate.millionths()), burst: rate.burst }
     }
 }
 
 impl From<Rate> for queue::Rate {
-    fn from(Rate { per_second, burst }: Rate) -> Self {
-        Self { per_second, burst }
+    fn from(Rate { per_second: PerSecond(millionths), burst }: Rate) -> Self {
+        Self::millionths_per_second(millionths, burst)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
         AgeCount, AppliedPolicy, Extended, GatePolicy, GateQuota, GateRate, GateStats, GateWaits,
         OnFullLine, QuotaPeriod, Released, Ticket,
     },
+    rate::PerSecond,
 };
 
 impl Ticket {
@@ -62,7 +63,10 @@ impl From<gate::Released> for Released {
 
 impl From<gate::GatePolicy> for GatePolicy {
     fn from(policy: gate::GatePolicy) -> Self {
-        let rate = |rate: gate::Rate| GateRate { per_second: rate.per_second, burst: rate.burst };
+        let rate = |rate: gate::Rate| GateRate {
+            per_second: PerSecond(rate.millionths()),
+            burst: rate.burst,
+        };
         let limit = |own: gate::GroupLimit| (own.name, own.max_concurrent);
         Self {
             max_concurrent: policy.max_concurrent,
@@ -89,7 +93,9 @@ impl From<gate::GatePolicy> for GatePolicy {
 
 impl From<GatePolicy> for gate::GatePolicy {
     fn from(policy: GatePolicy) -> Self {
-        let rate = |rate: GateRate| gate::Rate { per_second: rate.per_second, burst: rate.burst };
+        let rate = |GateRate { per_second: PerSecond(millionths), burst }| {
+            gate::Rate::millionths_per_second(millionths, burst)
+        };
         let limit = |(name, max_concurrent)| gate::GroupLimit { name, max_concurrent };
         Self {
             max_concurrent: policy.max_concurrent,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::PerSecond;
 use crate::server::parse::{Number, number};
 
 /// What an owner has at a gate: a permit, or a place in the line.
@@ -114,10 +115,9 @@ pub enum OnFullLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateRate {
-    /// Owners accepted per second.
-    #[serde(deserialize_with = "number")]
-    #[schema(minimum = 1, maximum = 1000000)]
-    pub per_second: u32,
+    /// Owners accepted per second, with up to six decimals: 0.1 is one in ten seconds.
+    #[schema(value_type = f64, minimum = 0.000001, maximum = 1000000.0)]
+    pub per_second: PerSecond,
     /// Owners accepted at once after a rest.
     #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]

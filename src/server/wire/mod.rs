@@ -8,6 +8,7 @@ mod gate;
 mod lease;
 mod lease_convert;
 mod queue;
+mod rate;
 mod service;
 mod sink;
 mod stream;
@@ -26,8 +27,10 @@ pub use lease::{
 };
 pub use queue::{
     Cancelled, Config, DeadLetter, Duplicate, Durability, Message, Messages, OnExpire, OnFull,
-    Page, PauseState, Popped, PriorityStats, Purged, Pushed, QueueList, Rate, Stats, Verbs,
+    Page, PauseState, PeekState, Popped, PriorityStats, Promoted, Purged, Pushed, QueueDepth,
+    QueueDepths, QueueList, Rate, Stats, Verbs,
 };
+pub use rate::PerSecond;
 pub use service::{Deleted, Health, Problem, Version};
 pub(crate) use sink::HIDDEN;
 pub use sink::{Sink, SinkRemoved, SinkView};

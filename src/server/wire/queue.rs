@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::PerSecond;
+
 /// The answer to a push.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Pushed {
@@ -26,7 +28,8 @@ pub struct Duplicate {
     pub index: usize,
     /// The id of the original.
     pub id: String,
-    /// The state of the original: `scheduled`, `ready`, `leased` or `done`.
+    /// The state of the original: `scheduled`, `ready` or `leased`; once it is gone, what became of
+    /// it: `done`, `dead` (a dead letter), `expired` or `evicted`.
     pub state: String,
 }
 
@@ -66,6 +69,35 @@ pub struct Message {
     /// What it waits for, where one message was asked for: `ready`, `scheduled` or `leased`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// When it becomes ready, in Unix milliseconds, where scheduled messages were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<u64>,
+    /// When its lease ends, in Unix milliseconds, where leased messages were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_expires_at: Option<u64>,
+    /// Who has it, where leased messages were asked for and that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+}
+
+/// Which messages a peek shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PeekState {
+    /// Those that can be taken.
+    #[default]
+    Ready,
+    /// Those that wait for their time.
+    Scheduled,
+    /// Those that somebody works on.
+    Leased,
+}
+
+/// The answer to a promotion.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Promoted {
+    /// Whether it was scheduled; one that was ready stays as it was.
+    pub promoted: bool,
 }
 
 /// What a dead letter was before it died.
@@ -214,9 +246,9 @@ pub enum OnExpire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Tokens that come back each second.
-    #[schema(minimum = 1, maximum = 1000000000)]
-    pub per_second: u32,
+    /// Tokens that come back each second, with up to six decimals: 0.1 is one in ten seconds.
+    #[schema(value_type = f64, minimum = 0.000001, maximum = 1000000000.0)]
+    pub per_second: PerSecond,
     /// Tokens there are at most.
     #[schema(minimum = 1, maximum = 1000000000)]
     pub burst: u32,
@@ -295,4 +327,30 @@ pub struct QueueList {
     pub count: usize,
     /// What to send as `after` for the next page; `null` at the end.
     pub next: Option<String>,
+}
+
+/// A page of the queues there are, with what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueDepths {
+    /// The queues, by id.
+    pub queues: Vec<QueueDepth>,
+    /// How many there are.
+    pub count: usize,
+    /// What to send as `after` for the next page; `null` at the end.
+    pub next: Option<String>,
+}
+
+/// What a queue holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QueueDepth {
+    /// Its id.
+    pub id: String,
+    /// Messages ready to be taken.
+    pub ready: u64,
+    /// Messages that wait for their time.
+    pub scheduled: u64,
+    /// Messages that are leased.
+    pub leased: u64,
+    /// Messages in its dead-letter queue.
+    pub dead: u64,
 }

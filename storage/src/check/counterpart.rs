@@ -9,7 +9,8 @@ use crate::{
     embedded::overlay::Overlay,
     key::{self, Arrival, Meaning, MessageState, Priority, QueueNo},
     record::{
-        DedupRecord, DueEntry, LeaseRecord, MessageRecord, ReminderDue, ReminderRecord, State,
+        DedupRecord, DueEntry, LeaseRecord, MessageRecord, MovedRecord, ReminderDue,
+        ReminderRecord, State,
     },
 };
 
@@ -53,6 +54,10 @@ pub(super) fn check(
             let leased = MessageState::Leased;
             ("lease of a worker", has(&key::message(queue, leased, priority, arrival))?)
         }
+        Meaning::Moved(queue, arrival) => {
+            let moved = MovedRecord::decode(value)?;
+            ("moved message", has_moved(records, (queue, arrival), moved)?)
+        }
         _ => return Ok(()),
     };
     if !is_there {
@@ -69,6 +74,21 @@ fn has_reminder_due(records: &Overlay, key: &Key, value: &Bytes) -> Result<bool,
     Ok(is_due && key::reminder(due_ms, &kind, &actor_key, &name) == *key)
 }
 
+/// Whether a message that was moved is where it was moved to, and knows of that.
+fn has_moved(
+    records: &Overlay,
+    (queue, arrival): (QueueNo, Arrival),
+    MovedRecord { priority, came_with }: MovedRecord,
+) -> Result<bool, LoadError> {
+    for state in MessageState::ALL {
+        if let Some(found) = records.get(&key::message(queue, state, priority, arrival))? {
+            let note = MessageRecord::decode(&found)?.note;
+            return Ok(note.is_some_and(|note| note.came_with == Some(came_with)));
+        }
+    }
+    Ok(false)
+}
+
 /// Whether a message is in the indexes of what is due and of its worker, as far as it should be.
 fn has_indexes(
     records: &Overlay,
@@ -79,6 +99,13 @@ fn has_indexes(
         let found = records.get(&key::due(queue, due_ms, arrival))?;
         let entry = DueEntry::new(priority, state);
         if !found.is_some_and(|found| DueEntry::decode(&found) == Ok(entry)) {
+            return Ok(false);
+        }
+    }
+    if let Some(came_with) = message.note.as_ref().and_then(|note| note.came_with) {
+        let found = records.get(&key::moved(queue, arrival))?;
+        let moved = MovedRecord { priority, came_with };
+        if !found.is_some_and(|found| MovedRecord::decode(&found) == Ok(moved)) {
             return Ok(false);
         }
     }

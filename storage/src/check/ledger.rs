@@ -10,9 +10,9 @@ use crate::{
     embedded::overlay::Overlay,
     key::{self, Arrival, Meaning, MessageState, Priority, QueueNo},
     record::{
-        ActorState, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord, QueueEntry,
-        QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage, SinkRecord,
-        StreamSettings, WorkerLease,
+        ActorState, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord, MovedRecord,
+        QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage,
+        SinkRecord, StreamSettings, WorkerLease,
     },
 };
 
@@ -143,6 +143,7 @@ impl<'a> Ledger<'a> {
             }
             Meaning::Due(..) => drop(DueEntry::decode(value)?),
             Meaning::Dedup(..) => drop(DedupRecord::decode(value)?),
+            Meaning::Moved(..) => drop(MovedRecord::decode(value)?),
             Meaning::Sink(_) => drop(SinkRecord::decode(value)?),
             Meaning::WorkerLease(..) => drop(WorkerLease::decode(value)?),
             _ => {}

@@ -5,8 +5,8 @@ use super::{
     actor::letter_number,
     gate::worker_place_of,
     queue::{
-        Arrival, MessageState, Priority, QueueNo, dedup_due_of, due_of, place_of, priority_of_lane,
-        queue_id_of_sink, worker_lease_of,
+        Arrival, MessageState, Priority, QueueNo, dedup_due_of, due_of, moved_of, place_of,
+        priority_of_lane, queue_id_of_sink, worker_lease_of,
     },
     stream::topic_of,
     tag,
@@ -50,6 +50,8 @@ pub(crate) enum Meaning<'a> {
     /// The queue's id.
     Sink(&'a str),
     WorkerLease(QueueNo, Priority, Arrival),
+    /// A message that has another priority than the one it came with.
+    Moved(QueueNo, Arrival),
     /// A letter's number.
     Letter(u64),
 }
@@ -121,6 +123,7 @@ fn meaning_of_queue<'k>(key: &'k Key, first: u8, rest: &'k [u8]) -> Option<Meani
             let (queue, priority, arrival) = worker_lease_of(key)?;
             Some(Meaning::WorkerLease(queue, priority, arrival))
         }
+        tag::MOVED => moved_of(key).map(|(queue, arrival)| Meaning::Moved(queue, arrival)),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use crate::codec::{Decode, Encode};
 pub struct QueueNo(pub u64);
 
 /// The urgency of a message: 0 is the most urgent, at most 2,147,483,647.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub struct Priority(u32);
 
 impl Priority {
@@ -217,6 +217,19 @@ pub fn worker_lease_of(entry: &Key) -> Option<(QueueNo, Priority, Arrival)> {
     let priority = u32::from_be_bytes(place[8..12].try_into().ok()?);
     let arrival = u64::from_be_bytes(place[12..].try_into().ok()?);
     Some((QueueNo(queue), Priority::new(priority)?, Arrival(arrival)))
+}
+
+/// Where a message is that has another priority than the one it came with.
+pub fn moved(queue: QueueNo, arrival: Arrival) -> Key {
+    key(tag::MOVED, &[&queue.0.to_be_bytes(), &arrival.0.to_be_bytes()])
+}
+
+/// The queue and the message of such a key, or `None` if it is none.
+pub(super) fn moved_of(moved: &Key) -> Option<(QueueNo, Arrival)> {
+    let bytes: &[u8; 16] = moved.as_bytes().strip_prefix(&[tag::MOVED])?.try_into().ok()?;
+    let queue = u64::from_be_bytes(bytes[..8].try_into().ok()?);
+    let arrival = u64::from_be_bytes(bytes[8..].try_into().ok()?);
+    Some((QueueNo(queue), Arrival(arrival)))
 }
 
 /// Where the messages of a queue are delivered to.

@@ -1,6 +1,9 @@
 //! Values of gates.
 
-use super::record;
+use super::{
+    rate::{Rate, RateV1},
+    record,
+};
 use crate::codec::{Decode, Encode};
 
 /// What a gate knows of itself without looking at its places. Written with every change, hence
@@ -104,15 +107,40 @@ pub struct GatePolicyRecord {
     pub timeout_ms: u64,
     /// What happens when the line is full.
     pub on_full: OnFullLine,
-    /// Owners accepted per second, and at once.
-    pub rate: Option<(u32, u32)>,
+    /// How often owners are accepted.
+    pub rate: Option<Rate>,
     /// Owners accepted in so many seconds, rolling.
     pub quota: Option<(u64, u32)>,
     /// Permits at a time for each value of a name.
     pub group: Vec<(String, u32)>,
 }
 
-record!(GatePolicyRecord, "gate policy", 1);
+record!(GatePolicyRecord, "gate policy", 2, from GatePolicyRecordV1);
+
+#[derive(Encode, Decode)]
+struct GatePolicyRecordV1 {
+    max_concurrent: Option<u32>,
+    queue_length_max: u32,
+    timeout_ms: u64,
+    on_full: OnFullLine,
+    rate: Option<RateV1>,
+    quota: Option<(u64, u32)>,
+    group: Vec<(String, u32)>,
+}
+
+impl From<GatePolicyRecordV1> for GatePolicyRecord {
+    fn from(old: GatePolicyRecordV1) -> Self {
+        Self {
+            max_concurrent: old.max_concurrent,
+            queue_length_max: old.queue_length_max,
+            timeout_ms: old.timeout_ms,
+            on_full: old.on_full,
+            rate: old.rate.map(Rate::from),
+            quota: old.quota,
+            group: old.group,
+        }
+    }
+}
 
 /// What a gate has used of its rate and its quota.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]

@@ -90,6 +90,27 @@ pub struct Note {
     pub reason: Option<String>,
     /// Where it died, for a dead letter.
     pub death: Option<DeathRecord>,
+    /// When its deduplication key is forgotten, if the queue remembers that.
+    pub forget_at_ms: Option<u64>,
+    /// The priority it came with, if it has another one now.
+    pub came_with: Option<Priority>,
+}
+
+#[derive(Encode, Decode)]
+struct NoteV1 {
+    dedup_key: Option<String>,
+    reason: Option<String>,
+    death: Option<DeathRecord>,
+}
+
+impl From<NoteV1> for Note {
+    fn from(NoteV1 { dedup_key, reason, death }: NoteV1) -> Self {
+        Self { dedup_key, reason, death, ..Self::default() }
+    }
+}
+
+fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Note>> {
+    note.map(|note| Box::new(Note::from(*note)))
 }
 
 /// What a dead letter was.
@@ -119,7 +140,8 @@ struct MessageHeader {
 }
 
 header!(
-    MessageHeader, "message", 4, from MessageHeaderV1, MessageHeaderV2, MessageHeaderV3
+    MessageHeader, "message", 5,
+    from MessageHeaderV1, MessageHeaderV2, MessageHeaderV3, MessageHeaderV4
 );
 
 #[derive(Encode, Decode)]
@@ -140,7 +162,23 @@ struct MessageHeaderV2 {
     deliveries: u32,
     state: StateV2,
     expires_at_ms: Option<u64>,
-    note: Option<Box<Note>>,
+    note: Option<Box<NoteV1>>,
+}
+
+#[derive(Encode, Decode)]
+struct MessageHeaderV4 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: State,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<NoteV1>>,
+}
+
+impl From<MessageHeaderV4> for MessageHeader {
+    fn from(old: MessageHeaderV4) -> Self {
+        let MessageHeaderV4 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        Self { pushed_at_ms, deliveries, state, expires_at_ms, note: upgraded(note) }
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -185,7 +223,7 @@ struct MessageHeaderV3 {
     deliveries: u32,
     state: StateV3,
     expires_at_ms: Option<u64>,
-    note: Option<Box<Note>>,
+    note: Option<Box<NoteV1>>,
 }
 
 #[derive(Encode, Decode)]
@@ -226,7 +264,7 @@ impl From<MessageHeaderV3> for MessageHeader {
                 })
             }
         };
-        Self { pushed_at_ms, deliveries, state, expires_at_ms, note }
+        MessageHeaderV4 { pushed_at_ms, deliveries, state, expires_at_ms, note }.into()
     }
 }
 
@@ -285,7 +323,19 @@ struct QueueLetterHeader {
     note: Option<Box<Note>>,
 }
 
-header!(QueueLetterHeader, "letter to a queue", 1);
+header!(QueueLetterHeader, "letter to a queue", 2, from QueueLetterHeaderV1);
+
+#[derive(Encode, Decode)]
+struct QueueLetterHeaderV1 {
+    priority: u32,
+    note: Option<Box<NoteV1>>,
+}
+
+impl From<QueueLetterHeaderV1> for QueueLetterHeader {
+    fn from(QueueLetterHeaderV1 { priority, note }: QueueLetterHeaderV1) -> Self {
+        Self { priority, note: upgraded(note) }
+    }
+}
 
 impl QueueLetter {
     /// The content of the letter.
@@ -334,12 +384,40 @@ pub struct DedupRecord {
     priority: u32,
     /// When the key is forgotten.
     pub forget_at_ms: u64,
+    /// What became of the message, once it is gone from its queue and that was written.
+    pub ending: Option<Ending>,
+}
+
+/// How a message left its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Ending {
+    /// It was taken for good, or the work on it was done.
+    Done,
+    /// It is a dead letter.
+    Dead,
+    /// Its time to live ended.
+    Expired,
+    /// It gave way to a more urgent one.
+    Evicted,
+}
+
+#[derive(Encode, Decode)]
+struct DedupRecordV1 {
+    arrival: u64,
+    priority: u32,
+    forget_at_ms: u64,
+}
+
+impl From<DedupRecordV1> for DedupRecord {
+    fn from(DedupRecordV1 { arrival, priority, forget_at_ms }: DedupRecordV1) -> Self {
+        Self { arrival, priority, forget_at_ms, ending: None }
+    }
 }
 
 impl DedupRecord {
     /// The record of the message at this place.
     pub fn new(priority: Priority, arrival: Arrival, forget_at_ms: u64) -> Self {
-        Self { arrival: arrival.0, priority: priority.get(), forget_at_ms }
+        Self { arrival: arrival.0, priority: priority.get(), forget_at_ms, ending: None }
     }
 
     /// Priority and arrival of the message.
@@ -348,7 +426,18 @@ impl DedupRecord {
     }
 }
 
-record!(DedupRecord, "deduplication key", 1);
+record!(DedupRecord, "deduplication key", 2, from DedupRecordV1);
+
+/// Where a message is that has another priority than the one it came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct MovedRecord {
+    /// The priority it has now.
+    pub priority: Priority,
+    /// The priority it came with.
+    pub came_with: Priority,
+}
+
+record!(MovedRecord, "moved message", 1);
 
 /// Where the messages of a queue are delivered to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -1,6 +1,9 @@
 //! Values of queues and their messages.
 
-use super::record;
+use super::{
+    rate::{Rate, RateV1},
+    record,
+};
 use crate::{
     Durability,
     codec::{Decode, Encode},
@@ -202,15 +205,6 @@ pub enum OnExpire {
     DeadLetter,
 }
 
-/// How often something may happen: a token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Rate {
-    /// Tokens that come back each second.
-    pub per_second: u32,
-    /// Tokens there are at most.
-    pub burst: u32,
-}
-
 /// The settings of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct QueueSettings {
@@ -246,7 +240,19 @@ pub struct QueueSettings {
     pub gate: Option<Box<str>>,
 }
 
-record!(QueueSettings, "queue settings", 3, from QueueSettingsV1, QueueSettingsV2);
+record!(QueueSettings, "queue settings", 4, from QueueSettingsV1, QueueSettingsV2, QueueSettingsV3);
+
+#[derive(Encode, Decode)]
+struct QueueSettingsV3 {
+    v2: QueueSettingsV2,
+    gate: Option<Box<str>>,
+}
+
+impl From<QueueSettingsV3> for QueueSettings {
+    fn from(QueueSettingsV3 { v2, gate }: QueueSettingsV3) -> Self {
+        Self { gate, ..v2.into() }
+    }
+}
 
 #[derive(Encode, Decode)]
 struct QueueSettingsV2 {
@@ -257,8 +263,8 @@ struct QueueSettingsV2 {
     on_expire: OnExpire,
     dedup_window_ms: Option<u64>,
     is_exclusive: bool,
-    push_rate: Option<Rate>,
-    pop_rate: Option<Rate>,
+    push_rate: Option<RateV1>,
+    pop_rate: Option<RateV1>,
     aging_ms: Option<u64>,
 }
 
@@ -271,8 +277,8 @@ impl From<QueueSettingsV2> for QueueSettings {
             on_expire: old.on_expire,
             dedup_window_ms: old.dedup_window_ms,
             is_exclusive: old.is_exclusive,
-            push_rate: old.push_rate,
-            pop_rate: old.pop_rate,
+            push_rate: old.push_rate.map(Rate::from),
+            pop_rate: old.pop_rate.map(Rate::from),
             aging_ms: old.aging_ms,
             ..old.v1.into()
         }

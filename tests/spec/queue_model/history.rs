@@ -71,7 +71,9 @@ impl History {
 
     pub(super) async fn step(&mut self, step: u64) {
         match self.random.u32(0..100) {
-            0..22 => self.push().await,
+            0..19 => self.push().await,
+            19..20 => self.promote().await,
+            20..22 => self.reprioritise().await,
             22..30 => self.pop().await,
             30..46 => self.lease().await,
             46..58 => self.ack().await,
@@ -140,6 +142,7 @@ impl History {
             }
             assert_eq!(pushed.duplicate, None);
             if let Some(key) = key {
+                self.naive.owners.insert(key.clone(), number);
                 self.naive.keys.insert(key, (pushed.id, now + window));
             }
             let scheduled = Life::Scheduled { until: now + delay, is_holding: false };
@@ -163,6 +166,41 @@ impl History {
         self.naive.counts.popped += expected.len() as u64;
         let popped: Vec<_> = popped.iter().map(|message| number_of(&message.item)).collect();
         assert_eq!(popped, expected.iter().map(|message| message.number).collect::<Vec<_>>());
+    }
+
+    async fn promote(&mut self) {
+        if self.naive.messages.is_empty() {
+            return;
+        }
+        let index = self.random.usize(0..self.naive.messages.len());
+        let message = &mut self.naive.messages[index];
+        let promoted = self.node.queue("q").promote(message.id).await;
+        match message.life {
+            Life::Leased { .. } => {
+                assert!(matches!(promoted, Err(QueueError::Leased)), "{promoted:?}");
+            }
+            Life::Ready => assert!(!promoted.unwrap()),
+            Life::Scheduled { .. } => {
+                assert!(promoted.unwrap());
+                message.life = Life::Ready;
+            }
+        }
+    }
+
+    async fn reprioritise(&mut self) {
+        if self.naive.messages.is_empty() {
+            return;
+        }
+        let index = self.random.usize(0..self.naive.messages.len());
+        let priority = self.random.u32(0..4);
+        let message = &mut self.naive.messages[index];
+        let changed = self.node.queue("q").reprioritise(message.id, priority).await;
+        if matches!(message.life, Life::Leased { .. }) {
+            return assert!(matches!(changed, Err(QueueError::Leased)), "{changed:?}");
+        }
+        let (changed, _) = changed.unwrap();
+        assert_eq!((changed.id, changed.priority), (message.id, priority));
+        message.priority = priority;
     }
 
     async fn cancel(&mut self) {

@@ -57,6 +57,10 @@ pub(super) struct Naive {
     /// Numbers and priorities.
     pub(super) dead: Vec<(u64, u32)>,
     pub(super) keys: BTreeMap<String, (MessageId, SystemTime)>,
+    /// What became of those that are gone, if not done.
+    pub(super) endings: BTreeMap<MessageId, MessageState>,
+    /// The number of the message that each key was pushed with last.
+    pub(super) owners: BTreeMap<String, u64>,
     pub(super) counts: Counts,
     /// What a queue in memory falls back to: what it had counted when it entered memory.
     pub(super) floor: Option<Counts>,
@@ -68,7 +72,7 @@ impl Naive {
             Some(Life::Ready) => MessageState::Ready,
             Some(Life::Scheduled { .. }) => MessageState::Scheduled,
             Some(Life::Leased { .. }) => MessageState::Leased,
-            None => MessageState::Done,
+            None => self.endings.get(&id).copied().unwrap_or(MessageState::Done),
         }
     }
 
@@ -101,7 +105,8 @@ impl Naive {
     }
 
     pub(super) fn remove(&mut self, id: MessageId) -> Message {
-        let index = self.messages.iter().position(|message| message.id == id);
+        // A lease names its message by where it is; the arrival stays.
+        let index = self.messages.iter().position(|own| arrival(own.id) == arrival(id));
         self.messages.swap_remove(index.expect("the message is there"))
     }
 
@@ -154,9 +159,20 @@ impl Naive {
         }
         for (_, id) in victims {
             self.remove(id);
+            self.endings.insert(id, MessageState::Evicted);
             self.counts.evicted += 1;
         }
         true
+    }
+
+    /// A dead letter has come back: its key, if it is remembered as that, leads there.
+    pub(super) fn come_back(&mut self, number: u64, id: MessageId, now: SystemTime) {
+        for (key, (own, forget_at)) in &mut self.keys {
+            let is_dead = self.endings.get(own) == Some(&MessageState::Dead);
+            if self.owners.get(key) == Some(&number) && is_dead && *forget_at > now {
+                *own = id;
+            }
+        }
     }
 
     /// A message that was taken out unused gives its key back.
@@ -169,14 +185,20 @@ impl Naive {
         if let Some(counts) = self.floor {
             self.messages.clear();
             self.keys.clear();
+            self.endings.clear();
             self.counts = counts;
         }
     }
 
     /// Whether a token is good.
     pub(super) fn judge(&self, token: LeaseToken, now: SystemTime) -> Result<(), LeaseError> {
-        let id = token.message_id();
-        match self.messages.iter().find(|message| message.id == id).map(|found| &found.life) {
+        let own = arrival(token.message_id());
+        match self
+            .messages
+            .iter()
+            .find(|message| arrival(message.id) == own)
+            .map(|found| &found.life)
+        {
             None => Err(LeaseError::NotFound),
             Some(Life::Leased { until, token: Some(own) }) if *own == token && *until > now => {
                 Ok(())
@@ -213,12 +235,16 @@ impl Naive {
     pub(super) fn bury(&mut self, message: &Message) {
         self.counts.dead_lettered += 1;
         self.dead.push((message.number, message.priority));
+        self.endings.insert(message.id, MessageState::Dead);
     }
 
     fn expire(&mut self, message: &Message) {
         self.counts.expired += 1;
         match self.config.on_expire {
-            OnExpire::Drop => self.counts.dropped += 1,
+            OnExpire::Drop => {
+                self.counts.dropped += 1;
+                self.endings.insert(message.id, MessageState::Expired);
+            }
             OnExpire::DeadLetter => self.bury(message),
         }
     }
@@ -258,4 +284,8 @@ impl Naive {
         let gone = popped + acked + dropped + dead_lettered + cancelled + purged + evicted;
         assert_eq!(pushed + received, gone + self.messages.len() as u64);
     }
+}
+
+fn arrival(id: MessageId) -> String {
+    id.to_string()[..16].to_owned()
 }

@@ -146,6 +146,7 @@ impl History {
             let expires_at = self.naive.config.message_ttl.map(|ttl| now + ttl);
             let (id, priority, life) = (message.id, message.priority, Life::Ready);
             self.naive.counts.received += 1;
+            self.naive.come_back(number, id, now);
             let message = Message { id, number, priority, life, deliveries: 0, expires_at };
             self.naive.messages.push(message);
         }
