@@ -86,10 +86,7 @@ pub(super) async fn deliver(
     let asked = asked_of(&outcome, clock.now());
     let verdict = verdict_of(&outcome, asked);
     let settled = match outcome {
-        Outcome::Done => {
-            let settled = held.take().ack().await;
-            settled.map(|()| count(&counters.delivered))
-        }
+        Outcome::Done => held.take().ack().await.map(|()| count(&counters.delivered)),
         Outcome::Accepted => {
             held.take().detach();
             count(&counters.accepted);
