@@ -94,7 +94,7 @@ fn health(addr: &str) {
 }
 
 /// Pushes and pops while connections crowd in; answers how many messages are left.
-fn use_it(url: &str, count: u64, more: Sender<()>) -> u64 {
+fn use_it(url: &str, count: u64, more: &Sender<()>) -> u64 {
     let agent = agent();
     let item = json!({ "item": { "t": "x".repeat(ITEM_BYTES) } }).to_string();
     let mut left = 0;
@@ -124,7 +124,7 @@ fn idle_connections_beyond_the_limit_on_open_files_harm_nobody() {
         let (more, wanted) = channel();
         let left = thread::scope(|scope| {
             scope.spawn(move || crowd(&addr, limit as usize + 100, &wanted));
-            scope.spawn(|| use_it(&server.url, rounds(count), more)).join().unwrap()
+            scope.spawn(|| use_it(&server.url, rounds(count), &more)).join().unwrap()
         });
         let mut text = agent().get(&format!("{}/metrics", server.url)).call().unwrap();
         let text = text.body_mut().read_to_string().unwrap();
