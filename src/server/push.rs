@@ -246,7 +246,7 @@ mod tests {
     fn a_payload_is_kept_byte_for_byte() {
         let payload = "{ \"b\" : 1.0,\n \"a\":\"\\u00e9\", \"a\":1e400 }";
         let body = format!(" {{\"priority\":7,\"item\": {payload} }}");
-        match read(&Bytes::from(body.to_owned()), &QueueLimits::default()).expect("a message") {
+        match read(&Bytes::from(body), &QueueLimits::default()).expect("a message") {
             Pushing::One(message) => {
                 let expected = Item::from_json(payload).expect("an item");
                 let expected = NewMessage::new(expected).expect("an item").priority(7);
