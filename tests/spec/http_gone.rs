@@ -188,8 +188,8 @@ fn nothing_is_left_of_clients_of_the_binary_that_were_gone_while_they_waited() {
     };
     let in_flight = || {
         let text = ask("GET", "/metrics", b"").body;
-        let line = text.lines().find_map(|line| line.strip_prefix(IN_FLIGHT)).unwrap();
-        line.trim().parse::<usize>().unwrap()
+        let figure = text.lines().find_map(|line| line.strip_prefix(IN_FLIGHT));
+        figure.unwrap().trim().parse::<usize>().unwrap()
     };
     let files = || fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
     let pop = request("/queue/q/pop?wait_ms=60000", "");
@@ -206,10 +206,7 @@ fn nothing_is_left_of_clients_of_the_binary_that_were_gone_while_they_waited() {
     let before = files();
     let mut commands = Vec::new();
     for args in [["pop", "q"], ["lease", "q"], ["gate", "acquire"]] {
-        let more = match args {
-            ["gate", _] => vec!["g", "o"],
-            _ => vec!["--wait", "60s"],
-        };
+        let more = if args[0] == "gate" { ["g", "o"] } else { ["--wait", "60s"] };
         if args[0] == "gate" {
             ask("PUT", "/gate/g/policy", br#"{"max_concurrent":1}"#).ok();
             ask("POST", "/gate/g/acquire", br#"{"owner":"first"}"#).ok();
