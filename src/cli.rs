@@ -23,7 +23,9 @@ pub(crate) use lease::{Ack, DeadLetter, Extend, Lease, Nack, Redrive};
 pub(crate) use loadtest::{Analyze, Compare, Load, Loadtest, Output, Prepopulate};
 pub(crate) use push::Push;
 pub(crate) use queue::{Peek, Pop, Purge, Queues, Stats};
-pub(crate) use setting::{Config, ConfigCommand, Delete, DeleteCommand, Sink, SinkCommand, Verbs};
+pub(crate) use setting::{
+    Config, ConfigCommand, Delete, DeleteCommand, Message, Sink, SinkCommand, Verbs, Whole,
+};
 pub(crate) use stream::{Publish, Remote, Subscribe};
 pub(crate) use work::Work;
 pub(crate) use worker::{Heartbeat, Workers};
@@ -140,7 +142,7 @@ pub(crate) enum Command {
     /// Show, set or remove the webhook of a queue
     #[command(after_help = setting::SINK_HELP)]
     Sink(Sink),
-    /// Remove one message
+    /// Remove one message, or a queue, gate, stream or worker as a whole
     #[command(after_help = setting::DELETE_HELP)]
     Delete(Delete),
     /// Run a command for each message of a queue

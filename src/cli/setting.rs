@@ -79,7 +79,9 @@ Examples:
 
 pub(super) const DELETE_HELP: &str = "\
 Examples:
-  lanekeeper delete message orders 000000000000004d00000001";
+  lanekeeper delete message orders 000000000000004d00000001
+  lanekeeper delete queue orders
+  lanekeeper delete gate deploys --force --yes";
 
 const DELETE_MESSAGE_HELP: &str = "\
 A message that is leased stays with whoever works on it: told as leased, and the command exits 1.
@@ -87,6 +89,40 @@ A message that is leased stays with whoever works on it: told as leased, and the
 Examples:
   lanekeeper delete message orders 000000000000004d00000001
   lanekeeper peek orders --priority 7 | cut -f1 | xargs -n1 lanekeeper delete message orders";
+
+const DELETE_QUEUE_HELP: &str = "\
+Its settings, its sink and its totals go too; its dead-letter queue stays. A queue that is not empty
+is refused and left as it is, unless --force is given: then its messages go, those that are leased
+too. At a terminal it asks first, unless --yes is given.
+
+Examples:
+  lanekeeper delete queue orders
+  lanekeeper delete queue orders --force --yes";
+
+const DELETE_GATE_HELP: &str = "\
+Its policy and its totals go too. A gate at which somebody waits or holds a permit is refused and
+left as it is, unless --force is given: then those who wait are sent away, and permits end. At a
+terminal it asks first, unless --yes is given.
+
+Examples:
+  lanekeeper delete gate deploys
+  lanekeeper delete gate deploys --force --yes";
+
+const DELETE_STREAM_HELP: &str = "\
+Its settings and what it kept for late subscribers go too; subscribers get what waits for them and
+are told that it was deleted. At a terminal it asks first, unless --yes is given.
+
+Examples:
+  lanekeeper delete stream prices
+  lanekeeper delete stream prices --yes";
+
+const DELETE_WORKER_HELP: &str = "\
+It goes offline if it is online: its leases and permits are given back. At a terminal it asks first,
+unless --yes is given.
+
+Examples:
+  lanekeeper delete worker worker-7
+  lanekeeper delete worker worker-7 --yes";
 
 /// `config`
 #[derive(Debug, Args)]
@@ -211,6 +247,40 @@ pub(crate) enum DeleteCommand {
     /// Remove one message of a queue
     #[command(after_help = DELETE_MESSAGE_HELP)]
     Message(Message),
+    /// Remove a queue and all that is known of it
+    #[command(after_help = DELETE_QUEUE_HELP)]
+    Queue(Whole),
+    /// Remove a gate and all that is known of it
+    #[command(after_help = DELETE_GATE_HELP)]
+    Gate(Whole),
+    /// Remove a stream and all that is known of it
+    #[command(after_help = DELETE_STREAM_HELP)]
+    Stream(Whole),
+    /// Forget a worker
+    #[command(after_help = DELETE_WORKER_HELP)]
+    Worker(Whole),
+}
+
+/// What is deleted as a whole.
+#[derive(Debug, Args)]
+pub(crate) struct Whole {
+    /// Its id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Even if it is in use; a stream or a worker goes without it, too
+    #[arg(
+        long, action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) force: bool,
+    /// Do not ask first; without a terminal nothing is asked
+    #[arg(
+        long, action = ArgAction::SetTrue,
+        value_parser = FalseyValueParser::new(),
+    )]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 /// A message.

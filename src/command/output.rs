@@ -1,6 +1,6 @@
 //! What commands print: to stdout what was asked for, to stderr the rest.
 
-use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdout};
+use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdin, stdout};
 
 use serde::Serialize;
 
@@ -101,6 +101,17 @@ pub(crate) fn redraw(before: usize, lines: &[String]) {
     }
     text.push_str("\x1b[?7h");
     drop(stderr().write_all(text.as_bytes()));
+}
+
+/// Asks a person, who has to say yes.
+///
+/// # Errors
+/// As stderr and stdin say.
+pub(crate) fn is_confirmed(question: &str) -> Result<bool, Failure> {
+    write!(stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Tells something on the way. Nothing can be done if nobody listens.

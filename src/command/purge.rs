@@ -1,6 +1,6 @@
 //! `lanekeeper purge`: removes messages, after asking.
 
-use std::io::{IsTerminal, Write, stderr, stdin};
+use std::io::{IsTerminal, stdin};
 
 use super::{
     DONE, FAILED, Failure,
@@ -34,8 +34,5 @@ fn is_confirmed(backend: &dyn Backend, args: &cli::Purge) -> Result<bool, Failur
         Some(priority) => format!("the messages of priority {priority}"),
         None => format!("all {ready} messages"),
     };
-    write!(stderr(), "Remove {which} of {}? [y/N] ", args.id)?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    output::is_confirmed(&format!("Remove {which} of {}?", args.id))
 }

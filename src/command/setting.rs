@@ -1,13 +1,16 @@
-//! `lanekeeper config|pause|resume|sink|delete`: what a queue is told of itself.
+//! `lanekeeper config|pause|resume|sink|delete`: what a queue is told of itself, and the end of it
+//! and of others.
 
 mod backend;
+mod deletion;
 mod embedded;
 mod http;
 
 use lanekeeper::queue::Paused;
 use serde_json::{Map, Value};
 
-pub(crate) use backend::SettingBackend;
+pub(crate) use backend::{Kind, SettingBackend};
+pub(crate) use deletion::delete;
 
 use super::{
     Failure,
@@ -15,7 +18,7 @@ use super::{
     http::{Http, Patience},
     output::show,
 };
-use crate::cli::{ConfigCommand, DeleteCommand, SinkCommand, Verbs};
+use crate::cli::{ConfigCommand, SinkCommand, Verbs};
 
 /// Shows or changes settings.
 pub(crate) fn config(command: &ConfigCommand) -> Result<u8, Failure> {
@@ -81,15 +84,6 @@ pub(crate) fn sink(command: &SinkCommand) -> Result<u8, Failure> {
         SinkCommand::Get(_) | SinkCommand::Set(_) => rows(&answer),
     };
     show(remote.json, &answer, &lines)
-}
-
-/// Deletes what is named.
-pub(crate) fn delete(command: &DeleteCommand) -> Result<u8, Failure> {
-    let DeleteCommand::Message(args) = command;
-    place::with(&args.target, Missing::Refused, |backend| {
-        let deleted = backend.cancel(&args.id, &args.message)?;
-        show(args.target.json, &deleted, &["deleted".to_owned()])
-    })
 }
 
 /// `NAME=VALUE` each, or one JSON object.

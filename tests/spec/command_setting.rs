@@ -86,6 +86,44 @@ fn one_message_is_deleted() {
 }
 
 #[test]
+fn a_queue_and_a_gate_are_deleted_and_by_force_alone_while_they_are_in_use() {
+    for at in At::both() {
+        at.ok(&["push", "q", "{}"]);
+        at.ok(&["gate", "policy", "g", "--set", "{\"max_concurrent\":1}"]);
+        at.ok(&["gate", "acquire", "g", "a", "--no-wait"]);
+        for (kind, id) in [("queue", "q"), ("gate", "g")] {
+            let delete = ["delete", kind, id];
+            let refused = at.run(&delete);
+            assert_eq!(refused.code, Some(1), "{kind} is in use: {refused:?}");
+            assert_eq!(at.ok(&[&delete[..], &["--force"]].concat()), "deleted\n");
+            assert_eq!(at.ok(&delete), format!("there is no {kind} {id}\n"));
+            assert_eq!(at.json(&[&delete[..], &["--yes"]].concat()), json!({"deleted": false}));
+        }
+        assert_eq!(at.ok(&["queues"]), "");
+        at.ok(&["push", "q", "{\"n\":2}"]);
+        assert_eq!(at.ok(&["pop", "q"]), "{\"n\":2}\n");
+        assert_eq!(at.json(&["delete", "queue", "q"]), json!({"deleted": true}));
+    }
+}
+
+#[test]
+fn a_stream_and_a_worker_are_deleted() {
+    let server = TestServer::start();
+    server.put("/stream/t/config", r#"{"retain":3}"#).ok();
+    server.post("/worker/w/heartbeat", "{}").ok();
+    let at = At::Server(server);
+    assert_eq!(at.ok(&["delete", "stream", "t"]), "deleted\n");
+    assert_eq!(at.ok(&["delete", "stream", "t", "--force"]), "there is no stream t\n");
+    assert_eq!(at.json(&["delete", "worker", "w", "--yes"]), json!({"deleted": true}));
+    assert_eq!(at.json(&["workers"])["workers"], json!([]));
+    let data = At::Data(tempfile::tempdir().unwrap());
+    data.ok(&["push", "q", "{}"]);
+    assert_eq!(data.ok(&["delete", "stream", "t"]), "there is no stream t\n");
+
+    assert_eq!(data.run(&["delete", "queue"]).code, Some(2));
+}
+
+#[test]
 fn queues_are_listed_with_what_is_in_them() {
     for at in At::both() {
         at.ok(&["push", "a", "{}", "{}"]);

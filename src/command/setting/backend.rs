@@ -5,6 +5,27 @@ use serde_json::Value;
 
 use crate::command::Failure;
 
+/// What can be deleted as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Queue,
+    Gate,
+    Stream,
+    Worker,
+}
+
+impl Kind {
+    /// Its word, which begins its paths too.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Gate => "gate",
+            Self::Stream => "stream",
+            Self::Worker => "worker",
+        }
+    }
+}
+
 /// The verbs of settings, which are passed on as they are: a server may know others than this
 /// command.
 pub(crate) trait SettingBackend {
@@ -27,4 +48,7 @@ pub(crate) trait SettingBackend {
 
     /// Removes a message.
     fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, Failure>;
+
+    /// Deletes something as a whole: if it is in use, only if it is forced.
+    fn delete(&self, kind: Kind, id: &str, is_forced: bool) -> Result<wire::Deleted, Failure>;
 }

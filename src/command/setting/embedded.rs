@@ -6,7 +6,7 @@ use lanekeeper::{
 };
 use serde_json::{Map, Value};
 
-use super::SettingBackend;
+use super::{Kind, SettingBackend};
 use crate::command::{Failure, embedded::Embedded};
 
 impl SettingBackend for Embedded {
@@ -48,6 +48,19 @@ impl SettingBackend for Embedded {
         let message: MessageId = message.parse().map_err(Failure::failed)?;
         self.wait(self.node().queue(id).cancel(message))?;
         Ok(wire::Cancelled { cancelled: true })
+    }
+
+    fn delete(&self, kind: Kind, id: &str, is_forced: bool) -> Result<wire::Deleted, Failure> {
+        let node = self.node();
+        let deleted = match (kind, is_forced) {
+            (Kind::Queue, true) => self.wait(node.queue(id).delete_with_messages())?,
+            (Kind::Queue, false) => self.wait(node.queue(id).delete())?,
+            (Kind::Gate, true) => self.wait(node.gate(id).delete_with_owners())?,
+            (Kind::Gate, false) => self.wait(node.gate(id).delete())?,
+            (Kind::Stream, _) => self.wait(node.stream(id).delete())?,
+            (Kind::Worker, _) => self.wait(node.worker(id).delete()).map(|()| true)?,
+        };
+        Ok(wire::Deleted { deleted })
     }
 }
 

@@ -6,7 +6,7 @@ use lanekeeper::{queue::Paused, server::wire};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::SettingBackend;
+use super::{Kind, SettingBackend};
 use crate::command::{
     Failure,
     http::{Http, encoded},
@@ -44,6 +44,15 @@ impl SettingBackend for Http {
 
     fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, Failure> {
         about(self, "DELETE", (id, &format!("message/{}", encoded(message))), &Value::Null)
+    }
+
+    fn delete(&self, kind: Kind, id: &str, is_forced: bool) -> Result<wire::Deleted, Failure> {
+        let query = match kind {
+            Kind::Queue | Kind::Gate if is_forced => "?force=true",
+            _ => "",
+        };
+        let path = format!("/{}/{}{query}", kind.as_str(), encoded(id));
+        self.ask("DELETE", &path, &[], Duration::ZERO)
     }
 }
 
