@@ -9,7 +9,7 @@ use actix_web::{
     HttpRequest,
     http::header::{HeaderName, HeaderValue},
 };
-use lanekeeper_actors::stream::{End, StreamEvent, Subscriber};
+use lanekeeper_actors::stream::{End, EventId, StreamEvent, Subscriber};
 
 use super::{
     answer::Answer,
@@ -38,9 +38,9 @@ const SUBSCRIBER: HeaderName = HeaderName::from_static("lanekeeper-subscriber");
             description = "Messages that may wait for this subscriber; 1,000 when not given",
         ),
         (
-            "Last-Event-ID" = Option<u64>, Header,
-            description = "Goes on after this number with what is retained; `{\"gap\":{\"count\"}}` \
-                           says what is not there any more",
+            "Last-Event-ID" = Option<String>, Header,
+            description = "Goes on after the event of this `id` with what is retained; `{\"gap\":{\"count\"}}` \
+                           says what is not there any more; it is null if the stream counts anew since",
         ),
     ),
     responses(
@@ -66,8 +66,8 @@ pub(crate) async fn subscribe(
     if let Some(count) = queue_max {
         subscribe = subscribe.queue_max(count as usize);
     }
-    if let Some(seq) = after {
-        subscribe = subscribe.after(seq);
+    if let Some(last) = after {
+        subscribe = subscribe.after(last);
     }
     let subscriber = subscribe.await?;
     let id = subscriber.id();
@@ -79,12 +79,12 @@ pub(crate) async fn subscribe(
 }
 
 /// The last event that a client has, from a connection before this one.
-fn last_event(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+fn last_event(request: &HttpRequest) -> Result<Option<EventId>, Problem> {
     let Some(value) = request.headers().get(LAST_EVENT_ID) else { return Ok(None) };
     match value.to_str().map(str::trim) {
         Ok("") => Ok(None),
         text => text.ok().and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| {
-            let detail = "Last-Event-ID must be the id of an event of this stream: a whole number";
+            let detail = "Last-Event-ID must be the id of an event of this stream: EPOCH-SEQ";
             Problem::new(Code::InvalidRequest, detail)
         }),
     }
@@ -126,7 +126,7 @@ impl Source for Subscription {
 }
 
 impl Subscription {
-    fn ids(&self) -> Vec<Option<u64>> {
+    fn ids(&self) -> Vec<Option<EventId>> {
         if !self.has_ids {
             return Vec::new();
         }
@@ -135,7 +135,8 @@ impl Subscription {
             StreamEvent::Gap(_) | StreamEvent::Notice(_) => None,
         };
         let seqs: Vec<_> = self.events.iter().map(seq).collect();
-        ids(&seqs, self.subscriber.position())
+        let ids = ids(&seqs, self.subscriber.position().map(|place| place.seq));
+        ids.into_iter().map(|seq| seq.map(|seq| self.subscriber.event_id(seq))).collect()
     }
 
     fn closing(&self) -> Closing {

@@ -178,9 +178,12 @@ mod tests {
     #[test]
     fn a_retained_message_keeps_its_payload_and_has_a_class() {
         let data = Bytes::from_static(b"{ \"a\" :\t1 }");
-        let message = RetainedMessage { class: 3, data: data.clone() };
+        let message = RetainedMessage { class: 3, epoch: 7, data: data.clone() };
         assert_eq!(RetainedMessage::decode(&message.encode()), Ok(message));
-        let classless = RetainedMessage { class: 4, data };
+        let earlier = [&[1, 3], &data[..]].concat().into();
+        let read = RetainedMessage { class: 3, epoch: 0, data: data.clone() };
+        assert_eq!(RetainedMessage::decode(&earlier), Ok(read), "as it was kept before epochs");
+        let classless = RetainedMessage { class: 4, epoch: 7, data };
         assert!(RetainedMessage::decode(&classless.encode()).is_err());
     }
 

@@ -112,7 +112,7 @@ fn server_sent_events_carry_the_same_frames() {
     assert!(head.contains(&"content-type: text/event-stream".to_owned()), "{head:?}");
     publish(&server, "control", 7);
     let mut field = |name: &str| lines.find(|line| line.starts_with(name)).unwrap();
-    assert_eq!(field("id:"), "id: 1");
+    assert!(field("id:").ends_with("-1"), "its number, behind the epoch");
     assert_eq!(field("data:"), "data: {\"class\":\"control\",\"seq\":1,\"data\":{\"n\":7}}");
     server.handle.drain();
     assert_eq!(field("event:"), "event: end");
@@ -194,7 +194,7 @@ fn pages_subscribe_only_where_they_are_listed() {
 }
 
 /// What a subscriber that goes on after an event is told, up to an answer with this text.
-fn resumed(server: &TestServer, last: &str, end: &str) -> String {
+pub(crate) fn resumed(server: &TestServer, last: &str, end: &str) -> String {
     let mut stream = server.connect();
     let head = "GET /stream/t HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n";
     write!(stream, "{head}last-event-id: {last}\r\n\r\n").unwrap();
@@ -211,17 +211,26 @@ fn a_client_that_comes_back_goes_on_after_its_last_event() {
     let server = TestServer::start();
     server.put("/stream/t/config", r#"{"retain":3}"#).ok();
     (1..=5).for_each(|n| drop(publish(&server, "important", n)));
-    let told = resumed(&server, "3", "id: 5");
-    assert!(told.contains("id: 4\n") && !told.contains("gap"), "{told}");
-    let told = resumed(&server, "1", "id: 5");
+    // Without an event before, it gets what is retained, with ids.
+    let told = resumed(&server, "", "-5\n");
+    let epoch = told.split_once("id: ").and_then(|(_, rest)| rest.split_once("-3\n")).unwrap().0;
+    let id = |seq: u64| format!("{epoch}-{seq}");
+    let told = resumed(&server, &id(3), "-5\n");
+    assert!(told.contains(&format!("id: {}\n", id(4))) && !told.contains("gap"), "{told}");
+    let told = resumed(&server, &id(1), "-5\n");
     let gap = told.find("data: {\"gap\":{\"count\":1}}").expect("2 is not there any more");
-    assert!(told.find("id: 3").is_some_and(|first| gap < first), "{told}");
-    // Somebody who has seen more than there was: the stream counts anew.
-    let told = resumed(&server, "77", "id: 5");
-    assert!(told.contains("{\"gap\":{\"count\":null}}") && told.contains("id: 3\n"), "{told}");
-    let headers = [("accept", "text/event-stream"), ("last-event-id", "x")];
-    let reply = server.send_with("GET", "/stream/t", b"", &headers);
-    assert!(reply.detail(400, "invalid_request").contains("Last-Event-ID"));
+    assert!(told.find(&format!("id: {}", id(3))).is_some_and(|first| gap < first), "{told}");
+    // Of another count, or of one that nobody knows: the stream counts anew.
+    for last in [&id(77), "3", "77", "0-3", "abc-4"] {
+        let told = resumed(&server, last, "-5\n");
+        let is_all = told.contains("{\"gap\":{\"count\":null}}") && told.contains(&id(3));
+        assert!(is_all, "{last}: {told}");
+    }
+    for last in ["x", "-3", "3-", "1-2-3", "+1-3", "1-x", "99999999999999999999"] {
+        let headers = [("accept", "text/event-stream"), ("last-event-id", last)];
+        let reply = server.send_with("GET", "/stream/t", b"", &headers);
+        assert!(reply.detail(400, "invalid_request").contains("Last-Event-ID"), "{last}");
+    }
 }
 
 #[test]

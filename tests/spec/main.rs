@@ -92,6 +92,7 @@ mod queue_view;
 mod queue_wait;
 mod queue_wake;
 mod stream_delivery;
+mod stream_resume;
 mod stream_slow;
 mod support;
 mod tidy;

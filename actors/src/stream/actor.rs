@@ -8,9 +8,10 @@ use lanekeeper_storage::{
 };
 
 use super::{
-    Class, End, Message, Published, StreamConfig, StreamLimits, SubscriberId,
+    Class, End, EventId, Message, Published, StreamConfig, StreamLimits, SubscriberId,
     audience::{Audience, Offers},
     class::PerClass,
+    numbering::Numbering,
     retained::Retained,
     stats::Counts,
     subscriber::Exits,
@@ -27,6 +28,7 @@ pub(super) struct StreamActor {
     pub(super) audience: Audience,
     pub(super) exits: Arc<Exits>,
     pub(super) seq_last: u64,
+    pub(super) numbering: Arc<Numbering>,
     pub(super) published: PerClass<u64>,
     /// Of the subscribers that have left.
     pub(super) departed: Counts,
@@ -41,13 +43,14 @@ impl Actor for StreamActor {
             Some(settings) => StreamSettings::decode(&settings).map_err(LoadError::from)?.into(),
             None => StreamConfig::default(),
         };
-        let mut retained = Retained::default();
+        let (mut retained, mut kept) = (Retained::default(), Vec::new());
         if config.persist {
             let all = ScanLimit::count(config.retain as usize);
             let found = from.store().scan(key::stream_retained_all(topic), all).await?;
             for (key, record) in &found {
                 let Some(seq) = key::stream_seq_of(key) else { continue };
                 let record = RetainedMessage::decode(record).map_err(LoadError::from)?;
+                kept.push(EventId { epoch: record.epoch, seq });
                 retained.push(Arc::new(message_of(seq, &record)?));
             }
         }
@@ -56,6 +59,7 @@ impl Actor for StreamActor {
             limits: StreamLimits::default(),
             tally: Arc::default(),
             seq_last: retained.iter().last().map_or(0, |last| last.seq),
+            numbering: Arc::new(Numbering::new(kept.into_iter())),
             retained,
             audience: Audience::default(),
             exits: Arc::default(),
@@ -138,6 +142,10 @@ fn message_of(seq: u64, record: &RetainedMessage) -> Result<Message, LoadError> 
 }
 
 /// A message as the store keeps it.
-pub(super) fn record_of(message: &Message) -> RetainedMessage {
-    RetainedMessage { class: message.class as u8, data: message.data.as_bytes().clone() }
+pub(super) fn record_of(message: &Message, numbering: &Numbering) -> RetainedMessage {
+    RetainedMessage {
+        class: message.class as u8,
+        epoch: numbering.id(message.seq).epoch,
+        data: message.data.as_bytes().clone(),
+    }
 }

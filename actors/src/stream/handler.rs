@@ -5,10 +5,12 @@ use std::sync::Arc;
 use lanekeeper_storage::key;
 
 use super::{
-    Class, Message, Published, StreamConfig, StreamError, StreamStats, Subscriber, SubscriberId,
+    Class, EventId, Message, Published, StreamConfig, StreamError, StreamStats, Subscriber,
+    SubscriberId,
     actor::{StreamActor, record_of},
     inbox::Inbox,
     outlet::Outlet,
+    subscriber::Exit,
 };
 use crate::{Handler, Request, Turn, queue::Item};
 
@@ -23,8 +25,8 @@ pub(super) struct PublishOne {
 pub(super) struct TakeIn {
     /// Messages that may wait for it.
     pub(super) queue_max: usize,
-    /// The number of the last message that it has.
-    pub(super) after: Option<u64>,
+    /// The last message that it has.
+    pub(super) after: Option<EventId>,
 }
 
 /// Forget those who have left.
@@ -69,10 +71,10 @@ impl Handler<PublishOne> for StreamActor {
 }
 
 impl StreamActor {
-    /// Gives what is retained of the messages after a number, and says how many are not.
-    fn resume(&self, after: u64, outlet: &mut Outlet) {
-        let is_known = after <= self.seq_last;
-        let after = if is_known { after } else { 0 };
+    /// Gives what is retained of the messages after one, and says how many are not.
+    fn resume(&self, after: EventId, outlet: &mut Outlet) {
+        let is_known = self.numbering.is_known(after, self.seq_last);
+        let after = if is_known { after.seq } else { 0 };
         let later = || self.retained.iter().filter(|message| message.seq > after);
         match (self.seq_last - after) - later().count() as u64 {
             _ if !is_known => outlet.missed(None),
@@ -85,7 +87,7 @@ impl StreamActor {
     fn retain(&mut self, message: Arc<Message>, turn: &mut Turn<'_, Self>) {
         if self.config.persist {
             let key = key::stream_retained(&turn.id().key, message.seq);
-            turn.batch().put(key, record_of(&message).encode());
+            turn.batch().put(key, record_of(&message, &self.numbering).encode());
         }
         let bytes_before = self.retained.bytes();
         self.retained.push(message);
@@ -131,8 +133,9 @@ impl Handler<TakeIn> for StreamActor {
         let inbox = Arc::new(Inbox::new(id, outlet, Arc::clone(&self.tally)));
         let key = self.audience.insert(Arc::clone(&inbox));
         let clock = turn.meta.seat.kind.runtime.clock.clone();
-        let (exits, tally) = (Arc::clone(&self.exits), Arc::clone(&self.tally));
-        Ok(Subscriber::new(inbox, key, exits, tally, clock))
+        let exit = Exit { key, exits: Arc::clone(&self.exits) };
+        let (numbering, tally) = (Arc::clone(&self.numbering), Arc::clone(&self.tally));
+        Ok(Subscriber::new(inbox, exit, numbering, tally, clock))
     }
 }
 
@@ -165,7 +168,9 @@ impl Handler<Configure> for StreamActor {
         for message in self.retained.iter() {
             let key = key::stream_retained(&topic, message.seq);
             match (self.config.persist, config.persist) {
-                (false, true) => turn.batch().put(key, record_of(message).encode()),
+                (false, true) => {
+                    turn.batch().put(key, record_of(message, &self.numbering).encode());
+                }
                 (true, false) => turn.batch().delete(key),
                 _ => {}
             }

@@ -13,9 +13,10 @@ use futures_util::Stream;
 use parking_lot::Mutex;
 
 use super::{
-    Notice, StreamEvent, SubscriberId,
+    EventId, Notice, StreamEvent, SubscriberId,
     event::End,
     inbox::Inbox,
+    numbering::Numbering,
     tally::{Given, Tally},
 };
 use crate::Clock;
@@ -26,6 +27,12 @@ const EVENTS_IN_A_ROW: usize = 128;
 /// The keys of subscribers that have left, until their stream looks.
 pub(super) type Exits = Mutex<Vec<usize>>;
 
+/// Where a subscriber says that it has left.
+pub(super) struct Exit {
+    pub(super) key: usize,
+    pub(super) exits: Arc<Exits>,
+}
+
 /// A subscription: a [`Stream`] of what is published from then on. Dropping it unsubscribes.
 ///
 /// What it does not take waits in a queue of its own, bounded, and harms nobody else; what had to
@@ -33,8 +40,8 @@ pub(super) type Exits = Mutex<Vec<usize>>;
 /// an event, or a batch of them, is given until more is asked for.
 pub struct Subscriber {
     inbox: Arc<Inbox>,
-    key: usize,
-    exits: Arc<Exits>,
+    exit: Exit,
+    numbering: Arc<Numbering>,
     tally: Arc<Tally>,
     clock: Clock,
     /// When the last event was given.
@@ -49,15 +56,15 @@ pub struct Subscriber {
 impl Subscriber {
     pub(super) fn new(
         inbox: Arc<Inbox>,
-        key: usize,
-        exits: Arc<Exits>,
+        exit: Exit,
+        numbering: Arc<Numbering>,
         tally: Arc<Tally>,
         clock: Clock,
     ) -> Self {
         Self {
             inbox,
-            key,
-            exits,
+            exit,
+            numbering,
             tally,
             clock,
             given_at: None,
@@ -139,12 +146,17 @@ impl Subscriber {
         }
     }
 
-    /// The number up to which everything was given or told of as a gap: where to go on
+    /// The id of the message of this number of its stream.
+    pub fn event_id(&self, seq: u64) -> EventId {
+        self.numbering.id(seq)
+    }
+
+    /// The place up to which everything was given or told of as a gap: where to go on
     /// [after](super::Subscribe::after). Classes overtake each other, so it is not always that of
-    /// the last message; `None` while there is no such number.
-    pub fn position(&self) -> Option<u64> {
+    /// the last message; `None` while there is no such place.
+    pub fn position(&self) -> Option<EventId> {
         let through = self.inbox.given_through()?.min(self.seq_max);
-        (through > 0).then_some(through)
+        (through > 0).then(|| self.event_id(through))
     }
 
     /// What waits, if anything does.
@@ -194,7 +206,7 @@ impl Drop for Subscriber {
     fn drop(&mut self) {
         self.tell();
         self.tally.ended(self.inbox.leave());
-        self.exits.lock().push(self.key);
+        self.exit.exits.lock().push(self.exit.key);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 
 use super::{
-    Class, Published, StreamError, Subscriber, SubscriberId, Topic,
+    Class, EventId, Published, StreamError, Subscriber, SubscriberId, Topic,
     handler::{PublishOne, TakeIn},
 };
 use crate::{
@@ -57,7 +57,7 @@ impl IntoFuture for Publish {
 pub struct Subscribe {
     topic: Topic,
     queue_max: usize,
-    after: Option<u64>,
+    after: Option<EventId>,
 }
 
 impl Subscribe {
@@ -66,10 +66,11 @@ impl Subscribe {
         Self { topic, queue_max, after: None }
     }
 
-    /// Goes on after the message of this number: what is retained of those after it comes first,
-    /// and before it how many are not there any more ([`Notice::Missed`](super::Notice::Missed)).
-    pub fn after(mut self, seq: u64) -> Self {
-        self.after = Some(seq);
+    /// Goes on after this message: what is retained of those after it comes first, and before it
+    /// how many are not there any more ([`Notice::Missed`](super::Notice::Missed)). If the stream
+    /// counts anew since, everything that is retained comes, after a `Missed` of unknown size.
+    pub fn after(mut self, last: EventId) -> Self {
+        self.after = Some(last);
         self
     }
 

@@ -11,6 +11,7 @@ use std::{
 use actix_http::ws::{Codec, Message};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use bytes::{Bytes, BytesMut};
+use lanekeeper_actors::stream::EventId;
 use tokio_util::codec::Encoder;
 
 use super::{Chunk, Closing, Source, admit::Permit};
@@ -90,7 +91,7 @@ const HEAD_BYTES_MAX: usize = 10;
 struct Frames(BytesMut);
 
 impl Chunk for Frames {
-    fn put(&mut self, text: [&[u8]; 3], _: Option<u64>) {
+    fn put(&mut self, text: [&[u8]; 3], _: Option<EventId>) {
         const LAST_TEXT: u8 = 0x81;
         let Self(chunk) = self;
         let length: usize = text.iter().map(|piece| piece.len()).sum();

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    io::Write,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -9,6 +10,7 @@ use std::{
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
+use lanekeeper_actors::stream::EventId;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Chunk, body::Flow};
@@ -41,7 +43,7 @@ impl EventBody {
 }
 
 /// About as much as stands around the text of an event.
-const AROUND_BYTES: usize = 32;
+const AROUND_BYTES: usize = 48;
 
 /// Events, one for each frame.
 #[derive(Default)]
@@ -49,10 +51,10 @@ struct Events(Vec<u8>);
 
 impl Chunk for Events {
     /// Line ends in JSON stand between its tokens only, where the client's will do too.
-    fn put(&mut self, text: [&[u8]; 3], number: Option<u64>) {
+    fn put(&mut self, text: [&[u8]; 3], id: Option<EventId>) {
         let Self(chunk) = self;
-        if let Some(number) = number {
-            chunk.extend_from_slice(format!("id: {number}\n").as_bytes());
+        if let Some(id) = id {
+            writeln!(chunk, "id: {id}").expect("a vector takes every byte");
         }
         chunk.extend_from_slice(b"data: ");
         for piece in text {
@@ -113,9 +115,9 @@ mod tests {
     #[test]
     fn an_event_of_several_lines_stays_one_event() {
         let mut chunk = Events::default();
-        chunk.put([b"{\"data\":", b"{\n\"a\":1}", b"}"], Some(7));
+        chunk.put([b"{\"data\":", b"{\n\"a\":1}", b"}"], Some(EventId { epoch: 31, seq: 7 }));
         chunk.put([b"{}", b"", b""], None);
-        let expected = "id: 7\ndata: {\"data\":{\ndata: \"a\":1}}\n\ndata: {}\n\n";
+        let expected = "id: 1f-7\ndata: {\"data\":{\ndata: \"a\":1}}\n\ndata: {}\n\n";
         assert_eq!(String::from_utf8(chunk.0).expect("text"), expected);
     }
 }

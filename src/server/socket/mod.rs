@@ -14,6 +14,8 @@ mod reader;
 
 use std::task::{Context, Poll};
 
+use lanekeeper_actors::stream::EventId;
+
 pub(crate) use admit::{Admission, Connections};
 pub(crate) use closing::Closing;
 
@@ -33,7 +35,7 @@ pub(crate) trait Source: 'static {
 /// Frames that are sent together.
 pub(crate) trait Chunk {
     /// Adds the text of a frame, in pieces, and its number, if it has one.
-    fn put(&mut self, text: [&[u8]; 3], number: Option<u64>);
+    fn put(&mut self, text: [&[u8]; 3], id: Option<EventId>);
 
     /// Makes room for so many frames whose texts have so many bytes together.
     fn reserve(&mut self, count: usize, bytes: usize);

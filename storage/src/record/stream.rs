@@ -35,6 +35,8 @@ record!(StreamSettings, "stream settings", 1);
 pub struct RetainedMessage {
     /// Its class: 0 (control) to 3 (bulk).
     pub class: u8,
+    /// Which count of the stream its number belongs to; 0 in what was kept before that was noted.
+    pub epoch: u64,
     /// The payload, byte for byte.
     pub data: Bytes,
 }
@@ -42,14 +44,27 @@ pub struct RetainedMessage {
 #[derive(Encode, Decode)]
 struct RetainedHeader {
     class: u8,
+    epoch: u64,
 }
 
-header!(RetainedHeader, "retained message", 1);
+header!(RetainedHeader, "retained message", 2, from RetainedHeaderV1);
+
+#[derive(Encode, Decode)]
+struct RetainedHeaderV1 {
+    class: u8,
+}
+
+impl From<RetainedHeaderV1> for RetainedHeader {
+    fn from(RetainedHeaderV1 { class }: RetainedHeaderV1) -> Self {
+        Self { class, epoch: 0 }
+    }
+}
 
 impl RetainedMessage {
     /// The value as the store keeps it.
     pub fn encode(&self) -> Bytes {
-        codec::encode(&RetainedHeader { class: self.class }, &self.data)
+        let header = RetainedHeader { class: self.class, epoch: self.epoch };
+        codec::encode(&header, &self.data)
     }
 
     /// The value read back; the payload shares the bytes given.
@@ -57,11 +72,11 @@ impl RetainedMessage {
     /// # Errors
     /// [`CodecError`] if the bytes are of an unknown format or damaged.
     pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
-        let (RetainedHeader { class }, tail) = codec::decode(bytes)?;
+        let (RetainedHeader { class, epoch }, tail) = codec::decode(bytes)?;
         if class > 3 {
             let reason = format!("class {class} is not known");
             return Err(CodecError::Malformed { record: RetainedHeader::NAME, reason });
         }
-        Ok(Self { class, data: bytes.slice(tail..) })
+        Ok(Self { class, epoch, data: bytes.slice(tail..) })
     }
 }
