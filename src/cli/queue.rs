@@ -39,7 +39,7 @@ Examples:
 
 pub(super) const QUEUES_HELP: &str = "\
 Prints one id a line, in the order of their letters; with --detail how many messages are ready,
-scheduled, leased and dead, and how long the oldest is ready.
+scheduled, leased and dead.
 
 Examples:
   lanekeeper queues
@@ -123,7 +123,7 @@ pub(crate) struct Queues {
     /// Queues at most [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Show how much is in each: asks for one after the other
+    /// Show how much is in each
     #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) detail: bool,
     #[command(flatten)]

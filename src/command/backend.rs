@@ -38,6 +38,9 @@ pub(crate) trait Backend: GateBackend + LeaseBackend + SettingBackend + Sync {
     /// Lists a page of queues.
     fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure>;
 
+    /// Lists a page of queues, with how much is in each.
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure>;
+
     /// Says that a worker is alive, in the life that it has begun.
     fn heartbeat(
         &self,

@@ -4,7 +4,7 @@ use std::{fmt, future::Future, path::Path, time::Duration};
 
 use lanekeeper::{
     Lanekeeper,
-    queue::{Item, NewMessage},
+    queue::{Item, NewMessage, QueueCounts},
     server::wire,
 };
 use serde_json::value::RawValue;
@@ -107,6 +107,17 @@ impl Backend for Embedded {
             list = list.after(after);
         }
         self.wait(async { list.await }).map(wire::QueueList::from)
+    }
+
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure> {
+        let wire::QueueList { queues, count, next } = self.queues(page)?;
+        let counts = self.wait(self.node.queue_counts(&queues))?;
+        let depth = |(id, counts): (String, QueueCounts)| {
+            let QueueCounts { ready, scheduled, leased, dead } = counts;
+            wire::QueueDepth { id, ready, scheduled, leased, dead }
+        };
+        let queues = queues.into_iter().zip(counts).map(depth).collect();
+        Ok(wire::QueueDepths { queues, count, next })
     }
 
     fn heartbeat(

@@ -229,13 +229,11 @@ impl Backend for Http {
     }
 
     fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure> {
-        let mut path = format!("/queues?limit={}", page.limit);
-        if let Some(prefix) = page.prefix {
-            add(&mut path, "prefix", prefix);
-        }
-        if let Some(after) = page.after {
-            add(&mut path, "after", after);
-        }
+        self.ask("GET", &queues_path(page), &[], Duration::ZERO)
+    }
+
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure> {
+        let path = format!("{}&detail=true", queues_path(page));
         self.ask("GET", &path, &[], Duration::ZERO)
     }
 
@@ -295,6 +293,17 @@ fn terms_of(terms: &PushOf<'_>) -> String {
 
 fn path(id: &str, verb: &str) -> String {
     format!("/queue/{}/{verb}", encoded(id))
+}
+
+fn queues_path(page: &ListOf<'_>) -> String {
+    let mut path = format!("/queues?limit={}", page.limit);
+    if let Some(prefix) = page.prefix {
+        add(&mut path, "prefix", prefix);
+    }
+    if let Some(after) = page.after {
+        add(&mut path, "after", after);
+    }
+    path
 }
 
 /// A part of a path.
