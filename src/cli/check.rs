@@ -20,10 +20,10 @@ Examples:
   lanekeeper check ./lanekeeper-data --repair --to /mnt/spare/lanekeeper-data";
 
 pub(super) const EXPORT_HELP: &str = "\
-Prints every message that can be read as a line of JSON: `queue`, `id`, `priority`, `state` (`ready`,
-`scheduled` or `leased`), `pushed_at`, `deliveries`, `item`, and what else it has. Nothing in the
-directory is changed, and it may be one that `serve` refuses. What cannot be read is told on stderr,
-and the exit code is 6 then.
+Prints every message that can be read as a line of JSON: `queue`, `id`, `priority`, `state`
+(`ready`, `scheduled` or `leased`), `pushed_at`, `deliveries`, `item`, and what else it has. Nothing
+in the directory is changed, and it may be one that `serve` refuses. What cannot be read is told on
+stderr, and the exit code is 6 then.
 
 Examples:
   lanekeeper export ./lanekeeper-data > messages.jsonl
