@@ -6,6 +6,7 @@
 
 mod damage;
 mod descriptors;
+mod failing_device;
 mod full_disk;
 mod kills;
 mod memory;

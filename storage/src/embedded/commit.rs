@@ -20,9 +20,6 @@ use crate::{
 const SLOW_FSYNC: Duration = Duration::from_millis(500);
 /// How often the disk is looked at while it is full.
 const FULL_RECHECK: Duration = Duration::from_millis(250);
-/// How long a group is held back until those who wait for it are told that it is not known whether
-/// it will be written.
-const HELD_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// How long a group waits for a checkpoint that lags behind, and how many bytes of changes make it
 /// wait as long again.
 const LAG_WAIT: Duration = Duration::from_millis(5);
@@ -202,7 +199,7 @@ impl Store {
 
     /// Nobody waits for ever for a group that is held back.
     fn tell_who_waits_long(&self, rhythm: &Rhythm) {
-        if rhythm.held_since.is_some_and(|since| since.elapsed() >= HELD_TOLD_AFTER) {
+        if rhythm.is_held_for(self.options.held_told_after) {
             let reason = self.intake.lock().held.as_ref().map(Trouble::reason);
             self.waiters.tell_held(reason.as_ref());
         }
@@ -306,6 +303,10 @@ impl Rhythm {
 
     fn is_held(&self) -> bool {
         self.held_since.is_some()
+    }
+
+    fn is_held_for(&self, duration: Duration) -> bool {
+        self.held_since.is_some_and(|since| since.elapsed() >= duration)
     }
 
     fn flush_in(&self, interval: Duration) -> Option<Duration> {

@@ -36,6 +36,9 @@ pub struct EmbeddedOptions {
     /// Bytes of the file that holds space back for the way out of a full disk. At most 1 GiB, none
     /// when 0; 8 MiB when not given.
     pub reserve_bytes: u64,
+    /// How long a batch is held back that the disk does not take, until whoever waits for it is
+    /// told that it is not known whether it will be written. 1 ms to 1 h; 10 s when not given.
+    pub held_told_after: Duration,
 }
 
 impl Default for EmbeddedOptions {
@@ -51,6 +54,7 @@ impl Default for EmbeddedOptions {
             idle_after: Duration::from_secs(1),
             bloat_bytes: 16 << 20,
             reserve_bytes: 8 << 20,
+            held_told_after: Duration::from_secs(10),
         }
     }
 }
@@ -86,6 +90,7 @@ impl EmbeddedOptions {
             idle_after: self.idle_after.clamp(millisecond, Duration::from_secs(3_600)),
             bloat_bytes: self.bloat_bytes,
             reserve_bytes: self.reserve_bytes.min(1 << 30),
+            held_told_after: self.held_told_after.clamp(millisecond, Duration::from_secs(3_600)),
         }
     }
 

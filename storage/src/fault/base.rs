@@ -88,8 +88,9 @@ impl Bases for FaultDisk {
     }
 
     fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
-        let state = self.state.lock();
-        state.check_power().map_err(|error| io_error(&self.path(""), error))?;
+        let mut state = self.state.lock();
+        let taken = state.check_power().and_then(|()| state.take_descriptor());
+        taken.map_err(|error| io_error(&self.path(""), error))?;
         if !state.stores.0.contains_key(&number) {
             return Err(io_error(&self.path(&base_name(number)), ErrorKind::NotFound.into()));
         }
@@ -100,7 +101,7 @@ impl Bases for FaultDisk {
     fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
         let mut state = self.state.lock();
         for is_unfinished in [true, false] {
-            if let Some(failure) = state.operate() {
+            if let Some(failure) = state.operate_on_new() {
                 return Err(io_error(&self.path(&base_name(number)), error_of(failure)));
             }
             state.stores.0.insert(number, Simulated { is_unfinished, ..Simulated::default() });
@@ -131,7 +132,7 @@ impl Bases for FaultDisk {
         copy.current.checkpointed = from.checkpointed();
         copy.durable = copy.current.clone();
         let mut state = self.state.lock();
-        if let Some(failure) = state.operate() {
+        if let Some(failure) = state.operate_on_new() {
             // What was written of the copy stays behind.
             copy.durable = Content::default();
             copy.is_unfinished = true;

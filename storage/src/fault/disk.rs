@@ -32,6 +32,9 @@ pub enum Failure {
     NoSpace,
     /// An I/O error: EIO. A write was done in part, an fsync in vain.
     Io,
+    /// No descriptor is free: EMFILE. Only what opens or makes a file fails, the first one from
+    /// there on.
+    NoDescriptor,
     /// The process ends here: this operation is done in part, and none after it.
     Cut,
 }
@@ -51,11 +54,20 @@ pub(super) struct State {
     pub(super) rng: Rng,
     capacity_bytes: u64,
     operation_count: u64,
-    planned: Option<(u64, Failure)>,
+    planned: Option<Planned>,
     /// How every operation fails, if they all do.
     lasting: Option<Failure>,
     has_no_descriptors: bool,
     is_cut: bool,
+}
+
+/// A failure to come.
+#[derive(Clone, Copy)]
+struct Planned {
+    operation: u64,
+    failure: Failure,
+    /// Whether everything fails from there on.
+    is_lasting: bool,
 }
 
 impl FaultDisk {
@@ -83,8 +95,19 @@ impl FaultDisk {
 
     /// Makes the operation after the next `after` ones fail. Replaces what was planned before.
     pub fn fail_after(&self, after: u64, failure: Failure) {
+        self.plan(after, failure, false);
+    }
+
+    /// Makes the operation after the next `after` ones fail, and all that follow it until
+    /// [`FaultDisk::fail_always`] says otherwise. Replaces what was planned before.
+    pub fn fail_from(&self, after: u64, failure: Failure) {
+        self.plan(after, failure, true);
+    }
+
+    fn plan(&self, after: u64, failure: Failure, is_lasting: bool) {
         let mut state = self.state.lock();
-        state.planned = Some((state.operation_count + after, failure));
+        let operation = state.operation_count + after;
+        state.planned = Some(Planned { operation, failure, is_lasting });
     }
 
     /// Forgets a planned failure that has not happened yet.
@@ -102,7 +125,7 @@ impl FaultDisk {
         self.state.lock().has_no_descriptors = is_refusing;
     }
 
-    /// Whether the planned failure has happened, or none was planned.
+    /// Whether the planned failure has begun, or none was planned.
     pub fn has_failed(&self) -> bool {
         self.state.lock().planned.is_none()
     }
@@ -167,23 +190,41 @@ impl FaultDisk {
 impl State {
     /// Counts an operation and says how it fails, if it does.
     pub(super) fn operate(&mut self) -> Option<Failure> {
-        let number = self.operation_count;
+        self.count(|failure| failure != Failure::NoDescriptor)
+    }
+
+    /// The same for an operation that needs a descriptor.
+    pub(super) fn operate_on_new(&mut self) -> Option<Failure> {
+        self.count(|_| true)
+    }
+
+    fn count(&mut self, concerns: impl Fn(Failure) -> bool) -> Option<Failure> {
+        let failure = if self.is_cut { Some(Failure::Cut) } else { self.failure(concerns) };
         self.operation_count += 1;
-        if self.is_cut {
-            return Some(Failure::Cut);
+        self.is_cut |= failure == Some(Failure::Cut);
+        failure
+    }
+
+    /// How what comes next fails, of the ways that concern it.
+    fn failure(&mut self, concerns: impl Fn(Failure) -> bool) -> Option<Failure> {
+        let (next, lasting) = (self.operation_count, self.lasting);
+        let due = self.planned.take_if(|plan| plan.operation <= next && concerns(plan.failure));
+        if let Some(Planned { failure, is_lasting, .. }) = due {
+            self.lasting = is_lasting.then_some(failure).or(lasting);
+            return Some(failure);
         }
-        let planned = self.planned.take_if(|(planned, _)| *planned == number);
-        let failure = planned.map(|(_, failure)| failure).or(self.lasting)?;
-        self.is_cut |= failure == Failure::Cut;
-        Some(failure)
+        let refused = self.has_no_descriptors.then_some(Failure::NoDescriptor);
+        [refused, lasting].into_iter().flatten().find(|failure| concerns(*failure))
     }
 
     pub(super) fn check_power(&self) -> io::Result<()> {
         if self.is_cut { Err(error_of(Failure::Cut)) } else { Ok(()) }
     }
 
-    fn check_descriptors(&self) -> io::Result<()> {
-        if self.has_no_descriptors { Err(rustix::io::Errno::MFILE.into()) } else { Ok(()) }
+    /// Takes a descriptor for what is there, which is no operation.
+    pub(super) fn take_descriptor(&mut self) -> io::Result<()> {
+        let failure = self.failure(|failure| failure == Failure::NoDescriptor);
+        failure.map_or(Ok(()), |failure| Err(error_of(failure)))
     }
 
     /// Does an operation that is done wholly or not at all.
@@ -199,6 +240,7 @@ pub(super) fn error_of(failure: Failure) -> io::Error {
     match failure {
         Failure::NoSpace => io::ErrorKind::StorageFull.into(),
         Failure::Io => rustix::io::Errno::IO.into(),
+        Failure::NoDescriptor => rustix::io::Errno::MFILE.into(),
         Failure::Cut => io::Error::other("the power is cut"),
     }
 }
@@ -235,16 +277,18 @@ impl Disk for FaultDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state.lock();
-        state.check_descriptors()?;
-        let id = state.change(|files| Some(files.create(name)))?;
+        if let Some(failure) = state.operate_on_new() {
+            return Err(error_of(failure));
+        }
+        let id = state.files.create(name);
         drop(state);
         Ok(Arc::new(FaultFile { disk: self.clone(), id }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         state.check_power()?;
-        state.check_descriptors()?;
+        state.take_descriptor()?;
         let id = state.files.id(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(FaultFile { disk: self.clone(), id }))
     }
@@ -323,7 +367,7 @@ impl DiskFile for FaultFile {
         match failure {
             None => file.sync(),
             Some(Failure::Io) => file.sync_in_vain(),
-            Some(Failure::NoSpace | Failure::Cut) => {}
+            Some(Failure::NoSpace | Failure::NoDescriptor | Failure::Cut) => {}
         }
         failure.map_or(Ok(()), |failure| Err(error_of(failure)))
     }
