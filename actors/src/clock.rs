@@ -85,8 +85,9 @@ impl Clock {
     }
 
     /// Wall time, which never runs backwards here: when the system's is set back by a second or
-    /// more, this one goes on from where it was last asked, until the system's has caught up or the
-    /// process ends.
+    /// more, this one goes on from where it was last asked, until the system's has caught up. So it
+    /// does over a restart: a node whose data directory knows of a later time than the system's
+    /// clock, by more than 2 s, goes on from there.
     pub fn now(&self) -> SystemTime {
         match &self.0 {
             Source::System { wall, .. } => wall.follow(SystemTime::now()),
@@ -100,6 +101,27 @@ impl Clock {
     /// Wall time in Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         unix_ms(self.now())
+    }
+
+    /// Has wall time go on from a later time than the clock that it follows tells.
+    pub(crate) fn go_on_from(&self, time: SystemTime) {
+        match &self.0 {
+            Source::System { wall, .. } => wall.go_on_from(time, SystemTime::now()),
+            Source::Manual(manual) => {
+                let manual = manual.lock();
+                manual.onward.go_on_from(time, manual.wall);
+            }
+        }
+    }
+
+    /// How far wall time is ahead of the clock that it follows.
+    pub(crate) fn ahead(&self) -> Duration {
+        self.now();
+        let ahead = match &self.0 {
+            Source::System { wall, .. } => wall.ahead.load(Ordering::Acquire),
+            Source::Manual(manual) => manual.lock().onward.ahead.load(Ordering::Acquire),
+        };
+        Duration::from_nanos(ahead)
     }
 
     /// Monotonic time since the clock was made.
@@ -251,9 +273,14 @@ impl Onward {
     /// How seldom the last time told is noted, so that threads do not fight for it.
     const NOTED_EVERY: u64 = 10_000_000;
 
+    fn go_on_from(&self, time: SystemTime, wall: SystemTime) {
+        let (time, wall) = (unix_ns(time), unix_ns(wall));
+        self.last.fetch_max(time, Ordering::AcqRel);
+        self.ahead.store(time.saturating_sub(wall), Ordering::Release);
+    }
+
     fn follow(&self, wall: SystemTime) -> SystemTime {
-        let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wall = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let wall = unix_ns(wall);
         let last = self.last.load(Ordering::Acquire);
         let mut ahead = self.ahead.load(Ordering::Acquire);
         if ahead > 0 && wall >= last {
@@ -283,6 +310,12 @@ impl fmt::Debug for Clock {
         };
         write!(f, "Clock({name}, {:?})", self.elapsed())
     }
+}
+
+/// Unix nanoseconds of an instant; 0 for what was before, the most there are for what is too late.
+fn unix_ns(instant: SystemTime) -> u64 {
+    let since = instant.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Unix milliseconds of an instant; 0 for what was before.

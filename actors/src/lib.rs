@@ -37,6 +37,7 @@ mod service;
 mod setting;
 mod shared;
 mod slab;
+mod stamp;
 mod store;
 pub mod stream;
 mod timer;

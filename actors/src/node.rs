@@ -108,6 +108,7 @@ impl Node {
             panics_total,
             durability: runtime.options.durability,
             is_draining: runtime.is_draining(),
+            clock_ahead: runtime.clock.ahead(),
         }
     }
 
@@ -132,6 +133,7 @@ impl Node {
         let finished = self.finish_turns(deadline).await.and(self.finish_duties().await);
         let services = self.0.services.lock().take();
         let engine = Arc::clone(runtime.store.engine());
+        runtime.store.stamp_last(runtime.fence("node", "clock"));
         runtime.release_ownership();
         let closing = runtime.executor.spawn_blocking(move || {
             if let Some(services) = services {
@@ -239,6 +241,9 @@ pub struct NodeStatus {
     pub durability: Durability,
     /// Whether the node admits no more.
     pub is_draining: bool,
+    /// How far the node's clock is ahead of the system's, which was set back since the data
+    /// directory was written: see [`Clock::now`].
+    pub clock_ahead: Duration,
 }
 
 impl Node {

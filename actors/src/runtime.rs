@@ -105,7 +105,7 @@ impl Runtime {
         let BuiltIn { settings, duties } = built_in;
         let epochs = (0..OWNERSHIP_SHARDS).map(|shard| engine.claim(ShardNo(shard)));
         let epochs = epochs.collect::<Result<_, _>>()?;
-        let store = Store::new(engine, executor.clone(), options.memory.clone());
+        let store = Store::new(engine, executor.clone(), options.memory.clone(), &clock);
         Ok(Arc::new(Self {
             options,
             settings,

@@ -13,7 +13,11 @@ use lanekeeper_storage::{
 };
 use tokio::runtime::Handle;
 
-use crate::memory::{COUNTED_BYTES, MemoryBudget, MemoryPermit};
+use crate::{
+    Clock,
+    memory::{COUNTED_BYTES, MemoryBudget, MemoryPermit},
+    stamp::Stamps,
+};
 
 /// Reads from the engine. Cloning shares it.
 #[derive(Clone)]
@@ -21,12 +25,20 @@ pub struct Store {
     engine: Arc<dyn Engine>,
     executor: Handle,
     memory: MemoryBudget,
+    stamps: Arc<Stamps>,
 }
 
 impl Store {
-    pub(crate) fn new(engine: Arc<dyn Engine>, executor: Handle, memory: MemoryBudget) -> Self {
+    /// The store of a node. From here on its clock goes on from where the store says it was.
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        executor: Handle,
+        memory: MemoryBudget,
+        clock: &Clock,
+    ) -> Self {
         memory.watch(&engine);
-        Self { engine, executor, memory }
+        let stamps = Arc::new(Stamps::resume(&*engine, clock));
+        Self { engine, executor, memory, stamps }
     }
 
     /// The memory that values take which are read here.
@@ -123,9 +135,32 @@ impl Store {
         level: Durability,
         gate: &mut OutputGate,
     ) -> Result<CommitSeq, CommitError> {
-        let seq = self.engine.commit(fence, batch, level)?;
+        let seq = self.hand_over(fence, batch, level)?;
         gate.raise(seq, level);
         Ok(seq)
+    }
+
+    /// Hands writes over, and with them how far the clock has come.
+    pub(crate) fn hand_over(
+        &self,
+        fence: Fence,
+        mut batch: Batch,
+        level: Durability,
+    ) -> Result<CommitSeq, CommitError> {
+        let stamped = self.stamps.put_into(&mut batch, level);
+        let handed_over = self.engine.commit(fence, batch, level);
+        if let (Err(_), Some(stamped)) = (&handed_over, stamped) {
+            self.stamps.take_back(stamped);
+        }
+        handed_over
+    }
+
+    /// Hands over how far the clock of a node has come that ends.
+    pub(crate) fn stamp_last(&self, fence: Fence) {
+        let Some(batch) = self.stamps.last() else { return };
+        if let Err(error) = self.engine.commit(fence, batch, Durability::Relaxed) {
+            tracing::debug!(%error, "how far the clock had come was not written");
+        }
     }
 }
 

@@ -158,6 +158,11 @@ fn actors(out: &mut Text, status: &NodeStatus) {
     );
     out.counter_of("lanekeeper_passivated_total", "Actors put away.", status.passivated_total);
     out.counter_of("lanekeeper_turns_total", "Requests handled by actors.", status.turns_total);
+    out.gauge_of(
+        "lanekeeper_clock_ahead_seconds",
+        "How far the node's clock is ahead of the system's, which was set back.",
+        status.clock_ahead.as_secs_f64(),
+    );
     out.counter_of("lanekeeper_panics_total", "Handlers that panicked.", status.panics_total);
 }
 

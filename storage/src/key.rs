@@ -6,6 +6,7 @@
 //! | `02` | due (u64) kind `00` actor key `00` name | [`ReminderRecord`](crate::record::ReminderRecord) |
 //! | `03` | kind `00` actor key `00` name | [`ReminderDue`](crate::record::ReminderDue) |
 //! | `04` | number (u64) | [`LetterRecord`](crate::record::LetterRecord) |
+//! | `05` | empty | [`ClockRecord`](crate::record::ClockRecord) |
 //! | `10` | queue id | [`QueueEntry`](crate::record::QueueEntry) |
 //! | `11` | queue (u64) | [`QueueMeta`](crate::record::QueueMeta) |
 //! | `12` | queue (u64) | [`QueueSettings`](crate::record::QueueSettings) |
@@ -35,6 +36,7 @@
 mod actor;
 mod gate;
 mod meaning;
+mod node;
 mod queue;
 mod stream;
 mod worker;
@@ -52,6 +54,7 @@ pub use gate::{
     gate_waits, owner_of, worker_place, worker_place_of, worker_places,
 };
 pub(crate) use meaning::{Meaning, meaning};
+pub use node::clock;
 pub use queue::{
     Arrival, MessageState, Priority, QueueNo, dedup, dedup_due, dedup_due_of, dedup_dues,
     dedup_dues_by, due, due_of, dues, dues_by, lane, lanes, message, messages, messages_of, moved,
@@ -148,6 +151,7 @@ mod tag {
     pub(super) const REMINDER: u8 = 0x02;
     pub(super) const REMINDER_DUE: u8 = 0x03;
     pub(super) const LETTER: u8 = 0x04;
+    pub(super) const CLOCK: u8 = 0x05;
     pub(super) const QUEUE_ENTRY: u8 = 0x10;
     pub(super) const QUEUE_META: u8 = 0x11;
     pub(super) const QUEUE_SETTINGS: u8 = 0x12;
@@ -239,6 +243,7 @@ mod tests {
             (gate_usage("g"), Meaning::GateUsage("g")),
             (gate_waits("g"), Meaning::GateWaits("g")),
             (letter(5), Meaning::Letter(5)),
+            (clock(), Meaning::Clock),
             (worker_place("w", "g", "o"), Meaning::WorkerPlace("w", "g", "o")),
         ];
         for (key, expected) in keys {
@@ -246,7 +251,8 @@ mod tests {
             // An empty id is refused before it becomes a key.
             let is_named_alone = matches!(
                 key.as_bytes()[0],
-                tag::QUEUE_ENTRY
+                tag::CLOCK
+                    | tag::QUEUE_ENTRY
                     | tag::GATE_META
                     | tag::GATE_POLICY
                     | tag::GATE_USAGE

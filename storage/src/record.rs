@@ -3,6 +3,7 @@
 mod actor;
 mod gate;
 mod message;
+mod node;
 mod queue;
 mod rate;
 mod stream;
@@ -17,6 +18,7 @@ pub use message::{
     DeathRecord, DedupRecord, DueEntry, Ending, LeaseRecord, MessageRecord, MovedRecord, Note,
     PermitRecord, QueueLetter, SinkRecord, State,
 };
+pub use node::ClockRecord;
 pub use queue::{
     LaneMeta, OnExpire, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings, QueueTotals,
 };

@@ -22,6 +22,7 @@ mod command_unreached;
 mod command_work;
 mod command_work_server;
 mod command_worker;
+mod crash_clock;
 mod crash_cut;
 mod crash_kill;
 mod crash_lease;

@@ -271,7 +271,7 @@ pub(super) async fn settled(runtime: &Runtime, seq: CommitSeq) -> Result<(), Liv
 
 /// Hands writes of the fleet over.
 pub(super) fn hand_over(runtime: &Runtime, batch: Batch) -> Result<CommitSeq, CommitError> {
-    runtime.store.engine().commit(fence(runtime), batch, runtime.options.durability)
+    runtime.store.hand_over(fence(runtime), batch, runtime.options.durability)
 }
 
 /// Hands changes over and, if they were accepted, makes them take effect.

@@ -10,9 +10,9 @@ use crate::{
     embedded::overlay::Overlay,
     key::{self, Arrival, Meaning, MessageState, Priority, QueueNo},
     record::{
-        ActorState, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord, MovedRecord,
-        QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage,
-        SinkRecord, StreamSettings, WorkerLease,
+        ActorState, ClockRecord, DedupRecord, DueEntry, LaneMeta, LetterRecord, MessageRecord,
+        MovedRecord, QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord,
+        RetainedMessage, SinkRecord, StreamSettings, WorkerLease,
     },
 };
 
@@ -91,6 +91,7 @@ impl<'a> Ledger<'a> {
                 LetterRecord::decode(value)?;
                 report.letter_count += 1;
             }
+            Meaning::Clock => drop(ClockRecord::decode(value)?),
             Meaning::Worker(_) | Meaning::WorkerMeta(_) | Meaning::Departure => {
                 worker::decode(meaning, value, report)?;
             }

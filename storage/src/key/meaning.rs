@@ -54,6 +54,7 @@ pub(crate) enum Meaning<'a> {
     Moved(QueueNo, Arrival),
     /// A letter's number.
     Letter(u64),
+    Clock,
 }
 
 /// What a key stands for, or `None` if no function of this file makes such a key.
@@ -89,6 +90,7 @@ pub(crate) fn meaning(key: &Key) -> Option<Meaning<'_>> {
         tag::WORKER_META => Some(Meaning::WorkerMeta(worker_id_of(key)?)),
         tag::DEPARTURE => number_of_departure(key).map(|_| Meaning::Departure),
         tag::LETTER => letter_number(key).map(Meaning::Letter),
+        tag::CLOCK => rest.is_empty().then_some(Meaning::Clock),
         _ => meaning_of_queue(key, first, rest),
     }
 }

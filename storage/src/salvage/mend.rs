@@ -9,10 +9,10 @@ use crate::{
     CodecError,
     key::{self, Arrival, Key, Meaning, MessageState, Priority, QueueNo},
     record::{
-        ActorState, DedupRecord, DepartureRecord, DueEntry, GateMeta, GatePolicyRecord, GateUsage,
-        GateWaits, LaneMeta, LetterRecord, MessageRecord, PlaceRecord, PlaceState, QueueEntry,
-        QueueMeta, QueueSettings, ReminderDue, ReminderRecord, RetainedMessage, SinkRecord, State,
-        StreamSettings, WorkerLease, WorkerMeta, WorkerRecord,
+        ActorState, ClockRecord, DedupRecord, DepartureRecord, DueEntry, GateMeta,
+        GatePolicyRecord, GateUsage, GateWaits, LaneMeta, LetterRecord, MessageRecord, PlaceRecord,
+        PlaceState, QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord,
+        RetainedMessage, SinkRecord, State, StreamSettings, WorkerLease, WorkerMeta, WorkerRecord,
     },
 };
 
@@ -60,6 +60,7 @@ fn decode(meaning: Meaning<'_>, value: &Bytes) -> Result<(), CodecError> {
         Meaning::Message(..) => MessageRecord::decode(value).map(drop),
         Meaning::Dedup(..) => DedupRecord::decode(value).map(drop),
         Meaning::Sink(_) => SinkRecord::decode(value).map(drop),
+        Meaning::Clock => ClockRecord::decode(value).map(drop),
         Meaning::Letter(_) => LetterRecord::decode(value).map(drop),
         // These are made anew.
         _ => Ok(()),

@@ -1,0 +1,8 @@
+//! Keys of the node itself.
+
+use super::{Key, key, tag};
+
+/// How far the node's clock had come.
+pub fn clock() -> Key {
+    key(tag::CLOCK, &[])
+}
