@@ -61,8 +61,11 @@ impl Signals {
     }
 
     /// Those of the server: a hangup ends it only where a terminal can hang up. Needs a Tokio
-    /// runtime.
+    /// runtime. What exceeds a limit on the size of files is an error of that write, as on a disk
+    /// that fails, and ends nothing.
     pub(crate) fn of_server() -> Result<Self, Failure> {
+        let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        drop(signal(too_large).map_err(Failure::not_started)?);
         Self::listen(has_terminal(), |signal| {
             tracing::info!(signal, "ignored: settings are read at the start alone");
         })

@@ -15,7 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{runtime::Builder, task::JoinHandle};
 
 use super::{
-    FAILED, Failure, INTERRUPTED,
+    Failure, INTERRUPTED,
     ending::{Ending, Signals},
     output,
 };
@@ -35,9 +35,9 @@ pub(crate) fn run(args: cli::Serve) -> Result<u8, Failure> {
     }
     raise_file_limit();
     let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
-    let exit_code = runtime.block_on(serve(config))?;
+    let ended = runtime.block_on(serve(config));
     runtime.shutdown_background();
-    Ok(exit_code)
+    ended
 }
 
 /// Below this, what was used once and is free again is missed elsewhere.
@@ -115,7 +115,7 @@ impl Serving {
         };
         tracing::info!(signal = ending.name(), "draining");
         tokio::select! {
-            exit_code = self.drain(ending) => Ok(exit_code),
+            ended = self.drain(ending) => ended,
             _ = signals.next() => {
                 output::note("a second signal: ended without draining");
                 std::process::exit(i32::from(INTERRUPTED));
@@ -123,7 +123,7 @@ impl Serving {
         }
     }
 
-    async fn drain(self, ending: Ending) -> u8 {
+    async fn drain(self, ending: Ending) -> Result<u8, Failure> {
         let began = Instant::now();
         self.handle.drain();
         // While the node still settles what they deliver.
@@ -136,11 +136,11 @@ impl Serving {
         match shutdown {
             Ok(()) => {
                 tracing::info!(millis = began.elapsed().as_millis() as u64, "drained");
-                ending.exit_code()
+                Ok(ending.exit_code())
             }
             Err(error) => {
                 tracing::error!(%error, "the drain was not clean");
-                FAILED
+                Err(Failure::failed(format!("the drain was not clean: {error}")))
             }
         }
     }

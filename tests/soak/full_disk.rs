@@ -5,6 +5,8 @@
 //! `SOAK=100 cargo test --test soak full_disk` for 200 filled disks.
 
 use std::{
+    fs::{self, File},
+    io::Write,
     path::Path,
     process::Command,
     thread,
@@ -18,7 +20,7 @@ use ureq::Agent;
 
 use crate::{
     rounds, seed,
-    support::process::{Serving, lanekeeper},
+    support::process::{Serving, lanekeeper, run},
 };
 
 /// How long something that has to happen by itself may take.
@@ -38,6 +40,17 @@ impl Disk {
 
     fn data(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Takes all space that is left.
+    fn fill(&self) {
+        let mut file = File::create(self.0.path().join("filling")).unwrap();
+        let mut bytes = vec![7; 1 << 16];
+        while !bytes.is_empty() {
+            if file.write_all(&bytes).is_err() {
+                bytes.truncate(bytes.len() / 2);
+            }
+        }
     }
 }
 
@@ -151,5 +164,29 @@ fn a_full_disk_is_drained_and_filled_again() {
         let megabytes = if round < 2 { 64 } else { random.u64(48..220) };
         println!("round {round}: {megabytes} MB");
         fill_and_drain(megabytes, round % 2 == 1);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_for_want_of_space_says_how_much_it_needs() {
+    for (megabytes, has_reserve) in [(2, true), (8, false), (16, true), (16, false), (64, false)] {
+        let disk = Disk::mount(megabytes);
+        let server = Server::start(&disk);
+        assert!(server.push(0));
+        server.serving.signal(Signal::TERM);
+        assert_eq!(server.serving.wait().code, Some(0));
+        for name in ["reserve", "reserve-to-open"] {
+            if !has_reserve {
+                fs::remove_file(disk.data().join("data").join(name)).unwrap();
+            }
+        }
+        disk.fill();
+        let mut command = lanekeeper(["serve", "--listen", "127.0.0.1:0", "--data"]);
+        command.arg(disk.data().join("data")).env("RUST_LOG", "off");
+        let ended = run(command);
+        let complaint = ended.failed(3);
+        assert!(complaint.contains(" of free space to be opened, and "), "{complaint}");
+        fs::remove_file(disk.data().join("filling")).unwrap();
+        Server::start(&disk).pop(0, PUSHED);
     }
 }

@@ -82,6 +82,7 @@ pub(crate) fn told(error: &io::Error) -> String {
         Some(Errno::MFILE) => "; close connections, or raise the limit on open files",
         Some(Errno::NFILE) => "; the system has no descriptors left",
         Some(Errno::NOMEM) => "; free some memory",
+        Some(Errno::FBIG) => "; raise the limit on the size of files",
         Some(Errno::ROFS) => "; mount the file system writable",
         _ => "",
     };

@@ -58,8 +58,19 @@ impl Store {
         options: EmbeddedOptions,
         is_driven: bool,
     ) -> Result<Self, OpenError> {
+        let (here, needed_bytes) = (Arc::clone(&disk), bases.opening_needs_bytes());
+        reserve::make_room_to_open(&*here, needed_bytes)?;
+        let opened = Self::open_with_room(disk, bases, options, is_driven);
+        opened.map_err(|error| reserve::missing_space(error, &*here, needed_bytes))
+    }
+
+    fn open_with_room(
+        disk: Arc<dyn Disk>,
+        bases: Box<dyn Bases>,
+        options: EmbeddedOptions,
+        is_driven: bool,
+    ) -> Result<Self, OpenError> {
         let began = Moment::now();
-        reserve::make_room_to_open(&*disk, bases.opening_needs_bytes())?;
         let options = fitted(&*disk, options.bounded())?;
         let Proved { mut manifest, overlay, listing, walked, leftovers } =
             prove(&*disk, &*bases, &options)?;

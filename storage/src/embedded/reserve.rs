@@ -11,7 +11,7 @@ use crate::{
     OpenError,
     embedded::{
         disk::{self, Disk},
-        failure::io_error,
+        failure::{io_error, is_full},
     },
 };
 
@@ -92,4 +92,16 @@ pub(crate) fn make_room_to_open(disk: &dyn Disk, needed_bytes: u64) -> Result<()
     }
     let free_bytes = look()?;
     Err(OpenError::NoSpace { path, needed_bytes, free_bytes })
+}
+
+/// The error of an opening for which there was too little space after all: then the store's log,
+/// too, had to grow.
+pub(crate) fn missing_space(error: OpenError, disk: &dyn Disk, needed_bytes: u64) -> OpenError {
+    match error {
+        OpenError::Io { source, .. } if is_full(&source) => {
+            let (path, needed_bytes) = (disk.path(""), needed_bytes.saturating_mul(2));
+            OpenError::NoSpace { path, needed_bytes, free_bytes: disk.free_bytes().unwrap_or(0) }
+        }
+        error => error,
+    }
 }
