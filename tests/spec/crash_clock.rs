@@ -10,7 +10,10 @@ use lanekeeper_actors::{
     Clock, Handler, Node, Reminder, Request, Turn, VirtualActor, gate::GatePolicy,
     queue::QueueConfig,
 };
-use lanekeeper_storage::{Crash, Engine, FaultDisk, FaultEngine};
+use lanekeeper_storage::{
+    Batch, Crash, Durability, Engine, FaultDisk, FaultEngine, Fence, ShardNo, key,
+    record::WorkerRecord,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -202,4 +205,26 @@ async fn a_clock_that_is_behind_by_a_little_or_ahead_is_followed() {
         machine.advance(s(60)).await;
     }
     assert_eq!(machine.commits(), commits);
+}
+
+#[tokio::test]
+async fn no_worker_was_seen_in_the_future() {
+    let engine = Arc::new(FaultEngine::new(7));
+    let clock = Clock::manual();
+    let tomorrow_ms = clock.now_ms() + 86_400_000;
+    let record = WorkerRecord {
+        first_seen_at_ms: 1,
+        last_seen_at_ms: tomorrow_ms,
+        offline_since_ms: None,
+        life: tomorrow_ms,
+    };
+    let mut batch = Batch::new();
+    batch.put(key::worker("w"), record.encode());
+    let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
+    engine.commit(fence, batch, Durability::Relaxed).unwrap();
+    let builder = Node::builder().clock(clock.clone()).without_duties();
+    let node = builder.start(engine as Arc<dyn Engine>).unwrap();
+    let info = node.worker("w").status().await.unwrap();
+    assert_eq!(info.last_seen_at, clock.now());
+    assert_eq!(info.first_seen_at, SystemTime::UNIX_EPOCH + MS);
 }

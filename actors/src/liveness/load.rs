@@ -26,10 +26,14 @@ pub(super) async fn fleet(
         let meta = Item::from_store(WorkerMeta::decode(&value)?.json);
         metas.insert(id_of(&key)?, meta);
     }
-    let now = runtime.clock.elapsed();
+    let (now, now_ms) = (runtime.clock.elapsed(), runtime.clock.now_ms());
     let mut fleet = Fleet::new(options, first);
     for (key, value) in all(runtime, key::workers()).await? {
-        let (id, record) = (id_of(&key)?, WorkerRecord::decode(&value)?);
+        let (id, mut record) = (id_of(&key)?, WorkerRecord::decode(&value)?);
+        // Nobody was seen in the future: a clock was ahead of what is known of it.
+        record.first_seen_at_ms = record.first_seen_at_ms.min(now_ms);
+        record.last_seen_at_ms = record.last_seen_at_ms.min(now_ms);
+        record.offline_since_ms = record.offline_since_ms.map(|since_ms| since_ms.min(now_ms));
         let meta = metas.remove(&id);
         fleet.restore(id, Member::stored(record, meta, now));
     }
