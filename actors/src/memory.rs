@@ -73,8 +73,8 @@ pub struct MemoryFull {
 
 impl MemoryBudget {
     /// The budget of a process that should take so many bytes at most: half of what is left beside
-    /// 128 MiB for the program itself, its threads, and the store. The other half is for connections
-    /// and for what an allocator cannot give back.
+    /// 128 MiB for the program itself, its threads, and the store. The other half is for
+    /// connections and for what an allocator cannot give back.
     pub fn of_process(process_bytes: u64) -> Self {
         let left = process_bytes.saturating_sub(OWN_BYTES).max(process_bytes / 4);
         Self::new(process_bytes, left / 2)

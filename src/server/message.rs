@@ -26,7 +26,7 @@ pub(crate) struct PeekQuery {
     depth: Option<u32>,
     /// Which messages: those that are ready in pop order, those that are scheduled in the order in
     /// which they become ready, or those that are leased in the order in which their leases end.
-    #[param(value_type = Option<wire::PeekState>)]
+    #[param(inline, value_type = Option<wire::PeekState>)]
     state: Option<String>,
     /// Only those of this priority; of those that are ready alone.
     #[param(minimum = 0, maximum = 2147483647)]

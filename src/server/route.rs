@@ -19,7 +19,8 @@ macro_rules! routes {
 }
 
 routes! {
-    Push Pop Lease Ack Nack Extend DeadLetter Redrive Peek Message Cancel Promote ChangeMessage Purge Pause Resume
+    Push Pop Lease Ack Nack Extend DeadLetter Redrive Peek Message Cancel Promote ChangeMessage
+    Purge Pause Resume
     Config Configure ChangeConfig Stats Sink SetSink ChangeSink RemoveSink DeleteQueue Queues
     Consume Subscribe Publish StreamConfig StreamConfigure StreamChangeConfig StreamStats
     DeleteStream GateAcquire GateRelease GateCancel GateExtend GateTicket GateStats GatePolicy

@@ -39,8 +39,9 @@ const SUBSCRIBER: HeaderName = HeaderName::from_static("lanekeeper-subscriber");
         ),
         (
             "Last-Event-ID" = Option<String>, Header,
-            description = "Goes on after the event of this `id` with what is retained; `{\"gap\":{\"count\"}}` \
-                           says what is not there any more; it is null if the stream counts anew since",
+            description = "Goes on after the event of this `id` with what is retained; \
+                           `{\"gap\":{\"count\"}}` says what is not there any more; \
+                           it is null if the stream counts anew since",
         ),
     ),
     responses(

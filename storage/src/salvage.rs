@@ -37,8 +37,8 @@ pub use export::SavedMessage;
 /// Records by their keys.
 type Records = BTreeMap<Key, Bytes>;
 
-/// How far a directory's incarnation goes beyond the highest that was found when the manifest, which
-/// knows it, cannot be read.
+/// How far a directory's incarnation goes beyond the highest that was found when the manifest,
+/// which knows it, cannot be read.
 const INCARNATION_LEAP: u64 = 1 << 12;
 /// Records written at a time, and their bytes.
 const BATCH_COUNT: usize = 1_000;

@@ -1,7 +1,7 @@
-//! Damaged files: flips and truncations of every file of a data directory. It is opened with exactly
-//! what was there, or refused with an error that says what is the matter: no panic, no signal, no
-//! hang. What sled's files hold carries no checksum of ours yet: of damage there, what was served
-//! wrongly is counted and told.
+//! Damaged files: flips and truncations of every file of a data directory. It is opened with
+//! exactly what was there, or refused with an error that says what is the matter: no panic, no
+//! signal, no hang. What sled's files hold carries no checksum of ours yet: of damage there, what
+//! was served wrongly is counted and told.
 
 use std::{
     collections::BTreeMap,
@@ -110,8 +110,8 @@ fn end_of(mut command: Command, what: &str) -> Output {
     })
 }
 
-/// A history of batches, and its engine dropped as a kill would. At the end the journal holds something and, if
-/// `is_folded`, the store does too.
+/// A history of batches, and its engine dropped as a kill would. At the end the journal holds
+/// something and, if `is_folded`, the store does too.
 fn sample(random: &mut fastrand::Rng, is_folded: bool) -> Sample {
     let dir = tempfile::tempdir().unwrap();
     let engine = EmbeddedEngine::open(dir.path(), options()).unwrap();

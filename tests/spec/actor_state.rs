@@ -96,10 +96,12 @@ async fn a_failed_commit_leaves_the_outcome_unknown() {
     let engine = Arc::new(FaultEngine::new(1));
     let node = node_on(&engine);
     let counter = node.actor::<Counter>("c");
+    // The journal is begun, so that a commit is a write and an fsync.
+    counter.ask(Keep(1)).await.unwrap();
     engine.hold_commits();
     let mut write = pin!(async { counter.ask(Keep(1)).await });
     assert!(poll!(&mut write).is_pending());
-    engine.disk().fail_after(0, Failure::Io);
+    engine.disk().fail_after(1, Failure::Io);
     engine.let_commits_go();
     let error = write.await.unwrap_err();
     assert!(!error.is_without_effect(), "{error}");

@@ -20,7 +20,7 @@ fn on(engine: &Arc<FaultEngine>) -> TestServer {
 #[test]
 fn an_unknown_path_is_not_found() {
     let server = TestServer::start();
-    for path in ["/", "/queue", "/queue/q", "/queue/q/reserve", "/queue/q/push/", "/nope", "//"] {
+    for path in ["/", "/queue", "/queue/q/reserve", "/queue/q/push/", "/nope", "//"] {
         server.get(path).refused(404, "not_found");
         server.post(path, ITEM).refused(404, "not_found");
     }
@@ -32,7 +32,8 @@ fn an_unknown_method_is_told_which_there_are() {
     let paths = [
         ("GET", "/queue/q/push", "POST"),
         ("DELETE", "/queue/q/config", "GET, HEAD, PUT, PATCH"),
-        ("POST", "/queue/q/message/m", "GET, HEAD, DELETE"),
+        ("POST", "/queue/q/message/m", "GET, HEAD, DELETE, PATCH"),
+        ("GET", "/queue/q", "DELETE"),
         ("POST", "/health", "GET, HEAD"),
         ("OPTIONS", "/queues", "GET, HEAD"),
         ("BREW", "/queue/q/pop", "POST"),

@@ -7,6 +7,9 @@ use crate::{
     support::http::TestServer,
 };
 
+/// How the refusal of a rate ends.
+const RATE_BOUND: &str = "must be from 0.000001 to 1000000";
+
 /// A field of a policy, a policy with a number there, and how its refusal ends.
 type Field = (&'static str, fn(i64) -> Value, &'static str);
 
@@ -19,7 +22,7 @@ fn a_policy_out_of_bounds_is_refused_by_field_and_bound_and_changes_nothing() {
         ("max_concurrent", |n| json!({ "max_concurrent": n }), million),
         ("queue_length_max", |n| json!({ "queue_length_max": n }), million),
         ("timeout_ms", |n| json!({ "timeout_ms": n }), "must be from 1 to 2592000000"),
-        ("rate.per_second", |n| json!({"rate": {"per_second": n, "burst": 1}}), million),
+        ("rate.per_second", |n| json!({"rate": {"per_second": n, "burst": 1}}), RATE_BOUND),
         ("rate.burst", |n| json!({"rate": {"per_second": 1, "burst": n}}), million),
         ("quota.limit", |n| json!({"quota": {"limit": n, "per": "day"}}), "from 1 to 1000000000"),
         ("group", |n| json!({"group": {"tenant": n}}), "limits must be from 1 to 1000000"),

@@ -33,8 +33,8 @@ pub struct GatePolicy {
     pub timeout: Duration,
     /// What happens to a newcomer who finds the line full.
     pub on_full: OnFull,
-    /// How fast owners are accepted, with up to 1,000,000 a second and 1,000,000 at once. Every owner
-    /// accepted takes a token, whether it runs at once or waits.
+    /// How fast owners are accepted, with up to 1,000,000 a second and 1,000,000 at once. Every
+    /// owner accepted takes a token, whether it runs at once or waits.
     pub rate: Option<Rate>,
     /// How many owners are accepted in a rolling window.
     pub quota: Option<Quota>,

@@ -124,8 +124,8 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// Whether something at or after `offset` was begun as a group of this segment, and is not there
-    /// wholly.
+    /// Whether something at or after `offset` was begun as a group of this segment, and is not
+    /// there wholly.
     pub(crate) fn is_torn_after(bytes: &'a [u8], offset: usize, segment_id: u64) -> bool {
         let mut found = candidates(bytes, offset).map(|at| Self::find(&bytes[at..], segment_id));
         found.any(|found| matches!(found, FoundGroup::Torn { .. }))

@@ -136,8 +136,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Says of the last group that it is durable, so that damage to it is not taken for a write that
-    /// was cut off. Not fsynced, and only as good as the disk allows: it is a witness.
+    /// Says of the last group that it is durable, so that damage to it is not taken for a write
+    /// that was cut off. Not fsynced, and only as good as the disk allows: it is a witness.
     pub(crate) fn mark(&self) {
         let Some(current) = self.current.as_ref().filter(|_| !self.is_unsynced()) else { return };
         let mark = group::mark(current.id, self.synced_seq);

@@ -1,10 +1,10 @@
 //! Opening a data directory: the manifest, the store, and what the journal holds beyond it.
 //!
-//! First everything is proved, and nothing is changed: the manifest, the store it names, the journal
-//! from the store's checkpoint to its end, and that nothing else knows more. Only then the next
-//! incarnation is written, and what is not needed any more goes. A directory that does not exist yet
-//! gets a manifest that names no store first, so that a first opening that was cut off is known for
-//! one.
+//! First everything is proved, and nothing is changed: the manifest, the store it names, the
+//! journal from the store's checkpoint to its end, and that nothing else knows more. Only then the
+//! next incarnation is written, and what is not needed any more goes. A directory that does not
+//! exist yet gets a manifest that names no store first, so that a first opening that was cut off is
+//! known for one.
 
 use std::sync::{
     Arc,

@@ -121,7 +121,8 @@ impl Segment {
     }
 }
 
-/// Proves that the journal has no segment from after the manifest, and that the newest one is there.
+/// Proves that the journal has no segment from after the manifest, and that the newest one is
+/// there.
 fn check_newest(
     disk: &dyn Disk,
     listing: &Listing,

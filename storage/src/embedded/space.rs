@@ -68,8 +68,8 @@ impl Store {
         self.note_disk_full(is_disk_full);
     }
 
-    /// Holds space back, and prepares a segment if one is wanted. Where there is no room left at all,
-    /// not even for what frees space, the reserve is given up for it.
+    /// Holds space back, and prepares a segment if one is wanted. Where there is no room left at
+    /// all, not even for what frees space, the reserve is given up for it.
     fn see_to_spares(&self, free: u64) -> Result<(), Trouble> {
         let disk = self.segments.disk();
         self.space.opening_reserve.make(disk, free);

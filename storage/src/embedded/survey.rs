@@ -2,8 +2,8 @@
 //!
 //! Three kinds are told apart with certainty. *Fresh*: there is no manifest, nor anything that only
 //! comes after one. *Begun*: the manifest names no store yet, so a first opening was cut off, and
-//! nothing was ever acknowledged. *In use*: all that the manifest names has to be there. A file that
-//! is missing is damage and never a fresh start: nothing is written or removed then.
+//! nothing was ever acknowledged. *In use*: all that the manifest names has to be there. A file
+//! that is missing is damage and never a fresh start: nothing is written or removed then.
 
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ impl Survey {
                         Err(error) => format!("which cannot be read ({error})"),
                     };
                     let reason = format!(
-                        "it names {} although there is {}, {why}: it may be older than the data; {}",
+                        "it names {} although there is {}, {why}: it may be older than that; {}",
                         base_name(base),
                         base_name(number),
                         remedy(disk)
