@@ -4,12 +4,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::process::{Ended, Serving, lanekeeper, run};
+use crate::support::{
+    http::{agent, send},
+    process::{Ended, Serving, lanekeeper, run},
+};
 
 fn on(dir: &Path, args: &[&str]) -> Command {
     let mut command = lanekeeper(args);
@@ -67,18 +71,33 @@ fn what_a_server_refuses_is_told_exported_and_repaired() {
     assert_eq!(peeked, format!("{id}\t3\t{{\"n\":1}}\n"));
 }
 
+/// How long a store is left alone before it folds what its journal holds.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+
+/// A directory of a server that was killed before anything left its journal.
+fn killed() -> (tempfile::TempDir, PathBuf) {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("data");
+        let server = Serving::start(on(&dir, &["serve", "--listen", "127.0.0.1:0"]));
+        let (agent, url) = (agent(), format!("{}/queue/orders/push", server.url));
+        let began = Instant::now();
+        for n in 0..3 {
+            let item = format!(r#"{{"item":{{"n":{n},"mark":"here-{n}"}}}}"#);
+            send(&agent, &url, "POST", (item.as_bytes(), &[])).ok();
+        }
+        server.signal(Signal::KILL);
+        server.wait();
+        if began.elapsed() < IDLE_AFTER {
+            return (folder, dir);
+        }
+    }
+    panic!("three pushes and a kill took over {IDLE_AFTER:?}, twenty times");
+}
+
 #[test]
 fn what_cannot_be_saved_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let dir = folder.path().join("data");
-    let server = Serving::start(on(&dir, &["serve", "--listen", "127.0.0.1:0"]));
-    for n in 0..3 {
-        let item = format!(r#"{{"n":{n},"mark":"here-{n}"}}"#);
-        let pushed = run(lanekeeper(["push", "orders", &item, "--server", &server.url]));
-        assert_eq!(pushed.ok(), "pushed 1\n");
-    }
-    server.signal(Signal::KILL);
-    server.wait();
+    let (_folder, dir) = killed();
     let entries = fs::read_dir(dir.join("journal")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let segment = paths.filter(|path| path.extension().is_some_and(|it| it == "log")).max();
