@@ -2,7 +2,8 @@
 //!
 //! The runtime asks little of what is below it: *load* ([`Engine::get`], [`Engine::scan`]),
 //! *commit* ([`Engine::commit`], [`Engine::poll_committed`]) and *ownership* ([`Engine::claim`]).
-//! Keys are made in [`key`], values in [`record`]; nothing else knows a byte of either.
+//! Keys are made in [`key`], values in [`record`]; nothing else knows a byte of either. What is on
+//! the disk is described in `FORMAT.md`.
 //!
 //! Nothing here knows actors, tasks or sockets.
 

@@ -7,6 +7,7 @@ mod conformance;
 mod crash;
 mod disk_failure;
 mod embedded;
+mod format_document;
 mod history;
 mod opening;
 mod salvage;
