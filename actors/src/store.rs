@@ -70,9 +70,8 @@ impl Store {
         range: KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        let (limit, _reserved) = self.reserve(limit);
-        let found = self.read(move |engine| engine.scan(&range, limit)).await?;
-        Ok(self.counted(found))
+        let read = move |engine: &dyn Engine, limit| engine.scan(&range, limit);
+        Ok(self.counted(self.read_within(limit, read).await?))
     }
 
     /// As [`Store::scan`], from the end of the range backwards.
@@ -84,9 +83,18 @@ impl Store {
         range: KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
+        let read = move |engine: &dyn Engine, limit| engine.scan_back(&range, limit);
+        Ok(self.counted(self.read_within(limit, read).await?))
+    }
+
+    /// As [`Store::read`], with the limit within which there is memory for what is read.
+    pub(crate) async fn read_within<T: Send + 'static>(
+        &self,
+        limit: ScanLimit,
+        read: impl FnOnce(&dyn Engine, ScanLimit) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
         let (limit, _reserved) = self.reserve(limit);
-        let found = self.read(move |engine| engine.scan_back(&range, limit)).await?;
-        Ok(self.counted(found))
+        self.read(move |engine| read(engine, limit)).await
     }
 
     /// A limit within which there is memory, and that memory until what was read counts by itself:

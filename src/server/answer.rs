@@ -1,6 +1,6 @@
 //! What is answered when all went well. Payloads are written as they are, never parsed again.
 
-use std::io::Write;
+use std::{fmt::Display, io::Write};
 
 use actix_web::{
     HttpResponse,
@@ -139,7 +139,7 @@ pub(crate) fn popped(messages: &[Message]) -> Answer {
 
 /// Messages with all that is known of them.
 pub(crate) fn messages(messages: &[Message]) -> Answer {
-    let mut out = listed(messages);
+    let mut out = listed(messages.iter().map(|message| (message, ())), |_, ()| {});
     out.text.push(b'}');
     out.into_answer()
 }
@@ -165,9 +165,14 @@ pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
 
 /// A page of messages.
 pub(crate) fn page(page: &Page) -> Answer {
-    let mut out = listed(&page.messages);
-    match page.next {
-        Some(id) => put(&mut out.text, format_args!(",\"next\":\"{id}\"}}")),
+    let messages = page.messages.iter().map(|message| (message, ()));
+    paged(listed(messages, |_, ()| {}), page.next)
+}
+
+/// A page of messages, and where the next one begins.
+fn paged(mut out: Pieces, next: Option<impl Display>) -> Answer {
+    match next {
+        Some(next) => put(&mut out.text, format_args!(",\"next\":\"{next}\"}}")),
         None => out.text.extend_from_slice(b",\"next\":null}"),
     }
     out.into_answer()
@@ -175,28 +180,16 @@ pub(crate) fn page(page: &Page) -> Answer {
 
 /// A page of messages that wait for a time, in this state.
 pub(crate) fn due_page(page: &DuePage, state: &str) -> Answer {
-    let size = |due: &DueMessage| due.message.item.size_bytes() + ENVELOPE_BYTES;
-    let mut out = Vec::with_capacity(page.messages.iter().map(size).sum::<usize>() + 80);
-    out.extend_from_slice(b"{\"messages\":[");
-    for (place, DueMessage { message, due_at, worker }) in page.messages.iter().enumerate() {
-        if place > 0 {
-            out.push(b',');
-        }
-        put_message(&mut out, message);
+    let due = page.messages.iter().map(|due| (&due.message, due));
+    let out = listed(due, |out, DueMessage { due_at, worker, .. }| {
         let name = if state == "leased" { "lease_expires_at" } else { "ready_at" };
         let due_at = unix_millis(*due_at);
-        put(&mut out, format_args!(",\"state\":\"{state}\",\"{name}\":{due_at}"));
+        put(out, format_args!(",\"state\":\"{state}\",\"{name}\":{due_at}"));
         if let Some(worker) = worker {
-            put_value(&mut out, "worker", worker);
+            put_value(out, "worker", worker);
         }
-        out.push(b'}');
-    }
-    put(&mut out, format_args!("],\"count\":{},", page.messages.len()));
-    match page.next {
-        Some(next) => put(&mut out, format_args!("\"next\":\"{next}\"}}")),
-        None => out.extend_from_slice(b"\"next\":null}"),
-    }
-    Answer::json_text(out)
+    });
+    paged(out, page.next)
 }
 
 /// One message and what it waits for.
@@ -207,22 +200,28 @@ pub(crate) fn message(message: &Message, state: MessageState) -> Answer {
     Answer::json_text(out)
 }
 
-/// An object of messages and their count, left open.
-fn listed(messages: &[Message]) -> Pieces {
-    let bytes: usize =
-        messages.iter().map(|message| message.item.size_bytes() + ENVELOPE_BYTES).sum();
+/// An object of messages and their count, left open; `put_more` adds what else there is of each.
+fn listed<'m, T>(
+    messages: impl Iterator<Item = (&'m Message, T)> + Clone,
+    put_more: impl Fn(&mut Vec<u8>, T),
+) -> Pieces {
+    let size = |message: &Message| message.item.size_bytes() + ENVELOPE_BYTES;
+    let bytes: usize = messages.clone().map(|(message, _)| size(message)).sum();
+    let mut count = 0;
     let mut out = Pieces::with_capacity(bytes + 80);
     out.text.extend_from_slice(b"{\"messages\":[");
-    for (place, message) in messages.iter().enumerate() {
-        if place > 0 {
+    for (message, more) in messages {
+        if count > 0 {
             out.text.push(b',');
         }
+        count += 1;
         put_head(&mut out.text, message);
         out.payload(message.item.as_bytes());
         put_rest(&mut out.text, message);
+        put_more(&mut out.text, more);
         out.text.push(b'}');
     }
-    put(&mut out.text, format_args!("],\"count\":{}", messages.len()));
+    put(&mut out.text, format_args!("],\"count\":{count}"));
     out
 }
 

@@ -92,6 +92,30 @@ fn an_answer_holds_as_many_large_messages_as_there_is_memory_for() {
 }
 
 #[test]
+fn a_page_of_what_waits_for_a_time_holds_what_there_is_memory_for() {
+    let server = tight();
+    for n in 0..7 {
+        let x = "y".repeat(MIB - 60);
+        let body = format!("{{\"item\":{{\"n\":{n},\"x\":\"{x}\"}},\"delay_ms\":{}}}", 600_000 + n);
+        server.post("/queue/q/push", body).ok();
+    }
+    server.post("/queue/q/push", "{\"item\":{\"n\":7},\"delay_ms\":700000}").ok();
+    let (mut seen, mut path) = (Vec::new(), "/queue/q/peek?state=scheduled&depth=100".to_owned());
+    loop {
+        let page = server.get(&path).ok();
+        let messages = page["messages"].as_array().unwrap();
+        assert!((1..7).contains(&messages.len()), "{}", messages.len());
+        seen.extend(messages.iter().map(|message| message["item"]["n"].as_u64().unwrap()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/queue/q/peek?state=scheduled&depth=100&after={next}");
+    }
+    assert_eq!(seen, (0..8).collect::<Vec<_>>());
+    while used(&server) > 8 * MIB as u64 {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn a_full_memory_lets_out_what_it_holds() {
     let server = tight();
     let (mut pushed, body) = (0, item(MIB / 2));

@@ -2,14 +2,21 @@
 
 use std::{fmt, future::IntoFuture, str::FromStr, time::SystemTime};
 
+use bytes::Bytes;
 use lanekeeper_storage::{
     Engine, KeyRange, LoadError, ScanLimit,
     key::{self, Arrival, MessageState as State, QueueNo},
     record::{self, DueEntry, MessageRecord},
 };
 
-use super::{Message, Queue, QueueError, actor::QueueActor, held::Held, place::Place};
-use crate::{Handler, Request, Turn, clock::from_unix_ms, request::BoxFuture};
+use super::{
+    Message, Queue, QueueError,
+    actor::QueueActor,
+    held::Held,
+    place::Place,
+    survey::{afford_page, page_bytes_max},
+};
+use crate::{Handler, MemoryBudget, Request, Turn, clock::from_unix_ms, request::BoxFuture};
 
 /// Entries of the index of times that one turn passes at most. It holds what expires, too.
 const SLICE: usize = 1_000;
@@ -97,9 +104,11 @@ impl IntoFuture for PeekDue {
         Box::pin(async move {
             let depth = queue.checked_depth(depth)?;
             let mut page = DuePage { messages: Vec::new(), next: after };
+            let mut bytes = 0;
             for _ in 0..SLICES_MAX {
                 let (after, depth) = (page.next, depth - page.messages.len());
-                let slice = queue.ask(PeekDueSlice { state, depth, after }).await??;
+                let slice = queue.ask(PeekDueSlice { state, depth, after, bytes }).await??;
+                bytes = slice.bytes;
                 page.messages.extend(slice.messages);
                 page.next = slice.next;
                 if page.next.is_none() || slice.is_full {
@@ -116,6 +125,8 @@ struct PeekDueSlice {
     state: State,
     depth: usize,
     after: Option<DueCursor>,
+    /// Bytes of the records that the page has already.
+    bytes: usize,
 }
 
 /// What is in it.
@@ -123,7 +134,9 @@ struct PeekDueSlice {
 struct DueSlice {
     messages: Vec<DueMessage>,
     next: Option<DueCursor>,
-    /// Whether it has as many messages as were asked for.
+    /// Bytes of the records of the page so far.
+    bytes: usize,
+    /// Whether it has as many messages as were asked for, or as there is memory for.
     is_full: bool,
 }
 
@@ -134,7 +147,7 @@ impl Request for PeekDueSlice {
 impl Handler<PeekDueSlice> for QueueActor {
     async fn handle(
         &mut self,
-        PeekDueSlice { state, depth, after }: PeekDueSlice,
+        PeekDueSlice { state, depth, after, bytes }: PeekDueSlice,
         turn: &mut Turn<'_, Self>,
     ) -> Result<DueSlice, QueueError> {
         let Some(queue) = self.rules.queue else { return Ok(DueSlice::default()) };
@@ -142,45 +155,87 @@ impl Handler<PeekDueSlice> for QueueActor {
         if let Some(DueCursor { due_ms, arrival }) = after {
             range = range.after(&key::due(queue, due_ms, arrival));
         }
-        let read = move |engine: &dyn Engine| read(engine, queue, &range, (state, depth));
-        Ok(turn.store().read(read).await?)
+        let memory = turn.store().memory().clone();
+        let bytes_max = page_bytes_max(&memory)?;
+        let limit = ScanLimit { count_max: depth, bytes_max };
+        let reader = DueReader { queue, state, memory: memory.clone() };
+        let slice = DueSlice { bytes, ..DueSlice::default() };
+        let read = move |engine: &dyn Engine, limit| reader.read(engine, &range, limit, slice);
+        let slice = turn.store().read_within(limit, read).await?;
+        afford_page(&memory, slice.bytes - bytes, bytes_max)?;
+        Ok(slice)
     }
 }
 
-fn read(
-    engine: &dyn Engine,
+/// What reads a slice of the index of times, and what there is memory for of the messages.
+struct DueReader {
     queue: QueueNo,
-    range: &KeyRange,
-    (state, depth): (State, usize),
-) -> Result<DueSlice, LoadError> {
-    let mut slice = DueSlice::default();
-    let found = engine.scan(range, ScanLimit::count(SLICE))?;
-    let is_last = found.len() < SLICE;
-    for (due, entry) in found {
-        let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
-        slice.next = Some(DueCursor { due_ms, arrival });
-        let entry = DueEntry::decode(&entry)?;
-        if entry.state != state {
-            continue;
+    state: State,
+    memory: MemoryBudget,
+}
+
+impl DueReader {
+    fn read(
+        &self,
+        engine: &dyn Engine,
+        range: &KeyRange,
+        limit: ScanLimit,
+        mut slice: DueSlice,
+    ) -> Result<DueSlice, LoadError> {
+        let found = engine.scan(range, ScanLimit::count(SLICE))?;
+        let is_last = found.len() < SLICE;
+        for (due, entry) in found {
+            let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
+            let next = Some(DueCursor { due_ms, arrival });
+            let Some((place, record)) = self.message(engine, &entry, arrival)? else {
+                slice.next = next;
+                continue;
+            };
+            let bytes = slice.bytes.saturating_add(record.len());
+            // The first message of a page is in it whatever its size.
+            if slice.bytes > 0 && bytes > limit.bytes_max {
+                slice.is_full = true;
+                return Ok(slice);
+            }
+            let message = due_message(place, self.memory.counted(record), due_ms)?;
+            slice.messages.push(message);
+            (slice.next, slice.bytes) = (next, bytes);
+            if slice.messages.len() == limit.count_max {
+                slice.is_full = true;
+                return Ok(slice);
+            }
+        }
+        if is_last {
+            slice.next = None;
+        }
+        Ok(slice)
+    }
+
+    /// The message that an entry of the index is about, if it is in the state asked for.
+    fn message(
+        &self,
+        engine: &dyn Engine,
+        entry: &[u8],
+        arrival: Arrival,
+    ) -> Result<Option<(Place, Bytes)>, LoadError> {
+        let entry = DueEntry::decode(entry)?;
+        if entry.state != self.state {
+            return Ok(None);
         }
         let place = Place { priority: entry.priority(), arrival };
-        let Some(record) = engine.get(&place.key(queue, state))? else { continue };
-        let record = MessageRecord::decode(&record)?;
-        let worker = match &record.state {
-            record::State::Leased(lease) => lease.worker.clone(),
-            _ => None,
-        };
-        let (message, due_at) = (Held::of(record).into_message(place), from_unix_ms(due_ms));
-        slice.messages.push(DueMessage { message, due_at, worker });
-        if slice.messages.len() == depth {
-            slice.is_full = true;
-            return Ok(slice);
-        }
+        let record = engine.get(&place.key(self.queue, self.state))?;
+        Ok(record.map(|record| (place, record)))
     }
-    if is_last {
-        slice.next = None;
-    }
-    Ok(slice)
+}
+
+fn due_message(place: Place, record: Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
+    let record = MessageRecord::decode(&record)?;
+    let worker = match &record.state {
+        record::State::Leased(lease) => lease.worker.clone(),
+        _ => None,
+    };
+    let message = Held::of(record).into_message(place);
+    Ok(DueMessage { message, due_at: from_unix_ms(due_ms), worker })
 }
 
 impl Queue {

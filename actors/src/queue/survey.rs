@@ -15,7 +15,9 @@ use super::{
     counts::count_dead,
     held::Held,
 };
-use crate::{Handler, MemoryUse, Request, Turn, clock::from_unix_ms, memory::COUNTED_BYTES};
+use crate::{
+    Handler, MemoryBudget, MemoryUse, Request, Turn, clock::from_unix_ms, memory::COUNTED_BYTES,
+};
 
 /// Priorities that statistics name.
 const PRIORITIES_MAX: usize = 1_000;
@@ -62,18 +64,12 @@ impl Handler<PeekPage> for QueueActor {
             let after = self.moved(after, turn)?.unwrap_or_else(|| after.into());
             range = range.after(&after.key(queue, State::Ready));
         }
-        let bytes_max = give_bytes_max(turn.store().memory()) / 2;
-        if bytes_max == 0 {
-            let full = turn.store().memory().refuse(MemoryUse::Answer, 1);
-            return Err(QueueError::NoMemory(full));
-        }
+        let memory = turn.store().memory().clone();
+        let bytes_max = page_bytes_max(&memory)?;
         let limit = ScanLimit { count_max: depth, bytes_max };
         let found = turn.store().scan(range.clone(), limit).await?;
         let bytes: usize = found.iter().map(|(_, record)| record.len()).sum();
-        if bytes > COUNTED_BYTES && bytes > bytes_max.saturating_mul(4) {
-            let full = turn.store().memory().refuse(MemoryUse::Answer, bytes as u64);
-            return Err(QueueError::NoMemory(full));
-        }
+        afford_page(&memory, bytes, bytes_max)?;
         // A page may have ended for want of memory: then there is a next one too.
         let is_cut = match found.last() {
             Some((last, _)) if found.len() < depth && bytes_max != usize::MAX => {
@@ -158,6 +154,26 @@ impl Handler<ReadStats> for QueueActor {
             },
         })
     }
+}
+
+/// Bytes of records that a page may hold, or a refusal if there is no memory for any.
+pub(super) fn page_bytes_max(memory: &MemoryBudget) -> Result<usize, QueueError> {
+    match give_bytes_max(memory) / 2 {
+        0 => Err(QueueError::NoMemory(memory.refuse(MemoryUse::Answer, 1))),
+        bytes_max => Ok(bytes_max),
+    }
+}
+
+/// Refuses a page of one message that is larger than what is left: the first is read in any case.
+pub(super) fn afford_page(
+    memory: &MemoryBudget,
+    bytes: usize,
+    bytes_max: usize,
+) -> Result<(), QueueError> {
+    if bytes > COUNTED_BYTES && bytes > bytes_max.saturating_mul(4) {
+        return Err(QueueError::NoMemory(memory.refuse(MemoryUse::Answer, bytes as u64)));
+    }
+    Ok(())
 }
 
 /// What is read of the store for the statistics.
