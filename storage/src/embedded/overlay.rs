@@ -6,7 +6,7 @@
 //! to its layer: then nothing below has it either, and it is forgotten.
 
 use std::{
-    collections::btree_map::Entry,
+    collections::{BTreeSet, btree_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -84,13 +84,39 @@ impl Overlay {
 
     /// Applies a batch that nothing keeps.
     pub(crate) fn apply_volatile(&self, writes: Vec<Write>) {
+        let free = self.free_below(&writes);
         let mut layers = self.layers.write();
         for write in writes {
             let (key, value, is_new) = parts(write);
             debug_assert!(!is_new || layers.is_free(&key), "{key:?} is not new");
-            layers.volatile.set(key, value, is_new);
+            // No checkpoint ever clears this layer: what hides nothing must not stay in it.
+            if value.is_none() && free.contains(&key) {
+                layers.volatile.forget(&key);
+            } else {
+                layers.volatile.set(key, value, is_new);
+            }
         }
         self.volatile_bytes.store(layers.volatile.bytes, Ordering::Relaxed);
+    }
+
+    /// Of the keys that these writes delete, those that have no value below the volatile layer.
+    fn free_below(&self, writes: &[Write]) -> BTreeSet<Key> {
+        let layers = self.layers.read();
+        let is_known_new =
+            |key: &Key| layers.volatile.changes.get(key).is_some_and(|change| change.is_new);
+        let deleted = writes.iter().filter_map(|write| match write {
+            Write::Delete(key) if !is_known_new(key) => {
+                Some((key.clone(), layers.known_below(key).map(|change| change.value.is_none())))
+            }
+            _ => None,
+        });
+        let deleted: Vec<_> = deleted.collect();
+        let base = Arc::clone(&layers.base);
+        // The store may have to read the disk.
+        drop(layers);
+        let is_free = |key: &Key| matches!(base.get(key), Ok(None));
+        let free = deleted.into_iter().filter(|(key, known)| known.unwrap_or_else(|| is_free(key)));
+        free.map(|(key, _)| key).collect()
     }
 
     pub(crate) fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
@@ -185,9 +211,13 @@ impl Overlay {
 impl Layers {
     /// What the layers above the store know of a key.
     fn known(&self, key: &Key) -> Option<&Change> {
+        self.volatile.changes.get(key).or_else(|| self.known_below(key))
+    }
+
+    /// What the layers between the volatile one and the store know of a key.
+    fn known_below(&self, key: &Key) -> Option<&Change> {
         let frozen = self.frozen.as_ref().and_then(|frozen| frozen.changes.get(key));
-        let Self { volatile, active, .. } = self;
-        volatile.changes.get(key).or_else(|| active.changes.get(key)).or(frozen)
+        self.active.changes.get(key).or(frozen)
     }
 
     /// Whether a key has no value, as far as the store can be read.

@@ -229,3 +229,42 @@ fn what_was_added_and_deleted_since_the_last_checkpoint_takes_no_memory() {
         assert_eq!(engine.get(&key()).unwrap(), None);
     }
 }
+
+#[test]
+fn a_deletion_in_memory_takes_memory_only_while_it_hides_something() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, fence) = open(dir.path());
+    let volatile = |change: fn(&mut Batch, Key), key: &[u8]| {
+        let mut batch = Batch::new();
+        change(&mut batch, Key::from_bytes(key));
+        engine.commit(fence, batch, Durability::Memory).unwrap();
+        assert_eq!(
+            engine.status().volatile_bytes > 0,
+            engine.get(&Key::from_bytes(key)).unwrap().is_some()
+        );
+    };
+    let (write, delete) = (|batch: &mut Batch, key| batch.put(key, vec![7; 100]), Batch::delete);
+    volatile(delete, b"never there");
+    for round in 0..3 {
+        // In the journal alone at first, then in the store.
+        if round > 0 {
+            (0..1_000).for_each(|number| _ = put(&engine, fence, number, &[7; 900]));
+            engine.upkeep().unwrap();
+        }
+        volatile(write, b"own");
+        volatile(write, b"own");
+        volatile(delete, b"own");
+    }
+    assert_eq!(engine.status().volatile_bytes, 0);
+    for below in [5_u32, 7] {
+        let mut batch = Batch::new();
+        batch.delete(Key::from_bytes(&below.to_be_bytes()));
+        engine.commit(fence, batch, Durability::Memory).unwrap();
+        assert_eq!(engine.get(&Key::from_bytes(&below.to_be_bytes())).unwrap(), None);
+    }
+    assert!(engine.status().volatile_bytes > 0, "what is below must stay hidden");
+    put(&engine, fence, 5, b"new");
+    put(&engine, fence, 7, b"new");
+    assert_eq!(engine.status().volatile_bytes, 0);
+    assert_eq!(engine.get(&Key::from_bytes(&5_u32.to_be_bytes())).unwrap().unwrap(), "new");
+}
