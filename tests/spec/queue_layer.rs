@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use lanekeeper_actors::{
     Clock, Durability, Node,
-    queue::{NewMessage, Queue, QueueConfig, Redrive},
+    queue::{LeaseError, NewMessage, Queue, QueueConfig, QueueError, Redrive},
 };
 use lanekeeper_storage::{Crash, Engine, FaultDisk, FaultEngine, key};
 use rustix::process::Signal;
@@ -145,6 +145,28 @@ async fn a_queue_in_memory_leaves_nothing_on_disk_but_itself() {
     disk.clock.advance(Duration::from_secs(2));
     disk.come_to_rest().await;
     assert_eq!(disk.queue().stats().await.unwrap().ready, 1);
+}
+
+#[tokio::test]
+async fn a_queue_in_memory_gives_no_id_twice_though_it_forgets_what_it_gave() {
+    let mut node = Disk::new();
+    choose(&node.queue(), Durability::Memory).await;
+    let mut earlier = Vec::new();
+    for round in 0..4 {
+        let id = node.queue().push(json!({ "n": round })).await.unwrap();
+        let leased = node.queue().lease(1).await.unwrap().remove(0);
+        let token = leased.token();
+        let (message, _) = leased.detach();
+        assert_eq!(message.id, id);
+        for (id, token) in &earlier {
+            let found = node.queue().message(*id).await;
+            assert!(matches!(found, Err(QueueError::MessageNotFound)), "{found:?}");
+            let settled = node.queue().ack(&[*token]).await.unwrap();
+            assert_eq!(settled.failed, [(*token, LeaseError::NotFound)]);
+        }
+        earlier.push((id, token));
+        node = if round % 2 == 0 { node.crash() } else { node.restart().await };
+    }
 }
 
 #[tokio::test]

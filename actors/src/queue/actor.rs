@@ -67,6 +67,12 @@ impl Actor for QueueActor {
         let get = |key: &_| from.store().get(key);
         let mut rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
         check_wake(&mut rules, from)?;
+        // What was in memory when the process before this one ended left no number behind: each
+        // process has numbers of its own then, so that no id or lease is ever of two messages.
+        if rules.durability(from.runtime().options.durability) == Durability::Memory {
+            let first = from.runtime().epoch().long_number(0);
+            rules.meta.arrival_next = rules.meta.arrival_next.max(first);
+        }
         let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
         let tally = from.runtime().shared.get();
         let at_gate = AtGate::default();

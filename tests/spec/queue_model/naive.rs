@@ -190,12 +190,6 @@ impl Naive {
         }
     }
 
-    /// Whether the message of a token has another place now than when it was leased.
-    pub(super) fn is_moved(&self, token: LeaseToken) -> bool {
-        let id = token.message_id();
-        self.messages.iter().any(|found| arrival(found.id) == arrival(id) && found.id != id)
-    }
-
     /// Whether a token is good.
     pub(super) fn judge(&self, token: LeaseToken, now: SystemTime) -> Result<(), LeaseError> {
         let own = arrival(token.message_id());

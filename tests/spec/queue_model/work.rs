@@ -53,21 +53,7 @@ impl History {
                 Err(error) => failed.push((token, error)),
             }
         }
-        (chosen, good, self.plain(failed))
-    }
-
-    /// Failures, those of messages that have moved told alike: whether such a token has expired or
-    /// is not found depends on what is still known of the place it was leased at.
-    fn plain(&self, failed: Vec<(LeaseToken, LeaseError)>) -> Vec<(LeaseToken, LeaseError)> {
-        let plain = |(token, error): (LeaseToken, LeaseError)| {
-            let is_moved = self.naive.is_moved(token);
-            (token, if is_moved { LeaseError::NotFound } else { error })
-        };
-        failed.into_iter().map(plain).collect()
-    }
-
-    fn plainly(&self, settled: Settled) -> Settled {
-        Settled { failed: self.plain(settled.failed), ..settled }
+        (chosen, good, failed)
     }
 
     fn leave(&mut self, good: &[LeaseToken]) -> Vec<Message> {
@@ -80,7 +66,7 @@ impl History {
             return;
         }
         let settled = self.queue().ack(&tokens).await.unwrap();
-        assert_eq!(self.plainly(settled), Settled { count: good.len(), failed });
+        assert_eq!(settled, Settled { count: good.len(), failed });
         self.naive.counts.acked += self.leave(&good).len() as u64;
     }
 
@@ -93,7 +79,7 @@ impl History {
         let is_counted = self.random.u8(..) < 200;
         let options = NackOptions { delay, is_counted, ..NackOptions::default() };
         let (now, settled) = (self.now(), self.queue().nack(&tokens, options).await.unwrap());
-        assert_eq!(self.plainly(settled), Settled { count: good.len(), failed });
+        assert_eq!(settled, Settled { count: good.len(), failed });
         for message in self.leave(&good) {
             self.naive.counts.nacked += 1;
             self.naive.give_back(message, delay, is_counted, now);
@@ -109,7 +95,7 @@ impl History {
         }
         let ttl = Duration::from_secs(1) + self.span(30);
         let extended = self.queue().extend(&tokens, Some(ttl)).await.unwrap();
-        assert_eq!((&extended.extended, self.plain(extended.failed)), (&good, failed));
+        assert_eq!((&extended.extended, extended.failed), (&good, failed));
         assert_eq!(extended.expires_at, self.now() + ttl);
         for mut message in self.leave(&good) {
             let Life::Leased { until, .. } = &mut message.life else { unreachable!() };
@@ -126,7 +112,7 @@ impl History {
         // The answer waits for the letters, which only the duties deliver.
         let queue = self.queue();
         let settled = settling(&self.node, queue.dead_letter(&tokens, "broken")).await;
-        assert_eq!(self.plainly(settled.unwrap()), Settled { count: good.len(), failed });
+        assert_eq!(settled.unwrap(), Settled { count: good.len(), failed });
         for message in self.leave(&good) {
             self.naive.bury(&message);
         }
