@@ -31,7 +31,8 @@ pub(crate) struct Stamped {
 }
 
 impl Stamps {
-    /// Reads the last stamp and has the clock go on from there, should it be behind.
+    /// Reads the last stamp and has the clock go on from there, should it be behind. Without one
+    /// the time counts at which the store was last written to.
     pub(crate) fn resume(engine: &dyn Engine, clock: &Clock) -> Self {
         let last_ms = match read(engine) {
             Ok(last_ms) => last_ms,
@@ -40,9 +41,14 @@ impl Stamps {
                 0
             }
         };
-        let ahead = Duration::from_millis(last_ms.saturating_sub(clock.now_ms()));
+        // A store from before there were stamps: its files were written by the same clock.
+        let known_ms = match last_ms {
+            0 => engine.last_written_ms().unwrap_or(0),
+            _ => last_ms,
+        };
+        let ahead = Duration::from_millis(known_ms.saturating_sub(clock.now_ms()));
         if ahead > TOLERANCE {
-            clock.go_on_from(from_unix_ms(last_ms));
+            clock.go_on_from(from_unix_ms(known_ms));
             tracing::warn!(
                 ahead_s = ahead.as_secs(),
                 "the system's clock is behind the last time in the data directory; time goes on \

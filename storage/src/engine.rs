@@ -123,6 +123,12 @@ pub trait Engine: Send + Sync + 'static {
         0
     }
 
+    /// When its files were last written to before it was opened (Unix milliseconds), as their
+    /// system says: what is in them is not younger. `None` if that is not known.
+    fn last_written_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// The state of the engine, for statistics and health.
     fn status(&self) -> EngineStatus;
 

@@ -11,8 +11,8 @@ use lanekeeper_actors::{
     queue::QueueConfig,
 };
 use lanekeeper_storage::{
-    Batch, Crash, Durability, Engine, FaultDisk, FaultEngine, Fence, ShardNo, key,
-    record::WorkerRecord,
+    Batch, Crash, Durability, EmbeddedEngine, EmbeddedOptions, Engine, FaultDisk, FaultEngine,
+    Fence, Key, ShardNo, key, record::WorkerRecord,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -227,4 +227,32 @@ async fn no_worker_was_seen_in_the_future() {
     let info = node.worker("w").status().await.unwrap();
     assert_eq!(info.last_seen_at, clock.now());
     assert_eq!(info.first_seen_at, SystemTime::UNIX_EPOCH + MS);
+}
+
+#[tokio::test]
+async fn a_directory_without_a_stamp_was_not_written_before_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || EmbeddedEngine::open(dir.path(), EmbeddedOptions::default()).unwrap();
+    let engine = open();
+    let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
+    let mut batch = Batch::new();
+    batch.put(Key::from_bytes(b"\xff"), vec![7]);
+    engine.commit(fence, batch, Durability::Durable).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    let wrong = right() + 10 * DAY;
+    for file in std::fs::read_dir(dir.path().join("journal")).unwrap() {
+        let file = std::fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+        file.set_modified(wrong).unwrap();
+    }
+    let clock = Clock::manual();
+    clock.set_wall(right());
+    let start = |engine| Node::builder().clock(clock.clone()).without_duties().start(engine);
+    let node = start(Arc::new(open())).unwrap();
+    assert_eq!(clock.now(), wrong);
+    // From the first commit on there is a stamp, whatever becomes of the files.
+    node.queue("q").push(json!({})).await.unwrap();
+    node.shutdown(s(60)).await.unwrap();
+    clock.advance(s(5));
+    assert_eq!(clock.now(), wrong + s(5));
 }

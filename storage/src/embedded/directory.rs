@@ -1,6 +1,6 @@
 //! The data directory itself: taken by one process, and made of the kinds of files it should be.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, time::UNIX_EPOCH};
 
 use crate::{
     OpenError,
@@ -52,6 +52,14 @@ fn make(dir: &Path) -> Result<(), OpenError> {
 
 const WANTED: &str = "the data directory has to be a directory: name another one with --data \
                       (LANEKEEPER_DATA), or move it away";
+
+/// When a segment of the journal was last written to (Unix milliseconds), if there is one.
+pub(crate) fn last_written_ms(dir: &Path) -> Option<u64> {
+    let segments = fs::read_dir(dir.join(JOURNAL)).ok()?.filter_map(Result::ok);
+    let written = segments.filter_map(|segment| segment.metadata().ok()?.modified().ok());
+    let since = written.max()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
 
 /// Why a directory cannot even be looked at, or made.
 fn out_of_reach(dir: &Path, error: io::Error) -> OpenError {

@@ -30,6 +30,7 @@ use crate::{
 pub struct EmbeddedEngine {
     store: Arc<Store>,
     commits: Mutex<Option<JoinHandle<()>>>,
+    last_written_ms: Option<u64>,
     /// Locked as long as it is open.
     _lock: Option<fs::File>,
 }
@@ -46,7 +47,11 @@ impl EmbeddedEngine {
         let lock = directory::take(dir)?;
         let bases = SledBases::new(dir, options.bounded().cache_bytes);
         let disk = Arc::new(FsDisk::new(dir));
-        Self::start(Store::open(disk, Box::new(bases), options, false)?, Some(lock))
+        let last_written_ms = directory::last_written_ms(dir);
+        let store = Store::open(disk, Box::new(bases), options, false)?;
+        let mut engine = Self::start(store, Some(lock))?;
+        engine.last_written_ms = last_written_ms;
+        Ok(engine)
     }
 
     /// Opens what is on a disk that can be made to fail. Unlike in a
@@ -71,7 +76,8 @@ impl EmbeddedEngine {
             }
         });
         let commits = commits.map_err(|error| io_error(&store.segments.disk().path(""), error))?;
-        Ok(Self { store, commits: Mutex::new(Some(commits)), _lock: lock })
+        let commits = Mutex::new(Some(commits));
+        Ok(Self { store, commits, last_written_ms: None, _lock: lock })
     }
 
     fn stop(&self) {
@@ -154,6 +160,10 @@ impl Engine for EmbeddedEngine {
         let overlay = &self.store.overlay;
         // While a checkpoint folds a change in, the store has it too.
         2 * overlay.bytes() + overlay.volatile_bytes()
+    }
+
+    fn last_written_ms(&self) -> Option<u64> {
+        self.last_written_ms
     }
 
     fn status(&self) -> EngineStatus {
