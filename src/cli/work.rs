@@ -47,6 +47,10 @@ pub(crate) struct Work {
     /// Who works: should this worker be found dead, the leases end
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
+    /// Which life of the worker it is, as its heartbeats are answered: the end of an earlier one
+    /// leaves the leases alone
+    #[arg(long, env = "LANEKEEPER_LIFE", value_name = "N", requires = "worker")]
+    pub(crate) life: Option<u64>,
     /// End after one message; wait for it if there is none
     #[arg(
         long, env = "LANEKEEPER_ONCE", action = ArgAction::SetTrue,

@@ -28,6 +28,7 @@ pub(crate) fn run(args: &cli::Lease) -> Result<u8, Failure> {
         ttl: args.ttl.map(|Span(ttl)| ttl),
         wait: args.wait.0,
         worker: args.worker.as_deref(),
+        life: args.life,
     };
     place::with(&args.target, Missing::Refused, |backend| {
         let leased = backend.lease(&args.id, &wanted)?;

@@ -247,3 +247,17 @@ fn a_paused_queue_is_not_empty_and_is_waited_for() {
     assert_eq!(working.end().0, Some(0));
     wait(&server, &[("acked", 1)]);
 }
+
+#[test]
+fn work_of_an_earlier_life_of_a_worker_goes_to_somebody_else() {
+    let server = TestServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    push(&server, 1);
+    let beat = || server.post("/worker/w1/heartbeat", "").ok()["life"].to_string();
+    let (old, _) = (beat(), beat());
+    let args = ["--once", "--worker", "w1", "--life", &old, "--ttl", "1h"];
+    let mut working = held(&server, &args, &dir);
+    working.line();
+    server.post("/worker/w1/deregister", format!("{{\"life\":{old}}}")).ok();
+    wait(&server, &[("expired", 1)]);
+}

@@ -173,3 +173,26 @@ fn settings_that_break_the_sum_are_a_usage_with_the_arithmetic() {
     let message = ended.failed(2);
     assert!(message.contains("60s + 15s + 60s = 135s, not 100s"), "{message}");
 }
+
+#[test]
+fn what_is_leased_for_a_life_of_a_worker_ends_with_that_life() {
+    let server = TestServer::start();
+    let beat = || server.post("/worker/w1/heartbeat", "").ok()["life"].to_string();
+    let (old, new) = (beat(), beat());
+    for n in 0..2 {
+        server.post("/queue/q/push", format!("{{\"item\":{{\"n\":{n}}}}}")).ok();
+    }
+    for life in [&old, &new] {
+        let mut command = lanekeeper(["lease", "q", "--ttl", "1h", "--server", &url(&server)]);
+        command.args(["--worker", "w1", "--life", life]);
+        run(command).ok();
+    }
+    let farewell = format!("{{\"life\":{old}}}");
+    server.post("/worker/w1/deregister", farewell).ok();
+    let back = server.post("/queue/q/pop?wait_ms=20000", "").ok();
+    assert_eq!(back["items"], serde_json::json!([{"n": 0}]));
+    assert_eq!(server.get("/queue/q/stats").ok()["leased"], 1);
+    let mut alone = lanekeeper(["lease", "q", "--life", "1", "--server", &url(&server)]);
+    alone.env_remove("LANEKEEPER_WORKER");
+    assert!(run(alone).failed(2).contains("--worker"), "a life is a worker's");
+}

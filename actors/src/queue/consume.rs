@@ -31,6 +31,8 @@ pub struct ConsumeOptions {
     pub lease_ttl: Option<Duration>,
     /// Who works on them: should that worker be found dead, the leases end.
     pub worker: Option<String>,
+    /// Which life of the worker it is, as its heartbeats are answered.
+    pub life: Option<u64>,
     /// When failures are tried again.
     pub retry: Retry,
     /// Messages (1 or more) after which it ends by itself.
@@ -46,6 +48,7 @@ impl Default for ConsumeOptions {
             concurrency: 1,
             lease_ttl: None,
             worker: None,
+            life: None,
             retry: Retry::default(),
             messages_max: None,
             until_empty: false,

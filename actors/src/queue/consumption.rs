@@ -87,8 +87,9 @@ where
 
     /// Where the messages come from.
     fn source(&self) -> LeaseSource {
-        let ConsumeOptions { lease_ttl, worker, until_empty, .. } = &self.options;
-        let source = LeaseSource::new(self.queue.clone()).ttl(*lease_ttl).worker(worker.clone());
+        let ConsumeOptions { lease_ttl, worker, life, until_empty, .. } = &self.options;
+        let source = LeaseSource::new(self.queue.clone()).ttl(*lease_ttl);
+        let source = source.worker(worker.clone()).life(*life);
         if *until_empty { source.wait(Duration::ZERO) } else { source }
     }
 

@@ -13,6 +13,7 @@ pub(crate) struct LeaseOf<'a> {
     pub(crate) ttl: Option<Duration>,
     pub(crate) wait: Duration,
     pub(crate) worker: Option<&'a str>,
+    pub(crate) life: Option<u64>,
 }
 
 /// Which dead letters come back.

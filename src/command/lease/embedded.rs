@@ -19,6 +19,9 @@ impl LeaseBackend for Embedded {
         if let Some(worker) = wanted.worker {
             lease = lease.worker(worker);
         }
+        if let Some(life) = wanted.life {
+            lease = lease.life(life);
+        }
         let leases = self.wait(async { lease.await })?;
         let messages: Vec<_> = leases.iter().map(wire::LeasedMessage::from).collect();
         // They outlive this process: whoever reads what is printed settles them.

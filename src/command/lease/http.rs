@@ -21,6 +21,9 @@ impl LeaseBackend for Http {
         if let Some(worker) = wanted.worker {
             body["worker"] = json!(worker);
         }
+        if let Some(life) = wanted.life {
+            body["life"] = json!(life);
+        }
         send(self, (id, "lease"), &body, wanted.wait)
     }
 

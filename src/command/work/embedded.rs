@@ -31,6 +31,7 @@ impl Embedded {
             concurrency: args.concurrency,
             lease_ttl: Some(args.ttl.0),
             worker: args.worker.clone(),
+            life: args.life,
             retry: super::retry(args),
             messages_max: args.once.then_some(1),
             until_empty: args.until_empty,

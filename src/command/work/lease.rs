@@ -23,6 +23,7 @@ pub(super) struct Leases {
     id: String,
     ttl: Duration,
     worker: Option<String>,
+    life: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -41,7 +42,8 @@ impl Leases {
     pub(super) fn new(args: &cli::Work) -> Result<Self, Failure> {
         let (server, token) = (&args.target.server, args.target.token.as_deref());
         let http = Arc::new(Http::new(server, token, Patience::REPEATED)?);
-        Ok(Self { http, id: args.id.clone(), ttl: args.ttl.0, worker: args.worker.clone() })
+        let (ttl, worker, life) = (args.ttl.0, args.worker.clone(), args.life);
+        Ok(Self { http, id: args.id.clone(), ttl, worker, life })
     }
 
     pub(super) async fn lease(&self, depth: usize, wait: Duration) -> Result<Vec<Leased>, Failure> {
@@ -49,6 +51,9 @@ impl Leases {
         let mut body = json!({"depth": depth, "ttl_ms": ttl_ms, "wait_ms": wait_ms});
         if let Some(worker) = &self.worker {
             body["worker"] = json!(worker);
+        }
+        if let Some(life) = self.life {
+            body["life"] = json!(life);
         }
         let answer: LeaseAnswer = self.ask("lease", body, wait).await?;
         Ok(answer.messages)
