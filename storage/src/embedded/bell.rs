@@ -1,7 +1,7 @@
 //! The bell that calls for upkeep.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, Ordering, fence},
     task::{Context, Poll, Waker},
 };
 
@@ -16,6 +16,9 @@ pub(crate) struct Bell {
 impl Bell {
     /// Calls for upkeep, if that has not been done yet.
     pub(crate) fn ring(&self) {
+        // What made it ring is seen by whoever hushes it later, and a ring by whoever did not see
+        // that: neither may overtake the other.
+        fence(Ordering::SeqCst);
         if self.is_rung.load(Ordering::Relaxed) || self.is_rung.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -26,6 +29,7 @@ impl Bell {
     /// Upkeep begins: what is due after it rings again.
     pub(crate) fn hush(&self) {
         self.is_rung.store(false, Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     /// Ready when the bell was rung and nobody came yet.
