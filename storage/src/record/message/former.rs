@@ -1,0 +1,159 @@
+//! The former formats of messages, each read as the one after it.
+
+use super::{
+    DeathRecord, LeaseRecord, MessageHeader, Note, PermitRecord, QueueLetterHeader, State,
+};
+use crate::codec::{Decode, Encode};
+
+#[derive(Encode, Decode)]
+pub(super) struct NoteV1 {
+    dedup_key: Option<String>,
+    reason: Option<String>,
+    death: Option<DeathRecord>,
+}
+
+impl From<NoteV1> for Note {
+    fn from(NoteV1 { dedup_key, reason, death }: NoteV1) -> Self {
+        Self { dedup_key, reason, death, ..Self::default() }
+    }
+}
+
+pub(super) fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Note>> {
+    note.map(|note| Box::new(Note::from(*note)))
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct MessageHeaderV1 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+}
+
+impl From<MessageHeaderV1> for MessageHeader {
+    fn from(MessageHeaderV1 { pushed_at_ms, deliveries }: MessageHeaderV1) -> Self {
+        Self { pushed_at_ms, deliveries, state: State::Ready, expires_at_ms: None, note: None }
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct MessageHeaderV2 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: StateV2,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<NoteV1>>,
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct MessageHeaderV4 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: State,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<NoteV1>>,
+}
+
+impl From<MessageHeaderV4> for MessageHeader {
+    fn from(old: MessageHeaderV4) -> Self {
+        let MessageHeaderV4 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        Self { pushed_at_ms, deliveries, state, expires_at_ms, note: upgraded(note) }
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) enum StateV2 {
+    Ready,
+    Scheduled { ready_at_ms: u64 },
+    Leased(LeaseRecordV2),
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct LeaseRecordV2 {
+    nonce: [u8; 16],
+    leased_at_ms: u64,
+    expires_at_ms: u64,
+    worker: Option<String>,
+}
+
+impl From<MessageHeaderV2> for MessageHeader {
+    fn from(old: MessageHeaderV2) -> Self {
+        let MessageHeaderV2 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        let state = match state {
+            StateV2::Ready => StateV3::Ready,
+            StateV2::Scheduled { ready_at_ms } => StateV3::Scheduled { ready_at_ms },
+            StateV2::Leased(LeaseRecordV2 { nonce, leased_at_ms, expires_at_ms, worker }) => {
+                let permit = None;
+                StateV3::Leased(LeaseRecordV3 {
+                    nonce,
+                    leased_at_ms,
+                    expires_at_ms,
+                    worker,
+                    permit,
+                })
+            }
+        };
+        MessageHeaderV3 { pushed_at_ms, deliveries, state, expires_at_ms, note }.into()
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct MessageHeaderV3 {
+    pushed_at_ms: u64,
+    deliveries: u32,
+    state: StateV3,
+    expires_at_ms: Option<u64>,
+    note: Option<Box<NoteV1>>,
+}
+
+#[derive(Encode, Decode)]
+pub(super) enum StateV3 {
+    Ready,
+    Scheduled { ready_at_ms: u64 },
+    Leased(LeaseRecordV3),
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct LeaseRecordV3 {
+    nonce: [u8; 16],
+    leased_at_ms: u64,
+    expires_at_ms: u64,
+    worker: Option<String>,
+    permit: Option<PermitRecord>,
+}
+
+impl From<MessageHeaderV3> for MessageHeader {
+    fn from(old: MessageHeaderV3) -> Self {
+        let MessageHeaderV3 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
+        let state = match state {
+            StateV3::Ready => State::Ready,
+            // Nobody knows better since when.
+            StateV3::Scheduled { ready_at_ms } => {
+                State::Scheduled { ready_at_ms, since_ms: pushed_at_ms, is_holding: false }
+            }
+            StateV3::Leased(lease) => {
+                let LeaseRecordV3 { nonce, leased_at_ms, expires_at_ms, worker, permit } = lease;
+                let life = None;
+                State::Leased(LeaseRecord {
+                    nonce,
+                    leased_at_ms,
+                    expires_at_ms,
+                    worker,
+                    permit,
+                    life,
+                })
+            }
+        };
+        MessageHeaderV4 { pushed_at_ms, deliveries, state, expires_at_ms, note }.into()
+    }
+}
+
+#[derive(Encode, Decode)]
+pub(super) struct QueueLetterHeaderV1 {
+    priority: u32,
+    note: Option<Box<NoteV1>>,
+}
+
+impl From<QueueLetterHeaderV1> for QueueLetterHeader {
+    fn from(QueueLetterHeaderV1 { priority, note }: QueueLetterHeaderV1) -> Self {
+        Self { priority, note: upgraded(note) }
+    }
+}
