@@ -195,6 +195,7 @@ fn damage(path: &Path, random: &mut fastrand::Rng) -> String {
 
 #[test]
 fn damage_is_refused_or_harmless() {
+    let _machine = crate::machine();
     let seed = seed();
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);

@@ -115,6 +115,7 @@ fn use_it(url: &str, count: u64, more: &Sender<()>) -> u64 {
 
 #[test]
 fn idle_connections_beyond_the_limit_on_open_files_harm_nobody() {
+    let _machine = crate::machine();
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     for (limit, count) in [(64, 45), (256, 45), (1_024, 20)] {

@@ -1,6 +1,6 @@
 //! The engine on a disk that fails at each of its first operations, in each way, once, for a while
 //! and for good: nothing acknowledged is lost, nothing that passes poisons it, and whoever waits is
-//! answered. A node and the real binary on such a disk say so and end in order.
+//! answered.
 //!
 //! `SOAK=10 cargo test --test soak failing_device` for ten times as many runs.
 
@@ -15,20 +15,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanekeeper_actors::{Node, ShutdownError};
 use lanekeeper_storage::{
     Batch, CommitError, CommitSeq, Crash, Durability, EmbeddedEngine, EmbeddedOptions, Engine,
     Failure, FaultDisk, FaultEngine, Fence, Key, ShardNo,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use serde_json::json;
-use ureq::Agent;
-
-use crate::{
-    rounds, seed,
-    support::process::{Serving, lanekeeper},
-};
+use crate::{rounds, seed};
 
 /// Operations of the disk that fail, each in a run of its own.
 const POINTS: u64 = 200;
@@ -38,7 +30,7 @@ const PUSHES: u64 = 70;
 /// Runs at a time: most of a run is waiting for a disk that fails.
 const RUNS: usize = 48;
 /// How long an answer may take that has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long whoever waits for nothing in particular sleeps.
 const NAP: Duration = Duration::from_millis(10);
 
@@ -85,7 +77,7 @@ fn count(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-fn options() -> EmbeddedOptions {
+pub(crate) fn options() -> EmbeddedOptions {
     let millisecond = Duration::from_millis(1);
     EmbeddedOptions { held_told_after: millisecond, ..FaultEngine::options() }
 }
@@ -308,6 +300,7 @@ fn cases(seed: u64) -> impl Iterator<Item = Case> {
 
 #[test]
 fn a_device_that_fails_anywhere_loses_nothing_and_what_passes_is_over_when_it_has_passed() {
+    let _machine = crate::machine();
     let seed = seed();
     println!("SEED={seed}");
     let cases: Vec<Case> = (0..rounds(1)).flat_map(|n| cases(seed.wrapping_add(n))).collect();
@@ -325,6 +318,7 @@ fn a_device_that_fails_anywhere_loses_nothing_and_what_passes_is_over_when_it_ha
 
 #[test]
 fn an_opening_that_fails_anywhere_leaves_a_directory_that_opens() {
+    let _machine = crate::machine();
     let seed = seed();
     println!("SEED={seed}");
     for failure in [Failure::Io, Failure::NoDescriptor, Failure::NoSpace] {
@@ -342,83 +336,4 @@ fn an_opening_that_fails_anywhere_leaves_a_directory_that_opens() {
             }
         }
     }
-}
-
-/// Fails fsyncs until one was the journal's; answers how many pushes were acknowledged before.
-async fn poison(node: &Node, disk: &FaultDisk) -> u64 {
-    let mut acknowledged = 0;
-    while node.status().engine.poisoned.is_none() {
-        // One write, then the fsync, if nobody else comes between.
-        disk.fail_after(1, Failure::Io);
-        acknowledged += u64::from(node.queue("q").push(json!({})).await.is_ok());
-    }
-    acknowledged
-}
-
-#[tokio::test]
-async fn a_poisoned_node_answers_everybody_and_ends_with_what_is_the_matter() {
-    let disk = FaultDisk::new(seed());
-    let start = |disk: &FaultDisk| {
-        let engine: Arc<dyn Engine> = Arc::new(EmbeddedEngine::open_on(disk, options()).unwrap());
-        Node::builder().start(engine).unwrap()
-    };
-    let node = start(&disk);
-    let acknowledged = poison(&node, &disk).await;
-    for n in 0..20 {
-        let queue = node.queue(&format!("q{n}"));
-        let answer = tokio::time::timeout(PATIENCE, async { queue.push(json!({})).await });
-        assert!(answer.await.unwrap().is_err());
-    }
-    let ended = node.shutdown(PATIENCE).await;
-    assert!(matches!(ended, Err(ShutdownError::Commit(CommitError::Poisoned(_)))), "{ended:?}");
-    let found = disk.crash(Crash::PowerCut);
-    drop(node);
-    let stats = start(&found).queue("q").stats().await.unwrap();
-    assert!([acknowledged, acknowledged + 1].contains(&stats.ready), "{acknowledged} {stats:?}");
-}
-
-/// No write of a process grows a file, or all do again.
-fn limit_files(pid: u32, bytes: Option<u64>) {
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
-    prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
-}
-
-#[test]
-fn a_server_whose_writes_fail_answers_goes_on_when_they_do_not_and_ends_with_a_sentence() {
-    let dir = tempfile::tempdir().unwrap();
-    let start = || {
-        let mut command = lanekeeper(["serve", "--listen", "127.0.0.1:0", "--data"]);
-        command.arg(dir.path()).env("RUST_LOG", "off");
-        Serving::start(command)
-    };
-    let agent = Agent::config_builder().http_status_as_error(false);
-    let agent = agent.timeout_global(Some(PATIENCE)).build().new_agent();
-    let push = |server: &Serving| {
-        let url = format!("{}/queue/q/push", server.url);
-        agent.post(url).send(r#"{"item":{}}"#).unwrap().status().as_u16()
-    };
-    let server = start();
-    let mut acknowledged = 0;
-    for limit in [Some(0), None, Some(0)] {
-        limit_files(server.pid(), limit);
-        let mut status = push(&server);
-        while limit.is_none() && status == 503 {
-            // Until it looks again.
-            thread::yield_now();
-            status = push(&server);
-        }
-        assert!(if limit.is_none() { status == 200 } else { status >= 500 }, "{status}");
-        acknowledged += u64::from(status == 200);
-    }
-    server.signal(Signal::TERM);
-    let ended = server.wait();
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert!(ended.stderr.starts_with("error: the drain was not clean: "), "{}", ended.stderr);
-    assert!(ended.stderr.contains("limit on the size of files"), "{}", ended.stderr);
-    let server = start();
-    assert_eq!(push(&server), 200);
-    let mut stats = agent.get(format!("{}/queue/q/stats", server.url)).call().unwrap();
-    let stats: serde_json::Value =
-        serde_json::from_str(&stats.body_mut().read_to_string().unwrap()).unwrap();
-    assert!(stats["ready"].as_u64().unwrap() > acknowledged, "{stats}");
 }

@@ -157,6 +157,7 @@ fn fill_and_drain(megabytes: u64, is_killed: bool) {
 
 #[test]
 fn a_full_disk_is_drained_and_filled_again() {
+    let _machine = crate::machine();
     let seed = seed();
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
@@ -169,6 +170,7 @@ fn a_full_disk_is_drained_and_filled_again() {
 
 #[test]
 fn a_directory_that_cannot_be_opened_for_want_of_space_says_how_much_it_needs() {
+    let _machine = crate::machine();
     for (megabytes, has_reserve) in [(2, true), (8, false), (16, true), (16, false), (64, false)] {
         let disk = Disk::mount(megabytes);
         let server = Server::start(&disk);

@@ -4,17 +4,29 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
+use std::fs::File;
+
+mod browser;
 mod damage;
 mod descriptors;
 mod failing_device;
+mod failing_server;
 mod full_disk;
 mod kills;
 mod memory;
+mod memory_queue;
+mod page_keyboard;
+mod page_narrow;
+mod page_numbers;
 #[expect(dead_code, reason = "the promises use more of it")]
-#[path = "../spec/support/process.rs"]
-mod process;
-mod support {
-    pub(crate) use super::process;
+mod support;
+
+/// The machine, which is one test's at a time, of all that run on it. Held until it is dropped.
+fn machine() -> File {
+    let path = std::env::temp_dir().join("lanekeeper-soak.lock");
+    let file = File::options().write(true).create(true).truncate(false).open(path).unwrap();
+    file.lock().unwrap();
+    file
 }
 
 /// How many rounds a test runs that by itself runs `few`.

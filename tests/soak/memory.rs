@@ -126,6 +126,7 @@ fn items(count: usize, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn clients_with_bodies_and_answers_of_every_kind_keep_within_the_memory() {
+    let _machine = crate::machine();
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path());
     server.check("its start");

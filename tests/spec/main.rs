@@ -74,8 +74,6 @@ mod liveness_sweep;
 mod liveness_view;
 mod loadtest_beyond;
 mod loadtest_folder;
-mod loadtest_keyboard;
-mod loadtest_narrow;
 mod loadtest_results;
 mod loadtest_search;
 mod loadtest_verification;

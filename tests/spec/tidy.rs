@@ -58,18 +58,11 @@ fn forbid(sources: &[Source], words: &[&str], excepted: &[&str], reason: &str) {
     assert!(breaches.is_empty(), "{reason}:\n{}", breaches.join("\n"));
 }
 
-/// Files that are longer, each with its reason.
-const LONG: [(&str, &str); 2] = [
-    ("storage/src/record/message.rs", "it holds every former format of a message"),
-    ("tests/soak/failing_device.rs", "one machine, told in one place"),
-];
-
 #[test]
 fn a_file_has_at_most_400_lines_and_a_line_100_columns() {
     for Source { path, code } in everything() {
         let lines = code.lines().count();
-        let is_excepted = LONG.iter().any(|(long, _)| path == *long);
-        assert!(lines <= 400 || is_excepted, "{path} has {lines} lines");
+        assert!(lines <= 400, "{path} has {lines} lines");
         for (number, line) in code.lines().enumerate() {
             let columns = line.chars().count();
             // The key table of the store is wider than a page.

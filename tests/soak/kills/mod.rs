@@ -98,6 +98,7 @@ fn check(data: &Path) {
 
 #[test]
 fn nothing_acknowledged_is_lost_to_kills_under_every_verb() {
+    let _machine = crate::machine();
     let (kills, seed) = (rounds(8), seed());
     println!("{kills} kills, SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);

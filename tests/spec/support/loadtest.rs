@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::process::lanekeeper;
+use super::{
+    http::{Reply, agent, send},
+    process::lanekeeper,
+};
 
 /// Waits until a run has kept its first second.
 pub(crate) fn wait_for_second(json: &Path) {
@@ -43,5 +46,27 @@ impl Drop for Watching {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
+    }
+}
+
+/// Asks the page of a load test for something.
+pub(crate) fn post(url: &str, path: &str, body: &str) -> Reply {
+    let json = [("content-type", "application/json")];
+    send(&agent(), &format!("{url}{path}"), "POST", (body.as_bytes(), &json))
+}
+
+/// What the page of a load test shows.
+pub(crate) fn state(url: &str) -> Value {
+    send(&agent(), &format!("{url}/api/state"), "GET", (b"", &[])).ok()
+}
+
+/// Asks for the state until it is as wanted.
+pub(crate) fn wait_for(url: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let state = state(url);
+        if is_wanted(&state) {
+            return state;
+        }
+        thread::yield_now();
     }
 }

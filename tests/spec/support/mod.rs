@@ -1,7 +1,6 @@
 //! What the promises are tested with.
 
 pub(crate) mod altered;
-pub(crate) mod browser;
 pub(crate) mod counter;
 pub(crate) mod fleet;
 pub(crate) mod gate;

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
-    browser::{Browser, chromium},
-    http::{agent, send},
-    loadtest::page,
+use crate::{
+    browser::Browser,
+    support::{
+        http::{agent, send},
+        loadtest::page,
+    },
 };
 
 /// What is wider than the screen, or has to be scrolled sideways.
@@ -39,12 +41,9 @@ fn fits(browser: &mut Browser, what: &str) {
 
 #[test]
 fn a_phone_shows_the_page_and_the_report_without_scrolling_sideways() {
-    let Some(chromium) = chromium() else {
-        println!("skipped: there is no Chromium");
-        return;
-    };
+    let _machine = crate::machine();
     let (_watching, url) = page(&["--durability", "memory"]);
-    let mut browser = Browser::open(chromium, &url);
+    let mut browser = Browser::open(&url);
     browser.wait_for("document.getElementById('scenario')?.value === 's3a'");
     fits(&mut browser, "before a run");
     browser.value("at('seconds').value = 1; at('form').requestSubmit()");

@@ -12,18 +12,20 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket, client::IntoClientRequest};
 
-use super::http::{agent, connect, send};
+use crate::support::http::{agent, connect, send};
 
 /// How long a test waits for something on a page before it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Chromium, if there is one.
-pub(crate) fn chromium() -> Option<&'static str> {
+/// The Chromium of this machine: without one, what a browser shows is not known.
+pub(crate) fn chromium() -> &'static str {
     let is_there = |name: &&&str| {
         let shown = Command::new(name).arg("--version").output();
         shown.is_ok_and(|output| output.status.success())
     };
-    ["chromium", "chromium-browser", "google-chrome"].iter().find(is_there).copied()
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found = names.iter().find(is_there);
+    found.copied().unwrap_or_else(|| panic!("none of {names:?} is installed"))
 }
 
 /// A key that is no character.
@@ -58,9 +60,9 @@ pub(crate) struct Browser {
 
 impl Browser {
     /// Opens a page.
-    pub(crate) fn open(chromium: &str, url: &str) -> Self {
+    pub(crate) fn open(url: &str) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new(chromium);
+        let mut command = Command::new(chromium());
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]);
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.arg("about:blank");

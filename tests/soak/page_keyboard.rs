@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{
-    browser::{Browser, Key, chromium},
-    loadtest::page,
+use crate::{
+    browser::{Browser, Key},
+    support::loadtest::page,
 };
 
 /// What has the focus: its id or its text, whether it has a name, and whether it is seen to have
@@ -51,12 +51,9 @@ fn number(browser: &mut Browser, id: &str) -> u64 {
 
 #[test]
 fn keys_alone_start_change_and_stop_a_run() {
-    let Some(chromium) = chromium() else {
-        println!("skipped: there is no Chromium");
-        return;
-    };
+    let _machine = crate::machine();
     let (_watching, url) = page(&["--durability", "memory"]);
-    let mut browser = Browser::open(chromium, &url);
+    let mut browser = Browser::open(&url);
     browser.wait_for("document.getElementById('scenario')?.value === 's3a'");
     browser.value(COUNT);
     // The first to be reached, and the order in which the form is read.
