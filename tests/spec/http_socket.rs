@@ -110,6 +110,7 @@ fn whoever_stops_reading_is_cut_and_disturbs_nobody() {
         if !is_there {
             break;
         }
+        assert!(n < 5_000, "a client that reads nothing is never cut");
         let stats = server.get("/stream/t/stats").ok();
         let waiting = &stats["by_subscriber"][0]["waiting"]["important"];
         assert!(waiting.as_u64().unwrap() <= 5, "no more than its queue waits for it");
