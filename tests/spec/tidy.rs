@@ -159,11 +159,12 @@ fn folders_and_files_are_domain_nouns() {
 
 #[test]
 fn the_top_level_holds_what_it_should() {
-    const KNOWN: [&str; 19] = [
+    const KNOWN: [&str; 20] = [
         ".ci",
         ".git",
         ".github",
         ".gitignore",
+        "CHANGELOG.md",
         "Cargo.lock",
         "Cargo.toml",
         "LICENSE-APACHE",
