@@ -31,19 +31,20 @@ pub struct Guide {
 }
 
 guides! {
-    model "what is guaranteed, what is not, and how a request lives";
+    model "guarantees and their limits; the life of a request; a map of the code";
     queue "push, pop, lease, ack, dead letters, consumers, settings";
-    gate "distributed semaphores: at most N at once, first come first served";
-    stream "fan-out in four classes that a slow reader cannot hurt";
-    worker "heartbeats, the sweep, what a dead worker gives back";
-    actor "actors of your own: state, timers, reminders, tests with a manual clock";
-    webhook "the sink of a queue: messages posted to an address";
+    gate "distributed semaphores: at most N at once, in order of priority and arrival";
+    stream "fan-out in four classes that a slow reader cannot delay";
+    worker "heartbeats, the sweep, what an offline worker gives back";
+    actor "actors of your own: state, deadlines, timers, reminders, tests with a manual clock";
+    webhook "messages of a queue posted to an address";
     http "every call, its body and its answer";
     cli "the commands, their settings and exit codes";
-    operations "running a server: signals, health, a full disk, damage, memory";
-    limits "every bound, its setting and what happens at it";
+    operations "running a server: signals, health, full disks, damaged data directories";
+    limits "every limit, its setting and what happens at it";
     loadtest "scenarios, thresholds, reports, comparison";
     figures "what was measured, each beside its limit";
+    glossary "the terms of the guides and the source, one line each";
 }
 
 #[cfg(test)]
