@@ -23,23 +23,29 @@
 //!
 //! # The path of a push
 //!
-//! `main` → `command::serve` opens the node and binds the server. Then, for each request:
+//! `main` → `cli::command::serve` opens the node and binds the server. Then, for each request:
 //!
-//! 1. `server::app` admits it: the size of its head, the token, the route, whether the node serves.
-//! 2. `server::queue` reads its body (`server::push`) and calls [`queue::Queue::push`]. An embedder
+//! 1. `server::dispatch` admits it: the size of its head, the token, the route, whether the node
+//!    serves.
+//! 2. `server::resource::queue` reads its body and calls [`queue::Queue::push`]. An embedder
 //!    starts here.
-//! 3. The handle asks the queue's actor: `actor_ref` → `registry` → `activation` → `turn`, on the
-//!    thread of the request.
-//! 4. The turn hands its writes to the commit: `store` → the engine's journal.
-//! 5. The reply waits behind the output gate until they are as durable as promised.
-//! 6. `server::answer` writes it; had it been refused, `server::refusal` says with which code and
-//!    `server::problem` writes that.
+//! 3. The handle asks the queue's actor: `actor::actor_ref` → `runtime::directory` →
+//!    `runtime::activation` → `runtime::turn`, on the thread of the request.
+//! 4. The turn hands its writes to the commit: `runtime::commit_barrier` → the engine's journal.
+//! 5. The reply waits behind the commit barrier until they are as durable as promised.
+//! 6. `server::http::response` writes it; had it been refused, `server::error_mapping` says with
+//!    which code and `server::http::problem` writes that.
 
 pub mod docs;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]
-pub mod sink;
+#[doc(hidden)]
+pub use webhook as sink;
+#[cfg(feature = "server")]
+pub mod webhook;
+#[cfg(feature = "server")]
+pub mod wire;
 
 pub use lanekeeper_actors::{
     ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, CheckReport, Clock,

@@ -1,7 +1,6 @@
 //! The binary: `lanekeeper serve`, and commands that talk to a server or open a data directory.
 
 mod cli;
-mod command;
 mod config;
 mod loadtest;
 mod telemetry;
@@ -12,5 +11,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    command::run(cli::parse::<cli::Cli>(command::note).command)
+    cli::command::run(cli::args::environment::parse::<cli::args::Cli>(cli::output::note).command)
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{command::Failure, config::LogFormat};
+use crate::{cli::exit::Failure, config::settings::LogFormat};
 
 /// What is logged unless `RUST_LOG` says otherwise.
 const FILTER: &str = "info,actix_server=warn,actix_http=off";

@@ -4,63 +4,48 @@
 //! (loaded, if it was not there) → `turn` (handled by the caller's own thread) → `store` (its
 //! writes handed to the engine, the reply behind the output gate).
 
-mod activation;
 mod actor;
-mod actor_ref;
-mod advance;
-mod ask;
 mod built_in;
-mod caller;
-mod chain;
-mod clock;
-mod deferred;
-mod delivery;
-mod duty;
-mod error;
-mod event;
 pub mod gate;
-mod id;
-mod kind;
-mod list;
-pub mod liveness;
-mod memory;
+mod maintenance;
 mod node;
-mod node_builder;
 mod outbox;
-mod passivation;
 pub mod queue;
-mod registry;
-mod reminder;
-mod request;
 mod runtime;
-mod service;
-mod setting;
-mod shared;
 mod slab;
-mod stamp;
-mod store;
 pub mod stream;
-mod timer;
-mod turn;
+mod time;
+mod token_bucket;
+#[doc(hidden)]
+pub use worker as liveness;
+pub mod worker;
 
-pub use actor::{Actor, Handler, Origin, Request, VirtualActor};
-pub use actor_ref::ActorRef;
-pub use ask::{Ask, Asking};
-pub use caller::{Caller, poll_request};
-pub use clock::{Clock, ManualSleep, Sleep};
-pub use deferred::{Deferred, Promise};
-pub use error::{ActivateError, AskError, NotExecuted, Unknown};
-pub use event::{Event, EventError, EventReceiver};
-pub use id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id};
+pub use actor::{
+    actor_ref::ActorRef,
+    ask::{Ask, Asking},
+    caller::{Caller, poll_request},
+    deferred_reply::{Deferred, Promise},
+    error::{ActivateError, AskError, NotExecuted, Unknown},
+    id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id},
+    virtual_actor::{Actor, Handler, Origin, Request, VirtualActor},
+};
 pub use lanekeeper_storage::{
     CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, Salvage,
     SavedMessage, check, decode_state,
 };
-pub use list::List;
-pub use memory::{MemoryBudget, MemoryFull, MemoryPermit, MemoryUse};
-pub use node::{Node, NodeStatus, ShutdownError};
-pub use node_builder::NodeBuilder;
-pub use reminder::{Reminder, ReminderError};
-pub use store::Store;
-pub use timer::ArmedTimer;
-pub use turn::Turn;
+pub use node::{
+    builder::NodeBuilder,
+    event::{Event, EventError, EventReceiver},
+    lifecycle::{Node, NodeStatus, ShutdownError},
+    list::List,
+};
+pub use runtime::{
+    commit_barrier::Store,
+    memory_budget::{MemoryBudget, MemoryFull, MemoryPermit, MemoryUse},
+    turn::Turn,
+};
+pub use time::{
+    clock::{Clock, ManualSleep, Sleep},
+    reminder::{Reminder, ReminderError},
+    timer::ArmedTimer,
+};

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 /// Three quarters of what there is: of the least limit of the process's control groups, or of what
 /// the machine has available. `None` where the system does not tell.
-pub(super) fn default_bytes() -> Option<u64> {
+pub(crate) fn default_bytes() -> Option<u64> {
     let read = |path: &Path| fs::read_to_string(path).ok();
     let available = read(Path::new("/proc/meminfo")).and_then(|text| available(&text));
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();

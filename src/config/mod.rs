@@ -1,10 +1,6 @@
 //! The configuration of `serve`: given (`settings`), then checked once, then proved (`proved`).
 
 mod memory;
-mod proved;
-mod quantity;
-mod settings;
-
-pub(crate) use proved::Config;
-pub(crate) use quantity::{ByteCount, Span};
-pub(crate) use settings::{LogFormat, Settings};
+pub(crate) mod quantity;
+pub(crate) mod settings;
+pub(crate) mod validated;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use lanekeeper::{Durability, sink::Network};
 use serde::{Deserialize, Deserializer, de};
 
-use super::quantity::{ByteCount, Span};
+use crate::config::quantity::{ByteCount, Span};
 
 /// What `serve` can be told. A field that is not given anywhere takes its default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]

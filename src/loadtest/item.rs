@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 /// Which item of a run: the lane of whoever pushed it, and its place in that lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct ItemId {
+pub(crate) struct ItemId {
     /// One lane for each generator, so that nobody has to agree on the next number.
-    pub(super) lane: u16,
+    pub(crate) lane: u16,
     /// Counted from 0 in its lane.
-    pub(super) number: u32,
+    pub(crate) number: u32,
 }
 
 /// Why an item that came back is none that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(crate) enum Stranger {
     /// It names another run, or none.
     Foreign,
     /// It names this run, but not with the bytes that were sent.
@@ -24,20 +24,20 @@ pub(super) enum Stranger {
 
 /// Writes and reads the items of one run.
 #[derive(Clone, Debug)]
-pub(super) struct Items {
+pub(crate) struct Items {
     head: Vec<u8>,
     sizes: Vec<usize>,
 }
 
 impl Items {
     /// The items of a run, of these sizes in turn.
-    pub(super) fn new(run: &str, sizes: &[usize]) -> Self {
+    pub(crate) fn new(run: &str, sizes: &[usize]) -> Self {
         let head = format!("{{\"run\":\"{run}\",\"lane\":").into_bytes();
         Self { head, sizes: sizes.to_vec() }
     }
 
     /// Appends the text of an item.
-    pub(super) fn write(&self, id: ItemId, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, id: ItemId, out: &mut Vec<u8>) {
         let size = self.sizes[id.number as usize % self.sizes.len()];
         let begin = out.len();
         out.extend_from_slice(&self.head);
@@ -49,7 +49,7 @@ impl Items {
     }
 
     /// Reads an item that came back, byte for byte; `scratch` saves making a buffer each time.
-    pub(super) fn read(&self, text: &[u8], scratch: &mut Vec<u8>) -> Result<ItemId, Stranger> {
+    pub(crate) fn read(&self, text: &[u8], scratch: &mut Vec<u8>) -> Result<ItemId, Stranger> {
         let rest = text.strip_prefix(self.head.as_slice()).ok_or(Stranger::Foreign)?;
         let (lane, rest) = number(rest).ok_or(Stranger::Altered)?;
         let rest = rest.strip_prefix(b",\"number\":").ok_or(Stranger::Altered)?;

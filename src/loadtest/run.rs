@@ -10,22 +10,26 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    client::ClientError,
-    drain,
-    generator::{Generator, Report},
-    ledger::Ledger,
-    moment::{nanos, now, unix_millis},
-    monitor::Monitor,
-    plan::{Control, Model, Plan},
-    prepopulate::{self, Filling},
-    result::{Environment, RunResult},
-    scenario::Fault,
-    subject::Subject,
-    subscribers::Subscribers,
-    team::Team,
-    timeline::Timeline,
-    verification,
+use crate::loadtest::{
+    cluster::coordinator::Team,
+    fill::{
+        drain,
+        prepopulate::{self, Filling},
+    },
+    generate::{Generator, Report, subscribers::Subscribers},
+    load_clock::{nanos, now, unix_millis},
+    plan::{
+        run_plan::{Control, Model, Plan},
+        scenario::Fault,
+    },
+    record::{
+        expected_items::Ledger,
+        monitor::Monitor,
+        result::{Environment, RunResult},
+        timeline::Timeline,
+    },
+    target::{Subject, client::ClientError},
+    verify,
 };
 
 /// Why a run has no result.
@@ -285,8 +289,7 @@ fn judge(
     match drain::drain(plan, &ledgers, first_lane) {
         Ok(drained) => {
             ledgers.extend(drained);
-            let mut found =
-                verification::verify(&ledgers, plan.scenario.work.max_deliveries.is_none());
+            let mut found = verify::verify(&ledgers, plan.scenario.work.max_deliveries.is_none());
             if !is_one_clock {
                 found.forget_moments();
                 let warning = "order was not judged: generators on several machines share no clock";

@@ -20,14 +20,16 @@ use actix_web::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
-use super::{
-    ServerOptions,
-    app::{self, Shared, Worker},
-    connection::{Patience, Progress, Stream},
-    head::Local,
+use crate::server::{
+    dispatch::{self, Shared, Worker},
+    http::{
+        connection::{Patience, Stream, progress::Progress},
+        header_limits::Local,
+    },
+    options::ServerOptions,
 };
 
-/// Seconds that the workers would give open connections at a stop; [`super::ServerHandle::stop`]
+/// Seconds that the workers would give open connections at a stop; [`crate::server::lifecycle::ServerHandle::stop`]
 /// has its own deadline, which is what counts.
 const STOP_SECONDS: u64 = 24 * 60 * 60;
 
@@ -70,8 +72,9 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
         let stopping = stopping.clone();
         let (expecting, slots) = (Arc::clone(&shared), Arc::clone(shared.slots()));
         let worker = Rc::new(Worker::new(Arc::clone(&shared)));
-        let handler =
-            move |request: HttpRequest, payload| app::answer(Rc::clone(&worker), request, payload);
+        let handler = move |request: HttpRequest, payload| {
+            dispatch::answer(Rc::clone(&worker), request, payload)
+        };
         let app = App::new().default_service(web::to(handler)).into_factory();
         let app = app.map_err(|error: actix_web::Error| error.error_response());
         let http = HttpService::build()
@@ -109,7 +112,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
 /// connection, as the body may be sent all the same.
 fn expected(shared: &Shared, request: Request) -> Result<Request, Response<BoxBody>> {
     let local = request.conn_data::<Local>().copied();
-    match app::expect(shared, request.head(), local) {
+    match dispatch::expect(shared, request.head(), local) {
         Ok(()) => Ok(request),
         Err(problem) => {
             // Nothing is said of a body that is late then.

@@ -17,50 +17,25 @@
 //! comes back is written by `answer` or, if it was refused, by `refusal` and `problem`. An answer
 //! that does not end is a `socket`.
 
-mod answer;
-mod app;
-mod auth;
-mod body;
-mod call;
-mod code;
-mod connection;
-mod consume;
-mod consumer;
-mod cors;
-mod counters;
-mod descriptors;
-mod door;
-mod gate;
-mod head;
-mod lease;
-mod list;
+mod access;
+mod dispatch;
+mod error_mapping;
+pub(crate) mod http;
+mod lifecycle;
 mod listen;
-mod log;
-mod merge;
-mod message;
 mod metrics;
 mod openapi;
-mod operation;
 mod options;
-mod parse;
-mod pieces;
-mod problem;
-mod push;
-mod query;
-mod queue;
-mod refusal;
-mod route;
-mod serve;
-mod setting;
-mod sink;
+mod request_log;
+mod resource;
+mod router;
 mod socket;
-mod stream;
-mod subscribe;
-mod text;
-pub mod wire;
-mod worker;
 
-pub use auth::{InvalidToken, Token};
-pub use door::{Caller, Door, Forbidden, RequestSource};
+#[doc(hidden)]
+pub use crate::wire;
+pub use access::{
+    auth::{InvalidToken, Token},
+    door::{Caller, Door, Forbidden, RequestSource},
+};
+pub use lifecycle::{Server, ServerHandle};
 pub use options::{BindError, ServerOptions, SocketOptions};
-pub use serve::{Server, ServerHandle};

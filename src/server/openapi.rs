@@ -8,9 +8,16 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{
-    answer::Answer, consume, gate, lease, list, message, operation, push::PushMessage, queue,
-    route::Route, setting, sink, stream, subscribe, wire, worker,
+use crate::{
+    server::{
+        http::response::Answer,
+        resource::{
+            consumer::upgrade, gate, lease, message, operation, push::PushMessage, queue,
+            queue_config, queues, sink, stream, subscribe, worker,
+        },
+        router::Route,
+    },
+    wire,
 };
 
 /// The queue in a path.
@@ -108,10 +115,10 @@ pub(crate) struct ForceQuery {
 pub(crate) enum Problems {
     /// The request was refused; nothing changed. `code` says why.
     #[response(status = "4XX", content_type = "application/problem+json")]
-    Refused(wire::Problem),
+    Refused(wire::service::Problem),
     /// The server could not do it, or not now. `code` says why.
     #[response(status = "5XX", content_type = "application/problem+json")]
-    Failed(wire::Problem),
+    Failed(wire::service::Problem),
 }
 
 /// All of it.
@@ -138,19 +145,19 @@ pub(crate) enum Problems {
         message::promote,
         message::change,
         queue::purge,
-        setting::pause,
-        setting::resume,
-        setting::config,
-        setting::configure,
-        setting::change_config,
-        setting::stats,
+        queue_config::pause,
+        queue_config::resume,
+        queue_config::config,
+        queue_config::configure,
+        queue_config::change_config,
+        queue_config::stats,
         sink::sink,
         sink::set_sink,
         sink::change_sink,
         sink::remove_sink,
-        setting::delete,
-        list::queues,
-        consume::consume,
+        queue_config::delete,
+        queues::queues,
+        upgrade::consume,
         subscribe::subscribe,
         stream::publish,
         stream::config,
@@ -184,7 +191,7 @@ pub(crate) enum Problems {
         operation::openapi,
         operation::version,
     ),
-    components(schemas(PushMessage, wire::Problem)),
+    components(schemas(PushMessage, wire::service::Problem)),
     modifiers(&TokenScheme, &RouteNames),
     security((), ("token" = []))
 )]

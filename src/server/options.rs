@@ -8,8 +8,7 @@ use std::{
 
 use lanekeeper_actors::MemoryBudget;
 
-use super::Token;
-use crate::sink::SinkOptions;
+use crate::{server::access::auth::Token, webhook::runner::SinkOptions};
 
 /// How a server listens, and what it bounds.
 #[derive(Clone, Debug)]
@@ -55,7 +54,7 @@ pub struct ServerOptions {
     pub keep_alive: Duration,
     /// Connections that stay.
     pub socket: SocketOptions,
-    /// Which sinks are taken. Whoever [delivers](crate::sink::run) is told the same.
+    /// Which sinks are taken. Whoever [delivers](crate::webhook::runner::run) is told the same.
     pub sink: SinkOptions,
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::Key;
+use crate::key::Key;
 
 /// One change to one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

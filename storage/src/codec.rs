@@ -1,11 +1,12 @@
 //! bincode, named in this file alone: every value begins with the number of its format.
 
 use bincode::config;
-pub(crate) use bincode::{Decode, Encode};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::LoadError;
+use crate::error::LoadError;
+
+pub(crate) use bincode::{Decode, Encode};
 
 /// Why a value could not be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

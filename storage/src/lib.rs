@@ -7,37 +7,31 @@
 //!
 //! Nothing here knows actors, tasks or sockets.
 
-mod base_files;
 mod batch;
 mod check;
 mod codec;
-#[cfg(feature = "test-util")]
-pub mod conformance;
 mod embedded;
 mod engine;
 mod error;
-#[cfg(feature = "test-util")]
-mod fault;
-mod guard;
 pub mod key;
 mod memory;
-mod ownership;
-mod pace;
 pub mod record;
 mod salvage;
-mod sled_base;
-mod store_files;
+mod stopwatch;
+mod testing;
 
 pub use batch::{Batch, Write};
 pub use check::{CheckReport, Problem, check};
 pub use codec::{CodecError, decode_state, encode_state};
 pub use embedded::{EmbeddedEngine, EmbeddedOptions};
-pub use engine::{
+pub use engine::seam::{
     CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
 };
 pub use error::{CommitError, LoadError, OpenError};
-#[cfg(feature = "test-util")]
-pub use fault::{Crash, Failure, FaultDisk, FaultEngine};
 pub use key::{Key, KeyRange};
 pub use memory::MemoryEngine;
 pub use salvage::{Salvage, SavedMessage};
+#[cfg(feature = "test-util")]
+pub use testing::conformance;
+#[cfg(feature = "test-util")]
+pub use testing::fault::{Crash, Failure, FaultDisk, FaultEngine};

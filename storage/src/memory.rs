@@ -10,8 +10,15 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
-    LoadError, ScanLimit, ShardNo, Upkeep, Write, ownership::Ownership,
+    batch::{Batch, Write},
+    engine::{
+        ownership::Ownership,
+        seam::{
+            CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+        },
+    },
+    error::{CommitError, LoadError},
+    key::{Key, KeyRange},
 };
 
 /// An engine that keeps everything in one ordered map. A commit is committed when it is applied,

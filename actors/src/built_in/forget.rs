@@ -18,8 +18,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::{
-    NodeBuilder, duty::StandingDuty, gate, liveness, queue, request::BoxFuture, runtime::Runtime,
-    setting::Settings,
+    gate,
+    maintenance::service::StandingDuty,
+    node::builder::NodeBuilder,
+    queue,
+    runtime::{kind_settings::Settings, mailbox::BoxFuture, shared_state::Runtime},
+    worker,
 };
 
 /// The shortest time after which anything is forgotten.
@@ -49,7 +53,7 @@ impl NodeBuilder {
 }
 
 /// The duty, if the settings ask for it.
-pub(super) fn duty(settings: &Settings) -> Option<Arc<dyn StandingDuty>> {
+pub(crate) fn duty(settings: &Settings) -> Option<Arc<dyn StandingDuty>> {
     let ForgetIdleAfter(after) = *settings.get()?;
     let walk = Walk { range: key::queue_entries(""), of: Of::Queues, due: Duration::ZERO };
     let (walk, seen, changed) = (Mutex::new(walk), Mutex::default(), Notify::new());
@@ -138,8 +142,8 @@ impl Forget {
             let mut idle: Vec<(String, Bytes)> = Vec::new();
             for (key, record) in &found {
                 let candidate = match of {
-                    Of::Queues => queue::idle(engine, key, record)?,
-                    Of::Gates => gate::idle(engine, key, record)?,
+                    Of::Queues => queue::verb::delete::idle(engine, key, record)?,
+                    Of::Gates => gate::verb::delete::idle(engine, key, record)?,
                 };
                 idle.extend(candidate);
             }
@@ -150,11 +154,11 @@ impl Forget {
             if self.is_due(of, &id, &record, now) {
                 let forgotten = match of {
                     Of::Queues => {
-                        let forgotten = queue::forget(runtime, &id, record).await;
+                        let forgotten = queue::verb::delete::forget(runtime, &id, record).await;
                         forgotten.map_err(|error| error.to_string())
                     }
                     Of::Gates => {
-                        let forgotten = gate::forget(runtime, &id, record).await;
+                        let forgotten = gate::verb::delete::forget(runtime, &id, record).await;
                         forgotten.map_err(|error| error.to_string())
                     }
                 };
@@ -168,7 +172,7 @@ impl Forget {
             (Some(last), _) => walk.range = walk.range.after(&last),
             (None, Of::Queues) => (walk.range, walk.of) = (key::gate_metas(""), Of::Gates),
             (None, Of::Gates) => {
-                if let Err(error) = liveness::forget_offline(runtime, self.after).await {
+                if let Err(error) = worker::delete::forget_offline(runtime, self.after).await {
                     tracing::warn!(%error, "workers that are offline are not forgotten");
                 }
                 self.end_of_walk(now);

@@ -5,22 +5,23 @@ mod forget;
 use std::sync::Arc;
 
 use crate::{
-    Clock, Node,
-    duty::StandingDuty,
-    gate::{self, GateActor},
-    liveness::{self, Followers},
-    queue::{self, QueueActor},
-    runtime::BuiltIn,
-    setting::Settings,
+    gate::{self, actor::GateActor},
+    maintenance::service::StandingDuty,
+    node::lifecycle::Node,
+    queue::{self, actor::QueueActor},
+    runtime::{kind_settings::Settings, shared_state::BuiltIn},
+    time::clock::Clock,
+    worker::{self, background::offline_handlers::Followers},
 };
 
 /// Makes the built-ins of a node that is about to start.
 pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
-    queue::install(&mut settings);
+    queue::setting::sink::install(&mut settings);
     let mut followers = Followers::default();
-    followers.add("queues", queue::follow);
-    followers.add("gates", gate::follow);
-    let mut duties: Vec<Arc<dyn StandingDuty>> = liveness::install(&mut settings, clock, followers);
+    followers.add("queues", queue::verb::worker_offline::follow);
+    followers.add("gates", gate::verb::release_worker::follow);
+    let mut duties: Vec<Arc<dyn StandingDuty>> =
+        worker::background::maintenance::install(&mut settings, clock, followers);
     duties.extend(forget::duty(&settings));
     BuiltIn { settings, duties }
 }

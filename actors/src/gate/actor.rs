@@ -1,5 +1,6 @@
 //! The actor around the rules: resolves the policy, commits what the rules write, tells who waits.
 
+use lanekeeper_storage::LoadError;
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
@@ -9,24 +10,36 @@ use lanekeeper_storage::{
     record::{GateLetter, GateMeta, ReminderDue},
 };
 
-use super::{
-    GateError, GatePolicy,
-    board::Board,
-    change::{Change, Decision},
-    listener::Listeners,
-    place::NEVER,
-    policy::DefaultPolicy,
-    restore::policy_of,
-    rules::Rules,
-    tally::Mark,
-};
 use crate::{
-    ActivateError, Actor, Deferred, LoadError, Origin, Reminder, Turn,
-    clock::{from_unix_ms, unix_ms},
+    actor::{
+        deferred_reply::Deferred,
+        error::ActivateError,
+        virtual_actor::{Actor, Origin},
+    },
+    gate::{
+        api::{
+            error::GateError,
+            metrics::Mark,
+            policy::{DefaultPolicy, GatePolicy},
+        },
+        load::policy_of,
+        pending_replies::Listeners,
+        policy_cache::Board,
+        state::{
+            entry::NEVER,
+            gate_state::Rules,
+            turn_context::{Change, Decision},
+        },
+    },
+    runtime::turn::Turn,
+    time::{
+        clock::{from_unix_ms, unix_ms},
+        reminder::Reminder,
+    },
 };
 
 /// The reminder of what is due.
-pub(super) const DUE: &str = "due";
+pub(crate) const DUE: &str = "due";
 /// The reminder that a change of policy is still to be told to the gates below.
 const SPREAD: &str = "spread";
 /// Places read at a time.
@@ -36,8 +49,8 @@ const GATES_PAGE: usize = 1_000;
 
 /// A gate in memory, and those who are told when their turn comes.
 pub(crate) struct GateActor {
-    pub(super) rules: Rules,
-    pub(super) board: Arc<Board>,
+    pub(crate) rules: Rules,
+    pub(crate) board: Arc<Board>,
     watch: Option<Box<Watch>>,
 }
 
@@ -141,7 +154,7 @@ impl Actor for GateActor {
 impl GateActor {
     /// One verb: brings the gate up to now, lets the rules decide, and does what follows from it.
     /// Answers what the verb did and who got a permit.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &mut self,
         turn: &mut Turn<'_, Self>,
         verb: impl FnOnce(&mut Rules, &mut Change<'_>) -> T,
@@ -163,7 +176,7 @@ impl GateActor {
     }
 
     /// Takes note that no reminder is set.
-    pub(super) fn disarmed(&mut self) {
+    pub(crate) fn disarmed(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.armed_ms = NEVER;
         }
@@ -207,7 +220,7 @@ impl GateActor {
     }
 
     /// Lets somebody wait for a decision.
-    pub(super) fn listen(
+    pub(crate) fn listen(
         &mut self,
         index: u32,
         attempt: u32,
@@ -219,7 +232,7 @@ impl GateActor {
     }
 
     /// Gives up what an acquire got or waits for, if nobody else waits for it.
-    pub(super) fn abandon(
+    pub(crate) fn abandon(
         &mut self,
         owner: &str,
         attempt: u32,
@@ -280,7 +293,7 @@ impl GateActor {
     }
 
     /// Replaces the gate's own policy, or takes it away.
-    pub(super) fn set_policy(
+    pub(crate) fn set_policy(
         &mut self,
         policy: Option<&GatePolicy>,
         turn: &mut Turn<'_, Self>,
@@ -295,7 +308,7 @@ impl GateActor {
         // Told to the gates below once this is written, whatever happens in between.
         let reminded = turn.remind(SPREAD, turn.now());
         reminded.map_err(|error| match error {
-            crate::ReminderError::Load(error) => GateError::Load(error),
+            crate::time::reminder::ReminderError::Load(error) => GateError::Load(error),
             other => unreachable!("the name is one: {other}"),
         })?;
         match record {
@@ -310,7 +323,7 @@ impl GateActor {
 
     /// Tells the gates below this one, as far as somebody waits at them, that a policy has changed.
     /// The others find out with their next turn.
-    pub(super) async fn spread(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+    pub(crate) async fn spread(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
         self.board.note_change();
         let id = turn.id();
         let mut below: BTreeSet<Arc<str>> = self.board.waiting_below(&id.key);
@@ -330,7 +343,7 @@ impl GateActor {
         }
         for gate in below {
             // Refused only if it is about to run a turn anyway, or the node ends.
-            let _ = turn.actor::<Self>(&gate).tell(super::handler::Reconsider);
+            let _ = turn.actor::<Self>(&gate).tell(crate::gate::verb::handler::Reconsider);
         }
         self.run(turn, |_, _| ()).map(drop)
     }
@@ -345,7 +358,8 @@ impl Drop for GateActor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation;
+
+    use crate::runtime::activation::Activation;
 
     #[test]
     fn a_gate_that_nobody_is_at_takes_160_bytes_and_its_key() {

@@ -16,49 +16,65 @@ use lanekeeper_storage::{
     record::{QueueLetter, ReminderDue},
 };
 
-use super::{
-    Message, QueueError,
-    bury::SUFFIX,
-    grant::Granted,
-    lease::{LeaseTerms, Nonce, Provision},
-    line::{InLine, Line, WAITING_MAX},
-    permit::{AtGate, Permits},
-    push::Incoming,
-    rules::{MemoryBounds, Need, Rules, Stop},
-    serve::Asker,
-    tally::Tally,
-    wake::GoingOn,
-};
 use crate::{
-    ActivateError, Actor, Deferred, MemoryBudget, MemoryUse, Origin, Reminder, Turn, clock,
+    actor::{
+        deferred_reply::Deferred,
+        error::ActivateError,
+        virtual_actor::{Actor, Origin},
+    },
+    queue::{
+        api::{
+            error::QueueError,
+            lease_token::{LeaseTerms, Nonce, Provision},
+            message::Message,
+            metrics::Tally,
+        },
+        state::{
+            queue_state::{MemoryBounds, Need, Rules, Stop},
+            undelivered::Granted,
+            waiters::{InLine, Line, WAITING_MAX},
+        },
+        verb::{
+            dead_letter::SUFFIX,
+            expire::GoingOn,
+            gate_permits::{AtGate, Permits},
+            push::Incoming,
+            serve_waiters::Asker,
+        },
+    },
+    runtime::{
+        memory_budget::{MemoryBudget, MemoryUse},
+        turn::Turn,
+    },
+    time::{clock, reminder::Reminder},
 };
 
 /// What a pop gets.
-pub(super) type Taken = Result<Vec<Message>, QueueError>;
+pub(crate) type Taken = Result<Vec<Message>, QueueError>;
 
 /// A queue in memory, and those who wait for it. Nobody waits while it has a message to give: every
 /// turn ends with [`QueueActor::serve`], so that no verb has to think of those who wait.
 pub(crate) struct QueueActor {
-    pub(super) rules: Rules,
-    pub(super) line: Line<Asker>,
-    pub(super) going_on: GoingOn,
-    pub(super) at_gate: AtGate,
+    pub(crate) rules: Rules,
+    pub(crate) line: Line<Asker>,
+    pub(crate) going_on: GoingOn,
+    pub(crate) at_gate: AtGate,
     /// When the timer is due that serves those who wait, by the node's monotonic clock.
-    pub(super) serve_at: Option<Duration>,
-    pub(super) tally: Arc<Tally>,
+    pub(crate) serve_at: Option<Duration>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// What one who waits holds.
-pub(super) struct Waiting<T> {
-    pub(super) place: InLine,
-    pub(super) given: Deferred<T>,
+pub(crate) struct Waiting<T> {
+    pub(crate) place: InLine,
+    pub(crate) given: Deferred<T>,
 }
 
 /// Queues made by this process; with the epoch of the store's owner it makes their numbers unique.
 static CREATED: AtomicU32 = AtomicU32::new(0);
 
 /// The name of the reminder of what is due.
-pub(super) const WAKE: &str = "due";
+pub(crate) const WAKE: &str = "due";
 
 impl Actor for QueueActor {
     const KIND: &'static str = "queue";
@@ -122,7 +138,7 @@ impl Actor for QueueActor {
 
 impl QueueActor {
     /// Accepts messages; answers the first arrival number.
-    pub(super) async fn push(
+    pub(crate) async fn push(
         &mut self,
         messages: &[Incoming],
         turn: &mut Turn<'_, Self>,
@@ -134,7 +150,7 @@ impl QueueActor {
     }
 
     /// Takes messages for good.
-    pub(super) async fn pop(&mut self, depth: usize, turn: &mut Turn<'_, Self>) -> Taken {
+    pub(crate) async fn pop(&mut self, depth: usize, turn: &mut Turn<'_, Self>) -> Taken {
         let now_ms = clock::unix_ms(turn.now());
         let taken = self.decide(turn, |rules, batch| rules.pop(depth, now_ms, batch)).await;
         turn.batch().frees_space();
@@ -142,7 +158,7 @@ impl QueueActor {
     }
 
     /// Leases messages.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &mut self,
         terms: &LeaseTerms,
         turn: &mut Turn<'_, Self>,
@@ -152,7 +168,7 @@ impl QueueActor {
     }
 
     /// Leases messages with permits that were taken.
-    pub(super) async fn lease_with(
+    pub(crate) async fn lease_with(
         &mut self,
         permits: Permits,
         terms: &LeaseTerms,
@@ -170,7 +186,7 @@ impl QueueActor {
     }
 
     /// Lets the rules decide, as often as they have to see more of the store first.
-    pub(super) async fn decide<T>(
+    pub(crate) async fn decide<T>(
         &mut self,
         turn: &mut Turn<'_, Self>,
         mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
@@ -194,7 +210,7 @@ impl QueueActor {
     }
 
     /// Gives the queue its number before its first write.
-    pub(super) fn create(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(crate) fn create(&mut self, turn: &mut Turn<'_, Self>) {
         if self.rules.queue.is_some() {
             return;
         }
@@ -205,7 +221,7 @@ impl QueueActor {
     }
 
     /// Sends what died in this turn to the dead-letter queue.
-    pub(super) fn send_dead(&mut self, turn: &mut Turn<'_, Self>) {
+    pub(crate) fn send_dead(&mut self, turn: &mut Turn<'_, Self>) {
         if self.rules.dead.is_empty() {
             return;
         }
@@ -228,7 +244,7 @@ impl QueueActor {
         self.choose_durability(turn);
     }
 
-    pub(super) fn choose_durability(&self, turn: &mut Turn<'_, Self>) {
+    pub(crate) fn choose_durability(&self, turn: &mut Turn<'_, Self>) {
         if let Some(level) = self.rules.settings.durability {
             turn.durability(Durability::from(level));
         }
@@ -294,7 +310,7 @@ fn check_wake(rules: &mut Rules, from: &Origin<'_>) -> Result<(), LoadError> {
 }
 
 /// Half of what is left: there are others who ask.
-pub(super) fn give_bytes_max(memory: &MemoryBudget) -> usize {
+pub(crate) fn give_bytes_max(memory: &MemoryBudget) -> usize {
     usize::try_from(memory.available() / 2).unwrap_or(usize::MAX)
 }
 

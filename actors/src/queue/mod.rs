@@ -1,87 +1,40 @@
 //! The queue: a virtual actor that holds messages in priority order.
 
-mod actor;
-mod aged;
-mod bucket;
-mod bury;
-mod change;
-mod change_config;
-mod config;
-mod consume;
-mod consumption;
-mod counts;
-mod deletion;
-mod departure;
-mod depths;
-mod due;
-mod ending;
-mod error;
-mod grant;
-mod handle;
-mod handler;
-mod handling;
-mod held;
-mod inspect;
-mod item;
-mod lanes;
-mod layer;
-mod lease;
-mod leasing;
-mod life;
-mod line;
-mod list;
-mod message;
-#[cfg(test)]
-mod model;
-mod patience;
-mod permit;
-mod place;
-mod push;
-mod recognise;
-mod redrive;
-mod retry;
-mod rise;
-mod rules;
-mod serve;
-mod settings;
-mod settle;
-mod settlement;
-mod sink;
-mod source;
-mod stats;
-mod survey;
-mod tail;
-mod take;
-mod tally;
-#[cfg(test)]
-mod trial;
-mod verb;
-mod wake;
-mod window;
-mod work;
+pub(crate) mod actor;
+pub(crate) mod api;
+mod consumer;
+mod listing;
+pub(crate) mod setting;
+mod state;
+mod testing;
+pub(crate) mod verb;
 
-pub(crate) use actor::QueueActor;
-pub use config::{OnExpire, OnFull, Paused, QueueConfig, QueueLimits, Rate};
-pub use consume::{ConsumeOptions, Consumer, ConsumerStats};
-pub use counts::QueueCounts;
-pub(crate) use deletion::{forget, idle};
-pub(crate) use departure::follow;
-pub use depths::{DepthList, ListDepths, QueueDepth};
-pub use error::QueueError;
-pub use handle::Queue;
-pub use inspect::{DueCursor, DueMessage, DuePage, InvalidDueCursor, PeekDue};
-pub use item::{IntoItem, InvalidItem, Item};
-pub use lease::{InvalidLeaseToken, LeaseError, LeaseToken};
-pub use leasing::LeaseMessages;
-pub use list::{ListQueues, QueueList};
-pub use message::{
-    DeadLetter, InvalidMessageId, Message, MessageId, MessageState, NewMessage, Page, Pushed,
+pub use api::{
+    config::{OnExpire, OnFull, Paused, QueueConfig, QueueLimits, Rate},
+    error::QueueError,
+    handle::Queue,
+    item::{IntoItem, InvalidItem, Item},
+    lease_handle::{LEASES_MAX, Lease, NackOptions, Redrive},
+    lease_request::LeaseMessages,
+    lease_token::{InvalidLeaseToken, LeaseError, LeaseToken},
+    message::{
+        DeadLetter, InvalidMessageId, Message, MessageId, MessageState, NewMessage, Page, Pushed,
+    },
+    requests::{Peek, Pop, Push},
+    stats::{PriorityStats, QueueStats, QueueTotals},
 };
-pub use retry::{Failure, Retry};
-pub use settlement::{Extended, Settled};
-pub(crate) use sink::install;
-pub use sink::{ListSinks, Sink, SinkChange, SinkChanges, SinkHeaders, SinkList};
-pub use source::LeaseSource;
-pub use stats::{PriorityStats, QueueStats, QueueTotals};
-pub use verb::{Peek, Pop, Push};
-pub use work::{LEASES_MAX, Lease, NackOptions, Redrive};
+pub use consumer::{
+    lease_source::LeaseSource,
+    options::{ConsumeOptions, Consumer, ConsumerStats},
+    retry::{Failure, Retry},
+};
+pub use listing::{
+    counts::QueueCounts,
+    depths::{DepthList, ListDepths, QueueDepth},
+    ids::{ListQueues, QueueList},
+};
+pub use setting::sink::{ListSinks, Sink, SinkChange, SinkChanges, SinkHeaders, SinkList};
+pub use verb::{
+    inspect::{DueCursor, DueMessage, DuePage, InvalidDueCursor, PeekDue},
+    settle::{Extended, Settled},
+};

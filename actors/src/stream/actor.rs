@@ -7,31 +7,43 @@ use lanekeeper_storage::{
     record::{RetainedMessage, StreamSettings},
 };
 
-use super::{
-    Class, End, EventId, Message, Published, StreamConfig, StreamLimits, SubscriberId,
-    audience::{Audience, Offers},
-    class::PerClass,
-    numbering::Numbering,
-    retained::Retained,
-    stats::Counts,
-    subscriber::Exits,
-    tally::Tally,
+use crate::{
+    actor::{
+        error::ActivateError,
+        virtual_actor::{Actor, Origin},
+    },
+    queue::api::item::Item,
+    runtime::turn::Turn,
+    stream::{
+        api::{
+            config::{StreamConfig, StreamLimits},
+            event::{End, Message, SubscriberId},
+            metrics::Tally,
+            priority_class::{Class, PerClass},
+            stats::{Counts, Published},
+            subscriber::Exits,
+        },
+        state::{
+            numbering::{EventId, Numbering},
+            retained::Retained,
+            subscriber_set::{Audience, Offers},
+        },
+    },
 };
-use crate::{ActivateError, Actor, Origin, Turn, queue::Item};
 
 /// A stream in memory.
-pub(super) struct StreamActor {
-    pub(super) config: StreamConfig,
-    pub(super) limits: StreamLimits,
-    pub(super) tally: Arc<Tally>,
-    pub(super) retained: Retained,
-    pub(super) audience: Audience,
-    pub(super) exits: Arc<Exits>,
-    pub(super) seq_last: u64,
-    pub(super) numbering: Arc<Numbering>,
-    pub(super) published: PerClass<u64>,
+pub(crate) struct StreamActor {
+    pub(crate) config: StreamConfig,
+    pub(crate) limits: StreamLimits,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) retained: Retained,
+    pub(crate) audience: Audience,
+    pub(crate) exits: Arc<Exits>,
+    pub(crate) seq_last: u64,
+    pub(crate) numbering: Arc<Numbering>,
+    pub(crate) published: PerClass<u64>,
     /// Of the subscribers that have left.
-    pub(super) departed: Counts,
+    pub(crate) departed: Counts,
 }
 
 impl Actor for StreamActor {
@@ -91,13 +103,13 @@ impl Actor for StreamActor {
 
 impl StreamActor {
     /// Offers a message to all subscribers.
-    pub(super) fn offer_to_all(&mut self, message: &Arc<Message>) -> Published {
+    pub(crate) fn offer_to_all(&mut self, message: &Arc<Message>) -> Published {
         let done = self.audience.offer_to_all(message);
         self.count(&done)
     }
 
     /// Offers a message to one subscriber; `None` if there is no such one.
-    pub(super) fn offer_to(
+    pub(crate) fn offer_to(
         &mut self,
         message: &Arc<Message>,
         id: SubscriberId,
@@ -113,7 +125,7 @@ impl StreamActor {
     }
 
     /// Forgets the subscribers that have left.
-    pub(super) fn settle_exits(&mut self) {
+    pub(crate) fn settle_exits(&mut self) {
         let exits = std::mem::take(&mut *self.exits.lock());
         for key in exits {
             let inbox = self.audience.remove(key);
@@ -142,7 +154,7 @@ fn message_of(seq: u64, record: &RetainedMessage) -> Result<Message, LoadError> 
 }
 
 /// A message as the store keeps it.
-pub(super) fn record_of(message: &Message, numbering: &Numbering) -> RetainedMessage {
+pub(crate) fn record_of(message: &Message, numbering: &Numbering) -> RetainedMessage {
     RetainedMessage {
         class: message.class as u8,
         epoch: numbering.id(message.seq).epoch,

@@ -6,36 +6,24 @@
 //! `audience` is all of those together. `numbering` tells what a client that comes back has seen.
 
 mod actor;
-mod audience;
-mod backlog;
-mod change_config;
-mod class;
-mod class_queue;
-mod config;
-mod deletion;
-mod error;
-mod event;
-mod handle;
-mod handler;
-mod inbox;
-mod numbering;
-mod outlet;
-mod pace;
-mod retained;
-mod stats;
-mod subscriber;
-mod tally;
+mod api;
+mod state;
 mod verb;
 
-pub use class::{Class, InvalidClass, PerClass};
-pub use class_queue::{CONTROL_MAX, ClassQueue, Pushed};
-pub use config::{OnSlow, StreamConfig, StreamLimits};
-pub use error::StreamError;
-pub use event::{End, Gap, JsonPieces, Message, Notice, StreamEvent, SubscriberId};
-pub use handle::Topic;
-pub use numbering::{EventId, InvalidEventId};
-pub use stats::{
-    Counts, Published, SEND_BOUNDS, StreamStats, StreamTotals, SubscriberStats, SubscriberStatus,
+pub use api::{
+    config::{OnSlow, StreamConfig, StreamLimits},
+    error::StreamError,
+    event::{End, Gap, JsonPieces, Message, Notice, StreamEvent, SubscriberId},
+    handle::Topic,
+    priority_class::{Class, InvalidClass, PerClass},
+    requests::{Publish, Subscribe},
+    stats::{
+        Counts, Published, SEND_BOUNDS, StreamStats, StreamTotals, SubscriberStats,
+        SubscriberStatus,
+    },
+    subscriber::Subscriber,
 };
-pub use subscriber::Subscriber;
-pub use verb::{Publish, Subscribe};
+pub use state::{
+    class_queue::{CONTROL_MAX, ClassQueue, Pushed},
+    numbering::{EventId, InvalidEventId},
+};

@@ -1,9 +1,11 @@
 //! Connections, and the open files that bound them.
 
-use super::Text;
-use crate::server::{connection::SlotFigures, descriptors::Descriptors};
+use crate::server::{
+    http::connection::{descriptors::Descriptors, slots::SlotFigures},
+    metrics::Text,
+};
 
-pub(super) fn connections(out: &mut Text, figures: &SlotFigures, descriptors: &Descriptors) {
+pub(crate) fn connections(out: &mut Text, figures: &SlotFigures, descriptors: &Descriptors) {
     out.gauge("lanekeeper_connections", "Open connections; extra ones are beyond the limit.");
     out.sample("", "{kind=\"regular\"}", figures.regular);
     out.sample("", "{kind=\"extra\"}", figures.extra);

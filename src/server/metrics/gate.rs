@@ -2,10 +2,10 @@
 
 use lanekeeper_actors::gate::{GateSummary, GateTotals};
 
-use super::Text;
+use crate::server::metrics::Text;
 
 /// Writes what all gates counted together.
-pub(super) fn gates(out: &mut Text, totals: &GateTotals) {
+pub(crate) fn gates(out: &mut Text, totals: &GateTotals) {
     out.gauge_of("lanekeeper_gate_waiting", "Owners waiting at active gates.", totals.waiting);
     out.gauge_of("lanekeeper_gate_permits", "Permits held of active gates.", totals.held);
     let counters = [
@@ -40,7 +40,7 @@ const FAMILIES: [Family; 4] = [
 ];
 
 /// Writes each of these gates, by its id.
-pub(super) fn each(out: &mut Text, gates: &[GateSummary]) {
+pub(crate) fn each(out: &mut Text, gates: &[GateSummary]) {
     for (name, is_counter, help, read) in FAMILIES {
         match is_counter {
             true => out.counter(name, help),

@@ -4,10 +4,10 @@ use std::time::SystemTime;
 
 use lanekeeper_actors::queue::{QueueDepth, QueueTotals};
 
-use super::Text;
+use crate::server::metrics::Text;
 
 /// Writes what all queues did together.
-pub(super) fn queues(out: &mut Text, totals: &QueueTotals) {
+pub(crate) fn queues(out: &mut Text, totals: &QueueTotals) {
     let help = "Messages of all queues, by what became of them since the node was opened.";
     out.counter("lanekeeper_queue_messages_total", help);
     let events = [
@@ -44,7 +44,7 @@ const FAMILIES: [Family; 4] = [
 ];
 
 /// Writes each of these queues, by its id, as of `now`.
-pub(super) fn each(out: &mut Text, queues: &[QueueDepth], now: SystemTime) {
+pub(crate) fn each(out: &mut Text, queues: &[QueueDepth], now: SystemTime) {
     let label = |queue: &QueueDepth| format!("{{queue=\"{}\"}}", queue.id);
     for (name, help, read) in FAMILIES {
         out.gauge(name, help);

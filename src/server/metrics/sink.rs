@@ -1,10 +1,9 @@
 //! The sinks of a node, aggregated: no label names a queue.
 
-use super::Text;
-use crate::sink::SinkStats;
+use crate::{server::metrics::Text, webhook::stats::SinkStats};
 
 /// Writes what all sinks counted together.
-pub(super) fn sinks(out: &mut Text, stats: &SinkStats) {
+pub(crate) fn sinks(out: &mut Text, stats: &SinkStats) {
     out.gauge_of("lanekeeper_sink_under_way", "Deliveries under way.", stats.under_way);
     out.gauge_of(
         "lanekeeper_sink_waiting",

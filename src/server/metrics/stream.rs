@@ -2,10 +2,10 @@
 
 use lanekeeper_actors::stream::{Class, SEND_BOUNDS, StreamTotals};
 
-use super::Text;
+use crate::server::metrics::Text;
 
 /// Writes what all streams counted together.
-pub(super) fn streams(out: &mut Text, totals: &StreamTotals, connection_count: usize) {
+pub(crate) fn streams(out: &mut Text, totals: &StreamTotals, connection_count: usize) {
     out.gauge_of("lanekeeper_stream_subscribers", "Subscribers.", totals.subscriber_count);
     out.gauge_of(
         "lanekeeper_socket_connections",

@@ -4,10 +4,10 @@ use std::time::UNIX_EPOCH;
 
 use lanekeeper_actors::liveness::{LivenessStats, WorkerInfo, WorkerStatus};
 
-use super::Text;
+use crate::server::metrics::Text;
 
 /// Writes what is known of all workers together.
-pub(super) fn workers(out: &mut Text, stats: &LivenessStats) {
+pub(crate) fn workers(out: &mut Text, stats: &LivenessStats) {
     out.gauge("lanekeeper_workers", "Workers that are known, by status.");
     out.sample("", "{status=\"online\"}", stats.online);
     out.sample("", "{status=\"offline\"}", stats.offline);
@@ -51,7 +51,7 @@ pub(super) fn workers(out: &mut Text, stats: &LivenessStats) {
 }
 
 /// Writes each of these workers, by its id.
-pub(super) fn each(out: &mut Text, workers: &[WorkerInfo]) {
+pub(crate) fn each(out: &mut Text, workers: &[WorkerInfo]) {
     out.gauge("lanekeeper_worker_by_id_online", "Whether a worker is taken to be alive.");
     for worker in workers {
         let is_online = u8::from(worker.status == WorkerStatus::Online);

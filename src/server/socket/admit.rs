@@ -24,17 +24,17 @@ use actix_web::{
 use lanekeeper_actors::MemoryBudget;
 use tokio::sync::watch;
 
-use super::{
-    Incoming, Source,
-    body::{Flow, SocketBody, Stopping},
-    event_source::EventBody,
-    guard::Guard,
-    reader::Reader,
-};
 use crate::server::{
-    SocketOptions, auth,
-    connection::Progress,
-    problem::{Code, Problem},
+    access::auth,
+    http::{code::Code, connection::progress::Progress, problem::Problem},
+    options::SocketOptions,
+    socket::{
+        Incoming, Source,
+        body::{Flow, SocketBody, Stopping},
+        event_source::EventBody,
+        frame_limiter::Guard,
+        reader::Reader,
+    },
 };
 
 /// The subprotocol of every WebSocket here.
@@ -72,7 +72,7 @@ impl Connections {
 }
 
 /// The right to one of the connections; given back when dropped.
-pub(super) struct Permit(Arc<Connections>);
+pub(crate) struct Permit(Arc<Connections>);
 
 impl Permit {
     fn take(connections: &Arc<Connections>, most: usize) -> Result<Self, Problem> {

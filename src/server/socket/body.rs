@@ -14,24 +14,26 @@ use bytes::{Bytes, BytesMut};
 use lanekeeper_actors::stream::EventId;
 use tokio_util::codec::Encoder;
 
-use super::{Chunk, Closing, Source, admit::Permit};
-use crate::server::connection::{Progress, Streaming};
+use crate::server::{
+    http::connection::progress::{Progress, Streaming},
+    socket::{Chunk, Source, admit::Permit, close_reason::Closing},
+};
 
 /// Resolves when the server is about to stop.
-pub(super) type Stopping = Pin<Box<dyn Future<Output = ()>>>;
+pub(crate) type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What every connection that stays has.
-pub(super) struct Flow {
-    pub(super) source: Box<dyn Source>,
-    pub(super) streaming: Streaming,
-    pub(super) stopping: Option<Stopping>,
+pub(crate) struct Flow {
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) streaming: Streaming,
+    pub(crate) stopping: Option<Stopping>,
     /// Given back with the body.
-    pub(super) _permit: Permit,
+    pub(crate) _permit: Permit,
 }
 
 impl Flow {
     /// Puts what is there into a chunk, as far as it fits; ready once there is no more.
-    pub(super) fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         chunk: &mut dyn Chunk,
         cx: &mut Context<'_>,
@@ -45,7 +47,7 @@ impl Flow {
         self.source.poll_fill(chunk, cx)
     }
 
-    pub(super) fn progress(&self) -> &Rc<Progress> {
+    pub(crate) fn progress(&self) -> &Rc<Progress> {
         self.streaming.progress()
     }
 }
@@ -59,7 +61,7 @@ impl Drop for Flow {
 }
 
 /// A WebSocket: frames of a source, and between them what its reader has to say.
-pub(super) struct SocketBody {
+pub(crate) struct SocketBody {
     /// Pongs, pings and closes.
     control: BoxBody,
     flow: Flow,
@@ -68,7 +70,7 @@ pub(super) struct SocketBody {
 }
 
 impl SocketBody {
-    pub(super) fn new(control: BoxBody, flow: Flow) -> Self {
+    pub(crate) fn new(control: BoxBody, flow: Flow) -> Self {
         Self { control, flow, codec: Codec::new(), is_closed: false }
     }
 

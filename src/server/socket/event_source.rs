@@ -13,11 +13,13 @@ use bytes::Bytes;
 use lanekeeper_actors::stream::EventId;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::{Chunk, body::Flow};
-use crate::server::connection::Closed;
+use crate::server::{
+    http::connection::client::Closed,
+    socket::{Chunk, body::Flow},
+};
 
 /// The events of a source, and a comment now and then, so that a client that is gone is noticed.
-pub(super) struct EventBody {
+pub(crate) struct EventBody {
     flow: Flow,
     comments: Interval,
     closed: Closed,
@@ -25,7 +27,7 @@ pub(super) struct EventBody {
 }
 
 impl EventBody {
-    pub(super) fn new(flow: Flow, comment_interval: Duration) -> Self {
+    pub(crate) fn new(flow: Flow, comment_interval: Duration) -> Self {
         let mut comments = interval(comment_interval);
         comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let closed = flow.progress().client().closed();

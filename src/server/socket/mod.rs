@@ -5,19 +5,18 @@
 //! WebSocket, `guard` bounds what the client may send before a byte of it is kept, and `reader`
 //! answers it. How long a send may take is watched where bytes are written, in `connection`.
 
-mod admit;
+pub(crate) mod admit;
 mod body;
-mod closing;
+pub(crate) mod close_reason;
 mod event_source;
-mod guard;
+mod frame_limiter;
 mod reader;
 
 use std::task::{Context, Poll};
 
 use lanekeeper_actors::stream::EventId;
 
-pub(crate) use admit::{Admission, Connections};
-pub(crate) use closing::Closing;
+use crate::server::socket::close_reason::Closing;
 
 /// What a connection sends, pulled as it has room for more.
 pub(crate) trait Source: 'static {

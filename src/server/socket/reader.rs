@@ -5,16 +5,16 @@ use std::{cell::Cell, io::ErrorKind, rc::Rc, time::Duration};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError, Session};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::{Closing, Incoming};
+use crate::server::socket::{Incoming, close_reason::Closing};
 
 /// What a client sends, and what to do with it.
-pub(super) struct Reader<I> {
-    pub(super) session: Session,
-    pub(super) messages: AggregatedMessageStream,
-    pub(super) incoming: I,
+pub(crate) struct Reader<I> {
+    pub(crate) session: Session,
+    pub(crate) messages: AggregatedMessageStream,
+    pub(crate) incoming: I,
     /// Set once the client sent more than it may.
-    pub(super) is_breached: Rc<Cell<bool>>,
-    pub(super) ping_interval: Duration,
+    pub(crate) is_breached: Rc<Cell<bool>>,
+    pub(crate) ping_interval: Duration,
 }
 
 /// Why nothing more is read.
@@ -26,7 +26,7 @@ enum Over {
 
 impl<I: Incoming> Reader<I> {
     /// Reads until the connection ends or has to be ended.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         if let Err(Over::Close(closing)) = self.read().await {
             // Fails if the connection is gone, which is what it is for.
             drop(self.session.close(Some(closing.reason())).await);

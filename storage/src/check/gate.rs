@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::CheckReport;
 use crate::{
-    CodecError,
-    key::Meaning,
-    record::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
+    check::CheckReport,
+    codec::CodecError,
+    key::decode::Meaning,
+    record::gate::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
 };
 
 /// What is known of a gate from its own record and from its places.
@@ -20,11 +20,11 @@ struct Account {
 
 /// The accounts of all gates.
 #[derive(Debug, Default)]
-pub(super) struct Gates(BTreeMap<String, Account>);
+pub(crate) struct Gates(BTreeMap<String, Account>);
 
 impl Gates {
     /// Enters a record if it is a gate's.
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &mut self,
         meaning: Meaning<'_>,
         value: &[u8],
@@ -63,7 +63,7 @@ impl Gates {
     }
 
     /// Compares the accounts of all gates.
-    pub(super) fn close(&self, report: &mut CheckReport) {
+    pub(crate) fn close(&self, report: &mut CheckReport) {
         for (gate, account) in &self.0 {
             let place = format!("gate {gate:?}");
             let pairs = [

@@ -2,16 +2,20 @@
 
 use bytes::Bytes;
 
-use super::CheckReport;
 use crate::{
-    CodecError, LoadError,
-    embedded::overlay::Overlay,
-    key::{self, Meaning},
-    record::{DepartureRecord, PlaceRecord, WorkerMeta, WorkerRecord},
+    check::CheckReport,
+    codec::CodecError,
+    embedded::commit::memtable::Overlay,
+    error::LoadError,
+    key::{self, decode::Meaning},
+    record::{
+        gate::PlaceRecord,
+        worker::{DepartureRecord, WorkerMeta, WorkerRecord},
+    },
 };
 
 /// Reads a record of a worker, if it is one.
-pub(super) fn decode(
+pub(crate) fn decode(
     meaning: Meaning<'_>,
     value: &Bytes,
     report: &mut CheckReport,
@@ -30,26 +34,26 @@ pub(super) fn decode(
 
 /// Only a worker that is known says something of itself; a place that is tied to a worker is in
 /// that worker's index, and nothing else is.
-pub(super) fn check(
+pub(crate) fn check(
     records: &Overlay,
     meaning: Meaning<'_>,
     value: &Bytes,
     report: &mut CheckReport,
 ) -> Result<(), LoadError> {
     match meaning {
-        Meaning::WorkerMeta(id) if records.get(&key::worker(id))?.is_none() => {
+        Meaning::WorkerMeta(id) if records.get(&key::worker::worker(id))?.is_none() => {
             report.add(format_args!("worker {id:?}"), "its metadata is there and it is not");
         }
         Meaning::GatePlace(gate, owner) => {
             if let Some(worker) = PlaceRecord::decode(value)?.worker
-                && records.get(&key::worker_place(&worker, gate, owner))?.is_none()
+                && records.get(&key::gate::worker_place(&worker, gate, owner))?.is_none()
             {
                 let what = format!("the place of {owner:?} is not in the index of {worker:?}");
                 report.add(format_args!("gate {gate:?}"), what);
             }
         }
         Meaning::WorkerPlace(worker, gate, owner) => {
-            let place = records.get(&key::gate_place(gate, owner))?;
+            let place = records.get(&key::gate::gate_place(gate, owner))?;
             let place = place.map(|place| PlaceRecord::decode(&place)).transpose()?;
             if place.is_none_or(|place| place.worker.as_deref() != Some(worker)) {
                 let what = format!("{owner:?} has no place that is tied to {worker:?}");

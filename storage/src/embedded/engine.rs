@@ -13,13 +13,20 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::{
-    Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
-    LoadError, OpenError, ScanLimit, ShardNo, Upkeep,
+    batch::Batch,
     embedded::{
-        base::Direction, directory, disk::FsDisk, failure::io_error, options::EmbeddedOptions,
-        store::Store,
+        backing::{port::Direction, sled_backing::SledBases},
+        directory::lock,
+        disk::FsDisk,
+        engine_core::Store,
+        options::EmbeddedOptions,
+        os_error::io_error,
     },
-    sled_base::SledBases,
+    engine::seam::{
+        CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+    },
+    error::{CommitError, LoadError, OpenError},
+    key::{Key, KeyRange},
 };
 
 /// An engine in a data directory of its own: a journal that is fsynced for all who wait at once,
@@ -44,10 +51,10 @@ impl EmbeddedEngine {
     /// it had been durable, or the operating system refuses.
     pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
-        let lock = directory::take(dir)?;
+        let lock = lock::take(dir)?;
         let bases = SledBases::new(dir, options.bounded().cache_bytes);
         let disk = Arc::new(FsDisk::new(dir));
-        let last_written_ms = directory::last_written_ms(dir);
+        let last_written_ms = lock::last_written_ms(dir);
         let store = Store::open(disk, Box::new(bases), options, false)?;
         let mut engine = Self::start(store, Some(lock))?;
         engine.last_written_ms = last_written_ms;
@@ -55,12 +62,15 @@ impl EmbeddedEngine {
     }
 
     /// Opens what is on a disk that can be made to fail. Unlike in a
-    /// [`FaultEngine`](crate::FaultEngine), the commit thread is there and runs when it likes.
+    /// [`FaultEngine`](crate::testing::fault::engine::FaultEngine), the commit thread is there and runs when it likes.
     ///
     /// # Errors
     /// As [`EmbeddedEngine::open`].
     #[cfg(feature = "test-util")]
-    pub fn open_on(disk: &crate::FaultDisk, options: EmbeddedOptions) -> Result<Self, OpenError> {
+    pub fn open_on(
+        disk: &crate::testing::fault::disk::FaultDisk,
+        options: EmbeddedOptions,
+    ) -> Result<Self, OpenError> {
         let bases = Box::new(disk.clone());
         Self::start(Store::open(Arc::new(disk.clone()), bases, options, false)?, None)
     }

@@ -14,29 +14,32 @@ use std::sync::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    CommitSeq, LoadError, OpenError,
     embedded::{
-        base::{Base, Bases, Direction, FoldRoom},
-        bell::Bell,
+        backing::port::{Base, Bases, Direction, FoldRoom},
+        commit::{commit_queue::Intake, memtable::Overlay, waiters::Waiters},
+        directory::{
+            manifest::{Manifest, base_name},
+            survey::{Survey, remedy},
+        },
         disk::Disk,
-        failure::{io_error, refused},
-        intake::Intake,
-        journal::Journal,
-        manifest::{Manifest, base_name},
+        engine_core::{Counters, Store},
+        journal::{
+            journal_space::Room,
+            recovery::{self, Known, Listing, Walked},
+            segment::JOURNAL,
+            segment_files::Segments,
+            tail::{TAIL, Tail, TailFile},
+            writer::Journal,
+        },
+        maintenance_signal::Bell,
         options::EmbeddedOptions,
-        overlay::Overlay,
-        recovery::{self, Known, Listing, Walked},
+        os_error::{io_error, refused},
         reserve::{self, RESERVE},
-        room::Room,
-        segment::JOURNAL,
-        segments::Segments,
         space::Space,
-        store::{Counters, Store},
-        survey::{Survey, remedy},
-        tail::{TAIL, Tail, TailFile},
-        waiters::Waiters,
     },
-    pace::Moment,
+    engine::seam::CommitSeq,
+    error::{LoadError, OpenError},
+    stopwatch::Moment,
 };
 
 /// What was proved of a data directory.

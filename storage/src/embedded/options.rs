@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 
-/// Settings of an [`EmbeddedEngine`](crate::EmbeddedEngine). Values out of bounds are moved to the
+/// Settings of an [`EmbeddedEngine`](crate::embedded::engine::EmbeddedEngine). Values out of bounds are moved to the
 /// nearest bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {

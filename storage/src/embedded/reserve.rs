@@ -8,11 +8,11 @@ use std::{
 };
 
 use crate::{
-    OpenError,
     embedded::{
         disk::{self, Disk},
-        failure::{io_error, is_full},
+        os_error::{io_error, is_full},
     },
+    error::OpenError,
 };
 
 /// The name of the reserve for checkpoints in the data directory, and of that for opening it, which

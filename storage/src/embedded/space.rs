@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::embedded::{
     disk::Disk,
-    failure::{Seldom, Trouble},
+    engine_core::Store,
+    os_error::{Seldom, Trouble},
     reserve::{OPENING, RESERVE, Reserve},
-    store::Store,
 };
 
 /// What is known of the disk's space, and what is held back of it.

@@ -1,6 +1,6 @@
 //! Keys of actors and their reminders.
 
-use super::{Key, KeyRange, key, tag};
+use crate::key::{Key, KeyRange, key, tag};
 
 /// The state of an actor.
 pub fn actor(kind: &str, actor_key: &str) -> Key {

@@ -1,6 +1,6 @@
 //! Keys of gates, and of those who wait at them or hold their permits.
 
-use super::{Key, KeyRange, key, tag};
+use crate::key::{Key, KeyRange, key, tag};
 
 /// The totals of a gate.
 pub fn gate_meta(gate_id: &str) -> Key {

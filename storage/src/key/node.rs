@@ -1,6 +1,6 @@
 //! Keys of the node itself.
 
-use super::{Key, key, tag};
+use crate::key::{Key, key, tag};
 
 /// How far the node's clock had come.
 pub fn clock() -> Key {

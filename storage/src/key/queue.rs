@@ -1,9 +1,9 @@
 //! Keys of queues and their messages.
 
+use bincode::{Decode, Encode};
 use smallvec::SmallVec;
 
-use super::{Key, KeyRange, key, tag};
-use crate::codec::{Decode, Encode};
+use crate::key::{Key, KeyRange, key, tag};
 
 /// The number a queue id is interned to: short in keys, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ impl MessageState {
     pub const ALL: [Self; 3] = [Self::Ready, Self::Scheduled, Self::Leased];
 
     /// The state with this number.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|state| *state as u8 == number)
     }
 }
@@ -225,7 +225,7 @@ pub fn moved(queue: QueueNo, arrival: Arrival) -> Key {
 }
 
 /// The queue and the message of such a key, or `None` if it is none.
-pub(super) fn moved_of(moved: &Key) -> Option<(QueueNo, Arrival)> {
+pub(crate) fn moved_of(moved: &Key) -> Option<(QueueNo, Arrival)> {
     let bytes: &[u8; 16] = moved.as_bytes().strip_prefix(&[tag::MOVED])?.try_into().ok()?;
     let queue = u64::from_be_bytes(bytes[..8].try_into().ok()?);
     let arrival = u64::from_be_bytes(bytes[8..].try_into().ok()?);

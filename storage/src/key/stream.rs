@@ -1,6 +1,6 @@
 //! Keys of streams and the messages they keep.
 
-use super::{Key, KeyRange, key, tag};
+use crate::key::{Key, KeyRange, key, tag};
 
 /// The settings of a stream.
 pub fn stream_settings(topic: &str) -> Key {
@@ -24,7 +24,7 @@ pub fn stream_seq_of(retained: &Key) -> Option<u64> {
 }
 
 /// The topic of a message that is kept, or `None` if it is no such key.
-pub(super) fn topic_of(retained: &Key) -> Option<&str> {
+pub(crate) fn topic_of(retained: &Key) -> Option<&str> {
     let (topic, _) = retained_parts(retained)?;
     Some(topic)
 }

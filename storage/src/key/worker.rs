@@ -1,6 +1,6 @@
 //! Keys of workers.
 
-use super::{Key, KeyRange, key, tag};
+use crate::key::{Key, KeyRange, key, tag};
 
 /// The place of a departure in the order in which workers went offline. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,16 +1,19 @@
 //! Values of actors and their reminders.
 
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-use super::{header, record};
-use crate::codec::{self, CodecError, Decode, Encode};
+use crate::{
+    codec::{self, CodecError},
+    record::{header, record},
+};
 
 /// The state of a user's actor: the version its type had, then its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorState {
     /// The version of the actor's type that wrote it.
     pub version: u32,
-    /// The state, as [`encode_state`](crate::encode_state) made it.
+    /// The state, as [`encode_state`](crate::codec::encode_state) made it.
     pub state: Bytes,
 }
 

@@ -1,10 +1,11 @@
 //! Values of gates.
 
-use super::{
+use bincode::{Decode, Encode};
+
+use crate::record::{
     rate::{Rate, RateV1},
     record,
 };
-use crate::codec::{Decode, Encode};
 
 /// What a gate knows of itself without looking at its places. Written with every change, hence
 /// small, whatever the number of those who wait.

@@ -1,7 +1,8 @@
 //! Values of the node itself.
 
-use super::record;
-use crate::codec::{Decode, Encode};
+use bincode::{Decode, Encode};
+
+use crate::record::record;
 
 /// How far the node's clock had come, as far as it was written: time goes on from there, whatever
 /// the system's clock says at the next opening.

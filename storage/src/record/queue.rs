@@ -1,13 +1,14 @@
 //! Values of queues and their messages.
 
-use super::{
-    rate::{Rate, RateV1},
-    record,
-};
+use bincode::{Decode, Encode};
+
 use crate::{
-    Durability,
-    codec::{Decode, Encode},
-    key::QueueNo,
+    engine::seam::Durability,
+    key::queue::QueueNo,
+    record::{
+        rate::{Rate, RateV1},
+        record,
+    },
 };
 
 /// The directory's entry for a queue id.

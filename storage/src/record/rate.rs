@@ -1,8 +1,7 @@
 //! How often something may happen.
 
+use bincode::{Decode, Encode};
 use std::{fmt, time::Duration};
-
-use crate::codec::{Decode, Encode};
 
 /// Millionths in a whole.
 const MILLION: u64 = 1_000_000;
@@ -50,7 +49,7 @@ impl fmt::Display for Rate {
 
 /// A rate of whole tokens, as it was written before there were others.
 #[derive(Encode, Decode)]
-pub(super) struct RateV1 {
+pub(crate) struct RateV1 {
     per_second: u32,
     burst: u32,
 }

@@ -1,9 +1,12 @@
 //! Values of streams.
 
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-use super::{header, record};
-use crate::codec::{self, CodecError, Decode, Encode, Format};
+use crate::{
+    codec::{self, CodecError, Format},
+    record::{header, record},
+};
 
 /// What happens to a subscriber that is slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]

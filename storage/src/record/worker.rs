@@ -1,9 +1,12 @@
 //! Values of workers.
 
+use bincode::{Decode, Encode};
 use bytes::Bytes;
 
-use super::{header, record};
-use crate::codec::{self, CodecError, Decode, Encode};
+use crate::{
+    codec::{self, CodecError},
+    record::{header, record},
+};
 
 /// What is known of a worker. Written with every flush in which it beat, hence small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

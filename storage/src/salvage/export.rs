@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::Salvage;
 use crate::{
-    key::{self, Arrival, Meaning, MessageState, Priority},
-    record::{MessageRecord, QueueEntry, State},
+    key::{
+        self,
+        decode::Meaning,
+        queue::{Arrival, MessageState, Priority},
+    },
+    record::{
+        message::{MessageRecord, State},
+        queue::QueueEntry,
+    },
+    salvage::Salvage,
 };
 
 /// A message that was read back.
@@ -66,14 +73,16 @@ impl Salvage {
         let mut ids = BTreeMap::new();
         for (key, value) in &self.records {
             if let (Some(Meaning::QueueEntry(id)), Ok(entry)) =
-                (key::meaning(key), QueueEntry::decode(value))
+                (key::decode::meaning(key), QueueEntry::decode(value))
             {
                 ids.insert(entry.queue(), id.to_owned());
             }
         }
         let mut messages = Vec::new();
         for (key, value) in &self.records {
-            let Some(Meaning::Message(number, state, priority, arrival)) = key::meaning(key) else {
+            let Some(Meaning::Message(number, state, priority, arrival)) =
+                key::decode::meaning(key)
+            else {
                 continue;
             };
             let id = ids.get(&number);
@@ -121,7 +130,7 @@ fn saved(
 }
 
 /// The word for a state.
-pub(super) fn word(state: MessageState) -> &'static str {
+pub(crate) fn word(state: MessageState) -> &'static str {
     match state {
         MessageState::Ready => "ready",
         MessageState::Scheduled => "scheduled",

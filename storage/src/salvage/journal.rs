@@ -1,15 +1,20 @@
 //! What the journal still has, damaged or not.
 
-use super::{Losses, Records};
 use crate::{
-    OpenError, Write,
+    batch::Write,
     embedded::{
+        directory::format,
         disk::{self, Disk, FsDisk},
-        format,
-        group::{FoundGroup, Group},
-        segment::{FoundHeader, HEADER_BYTES, JOURNAL, SegmentHeader, segment_id, segment_name},
-        tail::Tail,
+        journal::{
+            frame::{FoundGroup, Group},
+            segment::{
+                FoundHeader, HEADER_BYTES, JOURNAL, SegmentHeader, segment_id, segment_name,
+            },
+            tail::Tail,
+        },
     },
+    error::OpenError,
+    salvage::{Losses, Records},
 };
 
 /// A file of the journal.
@@ -23,7 +28,7 @@ struct Segment {
 
 /// Applies the batches after `checkpointed` that can be read, in order. Returns the highest
 /// incarnation that was found.
-pub(super) fn replay(
+pub(crate) fn replay(
     disk: &FsDisk,
     (checkpointed, tail): (u64, Option<Tail>),
     records: &mut Records,

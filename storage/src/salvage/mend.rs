@@ -4,20 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::{Losses, Records, export::word};
 use crate::{
-    CodecError,
-    key::{self, Arrival, Key, Meaning, MessageState, Priority, QueueNo},
-    record::{
-        ActorState, ClockRecord, DedupRecord, DepartureRecord, DueEntry, GateMeta,
-        GatePolicyRecord, GateUsage, GateWaits, LaneMeta, LetterRecord, MessageRecord, PlaceRecord,
-        PlaceState, QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord,
-        RetainedMessage, SinkRecord, State, StreamSettings, WorkerLease, WorkerMeta, WorkerRecord,
+    codec::CodecError,
+    key::{
+        self, Key,
+        decode::Meaning,
+        queue::{Arrival, MessageState, Priority, QueueNo},
     },
+    record::{
+        actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord},
+        gate::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
+        message::{DedupRecord, DueEntry, MessageRecord, SinkRecord, State},
+        node::ClockRecord,
+        queue::{LaneMeta, QueueEntry, QueueMeta, QueueSettings},
+        stream::{RetainedMessage, StreamSettings},
+        worker::{DepartureRecord, WorkerLease, WorkerMeta, WorkerRecord},
+    },
+    salvage::{Losses, Records, export::word},
 };
 
 /// Makes records agree, and tells what had to be left out for it.
-pub(super) fn mend(records: &mut Records, losses: &mut Losses) {
+pub(crate) fn mend(records: &mut Records, losses: &mut Losses) {
     leave_out_unreadable(records, losses);
     mend_queues(records, losses);
     mend_dedup(records);
@@ -28,7 +35,7 @@ pub(super) fn mend(records: &mut Records, losses: &mut Losses) {
 
 fn leave_out_unreadable(records: &mut Records, losses: &mut Losses) {
     records.retain(|key, value| {
-        let wrong = match key::meaning(key) {
+        let wrong = match key::decode::meaning(key) {
             None => Some("no record has such a key".to_owned()),
             Some(meaning) => decode(meaning, value).err().map(|error| error.to_string()),
         };
@@ -81,7 +88,7 @@ struct Queue {
 fn mend_queues(records: &mut Records, losses: &mut Losses) {
     let queues = count_queues(records, losses);
     let is_derived = |key: &Key| {
-        let meaning = key::meaning(key);
+        let meaning = key::decode::meaning(key);
         matches!(meaning, Some(Meaning::Lane(..) | Meaning::Due(..) | Meaning::WorkerLease(..)))
     };
     records.retain(|key, _| !is_derived(key));
@@ -94,7 +101,7 @@ fn mend_queues(records: &mut Records, losses: &mut Losses) {
             let id = free.into_iter().find(|id| !names.contains(id)).unwrap_or_default();
             losses.add(format_args!("queue number {}", number.0), format_args!("its id: {id} now"));
             names.insert(id.clone());
-            records.insert(key::queue_entry(&id), QueueEntry::new(number, 0).encode());
+            records.insert(key::queue::queue_entry(&id), QueueEntry::new(number, 0).encode());
             id
         });
         queue.write(number, &id, records, losses);
@@ -108,7 +115,7 @@ fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo,
     let mut queues: BTreeMap<QueueNo, Queue> = BTreeMap::new();
     let mut moved = Vec::new();
     records.retain(|key, value| {
-        match key::meaning(key) {
+        match key::decode::meaning(key) {
             Some(Meaning::QueueEntry(id)) => {
                 let Ok(entry) = QueueEntry::decode(value) else { return false };
                 let queue = queues.entry(entry.queue()).or_default();
@@ -128,7 +135,10 @@ fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo,
                 let found = message.state.of_key();
                 queues.entry(number).or_default().count(found, priority, arrival, &message);
                 if found != state {
-                    moved.push((key::message(number, found, priority, arrival), value.clone()));
+                    moved.push((
+                        key::queue::message(number, found, priority, arrival),
+                        value.clone(),
+                    ));
                     return false;
                 }
             }
@@ -175,9 +185,9 @@ impl Queue {
         }
         meta.bytes = self.bytes;
         meta.arrival_next = meta.arrival_next.max(self.arrival_next);
-        records.insert(key::queue_meta(number), meta.encode());
+        records.insert(key::queue::queue_meta(number), meta.encode());
         for (priority, ready_count) in self.lanes {
-            records.insert(key::lane(number, priority), LaneMeta { ready_count }.encode());
+            records.insert(key::queue::lane(number, priority), LaneMeta { ready_count }.encode());
         }
     }
 }
@@ -186,32 +196,33 @@ impl Queue {
 fn index_messages(ids: &BTreeMap<QueueNo, String>, records: &mut Records) {
     let mut index = Vec::new();
     for (key, value) in &*records {
-        let Some(Meaning::Message(number, state, priority, arrival)) = key::meaning(key) else {
+        let Some(Meaning::Message(number, state, priority, arrival)) = key::decode::meaning(key)
+        else {
             continue;
         };
         let Ok(message) = MessageRecord::decode(value) else { continue };
         if let Some(due_ms) = message.due_ms() {
             let entry = DueEntry::new(priority, state).encode();
-            index.push((key::due(number, due_ms, arrival), entry));
+            index.push((key::queue::due(number, due_ms, arrival), entry));
         }
         if let State::Leased(lease) = &message.state
             && let (Some(worker), Some(queue_id)) = (&lease.worker, ids.get(&number))
         {
             let entry = WorkerLease { queue_id: queue_id.clone() }.encode();
-            index.push((key::worker_lease(worker, number, priority, arrival), entry));
+            index.push((key::queue::worker_lease(worker, number, priority, arrival), entry));
         }
     }
     records.extend(index);
 }
 
 fn mend_dedup(records: &mut Records) {
-    records.retain(|key, _| !matches!(key::meaning(key), Some(Meaning::DedupDue(..))));
+    records.retain(|key, _| !matches!(key::decode::meaning(key), Some(Meaning::DedupDue(..))));
     let mut index = Vec::new();
     for (key, value) in &*records {
         if let (Some(Meaning::Dedup(number, name)), Ok(record)) =
-            (key::meaning(key), DedupRecord::decode(value))
+            (key::decode::meaning(key), DedupRecord::decode(value))
         {
-            index.push((key::dedup_due(number, record.forget_at_ms, name), Bytes::new()));
+            index.push((key::queue::dedup_due(number, record.forget_at_ms, name), Bytes::new()));
         }
     }
     records.extend(index);
@@ -219,7 +230,7 @@ fn mend_dedup(records: &mut Records) {
 
 fn mend_reminders(records: &mut Records, losses: &mut Losses) {
     let mut reminders = BTreeMap::new();
-    records.retain(|key, value| match key::meaning(key) {
+    records.retain(|key, value| match key::decode::meaning(key) {
         Some(Meaning::Reminder) => {
             if let Ok(found) = ReminderRecord::decode(value) {
                 let name = (found.kind.clone(), found.actor_key.clone(), found.name.clone());
@@ -230,7 +241,7 @@ fn mend_reminders(records: &mut Records, losses: &mut Losses) {
         _ => true,
     });
     for (key, value) in &*records {
-        if let Some(Meaning::ReminderDue(kind, actor_key, name)) = key::meaning(key) {
+        if let Some(Meaning::ReminderDue(kind, actor_key, name)) = key::decode::meaning(key) {
             let due_ms = ReminderDue::decode(value).map_or(0, |due| due.due_ms);
             let (kind, actor_key) = (kind.to_owned(), actor_key.to_owned());
             let place = (kind, actor_key, name.to_owned());
@@ -244,18 +255,20 @@ fn mend_reminders(records: &mut Records, losses: &mut Losses) {
     }
     for ((kind, actor_key, name), reminder) in reminders {
         let due_ms = reminder.due_ms;
-        records
-            .insert(key::reminder_due(&kind, &actor_key, &name), ReminderDue { due_ms }.encode());
-        records.insert(key::reminder(due_ms, &kind, &actor_key, &name), reminder.encode());
+        records.insert(
+            key::actor::reminder_due(&kind, &actor_key, &name),
+            ReminderDue { due_ms }.encode(),
+        );
+        records.insert(key::actor::reminder(due_ms, &kind, &actor_key, &name), reminder.encode());
     }
 }
 
 fn mend_gates(records: &mut Records, losses: &mut Losses) {
-    records.retain(|key, _| !matches!(key::meaning(key), Some(Meaning::WorkerPlace(..))));
+    records.retain(|key, _| !matches!(key::decode::meaning(key), Some(Meaning::WorkerPlace(..))));
     let mut gates: BTreeMap<String, (GateMeta, u64, u64)> = BTreeMap::new();
     let mut index = Vec::new();
     for (key, value) in &*records {
-        match key::meaning(key) {
+        match key::decode::meaning(key) {
             Some(Meaning::GateMeta(gate)) => {
                 let meta = GateMeta::decode(value).unwrap_or_default();
                 gates.entry(gate.to_owned()).or_default().0 = meta;
@@ -268,7 +281,7 @@ fn mend_gates(records: &mut Records, losses: &mut Losses) {
                 *waiting += u64::from(!is_held);
                 meta.arrival_next = meta.arrival_next.max(place.arrival + 1);
                 if let Some(worker) = &place.worker {
-                    index.push((key::worker_place(worker, gate, owner), Bytes::new()));
+                    index.push((key::gate::worker_place(worker, gate, owner), Bytes::new()));
                 }
             }
             _ => {}
@@ -282,16 +295,16 @@ fn mend_gates(records: &mut Records, losses: &mut Losses) {
             losses.add(format_args!("gate {gate:?}"), what);
         }
         (meta.waiting_count, meta.held_count) = (waiting, held);
-        records.insert(key::gate_meta(&gate), meta.encode());
+        records.insert(key::gate::gate_meta(&gate), meta.encode());
     }
 }
 
 /// What is said of a worker or kept by a stream that is not known is left out.
 fn leave_out_orphans(records: &mut Records, losses: &mut Losses) {
-    let is_orphan = |key: &Key| match key::meaning(key) {
-        Some(Meaning::WorkerMeta(id)) => !records.contains_key(&key::worker(id)),
+    let is_orphan = |key: &Key| match key::decode::meaning(key) {
+        Some(Meaning::WorkerMeta(id)) => !records.contains_key(&key::worker::worker(id)),
         Some(Meaning::StreamRetained(topic)) => {
-            let settings = records.get(&key::stream_settings(topic));
+            let settings = records.get(&key::stream::stream_settings(topic));
             let settings = settings.and_then(|settings| StreamSettings::decode(settings).ok());
             !settings.is_some_and(|settings| settings.is_persistent)
         }

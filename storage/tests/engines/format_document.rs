@@ -168,7 +168,8 @@ fn apply(mut payload: &[u8], found: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     while !payload.is_empty() {
         for _ in 0..number(&mut payload) {
             let word = number(&mut payload);
-            let value_bytes = if word % 2 == 0 { Some(number(&mut payload)) } else { None };
+            let value_bytes =
+                if word.is_multiple_of(2) { Some(number(&mut payload)) } else { None };
             let key = payload.split_off(..word as usize / 2).unwrap().to_vec();
             match value_bytes {
                 Some(bytes) => {

@@ -8,7 +8,7 @@ use std::{
 use lanekeeper::Clock;
 use serde_json::{Value, json};
 
-use super::http::{Reply, TestServer, options};
+use crate::support::http::{Reply, TestServer, options};
 
 /// A server on a manual clock, without duties.
 pub(crate) struct Leasing {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
+use crate::support::{
     http::{Reply, agent, send},
     process::lanekeeper,
 };

@@ -13,7 +13,7 @@ use tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use super::http::connect;
+use crate::support::http::connect;
 
 /// A client that keeps to the rules.
 pub(crate) struct Client {

@@ -1,12 +1,13 @@
 //! The former formats of messages, each read as the one after it.
 
-use super::{
+use bincode::{Decode, Encode};
+
+use crate::record::message::{
     DeathRecord, LeaseRecord, MessageHeader, Note, PermitRecord, QueueLetterHeader, State,
 };
-use crate::codec::{Decode, Encode};
 
 #[derive(Encode, Decode)]
-pub(super) struct NoteV1 {
+pub(crate) struct NoteV1 {
     dedup_key: Option<String>,
     reason: Option<String>,
     death: Option<DeathRecord>,
@@ -18,12 +19,12 @@ impl From<NoteV1> for Note {
     }
 }
 
-pub(super) fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Note>> {
+pub(crate) fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Note>> {
     note.map(|note| Box::new(Note::from(*note)))
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct MessageHeaderV1 {
+pub(crate) struct MessageHeaderV1 {
     pushed_at_ms: u64,
     deliveries: u32,
 }
@@ -35,7 +36,7 @@ impl From<MessageHeaderV1> for MessageHeader {
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct MessageHeaderV2 {
+pub(crate) struct MessageHeaderV2 {
     pushed_at_ms: u64,
     deliveries: u32,
     state: StateV2,
@@ -44,7 +45,7 @@ pub(super) struct MessageHeaderV2 {
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct MessageHeaderV4 {
+pub(crate) struct MessageHeaderV4 {
     pushed_at_ms: u64,
     deliveries: u32,
     state: State,
@@ -60,14 +61,14 @@ impl From<MessageHeaderV4> for MessageHeader {
 }
 
 #[derive(Encode, Decode)]
-pub(super) enum StateV2 {
+pub(crate) enum StateV2 {
     Ready,
     Scheduled { ready_at_ms: u64 },
     Leased(LeaseRecordV2),
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct LeaseRecordV2 {
+pub(crate) struct LeaseRecordV2 {
     nonce: [u8; 16],
     leased_at_ms: u64,
     expires_at_ms: u64,
@@ -96,7 +97,7 @@ impl From<MessageHeaderV2> for MessageHeader {
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct MessageHeaderV3 {
+pub(crate) struct MessageHeaderV3 {
     pushed_at_ms: u64,
     deliveries: u32,
     state: StateV3,
@@ -105,14 +106,14 @@ pub(super) struct MessageHeaderV3 {
 }
 
 #[derive(Encode, Decode)]
-pub(super) enum StateV3 {
+pub(crate) enum StateV3 {
     Ready,
     Scheduled { ready_at_ms: u64 },
     Leased(LeaseRecordV3),
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct LeaseRecordV3 {
+pub(crate) struct LeaseRecordV3 {
     nonce: [u8; 16],
     leased_at_ms: u64,
     expires_at_ms: u64,
@@ -147,7 +148,7 @@ impl From<MessageHeaderV3> for MessageHeader {
 }
 
 #[derive(Encode, Decode)]
-pub(super) struct QueueLetterHeaderV1 {
+pub(crate) struct QueueLetterHeaderV1 {
     priority: u32,
     note: Option<Box<NoteV1>>,
 }

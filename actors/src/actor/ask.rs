@@ -1,0 +1,161 @@
+//! An ask under way: from the caller's first poll to the reply behind the output gate.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    actor::{
+        actor_ref::{ActorRef, Begun},
+        error::{AskError, NotExecuted, Unknown},
+        virtual_actor::{Handler, Request},
+    },
+    runtime::{commit_barrier::OutputGate, mailbox::Deadline, turn::Outcome},
+    time::clock::Sleep,
+};
+
+/// An ask that was not sent yet: await it.
+#[must_use = "nothing is asked before it is awaited"]
+pub struct Ask<'a, A: Handler<R>, R: Request> {
+    actor: &'a ActorRef<A>,
+    request: R,
+    deadline: Option<Duration>,
+}
+
+impl<'a, A: Handler<R>, R: Request> Ask<'a, A, R> {
+    pub(crate) fn new(actor: &'a ActorRef<A>, request: R) -> Self {
+        Self { actor, request, deadline: None }
+    }
+
+    /// Bounds the wait: a turn that has not begun by then does not begin
+    /// ([`NotExecuted::DeadlinePassed`]); one that has goes on, and its outcome is
+    /// [`AskError::Unknown`] to the asker.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+}
+
+impl<'a, A: Handler<R>, R: Request> IntoFuture for Ask<'a, A, R> {
+    type Output = Result<R::Reply, AskError>;
+    type IntoFuture = Asking<'a, A, R>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { actor, request, deadline } = self;
+        let limit = deadline.map(|wait| {
+            let clock = &actor.kind.runtime.clock;
+            let start = Arc::default();
+            Box::new(Limit {
+                deadline: Deadline { at: clock.elapsed() + wait, start },
+                sleep: clock.sleep(wait),
+            })
+        });
+        Asking { actor, stage: Stage::Unasked(request), limit }
+    }
+}
+
+/// An ask under way: what awaiting an [`Ask`] polls.
+pub struct Asking<'a, A: Handler<R>, R: Request> {
+    actor: &'a ActorRef<A>,
+    stage: Stage<R>,
+    limit: Option<Box<Limit>>,
+}
+
+struct Limit {
+    deadline: Deadline,
+    sleep: Sleep,
+}
+
+enum Stage<R: Request> {
+    Unasked(R),
+    Waiting(oneshot::Receiver<Outcome<R::Reply>>),
+    Gated(R::Reply, OutputGate),
+    Over,
+}
+
+// Nothing in it is pinned: the request is moved out before it runs.
+impl<A: Handler<R>, R: Request> Unpin for Asking<'_, A, R> {}
+
+impl<A: Handler<R>, R: Request> Asking<'_, A, R> {
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<R::Reply, AskError>> {
+        loop {
+            let outcome = match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Unasked(request) => {
+                    let deadline = self.limit.as_ref().map(|limit| &limit.deadline);
+                    match self.actor.begin(request, deadline) {
+                        Begun::Ended(outcome) => outcome,
+                        Begun::Waiting(receiver) => {
+                            self.stage = Stage::Waiting(receiver);
+                            continue;
+                        }
+                    }
+                }
+                Stage::Waiting(mut receiver) => match Pin::new(&mut receiver).poll(cx) {
+                    Poll::Ready(outcome) => {
+                        outcome.unwrap_or(Err(AskError::Unknown(Unknown::CutOff)))
+                    }
+                    Poll::Pending => {
+                        self.stage = Stage::Waiting(receiver);
+                        return Poll::Pending;
+                    }
+                },
+                Stage::Gated(reply, gate) => {
+                    let engine = self.actor.kind.runtime.store.engine();
+                    return match gate.poll_open(&**engine, cx) {
+                        Poll::Ready(Ok(())) => Poll::Ready(Ok(reply)),
+                        Poll::Ready(Err(error)) => {
+                            Poll::Ready(Err(AskError::Unknown(Unknown::Commit(error))))
+                        }
+                        Poll::Pending => {
+                            self.stage = Stage::Gated(reply, gate);
+                            Poll::Pending
+                        }
+                    };
+                }
+                Stage::Over => panic!("polled after it was ready"),
+            };
+            match outcome {
+                Ok((reply, gate)) => self.stage = Stage::Gated(reply, gate),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl<A: Handler<R>, R: Request> Future for Asking<'_, A, R> {
+    type Output = Result<R::Reply, AskError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Poll::Ready(result) = this.advance(cx) {
+            return Poll::Ready(result);
+        }
+        let Some(limit) = &mut this.limit else { return Poll::Pending };
+        ready!(Pin::new(&mut limit.sleep).poll(cx));
+        this.stage = Stage::Over;
+        Poll::Ready(Err(if limit.deadline.start.withdraw() {
+            NotExecuted::DeadlinePassed.into()
+        } else {
+            AskError::Unknown(Unknown::DeadlinePassed)
+        }))
+    }
+}
+
+impl<A: Handler<R>, R: Request> fmt::Debug for Ask<'_, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ask({:?})", self.actor)
+    }
+}
+
+impl<A: Handler<R>, R: Request> fmt::Debug for Asking<'_, A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Asking({:?})", self.actor)
+    }
+}

@@ -1,0 +1,239 @@
+//! Acquiring with options: what is set before it is awaited, and awaiting it.
+
+use std::{
+    future::IntoFuture,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use lanekeeper_storage::key::Priority;
+
+use crate::{
+    actor::{
+        actor_ref::ActorRef,
+        error::{AskError, NotExecuted},
+    },
+    gate::{
+        actor::GateActor,
+        api::{
+            error::GateError,
+            group::Group,
+            handle::{Gate, checked_owner, checked_ttl},
+            permit::Permit,
+            policy::TIMEOUT_MAX,
+            stats::Ticket,
+        },
+        state::turn_context::Decision,
+        verb::{
+            acquire::Wanted,
+            handler::{Abandon, AcquireOne, Acquired},
+        },
+    },
+    runtime::mailbox::BoxFuture,
+    time::clock::Clock,
+};
+
+/// How long an acquire that was given up waits until it says so again, if the gate is overloaded.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// An acquire that was not sent yet: await it for the permit.
+///
+/// Dropping its future gives up the place in the line, and the permit if it was granted in that
+/// very moment, unless somebody else waits for the same owner or it was taken as a
+/// [ticket](Acquire::ticket). A node that shuts down meanwhile keeps the place: so that whoever
+/// acquires again after the restart finds it.
+#[must_use = "nothing is acquired before it is awaited"]
+#[derive(Clone, Debug)]
+pub struct Acquire {
+    gate: Gate,
+    owner: String,
+    priority: u32,
+    group: Vec<(String, String)>,
+    worker: Option<String>,
+    timeout: Option<Duration>,
+    ttl: Option<Duration>,
+}
+
+impl Acquire {
+    pub(crate) fn new(gate: Gate, owner: &str) -> Self {
+        Self {
+            gate,
+            owner: owner.to_owned(),
+            priority: Priority::default().get(),
+            group: Vec::new(),
+            worker: None,
+            timeout: None,
+            ttl: None,
+        }
+    }
+
+    /// Sets the priority: 0 (most urgent) to 2,147,483,647; 1 by default.
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Counts the permit also against a value, such as `("tenant", "acme")`, where the policy
+    /// limits the name. At most 8 names, each an id, with values of 1 to 128 characters.
+    pub fn group(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.group.push((name.into(), value.into()));
+        self
+    }
+
+    /// Ties the permit to a worker: it is released when the worker is found dead.
+    pub fn worker(mut self, worker: &str) -> Self {
+        self.worker = Some(worker.to_owned());
+        self
+    }
+
+    /// How long to wait at most: up to 30 days, the policy's timeout by default. Zero waits not at
+    /// all: it is granted at once or refused as [`GateError::TimedOut`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Lets the permit end by itself (1 s to 12 h after it is granted) unless it is
+    /// [extended](Gate::extend), so that an owner that is gone blocks nobody. Without it a permit
+    /// lasts until it is released.
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Takes a place in the line and does not wait: await what this returns.
+    pub fn ticket(self) -> TakeTicket {
+        TakeTicket(self)
+    }
+
+    fn wanted(&self, attempt: u32) -> Result<Wanted, GateError> {
+        let number = self.priority;
+        let priority = Priority::new(number).ok_or(GateError::InvalidPriority { number })?;
+        if let Some(timeout) = self.timeout.filter(|&timeout| timeout > TIMEOUT_MAX) {
+            return Err(GateError::InvalidTimeout { timeout, timeout_max: TIMEOUT_MAX });
+        }
+        let worker = self.worker.as_deref().map(checked_owner).transpose()?;
+        Ok(Wanted {
+            owner: checked_owner(&self.owner)?,
+            priority: priority.get(),
+            group: Group::new(self.group.clone())?,
+            worker,
+            timeout_ms: self.timeout.map(crate::gate::millis),
+            ttl_ms: self.ttl.map_or(Ok(0), checked_ttl)?,
+            attempt,
+        })
+    }
+}
+
+impl IntoFuture for Acquire {
+    type Output = Result<Permit, GateError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let actor = self.gate.actor()?;
+            let wanted = self.wanted(next_attempt())?;
+            let clock = self.gate.clock().clone();
+            let mut hold = Hold { actor: actor.clone(), clock, wanted, is_held: true };
+            let waited = hold.wait().await;
+            hold.is_held = waited.as_ref().is_err_and(has_unknown_outcome);
+            let waited = Duration::from_millis(waited?.into());
+            Ok(Permit::new(self.gate.clone(), &self.owner, waited))
+        })
+    }
+}
+
+fn has_unknown_outcome(error: &GateError) -> bool {
+    matches!(error, GateError::Ask(AskError::Unknown(_)))
+}
+
+fn next_attempt() -> u32 {
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(1);
+    loop {
+        let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+        if attempt != 0 {
+            return attempt;
+        }
+    }
+}
+
+/// What an acquire holds while it is awaited: dropping it gives that up.
+struct Hold {
+    actor: ActorRef<GateActor>,
+    clock: Clock,
+    wanted: Wanted,
+    is_held: bool,
+}
+
+impl Hold {
+    /// Waits for the permit; answers for how many milliseconds the owner has waited.
+    async fn wait(&self) -> Result<u32, GateError> {
+        loop {
+            let request = AcquireOne { wanted: self.wanted.clone(), is_waited_for: true };
+            let later = match self.actor.ask(request).await?? {
+                Acquired::Granted { waited_ms } => return Ok(waited_ms),
+                Acquired::Later(later) => later,
+                Acquired::Queued(_) => unreachable!("somebody waits"),
+            };
+            return match later.wait().await {
+                Ok(Decision::Granted(waited_ms)) => Ok(waited_ms),
+                Ok(Decision::TimedOut(waited_ms)) => {
+                    Err(GateError::TimedOut { waited: Duration::from_millis(waited_ms.into()) })
+                }
+                Ok(Decision::Cancelled) => Err(GateError::Cancelled),
+                Ok(Decision::GaveWay) => Err(GateError::GaveWay),
+                // The activation is gone, the place is not: unless the node is gone too.
+                Err(AskError::NotExecuted(NotExecuted::ShuttingDown)) => continue,
+                Err(error) => Err(error.into()),
+            };
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if !self.is_held {
+            return;
+        }
+        let Wanted { owner, attempt, .. } = self.wanted.clone();
+        if !is_overloaded(&self.actor.tell(Abandon { owner: owner.clone(), attempt })) {
+            return;
+        }
+        let (actor, clock) = (self.actor.clone(), self.clock.clone());
+        let executor = self.actor.kind.runtime.executor.clone();
+        executor.spawn(async move {
+            while is_overloaded(&actor.tell(Abandon { owner: owner.clone(), attempt })) {
+                clock.sleep(RETRY_AFTER).await;
+            }
+        });
+    }
+}
+
+fn is_overloaded(told: &Result<(), NotExecuted>) -> bool {
+    matches!(told, Err(NotExecuted::Overloaded { .. }))
+}
+
+/// A ticket that was not taken yet: await it for the permit, or for the place in the line.
+///
+/// The place stays when the future is dropped after its first poll, and when the process ends: look
+/// after it with [`Gate::ticket`], by acquiring again, or with [`Gate::cancel`].
+#[must_use = "nothing is taken before it is awaited"]
+#[derive(Clone, Debug)]
+pub struct TakeTicket(Acquire);
+
+impl IntoFuture for TakeTicket {
+    type Output = Result<Ticket, GateError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self(acquire) = self;
+        Box::pin(async move {
+            let request = AcquireOne { wanted: acquire.wanted(0)?, is_waited_for: false };
+            match acquire.gate.actor()?.ask(request).await?? {
+                Acquired::Granted { .. } => acquire.gate.ticket(&acquire.owner).await,
+                Acquired::Queued(ticket) => Ok(ticket),
+                Acquired::Later(_) => unreachable!("nobody waits"),
+            }
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! Which gates there are.
+
+use std::sync::Arc;
+
+use lanekeeper_storage::{LoadError, key, record::GateMeta};
+
+use crate::{
+    gate::api::error::GateError,
+    node::{
+        lifecycle::Node,
+        list::{List, Listed, PageOptions},
+    },
+    runtime::shared_state::Runtime,
+};
+
+/// The list of a node's gates, in the order of their ids: those that were used at least once. Await
+/// it.
+pub type ListGates = List<Gates>;
+
+/// The gates of a node.
+pub struct Gates(Arc<Runtime>);
+
+/// A gate in a few numbers, as its last change left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateSummary {
+    /// Its id.
+    pub id: String,
+    /// Owners that wait.
+    pub waiting: u64,
+    /// Permits that are held.
+    pub held: u64,
+    /// Permits granted since creation.
+    pub granted_total: u64,
+    /// Permits released since creation.
+    pub completed_total: u64,
+}
+
+/// A page of gates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GateList {
+    /// They.
+    pub gates: Vec<GateSummary>,
+    /// What to ask `after` for the next page, if there is one.
+    pub next: Option<String>,
+}
+
+impl Listed for Gates {
+    type Found = GateList;
+    type Error = GateError;
+
+    fn invalid_limit(limit: usize, limit_max: usize) -> GateError {
+        GateError::InvalidLimit { limit, limit_max }
+    }
+
+    async fn read(self, page: PageOptions) -> Result<GateList, GateError> {
+        let range = page.range(key::gate_metas, key::gate_meta);
+        let found = self.0.store.scan(range, page.scan_limit()).await?;
+        let mut gates = Vec::with_capacity(found.len());
+        for (key, meta) in &found {
+            let Some(id) = key::gate_id_of(key) else { continue };
+            let meta = GateMeta::decode(meta).map_err(LoadError::from)?;
+            gates.push(GateSummary {
+                id: id.to_owned(),
+                waiting: meta.waiting_count,
+                held: meta.held_count,
+                granted_total: meta.granted_total,
+                completed_total: meta.completed_total,
+            });
+        }
+        let next = page.cut(&mut gates, |gate| &gate.id);
+        Ok(GateList { gates, next })
+    }
+}
+
+impl Node {
+    /// The gates of this node: await what this returns. Nothing is activated for it; what it shows
+    /// may not be durable yet. Dropping its future is safe.
+    ///
+    /// # Errors
+    /// [`GateError::InvalidLimit`], [`GateError::Load`].
+    pub fn gates(&self) -> ListGates {
+        List::new(Gates(Arc::clone(self.runtime())))
+    }
+}

@@ -1,0 +1,124 @@
+//! Lines: owners of the same group, in strict order.
+
+use std::collections::BTreeMap;
+
+use crate::gate::{
+    api::group::Group,
+    state::entry::{NOWHERE, Places, State},
+};
+
+/// The first of a line, as lines are compared: by urgency, then by arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Head {
+    pub(crate) priority: u32,
+    pub(crate) arrival: u64,
+    pub(crate) line: u32,
+}
+
+/// Where a line stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nobody waits in it.
+    #[default]
+    Nowhere,
+    /// Among those of whom the first gets the next permit.
+    Ready(Head),
+    /// Aside, until this counter has room.
+    Parked(Head, u32),
+}
+
+/// The first and the last of one priority.
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    head: u32,
+    tail: u32,
+}
+
+/// Owners of the same group: those that wait, by priority and arrival, and how many hold permits.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) group: Group,
+    pub(crate) counters: Box<[u32]>,
+    pub(crate) standing: Standing,
+    pub(crate) waiting_count: u32,
+    pub(crate) held_count: u32,
+    lanes: BTreeMap<u32, Lane>,
+}
+
+impl Line {
+    pub(crate) fn new(group: Group, counters: Box<[u32]>) -> Self {
+        Self { group, counters, ..Self::default() }
+    }
+
+    pub(crate) fn is_unused(&self) -> bool {
+        self.waiting_count == 0 && self.held_count == 0
+    }
+
+    /// The place that is served first.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.lanes.first_key_value().map(|(_, lane)| lane.head)
+    }
+
+    /// The places that have waited longest, one of each priority.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = u32> {
+        self.lanes.values().map(|lane| lane.head)
+    }
+
+    /// The places that came last, one of each priority.
+    pub(crate) fn tails(&self) -> impl Iterator<Item = u32> {
+        self.lanes.values().map(|lane| lane.tail)
+    }
+
+    /// Puts a place at the end of its priority.
+    pub(crate) fn join(&mut self, index: u32, ttl_ms: u32, places: &mut Places) {
+        let mut prev = NOWHERE;
+        let lane = Lane { head: index, tail: index };
+        self.lanes
+            .entry(places[index].priority)
+            .and_modify(|lane| prev = std::mem::replace(&mut lane.tail, index))
+            .or_insert(lane);
+        places[index].state = State::Waiting { prev, next: NOWHERE, ttl_ms };
+        if prev != NOWHERE {
+            set_next(places, prev, index);
+        }
+        self.waiting_count += 1;
+    }
+
+    /// Takes a place out, wherever it stands.
+    pub(crate) fn leave(&mut self, index: u32, places: &mut Places) {
+        let priority = places[index].priority;
+        let State::Waiting { prev, next, .. } = places[index].state else {
+            unreachable!("only those who wait stand in line")
+        };
+        if prev != NOWHERE {
+            set_next(places, prev, next);
+        }
+        if next != NOWHERE {
+            set_prev(places, next, prev);
+        }
+        self.waiting_count -= 1;
+        if prev == NOWHERE && next == NOWHERE {
+            self.lanes.remove(&priority);
+            return;
+        }
+        let lane = self.lanes.get_mut(&priority).expect("whoever waits has a lane");
+        if prev == NOWHERE {
+            lane.head = next;
+        }
+        if next == NOWHERE {
+            lane.tail = prev;
+        }
+    }
+}
+
+fn set_next(places: &mut Places, index: u32, to: u32) {
+    if let State::Waiting { next, .. } = &mut places[index].state {
+        *next = to;
+    }
+}
+
+fn set_prev(places: &mut Places, index: u32, to: u32) {
+    if let State::Waiting { prev, .. } = &mut places[index].state {
+        *prev = to;
+    }
+}

@@ -1,0 +1,95 @@
+//! Looking at a gate without changing it.
+
+use std::time::Duration;
+
+use crate::{
+    gate::{
+        api::stats::{AGES_S, AgeCount, GateStats, Ticket, TicketState},
+        state::{
+            entry::{NEVER, Place, State},
+            gate_state::Rules,
+        },
+    },
+    time::clock::from_unix_ms,
+};
+
+impl Rules {
+    /// What an owner has.
+    pub(crate) fn ticket(&self, owner: &str, now_ms: u64) -> Option<Ticket> {
+        let index = self.find(owner)?;
+        let crowd = self.crowd.as_ref()?;
+        let position = || crowd.position(index);
+        Some(self.ticket_of(&crowd.places[index], position, now_ms))
+    }
+
+    /// What the one has that has just come: nobody came after it.
+    pub(crate) fn newcomer(&self, index: u32, now_ms: u64) -> Option<Ticket> {
+        let crowd = self.crowd.as_ref()?;
+        let place = &crowd.places[index];
+        let is_last = place.arrival + 1 == self.enqueued_total;
+        let position = || {
+            if is_last { crowd.waiting_up_to(place.priority) } else { crowd.position(index) }
+        };
+        Some(self.ticket_of(place, position, now_ms))
+    }
+
+    fn ticket_of(&self, place: &Place, position: impl Fn() -> u32, now_ms: u64) -> Ticket {
+        let owner = place.owner.to_string();
+        match place.state {
+            State::Held { waited_ms } => Ticket {
+                owner,
+                state: TicketState::Granted,
+                waited: Duration::from_millis(waited_ms.into()),
+                expires_at: (place.due_ms != NEVER).then(|| from_unix_ms(place.due_ms)),
+            },
+            State::Waiting { .. } => {
+                let position = position();
+                let eta = self.eta(position, now_ms);
+                let blocked_by = self.holds_up();
+                let waited = Duration::from_millis(now_ms.saturating_sub(place.since_ms));
+                let state = TicketState::Queued { position, eta, blocked_by };
+                Ticket { owner, state, waited, expires_at: None }
+            }
+        }
+    }
+
+    /// The gate in numbers.
+    pub(crate) fn stats(&self, now_ms: u64) -> GateStats {
+        let rare = self.rare_totals();
+        let mut ages = [0; AGES_S.len() + 1];
+        let mut oldest_ms = None;
+        for (_, place) in self.crowd.iter().flat_map(|crowd| crowd.places.iter()) {
+            if !place.is_held() {
+                let age_ms = now_ms.saturating_sub(place.since_ms);
+                ages[AGES_S.partition_point(|&up_to| up_to * 1_000 < age_ms)] += 1;
+                oldest_ms = Some(oldest_ms.unwrap_or(u64::MAX).min(place.since_ms));
+            }
+        }
+        let bounds = AGES_S.iter().map(|&up_to| Some(Duration::from_secs(up_to))).chain([None]);
+        let waiting = self.waiting_count();
+        let urgency = lanekeeper_storage::key::Priority::default().get();
+        let ahead = self.crowd.as_ref().map_or(0, |crowd| crowd.waiting_up_to(urgency));
+        let pace = f64::from(self.pace().interval_us);
+        GateStats {
+            queue_length: u64::from(waiting),
+            active_count: u64::from(self.held_count()),
+            max_concurrent: self.applied.policy.max_concurrent,
+            oldest_enqueued_at: oldest_ms.map(from_unix_ms),
+            total_enqueued: self.enqueued_total,
+            total_granted: self.granted_total,
+            total_completed: self.completed_total,
+            total_expired: rare.expired,
+            total_timed_out: rare.timed_out,
+            total_cancelled: rare.cancelled,
+            total_evicted: rare.evicted,
+            total_rejected: rare.rejected,
+            last_updated: (self.updated_at_ms > 0).then(|| from_unix_ms(self.updated_at_ms)),
+            waits: self.waits.stats(self.buckets(), now_ms),
+            ages: bounds.zip(ages).map(|(up_to, count)| AgeCount { up_to, count }).collect(),
+            releases_per_second: (pace > 0.0).then(|| 1e6 / pace),
+            eta: self.eta(ahead + 1, now_ms),
+            policy: self.applied.source.clone(),
+            is_paused: self.is_paused,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Leasing messages and settling the leases.
+
+use std::{
+    fmt,
+    ops::Deref,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    outbox::delivery::{self, Posted},
+    queue::{
+        api::{
+            config::LEASE_TTL,
+            error::QueueError,
+            handle::Queue,
+            lease_request::LeaseMessages,
+            lease_token::{LeaseToken, Leased},
+            message::{Message, MessageId},
+        },
+        state::settle::NackTerms,
+        verb::{
+            redrive::TakeBack,
+            settle::{Ack, Bury, Extend, Extended, GiveBack, Nack, Settled},
+        },
+    },
+    time::clock::from_unix_ms,
+};
+
+/// Leases settled together at most, and dead letters asked back by id.
+pub const LEASES_MAX: usize = 1_000;
+/// Bytes of a reason at most.
+pub(crate) const REASON_BYTES_MAX: usize = 1_024;
+/// How long an answer waits for messages to arrive in the other queue.
+const ARRIVAL_WAIT: Duration = Duration::from_secs(1);
+
+/// A leased message: nobody else gets it until the lease is settled or ends. Dropped without being
+/// settled, it is given back at once, and its delivery counts.
+#[must_use = "dropping a lease gives the message back"]
+pub struct Lease {
+    message: Message,
+    token: LeaseToken,
+    expires_at: SystemTime,
+    queue: Queue,
+    is_settled: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(leased: Leased, queue: Queue) -> Self {
+        let Leased { message, token, expires_at_ms } = leased;
+        let expires_at = from_unix_ms(expires_at_ms);
+        Self { message, token, expires_at, queue, is_settled: false }
+    }
+
+    /// The token, with which anybody can settle the lease.
+    pub fn token(&self) -> LeaseToken {
+        self.token
+    }
+
+    /// When it ends.
+    pub fn expires_at(&self) -> SystemTime {
+        self.expires_at
+    }
+
+    /// The work is done: the message is gone for good.
+    ///
+    /// # Errors
+    /// [`QueueError::Lease`] if the lease had ended: then somebody else has the message.
+    pub async fn ack(mut self) -> Result<(), QueueError> {
+        self.is_settled = true;
+        single(&self.queue.ack(&[self.token]).await?)
+    }
+
+    /// Gives the message back at once; its delivery counts. [`Queue::nack`] can do more.
+    ///
+    /// # Errors
+    /// As [`Lease::ack`].
+    pub async fn nack(self) -> Result<(), QueueError> {
+        self.nack_with(NackOptions::default()).await
+    }
+
+    /// Gives the message back as the options say.
+    ///
+    /// # Errors
+    /// As [`Lease::ack`].
+    pub async fn nack_with(mut self, options: NackOptions) -> Result<(), QueueError> {
+        self.is_settled = true;
+        single(&self.queue.nack(&[self.token], options).await?)
+    }
+
+    /// Gives the work up: the message goes to the dead-letter queue.
+    ///
+    /// # Errors
+    /// As [`Lease::ack`].
+    pub async fn dead_letter(mut self, reason: &str) -> Result<(), QueueError> {
+        self.is_settled = true;
+        single(&self.queue.dead_letter(&[self.token], reason).await?)
+    }
+
+    /// Lets the lease end so long from now, and not before: 1 s to 12 h.
+    ///
+    /// # Errors
+    /// As [`Lease::ack`]; [`QueueError::InvalidLeaseTtl`].
+    pub async fn extend(&mut self, ttl: Duration) -> Result<(), QueueError> {
+        let Extended { expires_at, failed, .. } =
+            self.queue.extend(&[self.token], Some(ttl)).await?;
+        match failed.first() {
+            Some(&(_, error)) => Err(error.into()),
+            None => {
+                self.expires_at = expires_at;
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes the message and its token apart from the duty to settle it: the lease ends by itself
+    /// unless somebody settles it by its token.
+    pub fn detach(mut self) -> (Message, LeaseToken) {
+        self.is_settled = true;
+        (self.message.clone(), self.token)
+    }
+
+    /// Gives the message back without waiting for an answer, and its delivery does not count.
+    pub fn release(mut self) {
+        self.give_back(false);
+    }
+
+    fn give_back(&mut self, is_counted: bool) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        let Ok(actor) = self.queue.actor() else { return };
+        if let Err(error) = actor.tell(GiveBack { tokens: vec![self.token], is_counted }) {
+            tracing::debug!(queue = self.queue.id(), %error, "a lease ends by itself");
+        }
+    }
+}
+
+fn single(settled: &Settled) -> Result<(), QueueError> {
+    settled.failed.first().map_or(Ok(()), |&(_, error)| Err(error.into()))
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.give_back(true);
+    }
+}
+
+impl Deref for Lease {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lease({:?} of {:?})", self.token, self.queue)
+    }
+}
+
+/// How leases are given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NackOptions {
+    /// How long the message waits before it is ready again: none by default, a year at most. In an
+    /// exclusive queue everything waits with it.
+    pub delay: Duration,
+    /// Why, in at most 1,024 bytes: kept with the message.
+    pub reason: Option<String>,
+    /// Whether the delivery counts for `max_deliveries`: it does by default.
+    pub is_counted: bool,
+}
+
+impl Default for NackOptions {
+    fn default() -> Self {
+        Self { delay: Duration::ZERO, reason: None, is_counted: true }
+    }
+}
+
+/// Which dead letters come back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Redrive {
+    /// All that are there when it begins.
+    #[default]
+    All,
+    /// The first so many, in pop order.
+    First(usize),
+    /// These, by their ids in the dead-letter queue, 1,000 at most.
+    Ids(Vec<MessageId>),
+}
+
+impl Queue {
+    /// Leases the first messages, `depth` at most: await what this returns. They are nobody else's
+    /// until they are settled or the leases end; then they return to their places. An empty queue
+    /// gives none, unless [`LeaseMessages::wait`] says to wait.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidDepth`], [`QueueError::InvalidLeaseTtl`], [`QueueError::InvalidWait`],
+    /// [`QueueError::InvalidWorker`], [`QueueError::Paused`], [`QueueError::Locked`],
+    /// [`QueueError::RateLimited`], [`QueueError::NoPermit`].
+    pub fn lease(&self, depth: usize) -> LeaseMessages {
+        LeaseMessages::new(self.clone(), depth)
+    }
+
+    /// The work on these messages is done: they are gone for good. A lease that is not good any
+    /// more is named in the answer and harms no other.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidLeases`].
+    pub async fn ack(&self, leases: &[LeaseToken]) -> Result<Settled, QueueError> {
+        self.ask(Ack(checked_leases(leases)?)).await?
+    }
+
+    /// These messages return to their places, priority and arrival, as the options say. Those
+    /// delivered `max_deliveries` times go to the dead-letter queue instead.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidLeases`], [`QueueError::InvalidDelay`], [`QueueError::InvalidReason`].
+    pub async fn nack(
+        &self,
+        leases: &[LeaseToken],
+        options: NackOptions,
+    ) -> Result<Settled, QueueError> {
+        let tokens = checked_leases(leases)?;
+        let NackOptions { delay, reason, is_counted } = options;
+        if delay > crate::queue::api::config::SPAN_MAX {
+            return Err(QueueError::InvalidDelay(delay));
+        }
+        check_reason(reason.as_deref().unwrap_or_default())?;
+        let terms = NackTerms { delay_ms: delay.as_millis() as u64, reason, is_counted };
+        self.ask(Nack { tokens, terms }).await?
+    }
+
+    /// Lets these leases end so long from now, and not before: 1 s to 12 h; as the queue says if
+    /// `None`.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidLeases`], [`QueueError::InvalidLeaseTtl`].
+    pub async fn extend(
+        &self,
+        leases: &[LeaseToken],
+        ttl: Option<Duration>,
+    ) -> Result<Extended, QueueError> {
+        let tokens = checked_leases(leases)?;
+        let ttl_ms = checked_lease_ttl(ttl)?;
+        self.ask(Extend { tokens, ttl_ms }).await?
+    }
+
+    /// The work on these messages is given up: they go to the queue `{id}-deadletter`, with the
+    /// reason, this queue's id and what is known of them. Never are they in both queues or in none;
+    /// the answer waits up to a second for them to arrive.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidLeases`], [`QueueError::InvalidReason`],
+    /// [`QueueError::NoDeadLetterId`].
+    pub async fn dead_letter(
+        &self,
+        leases: &[LeaseToken],
+        reason: &str,
+    ) -> Result<Settled, QueueError> {
+        self.dead_letter_id()?;
+        let tokens = checked_leases(leases)?;
+        check_reason(reason)?;
+        let (settled, letter) = self.ask(Bury { tokens, reason: reason.to_owned() }).await??;
+        self.wait_arrived(letter).await?;
+        Ok(settled)
+    }
+
+    /// Brings dead letters of this queue back from `{id}-deadletter`, with no deliveries counted;
+    /// they arrive anew, behind what waits. Answers how many. Never is one in both queues or in
+    /// none, also if this is interrupted; the answer waits up to a second for them to arrive.
+    ///
+    /// # Errors
+    /// [`QueueError::NoDeadLetterId`]; [`QueueError::InvalidItems`] if there are no ids or too
+    /// many; [`QueueError::InvalidDepth`] for a depth of 0.
+    pub async fn redrive(&self, which: Redrive) -> Result<u64, QueueError> {
+        self.actor()?;
+        let dead_letters = self.sibling(&self.dead_letter_id()?);
+        let mut request = TakeBack::begin(self.id(), which)?;
+        let (mut moved, mut letter) = (0, None);
+        loop {
+            let taken = dead_letters.ask(request).await??;
+            moved += taken.count;
+            letter = taken.letter.or(letter);
+            match taken.next {
+                Some(next) => request = next,
+                None => break,
+            }
+        }
+        self.wait_arrived(letter).await?;
+        Ok(moved)
+    }
+
+    async fn wait_arrived(&self, letter: Option<Posted>) -> Result<(), QueueError> {
+        if let Some(letter) = letter {
+            delivery::wait_taken(self.runtime(), &letter, ARRIVAL_WAIT).await?;
+        }
+        Ok(())
+    }
+}
+
+fn checked_leases(leases: &[LeaseToken]) -> Result<Vec<LeaseToken>, QueueError> {
+    let (count, count_max) = (leases.len(), LEASES_MAX);
+    let is_within = (1..=count_max).contains(&count);
+    if is_within {
+        Ok(leases.to_vec())
+    } else {
+        Err(QueueError::InvalidLeases { count, count_max })
+    }
+}
+
+pub(crate) fn checked_lease_ttl(ttl: Option<Duration>) -> Result<Option<u64>, QueueError> {
+    let is_within = |ttl: Duration| (LEASE_TTL.0..=LEASE_TTL.1).contains(&ttl);
+    match ttl {
+        Some(ttl) if !is_within(ttl) => Err(QueueError::InvalidLeaseTtl(ttl)),
+        ttl => Ok(ttl.map(|ttl| ttl.as_millis() as u64)),
+    }
+}
+
+fn check_reason(reason: &str) -> Result<(), QueueError> {
+    let bytes = reason.len();
+    if bytes > REASON_BYTES_MAX { Err(QueueError::InvalidReason { bytes }) } else { Ok(()) }
+}

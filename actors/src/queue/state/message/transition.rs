@@ -1,0 +1,192 @@
+//! From one state to another: what every change of a message has in common.
+
+use lanekeeper_storage::{
+    Batch,
+    key::MessageState,
+    record::{DueEntry, LeaseRecord, MessageRecord, State, WorkerLease},
+};
+
+use crate::queue::state::{
+    message::stored_message::{Extent, Held, Victim},
+    order::position::Place,
+    queue_state::{Rules, Stop},
+};
+
+/// What a scheduled message waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) ready_at_ms: u64,
+    /// Since when.
+    pub(crate) since_ms: u64,
+    /// Whether an exclusive queue gives nothing else meanwhile.
+    pub(crate) is_holding: bool,
+}
+
+impl Rules {
+    /// Puts a message that is in no state now to those that are ready. Its priority's count is
+    /// known.
+    pub(crate) fn enter_ready(&mut self, place: Place, held: Held, batch: &mut Batch) {
+        let extent = held.extent();
+        self.note_due(place, MessageState::Ready, extent.due_ms, batch);
+        let payload_bytes = extent.payload_bytes;
+        let record = held.clone().into_record(State::Ready).encode();
+        // Shares the record's bytes, so that the request's own can go.
+        let payload = record.slice(record.len() - payload_bytes..);
+        let held = Held { payload, ..held };
+        if let Some(aging_ms) = self.settings.aging_ms {
+            if self.meta.ready_count == 0 {
+                self.aged.begin();
+            }
+            let count = self.lanes.count(place.priority).unwrap_or(0);
+            self.aged.offer(place, &held, count, aging_ms);
+        }
+        if self.is_evicting() {
+            self.tail.offer(place, Victim::of(&held));
+        }
+        self.window.offer(place, held);
+        self.lanes.add(place.priority);
+        self.fresh.push((place, record));
+        self.meta.ready_count += 1;
+        self.grow(payload_bytes);
+    }
+
+    /// Lets a message that is in no state now wait for its time.
+    pub(crate) fn enter_scheduled(
+        &mut self,
+        place: Place,
+        held: Held,
+        wait: Wait,
+        batch: &mut Batch,
+    ) {
+        let Wait { ready_at_ms, since_ms, is_holding } = wait;
+        self.meta.scheduled_count += 1;
+        if is_holding {
+            self.meta.holding_count += 1;
+            self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(ready_at_ms);
+        }
+        let state = State::Scheduled { ready_at_ms, since_ms, is_holding };
+        self.put(place, held.into_record(state), batch);
+    }
+
+    /// Leases a message that is in no state now.
+    pub(crate) fn enter_leased(
+        &mut self,
+        place: Place,
+        held: Held,
+        lease: LeaseRecord,
+        batch: &mut Batch,
+    ) {
+        self.meta.leased_count += 1;
+        self.meta.locked_until_ms = self.meta.locked_until_ms.max(lease.expires_at_ms);
+        if let Some(worker) = &lease.worker {
+            let entry = WorkerLease { queue_id: self.id.to_string() };
+            batch.add(place.worker_key(self.number(), worker), entry.encode());
+        }
+        self.put(place, held.into_record(State::Leased(lease)), batch);
+    }
+
+    /// Takes a ready message out of its state. Its priority's count is known.
+    pub(crate) fn leave_ready(&mut self, place: Place, extent: Extent, batch: &mut Batch) {
+        match self.fresh.iter().position(|(fresh, _)| *fresh == place) {
+            Some(index) => drop(self.fresh.swap_remove(index)),
+            None => batch.delete(place.key(self.number(), MessageState::Ready)),
+        }
+        self.window.remove(place);
+        self.tail.remove(place);
+        self.lanes.remove(place.priority);
+        if let Some(aging_ms) = self.settings.aging_ms {
+            self.aged.remove(place, self.lanes.count(place.priority).unwrap_or(0), aging_ms);
+        }
+        self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
+        self.forget_due(place, extent.due_ms, batch);
+        self.shrink(extent.payload_bytes);
+    }
+
+    /// Takes a message out of its state, whichever that is, and with it all that the state brought
+    /// along. If it is ready, its priority's count is known.
+    pub(crate) fn leave(&mut self, place: Place, message: &MessageRecord, batch: &mut Batch) {
+        if let State::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state {
+            self.freed.push(permit.clone());
+        }
+        self.leave_to_return(place, message, batch);
+    }
+
+    /// As [`Rules::leave`], for a message that returns to its state in the same turn: its lease
+    /// goes on, and keeps its permit.
+    pub(crate) fn leave_to_return(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        batch: &mut Batch,
+    ) {
+        let due_ms = message.due_ms();
+        let extent = Extent { payload_bytes: message.payload.len(), due_ms };
+        let count = match &message.state {
+            State::Ready => return self.leave_ready(place, extent, batch),
+            State::Scheduled { is_holding, .. } => {
+                self.meta.holding_count -= u64::from(*is_holding).min(self.meta.holding_count);
+                &mut self.meta.scheduled_count
+            }
+            State::Leased(_) => &mut self.meta.leased_count,
+        };
+        *count = count.saturating_sub(1);
+        let queue = self.number();
+        if let State::Leased(LeaseRecord { worker: Some(worker), .. }) = &message.state {
+            batch.delete(place.worker_key(queue, worker));
+        }
+        batch.delete(place.key(queue, message.state.of_key()));
+        self.forget_due(place, due_ms, batch);
+        self.shrink(extent.payload_bytes);
+        if self.meta.leased_count == 0 {
+            self.meta.locked_until_ms = 0;
+        }
+        if self.meta.holding_count == 0 {
+            self.meta.held_back_until_ms = 0;
+        }
+    }
+
+    /// Makes sure that the counts of these messages' priorities can be changed.
+    pub(crate) fn know_lanes_of<'a>(
+        &mut self,
+        messages: impl IntoIterator<Item = &'a (Place, MessageRecord)>,
+    ) -> Result<(), Stop> {
+        let priorities = messages.into_iter().map(|(place, _)| place.priority);
+        let unknown = self.lanes.unknown(priorities);
+        self.know_lanes(unknown)
+    }
+
+    fn put(&mut self, place: Place, message: MessageRecord, batch: &mut Batch) {
+        let state = message.state.of_key();
+        self.note_due(place, state, message.due_ms(), batch);
+        self.grow(message.payload.len());
+        batch.add(place.key(self.number(), state), message.encode());
+    }
+
+    fn note_due(
+        &mut self,
+        place: Place,
+        state: MessageState,
+        due_ms: Option<u64>,
+        batch: &mut Batch,
+    ) {
+        let Some(due_ms) = due_ms else { return };
+        let entry = DueEntry::new(place.priority, state);
+        self.put_due(due_ms, place.due_key(self.number(), due_ms), entry.encode(), batch);
+    }
+
+    fn forget_due(&mut self, place: Place, due_ms: Option<u64>, batch: &mut Batch) {
+        if let Some(due_ms) = due_ms {
+            batch.delete(place.due_key(self.number(), due_ms));
+        }
+    }
+
+    fn grow(&mut self, payload_bytes: usize) {
+        self.meta.bytes += payload_bytes as u64;
+        self.is_meta_changed = true;
+    }
+
+    fn shrink(&mut self, payload_bytes: usize) {
+        self.meta.bytes = self.meta.bytes.saturating_sub(payload_bytes as u64);
+        self.is_meta_changed = true;
+    }
+}

@@ -1,0 +1,126 @@
+//! Settling leases: done, given back, prolonged, given up.
+
+use lanekeeper_storage::{
+    Batch,
+    record::{Ending, MessageRecord, Note, State},
+};
+
+use crate::queue::state::{
+    message::{stored_message::Held, transition::Wait},
+    order::position::Place,
+    queue_state::{Rules, Stop},
+};
+
+/// Why a message dies that was delivered too often.
+const TOO_OFTEN: &str = "max_deliveries";
+
+/// How leases are given back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NackTerms {
+    pub(crate) delay_ms: u64,
+    pub(crate) reason: Option<String>,
+    /// Whether the delivery counts.
+    pub(crate) is_counted: bool,
+}
+
+impl Rules {
+    /// The work on these messages is done: they are gone.
+    pub(crate) fn ack(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+            self.end(*place, message.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
+        }
+        self.meta.totals.acked += leased.len() as u64;
+        Ok(())
+    }
+
+    /// These messages return to their places, at once or after a delay; those that were delivered
+    /// too often die.
+    pub(crate) fn nack(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        terms: &NackTerms,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        self.know_lanes_of(leased)?;
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+            let mut held = Held::of(message.clone());
+            if let Some(reason) = &terms.reason {
+                held.note.get_or_insert_default().reason = Some(reason.clone());
+            }
+            self.meta.totals.nacked += 1;
+            self.give_back((*place, held), terms, now_ms, batch);
+        }
+        Ok(())
+    }
+
+    /// A message whose lease ended returns to its place, or dies.
+    pub(crate) fn give_back(
+        &mut self,
+        (place, mut held): (Place, Held),
+        terms: &NackTerms,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) {
+        if !terms.is_counted {
+            held.deliveries = held.deliveries.saturating_sub(1);
+        }
+        let deliveries_max = self.settings.deliveries_max.filter(|_| terms.is_counted);
+        if deliveries_max.is_some_and(|deliveries_max| held.deliveries >= deliveries_max) {
+            let reason = match held.note.as_deref() {
+                Some(Note { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
+                _ => TOO_OFTEN.to_owned(),
+            };
+            self.bury((place, held), reason, now_ms, batch);
+        } else if held.is_expired(now_ms) {
+            self.expire((place, held), now_ms, batch);
+        } else if terms.delay_ms == 0 {
+            self.enter_ready(place, held, batch);
+        } else {
+            let ready_at_ms = now_ms.saturating_add(terms.delay_ms);
+            // What came later must not pass it in an exclusive queue: all wait with it.
+            let is_holding = self.settings.is_exclusive;
+            let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding };
+            self.enter_scheduled(place, held, wait, batch);
+        }
+    }
+
+    /// The leases of these messages end at `until_ms` now.
+    pub(crate) fn extend(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        until_ms: u64,
+        batch: &mut Batch,
+    ) {
+        for (place, message) in leased {
+            let State::Leased(lease) = &message.state else { continue };
+            self.leave_to_return(*place, message, batch);
+            let mut lease = lease.clone();
+            lease.expires_at_ms = until_ms;
+            self.enter_leased(*place, Held::of(message.clone()), lease, batch);
+        }
+    }
+
+    /// The work on these messages is given up: they die.
+    pub(crate) fn dead_letter(
+        &mut self,
+        leased: &[(Place, MessageRecord)],
+        reason: &str,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        for (place, message) in leased {
+            self.leave(*place, message, batch);
+            let held = Held::of(message.clone());
+            self.bury((*place, held), reason.to_owned(), now_ms, batch);
+        }
+        Ok(())
+    }
+}

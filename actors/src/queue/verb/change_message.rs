@@ -1,0 +1,137 @@
+//! Changing a message that waits: when it is ready, and how urgent it is.
+
+use lanekeeper_storage::{
+    Batch,
+    key::{MessageState as State, Priority},
+    record::{MessageRecord, State as StateRecord},
+};
+
+use crate::{
+    actor::virtual_actor::{Handler, Request},
+    queue::{
+        actor::QueueActor,
+        api::{
+            error::QueueError,
+            message::{Message, MessageId, MessageState},
+        },
+        state::{
+            message::{stored_message::Held, transition::Wait},
+            order::position::Place,
+            queue_state::{Rules, Stop},
+        },
+    },
+    runtime::turn::Turn,
+    time::clock,
+};
+
+/// Make a scheduled message ready now.
+pub(crate) struct Promote(pub(crate) MessageId);
+
+/// Give a message another priority.
+pub(crate) struct Reprioritise {
+    pub(crate) id: MessageId,
+    pub(crate) priority: Priority,
+}
+
+impl Rules {
+    /// A scheduled message is ready now, at its own place.
+    pub(crate) fn promote(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        let unknown = self.lanes.unknown(std::iter::once(place.priority));
+        self.know_lanes(unknown)?;
+        self.leave(place, message, batch);
+        let held = Held::of(message.clone());
+        if held.is_expired(now_ms) {
+            self.expire((place, held), now_ms, batch);
+        } else {
+            self.enter_ready(place, held, batch);
+        }
+        Ok(())
+    }
+
+    /// A message that nobody has leased stands among those of another priority from now on, by its
+    /// arrival. It keeps its id.
+    pub(crate) fn reprioritise(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        priority: Priority,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        let unknown = self.lanes.unknown([place.priority, priority].into_iter());
+        self.know_lanes(unknown)?;
+        let to = Place { priority, ..place };
+        self.leave(place, message, batch);
+        let mut held = Held::of(message.clone());
+        let mut note = held.note.take().unwrap_or_default();
+        // Noted as long as the message is there, so that whatever once led to it still does.
+        let came_with = note.came_with.unwrap_or(place.priority);
+        note.came_with = Some(came_with);
+        self.note_move(to, came_with, batch);
+        held.note = Some(note);
+        match message.state {
+            StateRecord::Scheduled { ready_at_ms, since_ms, is_holding } => {
+                self.enter_scheduled(to, held, Wait { ready_at_ms, since_ms, is_holding }, batch);
+            }
+            _ => self.enter_ready(to, held, batch),
+        }
+        Ok(())
+    }
+}
+
+impl Request for Promote {
+    /// Whether it was scheduled.
+    type Reply = Result<bool, QueueError>;
+}
+
+impl Handler<Promote> for QueueActor {
+    async fn handle(
+        &mut self,
+        Promote(id): Promote,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<bool, QueueError> {
+        let (place, message) = self.find(id, turn)?;
+        match message.state.of_key() {
+            State::Leased => return Err(QueueError::Leased),
+            State::Ready => return Ok(false),
+            State::Scheduled => {}
+        }
+        let now_ms = clock::unix_ms(turn.now());
+        let verb =
+            |rules: &mut Rules, batch: &mut Batch| rules.promote(place, &message, now_ms, batch);
+        self.decide(turn, verb).await?;
+        Ok(true)
+    }
+}
+
+impl Request for Reprioritise {
+    type Reply = Result<(Message, MessageState), QueueError>;
+}
+
+impl Handler<Reprioritise> for QueueActor {
+    async fn handle(
+        &mut self,
+        Reprioritise { id, priority }: Reprioritise,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(Message, MessageState), QueueError> {
+        let (place, message) = self.find(id, turn)?;
+        if message.state.of_key() == State::Leased {
+            return Err(QueueError::Leased);
+        }
+        let state = MessageState::from(&message.state);
+        if place.priority != priority {
+            let verb = |rules: &mut Rules, batch: &mut Batch| {
+                rules.reprioritise(place, &message, priority, batch)
+            };
+            self.decide(turn, verb).await?;
+        }
+        let mut changed = Held::of(message).into_message(place);
+        changed.priority = priority.get();
+        Ok((changed, state))
+    }
+}

@@ -1,0 +1,278 @@
+//! Looking at messages that wait for a time: scheduled ones, and leased ones.
+
+use std::{fmt, future::IntoFuture, str::FromStr, time::SystemTime};
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Engine, KeyRange, LoadError, ScanLimit,
+    key::{self, Arrival, MessageState as State, QueueNo},
+    record::{self, DueEntry, MessageRecord},
+};
+
+use crate::{
+    actor::virtual_actor::{Handler, Request},
+    queue::{
+        actor::QueueActor,
+        api::{error::QueueError, handle::Queue, message::Message},
+        state::{message::stored_message::Held, order::position::Place},
+        verb::peek::{afford_page, page_bytes_max},
+    },
+    runtime::{mailbox::BoxFuture, memory_budget::MemoryBudget, turn::Turn},
+    time::clock::from_unix_ms,
+};
+
+/// Entries of the index of times that one turn passes at most. It holds what expires, too.
+const SLICE: usize = 1_000;
+/// Turns that one look takes at most.
+const SLICES_MAX: usize = 16;
+
+/// A place in the order of times, opaque: where a page goes on. Its text is 32 characters of
+/// lower-case hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueCursor {
+    due_ms: u64,
+    arrival: Arrival,
+}
+
+impl fmt::Display for DueCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}{:016x}", self.due_ms, self.arrival.0)
+    }
+}
+
+/// A text that is not a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not the next of a page of scheduled or leased messages")]
+pub struct InvalidDueCursor;
+
+impl FromStr for DueCursor {
+    type Err = InvalidDueCursor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return Err(InvalidDueCursor);
+        }
+        let number = |text| u64::from_str_radix(text, 16).map_err(|_| InvalidDueCursor);
+        let arrival = Arrival(number(&text[16..])?);
+        Ok(Self { due_ms: number(&text[..16])?, arrival })
+    }
+}
+
+/// A message that waits for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueMessage {
+    /// The message.
+    pub message: Message,
+    /// When it is ready, if it is scheduled; when its lease ends, if it is leased.
+    pub due_at: SystemTime,
+    /// Who has the lease, if that was said.
+    pub worker: Option<String>,
+}
+
+/// Messages in the order of their times, and where the next page begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DuePage {
+    /// The messages of this page.
+    pub messages: Vec<DueMessage>,
+    /// What to ask `after` for the next page, if there may be one: also behind a page that is not
+    /// full, or empty, where much else is due in between.
+    pub next: Option<DueCursor>,
+}
+
+/// A look at what waits for a time that was not sent yet: await it. Dropping its future is safe.
+#[must_use = "nothing is looked at before it is awaited"]
+#[derive(Debug)]
+pub struct PeekDue {
+    queue: Queue,
+    state: State,
+    depth: usize,
+    after: Option<DueCursor>,
+}
+
+impl PeekDue {
+    /// Only messages behind this place, whether or not anything is still there.
+    pub fn after(mut self, after: DueCursor) -> Self {
+        self.after = Some(after);
+        self
+    }
+}
+
+impl IntoFuture for PeekDue {
+    type Output = Result<DuePage, QueueError>;
+    type IntoFuture = BoxFuture<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { queue, state, depth, after } = self;
+        Box::pin(async move {
+            let depth = queue.checked_depth(depth)?;
+            let mut page = DuePage { messages: Vec::new(), next: after };
+            let mut bytes = 0;
+            for _ in 0..SLICES_MAX {
+                let (after, depth) = (page.next, depth - page.messages.len());
+                let slice = queue.ask(PeekDueSlice { state, depth, after, bytes }).await??;
+                bytes = slice.bytes;
+                page.messages.extend(slice.messages);
+                page.next = slice.next;
+                if page.next.is_none() || slice.is_full {
+                    break;
+                }
+            }
+            Ok(page)
+        })
+    }
+}
+
+/// A slice of the index of times.
+struct PeekDueSlice {
+    state: State,
+    depth: usize,
+    after: Option<DueCursor>,
+    /// Bytes of the records that the page has already.
+    bytes: usize,
+}
+
+/// What is in it.
+#[derive(Debug, Default)]
+struct DueSlice {
+    messages: Vec<DueMessage>,
+    next: Option<DueCursor>,
+    /// Bytes of the records of the page so far.
+    bytes: usize,
+    /// Whether it has as many messages as were asked for, or as there is memory for.
+    is_full: bool,
+}
+
+impl Request for PeekDueSlice {
+    type Reply = Result<DueSlice, QueueError>;
+}
+
+impl Handler<PeekDueSlice> for QueueActor {
+    async fn handle(
+        &mut self,
+        PeekDueSlice { state, depth, after, bytes }: PeekDueSlice,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<DueSlice, QueueError> {
+        let Some(queue) = self.rules.queue else { return Ok(DueSlice::default()) };
+        let mut range = key::dues(queue);
+        if let Some(DueCursor { due_ms, arrival }) = after {
+            range = range.after(&key::due(queue, due_ms, arrival));
+        }
+        let memory = turn.store().memory().clone();
+        let bytes_max = page_bytes_max(&memory)?;
+        let limit = ScanLimit { count_max: depth, bytes_max };
+        let reader = DueReader { queue, state, memory: memory.clone() };
+        let slice = DueSlice { bytes, ..DueSlice::default() };
+        let read = move |engine: &dyn Engine, limit| reader.read(engine, &range, limit, slice);
+        let slice = turn.store().read_within(limit, read).await?;
+        afford_page(&memory, slice.bytes - bytes, bytes_max)?;
+        Ok(slice)
+    }
+}
+
+/// What reads a slice of the index of times, and what there is memory for of the messages.
+struct DueReader {
+    queue: QueueNo,
+    state: State,
+    memory: MemoryBudget,
+}
+
+impl DueReader {
+    fn read(
+        &self,
+        engine: &dyn Engine,
+        range: &KeyRange,
+        limit: ScanLimit,
+        mut slice: DueSlice,
+    ) -> Result<DueSlice, LoadError> {
+        let found = engine.scan(range, ScanLimit::count(SLICE))?;
+        let is_last = found.len() < SLICE;
+        for (due, entry) in found {
+            let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
+            let next = Some(DueCursor { due_ms, arrival });
+            let Some((place, record)) = self.message(engine, &entry, arrival)? else {
+                slice.next = next;
+                continue;
+            };
+            let bytes = slice.bytes.saturating_add(record.len());
+            // The first message of a page is in it whatever its size.
+            if slice.bytes > 0 && bytes > limit.bytes_max {
+                slice.is_full = true;
+                return Ok(slice);
+            }
+            let message = due_message(place, self.memory.counted(record), due_ms)?;
+            slice.messages.push(message);
+            (slice.next, slice.bytes) = (next, bytes);
+            if slice.messages.len() == limit.count_max {
+                slice.is_full = true;
+                return Ok(slice);
+            }
+        }
+        if is_last {
+            slice.next = None;
+        }
+        Ok(slice)
+    }
+
+    /// The message that an entry of the index is about, if it is in the state asked for.
+    fn message(
+        &self,
+        engine: &dyn Engine,
+        entry: &[u8],
+        arrival: Arrival,
+    ) -> Result<Option<(Place, Bytes)>, LoadError> {
+        let entry = DueEntry::decode(entry)?;
+        if entry.state != self.state {
+            return Ok(None);
+        }
+        let place = Place { priority: entry.priority(), arrival };
+        let record = engine.get(&place.key(self.queue, self.state))?;
+        Ok(record.map(|record| (place, record)))
+    }
+}
+
+fn due_message(place: Place, record: Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
+    let record = MessageRecord::decode(&record)?;
+    let worker = match &record.state {
+        record::State::Leased(lease) => lease.worker.clone(),
+        _ => None,
+    };
+    let message = Held::of(record).into_message(place);
+    Ok(DueMessage { message, due_at: from_unix_ms(due_ms), worker })
+}
+
+impl Queue {
+    /// Looks at the first scheduled messages in the order in which they become ready, `depth` at
+    /// most, and changes nothing: await what this returns. What it costs does not depend on what
+    /// the queue holds.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidDepth`].
+    pub fn peek_scheduled(&self, depth: usize) -> PeekDue {
+        PeekDue { queue: self.clone(), state: State::Scheduled, depth, after: None }
+    }
+
+    /// As [`Queue::peek_scheduled`], at leased messages in the order in which their leases end. It
+    /// does not tell their tokens.
+    ///
+    /// # Errors
+    /// [`QueueError::InvalidDepth`].
+    pub fn peek_leased(&self, depth: usize) -> PeekDue {
+        PeekDue { queue: self.clone(), state: State::Leased, depth, after: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_from_its_text() {
+        let cursor = DueCursor { due_ms: 1_800_000_000_000, arrival: Arrival(77) };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        let text = cursor.to_string();
+        for text in ["", "7", &text[1..], &text.to_uppercase(), &format!("{text}0")] {
+            assert_eq!(text.parse::<DueCursor>(), Err(InvalidDueCursor), "{text}");
+        }
+    }
+}

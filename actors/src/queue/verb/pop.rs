@@ -1,0 +1,402 @@
+//! Taking messages out: for good, by id, by the thousand.
+
+use std::time::Duration;
+
+use lanekeeper_storage::{
+    Batch,
+    key::Arrival,
+    record::{Ending, MessageRecord, OnExpire, QueueMeta},
+};
+
+use crate::{
+    queue::{
+        api::{error::QueueError, message::Message},
+        state::{
+            message::stored_message::Held,
+            order::position::Place,
+            queue_state::{Rules, Stop},
+        },
+    },
+    runtime::memory_budget::{COUNTED_BYTES, MemoryFull},
+    time::clock::from_unix_ms,
+};
+
+/// Why a message dies whose time to live has ended.
+const TTL_ENDED: &str = "its time to live ended";
+
+/// When those who wait are looked at again if there was no memory for what they would be given.
+const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether somebody who waits can be given something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Giving {
+    Now,
+    /// So much later.
+    After(Duration),
+    /// Not before something happens.
+    Nothing,
+}
+
+/// Which messages are next.
+enum Chosen {
+    /// So many of the first ones.
+    First(usize),
+    /// These, in this order: messages age.
+    Aged(Vec<Place>),
+}
+
+impl Chosen {
+    fn len(&self) -> usize {
+        match self {
+            Self::First(count) => *count,
+            Self::Aged(places) => places.len(),
+        }
+    }
+}
+
+impl Rules {
+    /// Takes the first messages, `depth` at most, in the order of priority and arrival.
+    pub(crate) fn pop(
+        &mut self,
+        depth: usize,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Vec<Message>, Stop> {
+        let taken = self.take_first(depth, "pop", now_ms, batch)?;
+        self.meta.totals.popped += taken.len() as u64;
+        for (place, held) in &taken {
+            self.end(*place, held.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
+        }
+        Ok(taken.into_iter().map(|(place, held)| held.into_message(place)).collect())
+    }
+
+    /// Takes the first messages out of their state, `depth` at most; those whose time to live has
+    /// ended go their own way.
+    pub(crate) fn take_first(
+        &mut self,
+        depth: usize,
+        verb: &'static str,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Vec<(Place, Held)>, Stop> {
+        if self.settings.is_pop_paused {
+            return Err(QueueError::Paused { verb }.into());
+        }
+        self.check_unlocked(now_ms)?;
+        let wanted = self.allowed_by_rate(depth, verb, now_ms)?;
+        let chosen = self.choose(wanted, now_ms)?;
+        let unknown = match &chosen {
+            Chosen::First(count) => {
+                let first = self.window.messages().take(*count);
+                self.lanes.unknown(first.map(|(place, _)| place.priority))
+            }
+            Chosen::Aged(places) => self.lanes.unknown(places.iter().map(|place| place.priority)),
+        };
+        self.know_lanes(unknown)?;
+        let mut taken = Vec::with_capacity(wanted.min(chosen.len()));
+        for index in 0..chosen.len() {
+            let (place, held) = match &chosen {
+                Chosen::First(_) => self.window.take_first().expect("know_alive saw to it"),
+                Chosen::Aged(places) => (places[index], self.aged_message(places[index])),
+            };
+            self.leave_ready(place, held.extent(), batch);
+            if held.is_expired(now_ms) {
+                self.expire((place, held), now_ms, batch);
+            } else {
+                taken.push((place, held));
+            }
+        }
+        if let Some(rate) = self.settings.pop_rate {
+            // There are that many: they were counted above.
+            let _ = self.pop_bucket.take(rate, taken.len() as u64, now_ms);
+        }
+        Ok(taken)
+    }
+
+    /// Whether somebody who waits can be given something now.
+    pub(crate) fn may_give(&mut self, now_ms: u64) -> Result<Giving, Stop> {
+        if self.settings.is_pop_paused || self.meta.ready_count == 0 {
+            return Ok(Giving::Nothing);
+        }
+        match self.check_unlocked(now_ms).and_then(|()| self.allowed_by_rate(1, "pop", now_ms)) {
+            Ok(_) => {}
+            Err(Stop::Refuse(QueueError::RateLimited { retry_after, .. })) => {
+                return Ok(Giving::After(retry_after));
+            }
+            Err(Stop::Refuse(_)) => return Ok(Giving::Nothing),
+            Err(stop) => return Err(stop),
+        }
+        let chosen = match self.choose(1, now_ms) {
+            Err(Stop::Refuse(QueueError::NoMemory(_))) => return Ok(Giving::After(MEMORY_PAUSE)),
+            chosen => chosen?,
+        };
+        let is_alive = match chosen {
+            Chosen::First(count) => {
+                self.window.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
+            }
+            Chosen::Aged(places) => {
+                places.iter().any(|&place| !self.aged_message(place).is_expired(now_ms))
+            }
+        };
+        Ok(if is_alive { Giving::Now } else { Giving::Nothing })
+    }
+
+    /// A message whose time to live ended, and which was taken out of its state.
+    pub(crate) fn expire(&mut self, (place, held): (Place, Held), now_ms: u64, batch: &mut Batch) {
+        self.meta.totals.expired += 1;
+        match self.settings.on_expire {
+            OnExpire::Drop => {
+                self.meta.totals.dropped += 1;
+                self.end(place, held.note.as_deref(), Ending::Expired, (now_ms, batch));
+            }
+            OnExpire::DeadLetter => {
+                self.bury((place, held), TTL_ENDED.to_owned(), now_ms, batch);
+            }
+        }
+    }
+
+    /// The next messages, `wanted` of which are alive if there are so many.
+    fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
+        match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
+            Some(aging_ms) => {
+                let mut places = self.plan_aged(wanted, aging_ms, now_ms)?;
+                places.truncate(self.fitting_of(&places, now_ms)?);
+                Ok(Chosen::Aged(places))
+            }
+            None => self.know_alive(wanted, now_ms).map(Chosen::First),
+        }
+    }
+
+    /// How many messages of the head to look at for `wanted` that are alive.
+    fn know_alive(&self, wanted: usize, now_ms: u64) -> Result<usize, Stop> {
+        let ready_count = usize::try_from(self.meta.ready_count).unwrap_or(usize::MAX);
+        let mut count = wanted.min(ready_count);
+        loop {
+            if let Some(fitting) = self.fitting(count, now_ms)? {
+                return Ok(fitting);
+            }
+            self.know_head(count)?;
+            let head = self.window.messages().take(count);
+            let expired = head.filter(|(_, held)| held.is_expired(now_ms)).count();
+            let needed = (wanted + expired).min(ready_count);
+            if needed == count {
+                return Ok(count);
+            }
+            count = needed;
+        }
+    }
+
+    /// How many of the first messages to look at so that those alive fit into an answer, if that is
+    /// known and fewer than `count`: one is alive at least, or it is refused.
+    fn fitting(&self, count: usize, now_ms: u64) -> Result<Option<usize>, Stop> {
+        if self.window.bytes() <= self.give_bytes_max {
+            return Ok(None);
+        }
+        let (mut bytes, mut alive) = (0_usize, 0);
+        for (index, (_, held)) in self.window.messages().take(count).enumerate() {
+            if held.is_expired(now_ms) {
+                continue;
+            }
+            bytes += held.payload.len();
+            if bytes > self.give_bytes_max {
+                return match alive {
+                    0 => self.afford(bytes).map(|()| Some(index + 1)),
+                    _ => Ok(Some(index)),
+                };
+            }
+            alive += 1;
+        }
+        Ok(None)
+    }
+
+    /// As [`Rules::fitting`], of messages that age.
+    fn fitting_of(&self, places: &[Place], now_ms: u64) -> Result<usize, Stop> {
+        let (mut bytes, mut alive) = (0_usize, 0);
+        for (index, &place) in places.iter().enumerate() {
+            let held = self.aged_message(place);
+            if held.is_expired(now_ms) {
+                continue;
+            }
+            bytes += held.payload.len();
+            if bytes > self.give_bytes_max {
+                return match alive {
+                    0 => self.afford(bytes).map(|()| index + 1),
+                    _ => Ok(index),
+                };
+            }
+            alive += 1;
+        }
+        Ok(places.len())
+    }
+
+    /// Refuses a message that is large and does not fit.
+    fn afford(&self, bytes: usize) -> Result<(), Stop> {
+        // The bound is half of what is left.
+        if bytes < COUNTED_BYTES || bytes <= self.give_bytes_max.saturating_mul(2) {
+            return Ok(());
+        }
+        let full = MemoryFull { wanted: bytes as u64, used: 0, bytes_max: 0 };
+        Err(QueueError::NoMemory(full).into())
+    }
+
+    fn allowed_by_rate(
+        &self,
+        depth: usize,
+        verb: &'static str,
+        now_ms: u64,
+    ) -> Result<usize, Stop> {
+        let Some(rate) = self.settings.pop_rate else { return Ok(depth) };
+        let allowed = self.pop_bucket.available(rate, now_ms);
+        if allowed == 0 && self.meta.ready_count > 0 {
+            let mut asked = self.pop_bucket;
+            let retry_after_ms = asked.take(rate, 1, now_ms).err().unwrap_or(1);
+            let retry_after = Duration::from_millis(retry_after_ms);
+            return Err(QueueError::RateLimited { verb, retry_after }.into());
+        }
+        Ok(depth.min(usize::try_from(allowed).unwrap_or(usize::MAX)))
+    }
+
+    /// Refuses while an exclusive queue has messages under work, or holds back for one of them.
+    fn check_unlocked(&self, now_ms: u64) -> Result<(), Stop> {
+        let QueueMeta { leased_count, holding_count, .. } = self.meta;
+        let until_ms = self.meta.locked_until_ms.max(self.meta.held_back_until_ms).max(now_ms);
+        let is_locked = leased_count > 0 || holding_count > 0;
+        if self.settings.is_exclusive && is_locked {
+            return Err(QueueError::Locked { until: from_unix_ms(until_ms) }.into());
+        }
+        Ok(())
+    }
+
+    /// Takes one message out; `message` is what the store has at its place.
+    pub(crate) fn cancel(
+        &mut self,
+        place: Place,
+        message: &MessageRecord,
+        batch: &mut Batch,
+    ) -> Result<(), Stop> {
+        let unknown = self.lanes.unknown(std::iter::once(place.priority));
+        self.know_lanes(unknown)?;
+        self.leave(place, message, batch);
+        self.forget_move(place, message.note.as_deref(), batch);
+        self.meta.totals.cancelled += 1;
+        Ok(())
+    }
+
+    /// Takes out those of the messages `found` in the store that arrived before `end`; answers how
+    /// many.
+    pub(crate) fn purge(
+        &mut self,
+        found: &[(Place, MessageRecord)],
+        end: Arrival,
+        batch: &mut Batch,
+    ) -> Result<u64, Stop> {
+        let purged = || found.iter().filter(|(place, _)| place.arrival < end);
+        self.know_lanes_of(purged())?;
+        let mut count = 0;
+        for (place, message) in purged() {
+            self.leave(*place, message, batch);
+            self.forget_move(*place, message.note.as_deref(), batch);
+            count += 1;
+        }
+        self.meta.totals.purged += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lanekeeper_storage::LoadError;
+
+    use super::*;
+
+    use crate::queue::{
+        api::config::Paused,
+        testing::test_harness::{TIGHT, Trial},
+    };
+
+    fn payloads(messages: Vec<Message>) -> Vec<String> {
+        messages.into_iter().map(|message| message.item.as_str().to_owned()).collect()
+    }
+
+    #[test]
+    fn messages_leave_by_priority_and_then_by_arrival() {
+        let mut trial = Trial::new(TIGHT);
+        trial.push(&[(2, "e"), (0, "a"), (1, "c"), (0, "b"), (1, "d")]).unwrap();
+        assert_eq!(payloads(trial.pop(2).unwrap()), ["a", "b"]);
+        trial.push(&[(0, "late")]).unwrap();
+        assert_eq!(payloads(trial.pop(9).unwrap()), ["late", "c", "d", "e"]);
+        assert_eq!(payloads(trial.pop(1).unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn a_pop_reaches_beyond_what_is_in_memory() {
+        let mut trial = Trial::new(TIGHT);
+        let names: Vec<_> = (0..20).map(|n| n.to_string()).collect();
+        let messages: Vec<_> = names.iter().map(|name| (1, name.as_str())).collect();
+        trial.push(&messages).unwrap();
+        trial.reactivate();
+        assert_eq!(payloads(trial.pop(20).unwrap()), names);
+    }
+
+    #[test]
+    fn pops_of_a_deep_queue_read_the_disk_a_window_at_a_time() {
+        let mut trial = Trial::new(TIGHT);
+        trial.push(&vec![(1, "x"); 100]).unwrap();
+        trial.reactivate();
+        for _ in 0..100 {
+            assert_eq!(trial.pop(1).unwrap().len(), 1);
+        }
+        assert_eq!(trial.scan_count, 100 / TIGHT.window_count_max);
+    }
+
+    #[test]
+    fn a_message_is_given_with_when_it_was_accepted() {
+        let mut trial = Trial::new(TIGHT);
+        trial.now_ms = 1_800_000_000_123;
+        let ids = trial.push(&[(3, "a")]).unwrap();
+        trial.reactivate();
+        let message = trial.pop(1).unwrap().remove(0);
+        assert_eq!((message.id, message.priority, message.deliveries), (ids[0], 3, 0));
+        assert_eq!(message.pushed_at, from_unix_ms(1_800_000_000_123));
+    }
+
+    #[test]
+    fn a_message_handed_on_at_once_is_never_written() {
+        let mut trial = Trial::new(TIGHT);
+        let (ids, taken) = trial.push_to(&[(2, "a"), (1, "b"), (2, "c")], &[1, 1]).unwrap();
+        assert_eq!(taken.iter().map(|message| message.id).collect::<Vec<_>>(), [ids[1], ids[0]]);
+        assert_eq!(trial.write_count, 3, "one message, its priority's count, the metadata");
+        trial.reactivate();
+        assert_eq!(payloads(trial.pop(9).unwrap()), ["c"]);
+    }
+
+    #[test]
+    fn a_paused_pop_takes_nothing() {
+        let mut trial = Trial::new(TIGHT);
+        trial.push(&[(1, "a")]).unwrap();
+        trial.pause(Paused { push: false, pop: true });
+        assert!(matches!(trial.pop(1), Err(QueueError::Paused { verb: "pop" })));
+        trial.resume(Paused { push: false, pop: true });
+        assert_eq!(payloads(trial.pop(1).unwrap()), ["a"]);
+    }
+
+    #[test]
+    fn a_purge_keeps_what_arrived_after_it_began() {
+        let mut trial = Trial::new(TIGHT);
+        trial.push(&[(1, "a"), (1, "b")]).unwrap();
+        let end = trial.rules.arrival_next();
+        trial.push(&[(0, "c"), (1, "d")]).unwrap();
+        let found = trial.stored_records();
+        assert_eq!(trial.turn(|rules, batch| rules.purge(&found, end, batch)).unwrap(), 2);
+        assert_eq!(trial.payloads(), ["c", "d"]);
+    }
+
+    #[test]
+    fn a_queue_that_holds_less_than_it_counts_is_reported_as_damaged() {
+        let mut trial = Trial::new(TIGHT);
+        let ids = trial.push(&[(1, "a"), (1, "b")]).unwrap();
+        trial.damage(ids[0]);
+        trial.reactivate();
+        assert!(matches!(trial.pop(2), Err(QueueError::Load(LoadError::Corrupt(_)))));
+    }
+}

@@ -1,0 +1,331 @@
+//! Accepting messages, and who gives way to them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lanekeeper_storage::{
+    Batch,
+    key::{self, Arrival, Priority},
+    record::{DedupRecord, Ending, Note, OnFull},
+};
+
+use crate::queue::{
+    api::{
+        error::QueueError,
+        message::{MessageId, MessageState},
+    },
+    state::{
+        message::{
+            stored_message::{Held, Victim},
+            transition::Wait,
+        },
+        order::position::Place,
+        queue_state::{Rules, Stop},
+    },
+};
+
+/// How long a deduplication key is remembered if the queue does not say.
+pub(crate) const DEDUP_WINDOW_MS: u64 = 300_000;
+
+/// A message on its way in, within the bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    pub(crate) priority: Priority,
+    pub(crate) payload: Bytes,
+    /// How long it waits before it is ready.
+    pub(crate) delay_ms: u64,
+    /// How long it lives, if not as the queue says.
+    pub(crate) ttl_ms: Option<u64>,
+    pub(crate) dedup_key: Option<String>,
+    /// When its key was to be forgotten that is known and no longer good.
+    pub(crate) stale_dedup_ms: Option<u64>,
+    /// What it is a repetition of, if it is one.
+    pub(crate) duplicate: Option<Duplicate>,
+}
+
+/// What a message is a repetition of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duplicate {
+    /// A message pushed before, which is in this state now.
+    Earlier(MessageId, MessageState),
+    /// The message of the same push that has this index.
+    Same(usize),
+}
+
+impl Incoming {
+    /// A message with nothing special about it.
+    pub(crate) fn new(priority: Priority, payload: Bytes) -> Self {
+        Self {
+            priority,
+            payload,
+            delay_ms: 0,
+            ttl_ms: None,
+            dedup_key: None,
+            stale_dedup_ms: None,
+            duplicate: None,
+        }
+    }
+}
+
+impl Rules {
+    /// Accepts all of `messages` that are no repetitions, or none, with consecutive arrival
+    /// numbers; answers the first.
+    ///
+    /// A full queue refuses, or lets as many of its messages give way as it has no room for: the
+    /// least urgent, the newest of them first, and only if each is less urgent than every newcomer.
+    pub(crate) fn push(
+        &mut self,
+        messages: &[Incoming],
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Arrival, Stop> {
+        let newcomers = || messages.iter().filter(|message| message.duplicate.is_none());
+        let count = newcomers().count();
+        if self.settings.is_push_paused {
+            return Err(self.reject(count, QueueError::Paused { verb: "push" }));
+        }
+        let least_urgent = newcomers().map(|newcomer| newcomer.priority).max();
+        let victims = self.victims(count, least_urgent)?;
+        let priorities = victims.iter().map(|(place, _)| place.priority);
+        let priorities = priorities.chain(newcomers().map(|message| message.priority));
+        let unknown = self.lanes.unknown(priorities);
+        self.know_lanes(unknown)?;
+        self.take_push_tokens(count, now_ms)?;
+        for (place, Victim { extent, note }) in &victims {
+            self.leave_ready(*place, *extent, batch);
+            self.end(*place, note.as_deref(), Ending::Evicted, (now_ms, &mut *batch));
+        }
+        self.meta.totals.evicted += victims.len() as u64;
+        if count < messages.len() {
+            self.meta.totals.duplicates += (messages.len() - count) as u64;
+            self.has_unwritten_refusals = true;
+        }
+        let first = self.arrival_next();
+        newcomers().for_each(|message| self.accept(message, now_ms, batch));
+        Ok(first)
+    }
+
+    fn accept(&mut self, message: &Incoming, now_ms: u64, batch: &mut Batch) {
+        let place = Place { priority: message.priority, arrival: self.arrival_next() };
+        self.meta.arrival_next += 1;
+        self.meta.totals.pushed += 1;
+        let ttl_ms = message.ttl_ms.or(self.settings.message_ttl_ms);
+        let note = message.dedup_key.as_ref().map(|dedup_key| {
+            if let Some(stale_ms) = message.stale_dedup_ms {
+                batch.delete(key::dedup_due(self.number(), stale_ms, dedup_key));
+            }
+            let forget_at_ms = self.remember(dedup_key, place, now_ms, batch);
+            let dedup_key = Some(dedup_key.clone());
+            Box::new(Note { dedup_key, forget_at_ms, ..Note::default() })
+        });
+        let held = Held {
+            expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
+            note,
+            ..Held::new(now_ms, message.payload.clone())
+        };
+        match message.delay_ms {
+            0 => self.enter_ready(place, held, batch),
+            delay_ms => {
+                let ready_at_ms = now_ms.saturating_add(delay_ms);
+                let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding: false };
+                self.enter_scheduled(place, held, wait, batch);
+            }
+        }
+    }
+
+    /// How long a deduplication key is remembered.
+    pub(crate) fn dedup_window_ms(&self) -> u64 {
+        self.settings.dedup_window_ms.unwrap_or(DEDUP_WINDOW_MS)
+    }
+
+    /// Remembers a key, and says until when.
+    fn remember(
+        &mut self,
+        dedup_key: &str,
+        place: Place,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Option<u64> {
+        let window_ms = self.dedup_window_ms();
+        if window_ms == 0 {
+            return None;
+        }
+        let (queue, forget_at_ms) = (self.number(), now_ms.saturating_add(window_ms));
+        let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
+        batch.put(key::dedup(queue, dedup_key), record.encode());
+        self.put_dedup_due(forget_at_ms, dedup_key, batch);
+        Some(forget_at_ms)
+    }
+
+    /// Who gives way to so many newcomers, the last of the queue first.
+    fn victims(
+        &mut self,
+        count: usize,
+        least_urgent: Option<Priority>,
+    ) -> Result<Vec<(Place, Victim)>, Stop> {
+        let Some(capacity) = self.settings.capacity else { return Ok(Vec::new()) };
+        let current = self.held_count();
+        let room = capacity.saturating_sub(current);
+        if count as u64 <= room {
+            return Ok(Vec::new());
+        }
+        let full = QueueError::Full { current, capacity };
+        let excess = count as u64 - room;
+        if self.settings.on_full == OnFull::Reject || excess > self.meta.ready_count {
+            return Err(self.reject(count, full));
+        }
+        let excess = excess as usize;
+        self.know_tail(excess)?;
+        let victims: Vec<_> = self.tail.back().take(excess).collect();
+        let most_urgent = victims.last().map(|(place, _)| place.priority);
+        if most_urgent <= least_urgent {
+            return Err(self.reject(count, full));
+        }
+        Ok(victims)
+    }
+
+    fn take_push_tokens(&mut self, count: usize, now_ms: u64) -> Result<(), Stop> {
+        let Some(rate) = self.settings.push_rate else { return Ok(()) };
+        let taken = self.push_bucket.take(rate, count as u64, now_ms);
+        taken.map_err(|retry_after_ms| {
+            let retry_after = Duration::from_millis(retry_after_ms);
+            self.reject(count, QueueError::RateLimited { verb: "push", retry_after })
+        })
+    }
+
+    fn reject(&mut self, count: usize, error: QueueError) -> Stop {
+        self.meta.totals.rejected += count as u64;
+        self.has_unwritten_refusals = true;
+        error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::queue::{
+        api::config::{Paused, QueueConfig},
+        testing::test_harness::{TIGHT, Trial},
+    };
+
+    fn is_full<T: std::fmt::Debug>(outcome: &Result<T, QueueError>, held: u64, bound: u64) -> bool {
+        matches!(outcome, Err(QueueError::Full { current, capacity })
+            if (*current, *capacity) == (held, bound))
+    }
+
+    #[test]
+    fn messages_of_one_push_arrive_one_after_the_other_in_the_order_given() {
+        let mut trial = Trial::new(TIGHT);
+        let ids = trial.push(&[(5, "a"), (0, "b"), (5, "c")]).unwrap();
+        let arrivals: Vec<_> = ids.iter().map(|id| id.arrival.0).collect();
+        assert_eq!(arrivals, [0, 1, 2]);
+        assert_eq!(trial.payloads(), ["b", "a", "c"]);
+    }
+
+    #[test]
+    fn a_queue_takes_its_capacity_and_not_one_more() {
+        let mut trial = Trial::bounded(2, OnFull::Reject);
+        trial.push(&[(1, "a"), (1, "b")]).unwrap();
+        assert!(is_full(&trial.push(&[(0, "c")]), 2, 2));
+        trial.pop(1).unwrap();
+        trial.push(&[(0, "c")]).unwrap();
+        assert_eq!(trial.payloads(), ["c", "b"]);
+    }
+
+    #[test]
+    fn a_push_of_many_is_taken_whole_or_not_at_all() {
+        let mut trial = Trial::bounded(3, OnFull::Reject);
+        trial.push(&[(1, "a")]).unwrap();
+        assert!(is_full(&trial.push(&[(0, "b"), (0, "c"), (0, "d")]), 1, 3));
+        assert_eq!(trial.payloads(), ["a"]);
+        trial.push(&[(0, "b"), (0, "c")]).unwrap();
+        assert_eq!(trial.payloads(), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn refusals_are_counted_and_written_with_the_next_change() {
+        let mut trial = Trial::bounded(1, OnFull::Reject);
+        trial.push(&[(1, "a")]).unwrap();
+        assert!(trial.push(&[(1, "b"), (1, "c")]).is_err());
+        assert_eq!(trial.rules.meta.totals.rejected, 2);
+        assert_eq!(trial.stored_meta().totals.rejected, 0);
+        trial.pop(1).unwrap();
+        assert_eq!(trial.stored_meta().totals.rejected, 2);
+    }
+
+    #[test]
+    fn the_newest_of_the_least_urgent_gives_way_to_a_more_urgent_newcomer() {
+        let mut trial = Trial::bounded(4, OnFull::EvictLowest);
+        trial.push(&[(9, "old"), (5, "x"), (9, "middle"), (9, "new")]).unwrap();
+        trial.push(&[(8, "y")]).unwrap();
+        assert_eq!(trial.payloads(), ["x", "y", "old", "middle"]);
+        trial.push(&[(0, "z")]).unwrap();
+        assert_eq!(trial.payloads(), ["z", "x", "y", "old"]);
+        assert_eq!(trial.rules.meta.totals.evicted, 2);
+    }
+
+    #[test]
+    fn nothing_gives_way_to_an_equal_or_less_urgent_newcomer() {
+        let mut trial = Trial::bounded(2, OnFull::EvictLowest);
+        trial.push(&[(3, "a"), (5, "b")]).unwrap();
+        assert!(is_full(&trial.push(&[(5, "c")]), 2, 2));
+        assert!(is_full(&trial.push(&[(6, "c")]), 2, 2));
+        trial.push(&[(4, "c")]).unwrap();
+        assert_eq!(trial.payloads(), ["a", "c"]);
+    }
+
+    #[test]
+    fn a_push_of_many_evicts_for_all_or_for_none() {
+        let mut trial = Trial::bounded(4, OnFull::EvictLowest);
+        trial.push(&[(2, "a"), (7, "b"), (7, "c"), (7, "d")]).unwrap();
+        assert!(is_full(&trial.push(&[(0, "x"), (7, "y")]), 4, 4));
+        assert!(is_full(&trial.push(&[(2, "w"), (2, "x"), (2, "y"), (2, "z")]), 4, 4));
+        assert_eq!(trial.payloads(), ["a", "b", "c", "d"]);
+        trial.push(&[(6, "x"), (0, "y"), (3, "z")]).unwrap();
+        assert_eq!(trial.payloads(), ["y", "a", "z", "x"]);
+    }
+
+    #[test]
+    fn more_newcomers_than_the_capacity_are_refused_even_when_others_could_give_way() {
+        let mut trial = Trial::bounded(2, OnFull::EvictLowest);
+        trial.push(&[(9, "a")]).unwrap();
+        assert!(is_full(&trial.push(&[(0, "x"), (0, "y"), (0, "z")]), 1, 2));
+    }
+
+    #[test]
+    fn a_capacity_below_what_is_held_drops_nothing() {
+        for (on_full, outcome) in [(OnFull::Reject, false), (OnFull::EvictLowest, true)] {
+            let mut trial = Trial::bounded(9, on_full);
+            trial.push(&[(5, "a"), (5, "b"), (5, "c")]).unwrap();
+            let config = QueueConfig { capacity: Some(1), on_full, ..QueueConfig::default() };
+            trial.configure(&config).unwrap();
+            assert_eq!(trial.payloads(), ["a", "b", "c"]);
+            assert_eq!(trial.push(&[(1, "x")]).is_ok(), outcome, "one for one");
+            assert_eq!(trial.payloads().len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_full_queue_that_evicts_does_not_look_at_the_disk_for_each_push() {
+        let mut trial = Trial::bounded(100, OnFull::EvictLowest);
+        let filler = vec![(9, "x"); 100];
+        trial.push(&filler).unwrap();
+        trial.reactivate();
+        for _ in 0..99 {
+            trial.push(&[(1, "y")]).unwrap();
+        }
+        assert_eq!(trial.scan_count, 99 / TIGHT.tail_count_max);
+    }
+
+    #[test]
+    fn a_paused_push_is_refused_and_counted() {
+        let mut trial = Trial::new(TIGHT);
+        trial.pause(Paused { push: true, pop: false });
+        let refused = trial.push(&[(1, "a"), (1, "b")]);
+        assert!(matches!(refused, Err(QueueError::Paused { verb: "push" })), "{refused:?}");
+        assert_eq!(trial.rules.meta.totals.rejected, 2);
+        trial.resume(Paused { push: true, pop: false });
+        trial.push(&[(1, "a")]).unwrap();
+    }
+}

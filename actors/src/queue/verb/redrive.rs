@@ -1,0 +1,148 @@
+//! Dead letters on their way back.
+
+use lanekeeper_storage::{
+    ScanLimit,
+    key::{self, MessageState as State},
+    record::MessageRecord,
+};
+
+use crate::{
+    actor::virtual_actor::{Handler, Request},
+    outbox::delivery::Posted,
+    queue::{
+        actor::QueueActor,
+        api::{
+            error::QueueError,
+            lease_handle::{LEASES_MAX, Redrive},
+            message::MessageId,
+        },
+        state::{
+            order::position::{Place, SliceCursor},
+            queue_state::Rules,
+        },
+    },
+    runtime::turn::Turn,
+    time::clock,
+};
+
+/// Dead letters that one turn hands back at most.
+const SLICE: ScanLimit = ScanLimit { count_max: 100, bytes_max: 4 << 20 };
+
+/// Hand a slice of dead letters back.
+pub(crate) struct TakeBack {
+    /// The queue they go to.
+    origin: String,
+    which: Left,
+}
+
+/// What is left to hand back.
+enum Left {
+    /// So many in pop order.
+    First(u64, Option<SliceCursor>),
+    Ids(Vec<MessageId>),
+}
+
+/// What a slice came to.
+pub(crate) struct TakenBack {
+    pub(crate) count: u64,
+    /// The last letter.
+    pub(crate) letter: Option<Posted>,
+    /// What is left, if anything is.
+    pub(crate) next: Option<TakeBack>,
+}
+
+impl TakeBack {
+    /// The first slice.
+    pub(crate) fn begin(origin: &str, which: Redrive) -> Result<Self, QueueError> {
+        let which = match which {
+            Redrive::All => Left::First(u64::MAX, None),
+            Redrive::First(0) => {
+                return Err(QueueError::InvalidDepth { depth: 0, depth_max: usize::MAX });
+            }
+            Redrive::First(count) => Left::First(count as u64, None),
+            Redrive::Ids(ids) if (1..=LEASES_MAX).contains(&ids.len()) => Left::Ids(ids),
+            Redrive::Ids(ids) => {
+                let (count, count_max) = (ids.len(), LEASES_MAX);
+                return Err(QueueError::InvalidItems { count, count_max });
+            }
+        };
+        Ok(Self { origin: origin.to_owned(), which })
+    }
+}
+
+impl Request for TakeBack {
+    type Reply = Result<TakenBack, QueueError>;
+}
+
+impl Handler<TakeBack> for QueueActor {
+    async fn handle(
+        &mut self,
+        TakeBack { origin, which }: TakeBack,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<TakenBack, QueueError> {
+        let (messages, left) = match which {
+            Left::First(count, cursor) => self.first_ready(count, cursor, turn).await?,
+            Left::Ids(mut ids) => {
+                let rest = ids.split_off(ids.len().min(SLICE.count_max));
+                (self.ready_ones(&ids, turn)?, (!rest.is_empty()).then_some(Left::Ids(rest)))
+            }
+        };
+        let now_ms = clock::unix_ms(turn.now());
+        let verb = |rules: &mut Rules, batch: &mut _| rules.redrive(&messages, now_ms, batch);
+        let letters = self.decide(turn, verb).await?;
+        for content in letters {
+            turn.send::<Self>(&origin, content);
+        }
+        let letter = turn.last_letter();
+        let next = left.map(|which| TakeBack { origin, which });
+        Ok(TakenBack { count: messages.len() as u64, letter, next })
+    }
+}
+
+type Slice = (Vec<(Place, MessageRecord)>, Option<Left>);
+
+impl QueueActor {
+    async fn first_ready(
+        &self,
+        count: u64,
+        cursor: Option<SliceCursor>,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<Slice, QueueError> {
+        let Some(queue) = self.rules.queue else { return Ok((Vec::new(), None)) };
+        // What arrives meanwhile stays: else a letter that dies at once would go round for ever.
+        let end = cursor.map_or(self.rules.arrival_next(), |cursor| cursor.end);
+        let mut range = key::messages(queue, State::Ready);
+        if let Some(cursor) = cursor {
+            range = range.after(&cursor.after.key(queue, State::Ready));
+        }
+        let count_max = SLICE.count_max.min(usize::try_from(count).unwrap_or(usize::MAX));
+        let store = turn.store().clone();
+        let mut messages =
+            self.rules.records(store.scan(range, ScanLimit { count_max, ..SLICE }).await?)?;
+        let Some(&(after, _)) = messages.last() else { return Ok((messages, None)) };
+        messages.retain(|(place, _)| place.arrival < end);
+        let left = count - messages.len() as u64;
+        let cursor = Some(SliceCursor { end, after });
+        Ok((messages, (left > 0).then_some(Left::First(left, cursor))))
+    }
+
+    fn ready_ones(
+        &self,
+        ids: &[MessageId],
+        turn: &Turn<'_, Self>,
+    ) -> Result<Vec<(Place, MessageRecord)>, QueueError> {
+        let mut messages: Vec<(Place, MessageRecord)> = Vec::new();
+        for &id in ids {
+            match self.find(id, turn) {
+                Ok((place, message)) if message.state.of_key() != State::Leased => {
+                    if messages.iter().all(|(known, _)| *known != place) {
+                        messages.push((place, message));
+                    }
+                }
+                Ok(_) | Err(QueueError::MessageNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(messages)
+    }
+}

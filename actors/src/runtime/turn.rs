@@ -1,0 +1,273 @@
+//! One turn: take, handle, commit, reply.
+
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::SystemTime,
+};
+
+use lanekeeper_storage::{Batch, Durability};
+use tokio::runtime::Handle;
+
+use crate::{
+    actor::{
+        actor_ref::ActorRef,
+        deferred_reply::{self, Deferred, Promise},
+        error::AskError,
+        id::ActorId,
+        virtual_actor::{Actor, Handler, Request},
+    },
+    node::event::Event,
+    outbox::delivery::Letters,
+    runtime::{
+        activation::{Activation, Meta, Step},
+        call_chain::{self, ActorHash, Link},
+        commit_barrier::{OutputGate, Store},
+        directory::{Kind, Release},
+    },
+    time::clock::Clock,
+};
+
+/// What a turn leaves behind besides the changed memory.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) batch: Batch,
+    /// Writes of what is on disk whatever the turn's own durability; most turns have none.
+    pub(crate) lasting: Option<Box<Lasting>>,
+    pub(crate) is_saving: bool,
+    pub(crate) durability: Option<Durability>,
+    /// Reminders set (with their due time) and removed by this turn.
+    pub(crate) reminders: Vec<(String, Option<u64>)>,
+    /// Letters sent by this turn; most send none.
+    pub(crate) letters: Option<Box<Letters>>,
+    pub(crate) fulfilments: Vec<Box<dyn FnOnce(OutputGate) + Send>>,
+}
+
+/// Writes to keys that are never kept in memory alone, even by a turn that is.
+pub(crate) struct Lasting {
+    pub(crate) batch: Batch,
+    pub(crate) level: Durability,
+}
+
+/// What a handler can do besides changing its actor.
+pub struct Turn<'a, A: Actor> {
+    pub(crate) meta: &'a mut Meta<A>,
+    pub(crate) effects: Effects,
+}
+
+impl<'a, A: Actor> Turn<'a, A> {
+    pub(crate) fn new(meta: &'a mut Meta<A>) -> Self {
+        Self { meta, effects: Effects::default() }
+    }
+
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    /// Writes the actor's state, as it is when the turn ends, with the turn's commit. The reply
+    /// waits until that is as durable as promised.
+    pub fn save(&mut self) {
+        self.effects.is_saving = true;
+    }
+
+    /// Who this is.
+    pub fn id(&self) -> ActorId {
+        self.meta.seat.id()
+    }
+
+    /// The wall time.
+    pub fn now(&self) -> SystemTime {
+        self.meta.seat.kind.runtime.clock.now()
+    }
+
+    /// The clock of the node, to sleep by: it can be moved in a test.
+    pub fn clock(&self) -> &Clock {
+        &self.meta.seat.kind.runtime.clock
+    }
+
+    /// The address of this actor, to be given to others.
+    pub fn me(&self) -> ActorRef<A> {
+        let seat = &self.meta.seat;
+        ActorRef::new(Arc::clone(&seat.kind), Ok(Arc::clone(&seat.key)))
+    }
+
+    /// The address of another actor of the same node. An ask that would wait for itself, directly
+    /// or through others, is refused with the chain.
+    pub fn actor<B: Actor>(&self, key: &str) -> ActorRef<B> {
+        self.meta.seat.kind.runtime.actor(key)
+    }
+
+    /// The store, for actors that keep more than one value in it.
+    pub fn store(&self) -> &Store {
+        &self.meta.seat.kind.runtime.store
+    }
+
+    /// The writes of this turn: committed together with its state when the handler returns, applied
+    /// wholly or not at all.
+    pub fn batch(&mut self) -> &mut Batch {
+        &mut self.effects.batch
+    }
+
+    /// Writes of this turn to keys that the store keeps as the node does, whatever durability the
+    /// turn chooses for the others: what was written to disk is never removed in memory alone. They
+    /// come before [`Turn::batch`], and in one commit with it unless that is kept in memory alone.
+    pub(crate) fn lasting(&mut self) -> &mut Batch {
+        let node = self.meta.seat.kind.runtime.options.durability;
+        self.lasting_at(node)
+    }
+
+    /// As [`Turn::lasting`], at least as durable as `level`.
+    pub(crate) fn lasting_at(&mut self, level: Durability) -> &mut Batch {
+        let new = || Box::new(Lasting { batch: Batch::new(), level });
+        let lasting = self.effects.lasting.get_or_insert_with(new);
+        lasting.level = lasting.level.max(level);
+        &mut lasting.batch
+    }
+
+    /// Chooses another durability than the node's for this turn's commit.
+    pub fn durability(&mut self, level: Durability) {
+        self.effects.durability = Some(level);
+    }
+
+    /// A reply that a later turn gives: keep the promise, hand out the other end.
+    pub fn defer<T: Send + 'static>(&self) -> (Promise<T>, Deferred<T>) {
+        deferred_reply::pair(Arc::clone(self.store().engine()))
+    }
+
+    /// Fulfils a promise with this turn: the waiter gets the value once this turn is as durable as
+    /// promised, and not at all if its commit is refused.
+    pub fn fulfil<T: Send + 'static>(&mut self, promise: Promise<T>, value: T) {
+        self.effects.fulfilments.push(Box::new(move |gate| promise.fulfil(value, gate)));
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Turn<'_, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Turn({})", self.id())
+    }
+}
+
+/// What an asker gets from a turn: the reply and the gate it waits behind.
+pub(crate) type Outcome<T> = Result<(T, OutputGate), AskError>;
+
+/// Runs one request on an activation.
+pub(crate) async fn run<A: Handler<R>, R: Request>(
+    mut activation: Box<Activation<A>>,
+    request: R,
+    caller: Option<Arc<Link>>,
+) -> (Step<A>, Outcome<R::Reply>) {
+    let actor = activation.meta.seat.actor_hash();
+    let mut turn = Turn::new(&mut activation.meta);
+    let handled = polled(actor, caller, async {
+        let reply = activation.actor.handle(request, &mut turn).await;
+        activation.actor.on_turn_end(&mut turn).await;
+        reply
+    });
+    let handled = handled.await;
+    let effects = turn.into_effects();
+    end(activation, handled, effects)
+}
+
+/// Ends a turn: commits what it leaves behind, or drops the activation if it cannot stand.
+pub(crate) fn end<A: Actor, T>(
+    mut activation: Box<Activation<A>>,
+    handled: Option<T>,
+    effects: Effects,
+) -> (Step<A>, Outcome<T>) {
+    let Some(reply) = handled else {
+        activation.meta.seat.kind.runtime.note_panic(&activation.meta.seat.id());
+        return (activation.kill(), Err(AskError::Panicked));
+    };
+    match activation.keep(effects) {
+        Ok(()) => {
+            let Meta { seat, gate, .. } = &activation.meta;
+            let gate = *gate;
+            seat.kind.runtime.events.emit(|| Event::Turn { id: seat.id() });
+            (Step::Alive(activation), Ok((reply, gate)))
+        }
+        Err(error) => (activation.kill(), Err(error)),
+    }
+}
+
+/// Polls a future of an actor as a turn that `caller` waits for; `None` if it panicked.
+pub(crate) async fn polled<F: Future>(
+    actor: ActorHash,
+    caller: Option<Arc<Link>>,
+    future: F,
+) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let _entered = call_chain::enter(Link { actor, caller: caller.clone() });
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Turns run without a break before others get the thread.
+const TURNS_IN_A_ROW: usize = 32;
+
+/// Carries an actor on until nobody waits for it any more.
+pub(crate) async fn carry_on<A: Actor>(kind: Arc<Kind<A>>, mut step: Step<A>) {
+    let mut turns = 0;
+    loop {
+        step = match step {
+            Step::Alive(activation) => match kind.release(activation) {
+                Release::Idle => return,
+                Release::Next(request, activation) => request.run(activation).await,
+                Release::Retire(activation) => Step::Retiring(activation),
+            },
+            Step::Retiring(activation) => activation.retire().await,
+            Step::Gone(seat, gate) => {
+                // A poisoned engine opens no gate; the next incarnation then reads what there is.
+                let _ = gate.open(&**kind.runtime.store.engine()).await;
+                let Some((request, seat)) = seat.vacate() else { return };
+                match Activation::begin(seat).await {
+                    Ok(activation) => request.run(activation).await,
+                    Err(error) => {
+                        request.refuse(error.into());
+                        Step::Over
+                    }
+                }
+            }
+            Step::Over => return,
+        };
+        turns += 1;
+        if turns % TURNS_IN_A_ROW == 0 {
+            give_way().await;
+        }
+    }
+}
+
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Polls a future once on this thread, as far as it goes without waiting.
+pub(crate) fn poll_here<F: Future>(executor: &Handle, future: Pin<&mut F>) -> Poll<F::Output> {
+    // A handler may use tokio's timers and sockets wherever it is asked from.
+    let _context = tokio::task::try_id().is_none().then(|| executor.enter());
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Runs a future on this thread as far as it goes without waiting, and as a task from there.
+pub(crate) fn start(executor: &Handle, future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future);
+    if poll_here(executor, future.as_mut()).is_pending() {
+        executor.spawn(future);
+    }
+}

@@ -1,0 +1,82 @@
+//! The end of a worker that is not wanted any more: what it held returns, and it is forgotten.
+
+use std::{sync::Arc, time::Duration};
+
+use lanekeeper_storage::{Batch, key};
+
+use crate::{
+    runtime::shared_state::Runtime,
+    worker::{
+        api::{error::LivenessError, handle::Worker},
+        service::{Keeper, commit, hand_over, now, settled},
+        state::pending_write::Step,
+    },
+};
+
+impl Keeper {
+    /// Forgets a worker, which departs first if it is online.
+    async fn delete(&self, runtime: &Runtime, id: &str) -> Result<(), LivenessError> {
+        let fleet = self.fleet(runtime).await?;
+        let seq = {
+            let mut fleet = fleet.lock();
+            if let Step::Write(change) = fleet.deregister(id, None, now(&runtime.clock))? {
+                commit(runtime, &mut fleet, vec![*change]).map_err(LivenessError::refused)?;
+            }
+            let mut batch = Batch::new();
+            batch.delete(key::worker(id));
+            batch.delete(key::worker_meta(id));
+            batch.frees_space();
+            let seq = hand_over(runtime, batch).map_err(LivenessError::refused)?;
+            let id: Arc<str> = id.into();
+            fleet.forget(&id);
+            seq
+        };
+        self.departed.notify_one();
+        settled(runtime, seq).await
+    }
+}
+
+/// Workers forgotten in one batch at most.
+const BATCH: usize = 1_000;
+
+/// Forgets workers that have been offline for so long, the longest first.
+pub(crate) async fn forget_offline(
+    runtime: &Arc<Runtime>,
+    after: Duration,
+) -> Result<(), LivenessError> {
+    let keeper: &Arc<Keeper> = runtime.settings.get().expect("every node has a liveness");
+    let fleet = keeper.fleet(runtime).await?;
+    loop {
+        let before_ms = runtime.clock.now_ms().saturating_sub(after.as_millis() as u64);
+        let seq = {
+            let mut fleet = fleet.lock();
+            let ids = fleet.offline_before(before_ms, BATCH);
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for id in &ids {
+                batch.delete(key::worker(id));
+                batch.delete(key::worker_meta(id));
+            }
+            batch.frees_space();
+            let seq = hand_over(runtime, batch).map_err(LivenessError::refused)?;
+            ids.iter().for_each(|id| fleet.forget(id));
+            seq
+        };
+        settled(runtime, seq).await?;
+    }
+}
+
+impl Worker {
+    /// Forgets the worker: it is offline, as after [`Worker::deregister`], its leases and permits
+    /// are given back, and it is not listed any more. One that sends a heartbeat later is a new
+    /// one.
+    ///
+    /// # Errors
+    /// [`LivenessError::NotFound`], [`LivenessError::TooManyUntold`].
+    pub async fn delete(&self) -> Result<(), LivenessError> {
+        let liveness = &self.liveness;
+        liveness.keeper.delete(&liveness.runtime, self.checked_id()?).await
+    }
+}

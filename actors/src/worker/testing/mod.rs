@@ -1,0 +1,4 @@
+//! The rules of liveness against a simple model.
+
+#[cfg(test)]
+mod model;

@@ -1,0 +1,77 @@
+//! `--web`: runs what the page orders, one after the other.
+
+use std::{
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    time::Duration,
+};
+
+use crate::{
+    cli::{
+        args,
+        command::loadtest::{demanded, interrupt::Interrupt, judge, plan_args},
+        exit::{Failure, INTERRUPTED},
+        output::Output,
+    },
+    config::quantity::Span,
+    loadtest::{
+        page::{
+            self,
+            board::{Board, Order},
+        },
+        plan::{catalog, run_plan::Control},
+        record::result::RunResult,
+        run,
+    },
+};
+
+/// Serves the page until Ctrl-C.
+pub(crate) fn run(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Result<u8, Failure> {
+    let (sender, orders) = channel();
+    let mut scenarios = catalog::all();
+    scenarios.extend(plan_args::own(args)?);
+    let board = Board::new(sender, scenarios);
+    let addr = page::serve(args.web_listen, Arc::clone(&board))
+        .map_err(|error| Failure::not_started(format!("{}: {error}", args.web_listen)))?;
+    let mut output = Output::new();
+    output.line(format!("watching on http://{addr}"))?;
+    output.flush()?;
+    while !interrupt.is_raised() {
+        match orders.recv_timeout(Duration::from_millis(100)) {
+            Ok(order) => {
+                let ended = obey(args, &order, interrupt, &board);
+                board.end(ended.map_err(|failure| failure.message));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    Ok(INTERRUPTED)
+}
+
+fn obey(
+    args: &args::loadtest::Loadtest,
+    ordered: &Order,
+    interrupt: &Interrupt,
+    board: &Arc<Board>,
+) -> Result<RunResult, Failure> {
+    let chosen = board.scenario(&ordered.scenario).cloned();
+    let scenario = chosen.ok_or_else(|| Failure::usage("there is no such scenario"))?;
+    let mut load = args.load.clone();
+    load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
+    load.users = ordered.users;
+    load.spawn_rate = ordered.spawn_rate;
+    let subject = plan_args::subject(args, &scenario)?;
+    let mut subject = subject.map_err(|skipped| Failure::failed(skipped.reason))?;
+    let plan = plan_args::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &subject)?;
+    let control = Arc::new(Control::new(&plan.model));
+    interrupt.stops(&control);
+    let plan = Arc::new(plan);
+    board.begin(&plan, &control);
+    let result = run::run(&plan, &control, (&mut subject, None), &mut Arc::clone(board));
+    let mut result = result.map_err(Failure::failed)?;
+    judge(&mut result, &demanded(args));
+    Ok(result)
+}

@@ -1,0 +1,4 @@
+//! The commands of streams.
+
+pub(crate) mod publish;
+pub(crate) mod subscribe;

@@ -1,0 +1,4 @@
+//! The commands of workers.
+
+pub(crate) mod heartbeat;
+pub(crate) mod workers;

@@ -1,0 +1,308 @@
+//! Gates over HTTP: `/gate/{id}/…`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use lanekeeper_actors::gate::{self, Acquire};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    server::{
+        http::{
+            json::{self, Priority, present},
+            problem::Problem,
+            request::Call,
+            response::Answer,
+        },
+        openapi::{ForceQuery, GatePath, Problems, TicketPath},
+        resource::settings_patch::{self, MergePatch},
+        router::Route,
+    },
+    wire,
+};
+
+/// Answers a call to a gate.
+pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+    match route {
+        Route::GateAcquire => acquire(call).await,
+        Route::GateRelease => release(call).await,
+        Route::GateCancel => cancel(call).await,
+        Route::GateExtend => extend(call).await,
+        Route::GateTicket => ticket(call).await,
+        Route::GateStats => stats(call).await,
+        Route::GatePolicy => policy(call).await,
+        Route::GateSetPolicy => set_policy(call).await,
+        Route::GateChangePolicy => change_policy(call).await,
+        Route::GateDropPolicy => drop_policy(call).await,
+        Route::GatePause => pause(call).await,
+        Route::GateResume => resume(call).await,
+        Route::DeleteGate => delete(call).await,
+        Route::ActionStats => action_stats(call).await,
+        route => unreachable!("{route:?} is none of a gate"),
+    }
+}
+
+/// What an owner asks for.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcquireRequest {
+    /// Who asks: made of `A-Z a-z 0-9 . _ : -`.
+    #[schema(min_length = 1, max_length = 128)]
+    owner: String,
+    /// 0 is the most urgent.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>, nullable = false, maximum = 2147483647, default = 1)]
+    priority: Option<Priority>,
+    /// What the permit is counted against too, where the policy limits the name.
+    #[serde(default)]
+    group: BTreeMap<String, String>,
+    /// How long to wait; as the policy has it if it is not given, not at all if it is 0.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, maximum = 2592000000u64)]
+    timeout_ms: Option<u64>,
+    /// Whether to wait for the permit: `false` answers at once and keeps the place in the line.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, default = true)]
+    wait: Option<bool>,
+    /// How long the permit lasts, if not until it is released.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 1000, maximum = 43200000)]
+    ttl_ms: Option<u64>,
+    /// The worker at whose end the permit ends too.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    worker: Option<String>,
+}
+
+/// An owner.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnerRequest {
+    /// Its name.
+    owner: String,
+}
+
+/// How long a permit is to last from now.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExtendRequest {
+    /// Who holds it.
+    owner: String,
+    /// How long.
+    #[schema(minimum = 1000, maximum = 43200000)]
+    ttl_ms: u64,
+}
+
+/// Asks for a permit and waits for it; closing the connection gives up the place in the line.
+#[utoipa::path(
+    post, path = "/gate/{id}/acquire", tag = "gate", params(GatePath),
+    request_body = AcquireRequest,
+    responses(
+        (status = 200, description = "The permit", body = wire::gate::Ticket),
+        (status = 202, description = "A place in the line: `wait` was false", body = wire::gate::Ticket),
+        Problems,
+    ),
+)]
+pub(crate) async fn acquire(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let request: AcquireRequest = json::object(&call.body().await?)?;
+    let gate = call.gate();
+    if !request.wait.unwrap_or(true) {
+        let ticket = wanted(gate.acquire(&request.owner), &request).ticket().await?;
+        let ticket = wire::gate::Ticket::from(ticket);
+        let is_granted = ticket.position.is_none();
+        let answer = Answer::json(&ticket);
+        return Ok(if is_granted { answer } else { answer.accepted() });
+    }
+    let permit = wanted(gate.acquire(&request.owner), &request).await?;
+    Ok(Answer::json(&wire::gate::Ticket::granted(permit.owner(), permit.waited())))
+}
+
+fn wanted(mut acquire: Acquire, request: &AcquireRequest) -> Acquire {
+    if let Some(Priority(priority)) = request.priority {
+        acquire = acquire.priority(priority);
+    }
+    for (name, value) in &request.group {
+        acquire = acquire.group(name, value);
+    }
+    if let Some(timeout_ms) = request.timeout_ms {
+        acquire = acquire.timeout(Duration::from_millis(timeout_ms));
+    }
+    if let Some(ttl_ms) = request.ttl_ms {
+        acquire = acquire.ttl(Duration::from_millis(ttl_ms));
+    }
+    if let Some(worker) = &request.worker {
+        acquire = acquire.worker(worker);
+    }
+    acquire
+}
+
+/// Ends an owner's permit and lets in who is next; does nothing if it holds none.
+#[utoipa::path(
+    post, path = "/gate/{id}/release", tag = "gate", params(GatePath),
+    request_body = OwnerRequest,
+    responses((status = 200, description = "Who is let in", body = wire::gate::Released), Problems),
+)]
+pub(crate) async fn release(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let owner = owner_of(&mut call).await?;
+    Ok(Answer::json(&wire::gate::Released::from(call.gate().release(&owner).await?)))
+}
+
+/// Takes an owner out of the line; a holder is left alone.
+#[utoipa::path(
+    post, path = "/gate/{id}/cancel", tag = "gate", params(GatePath),
+    request_body = OwnerRequest,
+    responses((status = 200, description = "It left", body = wire::queue::Cancelled), Problems),
+)]
+pub(crate) async fn cancel(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let owner = owner_of(&mut call).await?;
+    call.gate().cancel(&owner).await?;
+    Ok(Answer::json(&wire::queue::Cancelled { cancelled: true }))
+}
+
+async fn owner_of(call: &mut Call<'_>) -> Result<String, Problem> {
+    call.query(&[])?;
+    let request: OwnerRequest = json::object(&call.body().await?)?;
+    Ok(request.owner)
+}
+
+/// Lets a permit end so much later than now.
+#[utoipa::path(
+    post, path = "/gate/{id}/extend", tag = "gate", params(GatePath),
+    request_body = ExtendRequest,
+    responses((status = 200, description = "Its new end", body = wire::gate::Extended), Problems),
+)]
+pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let ExtendRequest { owner, ttl_ms } = json::object(&call.body().await?)?;
+    let expires_at = call.gate().extend(&owner, Duration::from_millis(ttl_ms)).await?;
+    Ok(Answer::json(&wire::gate::Extended::from(expires_at)))
+}
+
+/// What an owner has: a permit, or a place in the line.
+#[utoipa::path(
+    get, path = "/gate/{id}/ticket/{owner}", tag = "gate", params(TicketPath),
+    responses((status = 200, description = "As of now", body = wire::gate::Ticket), Problems),
+)]
+pub(crate) async fn ticket(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::gate::Ticket::from(call.gate().ticket(call.message()).await?)))
+}
+
+/// The gate in numbers; one never used answers zeros.
+#[utoipa::path(
+    get, path = "/gate/{id}/stats", tag = "gate", params(GatePath),
+    responses((status = 200, description = "As of now", body = wire::gate::GateStats), Problems),
+)]
+pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::gate::GateStats::from(call.gate().stats().await?)))
+}
+
+/// The numbers of an action's gate.
+#[utoipa::path(
+    get, path = "/api/v1/actions/{id}/queue-stats", tag = "gate", params(GatePath),
+    responses((status = 200, description = "As of now", body = wire::gate::ActionStats), Problems),
+)]
+pub(crate) async fn action_stats(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let data = wire::gate::GateStats::from(call.gate().stats().await?);
+    Ok(Answer::json(&wire::gate::ActionStats { data }))
+}
+
+/// The policy that applies, and whose it is.
+#[utoipa::path(
+    get, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
+    responses((status = 200, description = "As it is", body = wire::gate::AppliedPolicy), Problems),
+)]
+pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().policy().await?)))
+}
+
+/// What the answer says of a policy beside its rules.
+const DERIVED: [&str; 2] = ["source", "source_gate"];
+
+/// Gives the gate a policy of its own, at once and beyond a restart. `source` and `source_gate`,
+/// which say whose the policy was, are left out of account.
+#[utoipa::path(
+    put, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
+    request_body = wire::gate::GatePolicy,
+    responses((status = 200, description = "As it is now", body = wire::gate::AppliedPolicy), Problems),
+)]
+pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let policy: wire::gate::GatePolicy = settings_patch::settings(&call.body().await?, &DERIVED)?;
+    let policy = gate::GatePolicy::from(policy);
+    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(policy).await?)))
+}
+
+/// Changes the rules that are named in the policy that applies, whosever that is, and gives the
+/// gate the outcome as a policy of its own; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As it is now", body = wire::gate::AppliedPolicy), Problems),
+)]
+pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
+    if patch.is_empty() {
+        return policy(call).await;
+    }
+    let change = move |applied: gate::AppliedPolicy| -> Result<gate::GatePolicy, Problem> {
+        Ok(patch.apply(&wire::gate::GatePolicy::from(applied.policy))?.into())
+    };
+    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().change_policy(change).await?)))
+}
+
+/// Takes the gate's own policy away.
+#[utoipa::path(
+    delete, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
+    responses((status = 200, description = "What applies", body = wire::gate::AppliedPolicy), Problems),
+)]
+pub(crate) async fn drop_policy(call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(None).await?)))
+}
+
+/// Lets nobody in from now on; those in line keep their places.
+#[utoipa::path(
+    post, path = "/gate/{id}/pause", tag = "gate", params(GatePath),
+    responses((status = 200, description = "It is paused", body = wire::gate::GatePaused), Problems),
+)]
+pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    call.no_body().await?;
+    call.gate().pause().await?;
+    Ok(Answer::json(&wire::gate::GatePaused { paused: true }))
+}
+
+/// Lets owners in again.
+#[utoipa::path(
+    post, path = "/gate/{id}/resume", tag = "gate", params(GatePath),
+    responses((status = 200, description = "It is not paused", body = wire::gate::GatePaused), Problems),
+)]
+pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    call.no_body().await?;
+    call.gate().resume().await?;
+    Ok(Answer::json(&wire::gate::GatePaused { paused: false }))
+}
+
+/// Deletes the gate: its policy and its totals too. Refused as `not_empty` while somebody waits at
+/// it or holds a permit; with `force=true` they are sent away first.
+#[utoipa::path(
+    delete, path = "/gate/{id}", tag = "gate", params(GatePath, ForceQuery),
+    responses((status = 200, description = "It is gone", body = wire::service::Deleted), Problems),
+)]
+pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+    let is_forced = call.query(&["force"])?.flag("force")?;
+    call.no_body().await?;
+    let gate = call.gate();
+    let deleted = match is_forced {
+        true => gate.delete_with_owners().await?,
+        false => gate.delete().await?,
+    };
+    Ok(Answer::json(&wire::service::Deleted { deleted }))
+}

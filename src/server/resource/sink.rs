@@ -1,0 +1,184 @@
+//! Where the messages of a queue are delivered to: `/queue/{id}/sink`.
+
+use lanekeeper_actors::queue::Sink;
+
+use crate::{
+    server::{
+        dispatch::Shared,
+        http::{code::Code, problem::Problem, request::Call, response::Answer},
+        openapi::{Problems, QueuePath},
+        resource::settings_patch::{self, MergePatch},
+        router::Route,
+    },
+    webhook::{
+        address::target::{check_url, is_same_origin},
+        header::check_headers,
+        runner::SinkOptions,
+    },
+    wire,
+};
+
+/// Sinks counted at a time.
+const PAGE: usize = 1_000;
+
+/// Answers a call about the sink of a queue.
+pub(crate) async fn answer(
+    route: Route,
+    call: Call<'_>,
+    shared: &Shared,
+) -> Result<Answer, Problem> {
+    match route {
+        Route::Sink => sink(call, shared).await,
+        Route::SetSink => set_sink(call, shared).await,
+        Route::ChangeSink => change_sink(call, shared).await,
+        Route::RemoveSink => remove_sink(call, shared).await,
+        route => unreachable!("{route:?} is none of a sink"),
+    }
+}
+
+/// Where the messages are delivered to.
+#[utoipa::path(
+    get, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
+    responses((status = 200, description = "There", body = wire::sink::SinkView), Problems),
+)]
+pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let queue = call.queue();
+    let sink = queue.sink().await?.ok_or_else(not_found)?;
+    let is_waiting = shared.sinks().is_some_and(|figures| figures.is_waiting(queue.id()));
+    let sinks_max = shared.options().sink.sinks_max;
+    let waiting =
+        is_waiting.then(|| format!("the node delivers to {sinks_max} sinks at most (--sinks-max)"));
+    Ok(Answer::json(&wire::sink::SinkView { sink: sink.into(), waiting }))
+}
+
+/// What the answer says of a sink beside its settings.
+const DERIVED: [&str; 1] = ["waiting"];
+
+/// Has the messages delivered from now on, at once and beyond a restart. `waiting`, which is told
+/// of a sink, is left out of account.
+#[utoipa::path(
+    put, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
+    request_body = wire::sink::Sink,
+    responses((status = 200, description = "As it is now", body = wire::sink::Sink), Problems),
+)]
+pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let sink: wire::sink::Sink = settings_patch::settings(&call.body().await?, &DERIVED)?;
+    keep(&call, shared, |before| revealed(sink.clone(), before)).await
+}
+
+/// Changes the settings that are named and leaves the others as they are, whoever else changes them
+/// meanwhile; `null` stands for the default.
+#[utoipa::path(
+    patch, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
+    request_body(content = Object, content_type = "application/merge-patch+json"),
+    responses((status = 200, description = "As it is now", body = wire::sink::Sink), Problems),
+)]
+pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
+    let changed = |before: Option<&Sink>| {
+        let known = before.ok_or_else(not_found)?;
+        revealed(patch.apply(&wire::sink::Sink::from(known.clone()))?, before)
+    };
+    keep(&call, shared, changed).await
+}
+
+/// Sets the sink that `make` makes of the one there is.
+async fn keep(
+    call: &Call<'_>,
+    shared: &Shared,
+    make: impl Fn(Option<&Sink>) -> Result<Sink, Problem>,
+) -> Result<Answer, Problem> {
+    let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
+    let queue = call.queue();
+    loop {
+        let before = queue.sink().await?;
+        let sink = make(before.as_ref())?;
+        sink.check()?;
+        check_headers(&sink.headers)?;
+        check_url(&sink.url, policy).await?;
+        // Counted and set by one at a time: otherwise several would take the same last place.
+        let _alone = shared.alone_with_sinks().await;
+        // While the address was looked up, somebody else may have set another.
+        if queue.sink().await? != before {
+            continue;
+        }
+        if before.is_none() {
+            check_count(call, *sinks_max).await?;
+        }
+        queue.set_sink(sink.clone()).await?;
+        return Ok(Answer::json(&wire::sink::Sink::from(sink)));
+    }
+}
+
+/// A sink with the values of headers that are hidden from those who read it. They are not sent to
+/// another host than before because somebody changed the address alone.
+fn revealed(sink: wire::sink::Sink, before: Option<&Sink>) -> Result<Sink, Problem> {
+    let mut sink = Sink::from(sink);
+    let is_same_host = before.is_some_and(|before| is_same_origin(&before.url, &sink.url));
+    let mut headers = Vec::new();
+    for (name, value) in sink.headers.iter() {
+        let known = before.and_then(|before| before.headers.get(name));
+        let value = match (value == wire::sink::HIDDEN, known) {
+            (false, _) => value,
+            (true, Some(known)) if is_same_host => known,
+            (true, Some(_)) => return Err(hidden(name, "the url names another host")),
+            (true, None) => return Err(hidden(name, "the sink has no header of this name")),
+        };
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    sink.headers = headers.into_iter().collect();
+    Ok(sink)
+}
+
+fn hidden(name: &str, reason: &str) -> Problem {
+    let name: String = name.chars().take(128).collect();
+    let hidden = wire::sink::HIDDEN;
+    let detail = format!(
+        "headers.{name}: {hidden} stands for the value it has, and {reason}: give the value itself"
+    );
+    Problem::new(Code::InvalidSink, detail)
+}
+
+/// Ends the delivery; what is under way is finished.
+#[utoipa::path(
+    delete, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
+    responses((status = 200, description = "It is gone", body = wire::sink::SinkRemoved), Problems),
+)]
+pub(crate) async fn remove_sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+    call.query(&[])?;
+    let _alone = shared.alone_with_sinks().await;
+    match call.queue().remove_sink().await? {
+        true => Ok(Answer::json(&wire::sink::SinkRemoved { removed: true })),
+        false => Err(not_found()),
+    }
+}
+
+/// Whether a node has a place for one more.
+async fn check_count(call: &Call<'_>, sinks_max: usize) -> Result<(), Problem> {
+    let (mut count, mut after) = (0, None::<String>);
+    loop {
+        let mut list = call.node.sinks().limit(PAGE);
+        if let Some(after) = &after {
+            list = list.after(after);
+        }
+        let page = list.await?;
+        count += page.sinks.len();
+        if count >= sinks_max {
+            let detail =
+                format!("the node has {count} sinks, of {sinks_max} at most (--sinks-max)");
+            let problem = Problem::new(Code::TooManySinks, detail);
+            return Err(problem.limit(sinks_max as u64).current(count as u64));
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::new(Code::SinkNotFound, "the queue has no sink")
+}

@@ -1,0 +1,218 @@
+//! Upkeep: checkpoints, the journal before them, the rewriting of a bloated store.
+
+use std::{io, sync::atomic::Ordering};
+
+use crate::{
+    embedded::{
+        backing::port::FoldRoom, commit::memtable::Frozen, directory::manifest::Manifest,
+        engine_core::Store, journal::segment::JOURNAL, os_error::load_error,
+    },
+    engine::seam::Upkeep,
+    error::{CommitError, LoadError},
+    stopwatch::Moment,
+};
+
+/// Segments in use at which a checkpoint is due, whatever the overlay holds.
+const SEGMENTS_MAX: usize = 4;
+/// How many times what is alive in it the store may take on disk.
+const BLOAT_IDLE: u64 = 4;
+const BLOAT_BUSY: u64 = 16;
+
+impl Store {
+    /// Does what is due, one caller at a time.
+    pub(crate) fn do_upkeep(&self) -> Result<Upkeep, LoadError> {
+        let Some(_turn) = self.upkeep.try_lock() else { return Ok(Upkeep::default()) };
+        let began = Moment::now();
+        self.bell.hush();
+        self.look_at_space();
+        let done = self.do_what_is_due();
+        self.look_at_space();
+        let is_left = done.is_err() || self.overlay.bytes() > self.overlay.active_bytes();
+        self.intake.lock().wants_upkeep = is_left;
+        if !is_left {
+            self.ring_if_large();
+        } else if self.is_driven {
+            self.bell.ring();
+        }
+        done.map(|done| Upkeep { took: began.elapsed(), ..done })
+    }
+
+    fn do_what_is_due(&self) -> Result<Upkeep, LoadError> {
+        let is_closing = self.intake.lock().check_admission().is_err();
+        let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
+        // Nothing is folded into files that cannot be trusted.
+        if self.overlay.base().is_suspect() && !is_closing {
+            self.rewrite_if_bloated(is_idle)?;
+        }
+        let mut done = self.checkpoint()?;
+        // An engine that closes leaves a large rewrite to the next incarnation.
+        if !is_closing {
+            done.rewritten = self.rewrite_if_bloated(is_idle)?;
+        }
+        let is_short = self.space.is_short.load(Ordering::Relaxed);
+        if !is_short && (is_idle || self.space.is_disk_full.load(Ordering::Relaxed)) {
+            self.free_whole_journal()?;
+        }
+        if is_idle {
+            self.trim().map_err(|error| self.journal_error(&error))?;
+        }
+        Ok(done)
+    }
+
+    /// Folds what the overlay holds into the store and frees the journal before it.
+    fn checkpoint(&self) -> Result<Upkeep, LoadError> {
+        let frozen = {
+            let intake = self.intake.lock();
+            if self.space.is_short.load(Ordering::Relaxed) && self.overlay.active_bytes() > 0 {
+                self.overlay.freeze_anew(intake.journal_seq, intake.seq)
+            } else {
+                self.overlay.freeze(intake.journal_seq, intake.seq)
+            }
+        };
+        let base = self.overlay.base();
+        if frozen.changes.is_empty() && frozen.through == base.checkpointed() {
+            self.overlay.thaw();
+            return Ok(Upkeep::default());
+        }
+        match self.wait_durable(frozen.seq) {
+            Ok(()) => {}
+            // The store may not have what the journal has not; another time.
+            Err(CommitError::Held { .. }) => return Ok(Upkeep::default()),
+            Err(error) => return Err(LoadError::Io(error.to_string().into())),
+        }
+        let folded_count = match self.fold_or_make_room(&frozen) {
+            Err(LoadError::NoSpace(reason)) => {
+                self.note_short(true);
+                if self.space.troubles.is_time() {
+                    tracing::warn!(bytes = frozen.bytes, %reason, "a checkpoint waits for space");
+                }
+                return Ok(Upkeep::default());
+            }
+            done => done?,
+        };
+        self.note_short(false);
+        self.overlay.thaw();
+        let freed = self.segments.free_before(frozen.through);
+        let spare_count = freed.map_err(|error| self.journal_error(&error))?;
+        self.note_spares(spare_count);
+        self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(through = frozen.through, folded_count, "checkpoint");
+        Ok(Upkeep { checkpoint: Some(frozen.seq), folded_count, ..Upkeep::default() })
+    }
+
+    /// Folds changes in, if need be with the space of the reserve: not to fill the disk still more,
+    /// only where something is deleted.
+    fn fold_or_make_room(&self, frozen: &Frozen) -> Result<u64, LoadError> {
+        let done = self.fold(frozen);
+        let deletes = || frozen.changes.values().any(|change| change.value.is_none());
+        let is_short = matches!(done, Err(LoadError::NoSpace(_)));
+        if is_short && deletes() && self.space.reserve.give_up(self.segments.disk()) {
+            return self.fold(frozen);
+        }
+        done
+    }
+
+    fn fold(&self, frozen: &Frozen) -> Result<u64, LoadError> {
+        let base = self.overlay.base();
+        let is_ample = self.has_space_for(base.fold_needs_bytes(frozen.bytes));
+        let room = if is_ample { FoldRoom::Ample } else { FoldRoom::Tight };
+        self.while_folding(|| {
+            base.fold(&frozen.changes, frozen.through, room, &mut || self.look_at_space())
+        })
+    }
+
+    /// Copies what is alive into a fresh store when the present one takes much more than that, or
+    /// cannot be trusted. Under load it has to take even more: nothing is folded in meanwhile. Not
+    /// so on a full disk, where the reserve may help.
+    fn rewrite_if_bloated(&self, is_idle: bool) -> Result<Option<(u64, u64)>, LoadError> {
+        let old = self.overlay.base();
+        let (before, live) = (old.disk_bytes(), old.live_bytes());
+        let needs = old.copy_needs_bytes(live);
+        let is_full = self.space.is_disk_full.load(Ordering::Relaxed);
+        let factor = if is_idle || is_full { BLOAT_IDLE } else { BLOAT_BUSY };
+        let slack =
+            if is_full { needs.min(self.options.bloat_bytes) } else { self.options.bloat_bytes };
+        let allowed = live.saturating_mul(factor).saturating_add(slack);
+        if before <= allowed && !old.is_suspect() {
+            return Ok(None);
+        }
+        if !self.has_space_for(needs) {
+            let is_enough =
+                self.has_space_for(needs.saturating_sub(self.space.reserve.held_bytes()));
+            let is_needed = is_full || old.is_suspect();
+            if !is_needed || !is_enough || !self.space.reserve.give_up(self.segments.disk()) {
+                return Ok(None);
+            }
+        }
+        let next = self.manifest.lock().base + 1;
+        let new =
+            self.while_folding(|| self.bases.copy(&*old, next, &mut || self.look_at_space()))?;
+        self.change_manifest(|manifest| {
+            manifest.base = next;
+            manifest.checkpoint = new.checkpointed();
+        })?;
+        let after = new.disk_bytes();
+        self.overlay.replace_base(new).retire();
+        tracing::info!(before, after, live, "the store was rewritten");
+        Ok(Some((before, after)))
+    }
+
+    /// Lets commits know that memory grows until this is done.
+    fn while_folding<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.folding.lock() = true;
+        let done = act();
+        *self.folding.lock() = false;
+        self.folded.notify_all();
+        done
+    }
+
+    fn change_manifest(&self, change: impl FnOnce(&mut Manifest)) -> Result<(), LoadError> {
+        let mut manifest = self.manifest.lock();
+        let mut changed = *manifest;
+        change(&mut changed);
+        changed.write(self.segments.disk())?;
+        *manifest = changed;
+        Ok(())
+    }
+
+    /// Frees every segment, the one in use too, if the store has all that was handed over. The
+    /// manifest then says how much that is, as no segment does any more.
+    fn free_whole_journal(&self) -> Result<(), LoadError> {
+        let through = self.overlay.base().checkpointed();
+        if self.segments.used_count() == 0 || self.intake.lock().journal_seq > through {
+            return Ok(());
+        }
+        self.change_manifest(|manifest| manifest.checkpoint = through)?;
+        let ids = {
+            let mut journal = self.journal.lock();
+            let mut intake = self.intake.lock();
+            if intake.journal_seq > through || !journal.leave_segment(through) {
+                return Ok(());
+            }
+            intake.room.end_segment();
+            self.segments.used_ids()
+        };
+        let forgotten = self.journal.lock().freed(&ids);
+        let freed = forgotten.and_then(|()| self.segments.free(&ids));
+        let spare_count = freed.map_err(|error| self.journal_error(&error))?;
+        self.note_spares(spare_count);
+        Ok(())
+    }
+
+    /// Removes prepared segments beyond one.
+    fn trim(&self) -> io::Result<()> {
+        while self.segments.spare_count() > 1 && self.intake.lock().room.take_spare() {
+            self.segments.drop_spare()?;
+        }
+        Ok(())
+    }
+
+    fn journal_error(&self, error: &io::Error) -> LoadError {
+        load_error(&self.segments.disk().path(JOURNAL), error)
+    }
+
+    /// Whether a checkpoint is due for the sake of the journal.
+    pub(crate) fn is_journal_long(&self) -> bool {
+        self.segments.used_count() > SEGMENTS_MAX
+    }
+}

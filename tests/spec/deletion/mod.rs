@@ -1,0 +1,4 @@
+//! What is promised of deleting.
+
+mod by_hand;
+mod idle;

@@ -1,0 +1,4 @@
+//! The house rules, and the examples.
+
+mod examples;
+mod tidy;

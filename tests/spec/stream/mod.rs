@@ -1,0 +1,5 @@
+//! What is promised of streams.
+
+mod delivery;
+mod resume;
+mod slow;
