@@ -84,7 +84,10 @@ impl Server {
                     for _ in 0..count {
                         match self.send(method, &path, body) {
                             200 => _ = let_in.fetch_add(1, Relaxed),
-                            status => assert!(matches!(status, 429 | 503), "{path}: {status}"),
+                            // On a busy machine a body may take longer than it is waited for.
+                            status => {
+                                assert!(matches!(status, 408 | 429 | 503), "{path}: {status}");
+                            }
                         }
                     }
                 });

@@ -11,12 +11,15 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, CommitError, CommitSeq, Durability, Engine, Fence, Key, KeyRange, LoadError, ScanLimit,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
     runtime::memory_budget::{COUNTED_BYTES, MemoryBudget, MemoryPermit},
     time::{clock::Clock, clock_stamp::Stamps},
 };
+
+/// With less memory than this a single value may be more than there is.
+const TIGHT_BYTES: u64 = 8 << 20;
 
 /// Reads from the engine. Cloning shares it.
 #[derive(Clone)]
@@ -24,6 +27,8 @@ pub struct Store {
     engine: Arc<dyn Engine>,
     executor: Handle,
     memory: MemoryBudget,
+    /// Whoever reads more than there is memory for, one at a time.
+    tight: Arc<Mutex<()>>,
     stamps: Arc<Stamps>,
 }
 
@@ -37,7 +42,7 @@ impl Store {
     ) -> Self {
         memory.watch(&engine);
         let stamps = Arc::new(Stamps::resume(&*engine, clock));
-        Self { engine, executor, memory, stamps }
+        Self { engine, executor, memory, tight: Arc::default(), stamps }
     }
 
     /// The memory that values take which are read here.
@@ -92,8 +97,13 @@ impl Store {
         limit: ScanLimit,
         read: impl FnOnce(&dyn Engine, ScanLimit) -> Result<T, LoadError> + Send + 'static,
     ) -> Result<T, LoadError> {
-        let (limit, _reserved) = self.reserve(limit);
-        self.read(move |engine| read(engine, limit)).await
+        let (limit, reserved) = self.reserve(limit);
+        // One entry is read in any case: there must not be many who read it beyond the budget.
+        let is_tight = reserved.is_some() && self.memory.available() < TIGHT_BYTES;
+        let _turn = if is_tight { Some(self.tight.lock().await) } else { None };
+        let found = self.read(move |engine| read(engine, limit)).await;
+        drop(reserved);
+        found
     }
 
     /// A limit within which there is memory, and that memory until what was read counts by itself:
