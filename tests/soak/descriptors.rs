@@ -125,7 +125,9 @@ fn idle_connections_beyond_the_limit_on_open_files_harm_nobody() {
         let (more, wanted) = channel();
         let left = thread::scope(|scope| {
             scope.spawn(move || crowd(&addr, limit as usize + 100, &wanted));
-            scope.spawn(|| use_it(&server.url, rounds(count), &more)).join().unwrap()
+            // The sender goes with it, and the crowd with that, if it fails too.
+            let url = &server.url;
+            scope.spawn(move || use_it(url, rounds(count), &more)).join().unwrap()
         });
         let mut text = agent().get(&format!("{}/metrics", server.url)).call().unwrap();
         let text = text.body_mut().read_to_string().unwrap();
