@@ -409,17 +409,20 @@ mod tests {
 
     #[test]
     fn the_mix_that_was_drawn_is_not_judged() {
-        let side = |pushes| {
+        let at = |pushes, rate| {
             let mut side = Side::default();
-            side.add(&text(pushes, 10.0, 50.0)).unwrap();
+            side.add(&text(pushes, 10.0, rate)).unwrap();
             side
         };
+        let side = |pushes| at(pushes, 50.0);
         // Of the same scenario, by chance: the rate of pushes is a third lower.
         let compared = compare(&side(60), &side(40), None).unwrap();
         assert!(!compared.is_regression() && compared.notes.is_empty(), "{compared}");
         let compared = compare(&side(80), &side(40), None).unwrap();
         assert!(compared.notes[0].contains("/push 80.0 % and 40.0 %"), "{compared}");
         assert!(compared.to_string().contains("not judged: another mix"), "{compared}");
+        let slow = |pushes| compare(&side(80), &at(pushes, 20.0), None).unwrap().is_regression();
+        assert!(slow(80) && !slow(40), "how slow all together are says nothing of another mix");
     }
 
     #[test]

@@ -10,13 +10,30 @@ use lanekeeper::{
     queue::{LeaseError, NewMessage, QueueConfig, QueueError, Sink},
     stream::{Class, End, StreamConfig, StreamEvent},
 };
-use lanekeeper_actors::check;
+use lanekeeper_actors::{CheckReport, OpenError, check};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::http::TestServer;
 
-async fn open(dir: &tempfile::TempDir) -> Lanekeeper {
-    Lanekeeper::open(dir.path()).await.unwrap()
+/// Opens a directory, once the node before has let go of it.
+async fn open(dir: &TempDir) -> Lanekeeper {
+    loop {
+        match Lanekeeper::open(dir.path()).await {
+            Err(OpenError::Locked(_)) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+/// Checks a directory, once the node that had it open has let go of it.
+async fn checked(dir: &TempDir) -> CheckReport {
+    loop {
+        match check(dir.path()) {
+            Err(OpenError::Locked(_)) => tokio::task::yield_now().await,
+            report => return report.unwrap(),
+        }
+    }
 }
 
 async fn close(node: Lanekeeper) {
@@ -71,7 +88,7 @@ async fn nothing_is_left_of_a_queue_that_was_deleted_with_its_messages() {
     assert!(node.sinks().await.unwrap().sinks.is_empty());
     node.worker("w").delete().await.unwrap();
     close(node).await;
-    let report = check(dir.path()).unwrap();
+    let report = checked(&dir).await;
     assert!(report.problems.is_empty(), "{report:?}");
     assert_eq!((report.queue_count, report.message_count), (1, 1));
     // Of the one reminder there was nothing is left either.
@@ -141,7 +158,7 @@ async fn a_queue_that_is_kept_in_memory_is_deleted_too() {
     node.queue("m").push(json!({})).delay(Duration::from_secs(60)).await.unwrap();
     assert!(node.queue("m").delete_with_messages().await.unwrap());
     close(node).await;
-    let report = check(dir.path()).unwrap();
+    let report = checked(&dir).await;
     assert!(report.problems.is_empty(), "{report:?}");
     assert_eq!((report.queue_count, report.reminder_count), (0, 0));
 }
@@ -182,7 +199,7 @@ async fn a_gate_is_deleted_once_nobody_is_at_it() {
     assert!(node.gates().await.unwrap().gates.is_empty());
     drop((held, ticket, gate));
     close(node).await;
-    let report = check(dir.path()).unwrap();
+    let report = checked(&dir).await;
     assert!(report.problems.is_empty(), "{report:?}");
 }
 
@@ -226,7 +243,7 @@ async fn the_subscribers_of_a_deleted_stream_are_told_and_nothing_is_kept() {
     assert!(matches!(late.next().await, Some(StreamEvent::Message(_))));
     drop((late, topic));
     close(node).await;
-    let report = check(dir.path()).unwrap();
+    let report = checked(&dir).await;
     assert!(report.problems.is_empty(), "{report:?}");
 }
 
@@ -250,6 +267,24 @@ async fn a_deleted_worker_gives_back_what_it_held_and_is_forgotten() {
     assert!(node.workers().await.unwrap().workers.is_empty());
     worker.heartbeat().await.unwrap();
     assert!(worker.status().await.unwrap().meta.is_none(), "it is a new one");
+}
+
+#[tokio::test]
+async fn a_deleted_worker_is_forgotten_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = open(&dir).await;
+    for id in ["deleted", "kept"] {
+        node.worker(id).heartbeat().meta(json!({"v": 1})).await.unwrap();
+    }
+    node.worker("deleted").delete().await.unwrap();
+    close(node).await;
+    let node = open(&dir).await;
+    let found = node.worker("deleted").status().await;
+    assert!(matches!(found, Err(LivenessError::NotFound)), "{found:?}");
+    assert!(node.worker("kept").status().await.unwrap().meta.is_some());
+    close(node).await;
+    let report = checked(&dir).await;
+    assert!(report.problems.is_empty(), "{report:?}");
 }
 
 #[test]
