@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lanekeeper::{
@@ -12,7 +12,7 @@ use lanekeeper::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    http::{TestServer, options, talk},
+    http::{PATIENCE, TestServer, options, talk},
     socket::Client,
 };
 
@@ -200,7 +200,10 @@ pub(crate) fn resumed(server: &TestServer, last: &str, end: &str) -> String {
     write!(stream, "{head}last-event-id: {last}\r\n\r\n").unwrap();
     let mut told = String::new();
     let mut reader = BufReader::new(stream);
+    let began = Instant::now();
     while !told.contains(end) {
+        // Lines that keep the connection alive come for ever.
+        assert!(began.elapsed() < PATIENCE, "{told}");
         assert!(reader.read_line(&mut told).unwrap() > 0, "{told}");
     }
     told

@@ -7,7 +7,10 @@ use lanekeeper_actors::queue::{
 };
 use serde_json::json;
 
-use crate::support::{fleet::Fleet, node::settling};
+use crate::support::{
+    fleet::Fleet,
+    node::{settling, soon},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -197,7 +200,7 @@ async fn whoever_waits_gets_what_is_promoted() {
         async move { queue.pop(1).wait(60 * SECOND).await }
     });
     assert!(queue.promote(id).await.unwrap());
-    assert_eq!(popping.await.unwrap().unwrap()[0].id, id);
+    assert_eq!(soon(popping).await.unwrap().unwrap()[0].id, id);
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use serde_json::json;
 
 use crate::support::{
     fleet::Fleet,
-    node::{manual, settling},
+    node::{manual, settling, soon},
 };
 
 type Leasing = Pin<Box<dyn Future<Output = Result<Vec<Lease>, QueueError>> + Send>>;
@@ -214,12 +214,12 @@ async fn a_wait_at_a_rate_lasts_until_the_next_token_and_is_in_line() {
     // A newcomer does not pass, though no timer has come round yet.
     let newcomer = queue.pop(1).await;
     assert!(matches!(newcomer, Err(QueueError::RateLimited { .. })), "{newcomer:?}");
-    assert_eq!(first.await.unwrap().len(), 1);
+    assert_eq!(soon(first).await.unwrap().len(), 1);
     fleet.node.run_duties().await.unwrap();
     assert!(poll!(&mut second).is_pending());
     fleet.clock.advance(Duration::from_millis(250));
     fleet.node.run_duties().await.unwrap();
-    assert_eq!(second.await.unwrap().len(), 1);
+    assert_eq!(soon(second).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

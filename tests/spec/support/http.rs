@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use ureq::{Agent, http::Request};
 
 /// How long a test waits for an answer before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a free port, in memory unless told otherwise; it ends when dropped.
 pub(crate) struct TestServer {

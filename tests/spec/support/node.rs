@@ -1,6 +1,6 @@
 //! A node whose clock and duties a test moves by hand.
 
-use std::{future::Future, pin::pin, sync::Arc, task::Poll};
+use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::poll;
 use lanekeeper_actors::{Clock, Node};
@@ -17,6 +17,12 @@ pub(crate) fn manual() -> Manual {
     let clock = Clock::manual();
     let builder = Node::builder().clock(clock.clone()).without_duties();
     Manual { node: builder.start(Arc::new(MemoryEngine::new())).unwrap(), clock }
+}
+
+/// What comes by itself, and soon: a test that waits for ever for it says nothing.
+pub(crate) async fn soon<T>(answer: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(Duration::from_secs(60), answer);
+    answer.await.expect("it comes by itself")
 }
 
 /// Does a node's duties for as long as it takes until there is an answer that waits for them.

@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Instant,
 };
 
 use serde_json::Value;
@@ -13,7 +14,7 @@ use tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::support::http::connect;
+use crate::support::http::{PATIENCE, connect};
 
 /// A client that keeps to the rules.
 pub(crate) struct Client {
@@ -36,10 +37,12 @@ impl Client {
     /// The next frame.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Value {
+        let began = Instant::now();
         loop {
             match self.socket.read().unwrap() {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Ping(_) | Message::Pong(_) => {}
+                // The server is there, and that is all.
+                Message::Ping(_) | Message::Pong(_) => assert!(began.elapsed() < PATIENCE),
                 other => panic!("{other:?}"),
             }
         }
