@@ -197,9 +197,16 @@ async fn keep_up(runtime: Weak<Runtime>) {
     let Some(engine) = runtime.upgrade().map(|runtime| Arc::clone(runtime.store.engine())) else {
         return;
     };
-    let worker = UpkeepWorker::start(Arc::clone(&engine));
+    let worker = UpkeepWorker::start(Arc::clone(&engine), Some(UPKEEP_NICENESS));
+    let mut urgent = None;
     loop {
         std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
+        // Somebody is refused until upkeep has made room: it would starve behind those who ask.
+        let worker = if engine.status().is_disk_full {
+            urgent.get_or_insert_with(|| UpkeepWorker::start(Arc::clone(&engine), None))
+        } else {
+            &worker
+        };
         let done = worker.run().await;
         let Some(runtime) = runtime.upgrade() else { return };
         match done {
@@ -221,11 +228,13 @@ const UPKEEP_NICENESS: i32 = 10;
 struct UpkeepWorker(mpsc::Sender<oneshot::Sender<Result<Upkeep, LoadError>>>);
 
 impl UpkeepWorker {
-    fn start(engine: Arc<dyn Engine>) -> Self {
+    fn start(engine: Arc<dyn Engine>, niceness: Option<i32>) -> Self {
         let (orders, taken) = mpsc::channel::<oneshot::Sender<_>>();
         let work = move || {
-            // Only a wish: where it is refused, upkeep runs like everything else.
-            let _ = rustix::process::setpriority_process(None, UPKEEP_NICENESS);
+            if let Some(niceness) = niceness {
+                // Only a wish: where it is refused, upkeep runs like everything else.
+                let _ = rustix::process::setpriority_process(None, niceness);
+            }
             for done in taken {
                 let _ = done.send(engine.upkeep());
             }

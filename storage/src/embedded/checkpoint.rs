@@ -41,8 +41,8 @@ impl Store {
         let is_closing = self.intake.lock().check_admission().is_err();
         let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
         // Nothing is folded into files that cannot be trusted.
-        if self.overlay.base().is_suspect() && !is_closing {
-            self.rewrite_if_bloated(is_idle)?;
+        if self.overlay.base().is_suspect() && !is_closing && !self.replace_suspect(is_idle)? {
+            return Ok(Upkeep::default());
         }
         let mut done = self.checkpoint()?;
         // An engine that closes leaves a large rewrite to the next incarnation.
@@ -82,10 +82,7 @@ impl Store {
         }
         let folded_count = match self.fold_or_make_room(&frozen) {
             Err(LoadError::NoSpace(reason)) => {
-                self.note_short(true);
-                if self.space.troubles.is_time() {
-                    tracing::warn!(bytes = frozen.bytes, %reason, "a checkpoint waits for space");
-                }
+                self.wait_for_space(&reason);
                 return Ok(Upkeep::default());
             }
             done => done?,
@@ -155,6 +152,27 @@ impl Store {
         self.overlay.replace_base(new).retire();
         tracing::info!(before, after, live, "the store was rewritten");
         Ok(Some((before, after)))
+    }
+
+    /// Replaces a store that cannot be trusted; whether there was the space for that.
+    fn replace_suspect(&self, is_idle: bool) -> Result<bool, LoadError> {
+        let reason = match self.rewrite_if_bloated(is_idle) {
+            Ok(Some(_)) => return Ok(true),
+            Ok(None) => "there is no space to replace it".into(),
+            Err(LoadError::NoSpace(reason)) => reason,
+            Err(error) => return Err(error),
+        };
+        self.wait_for_space(&reason);
+        Ok(false)
+    }
+
+    /// Notes that upkeep can go on only once there is space.
+    fn wait_for_space(&self, reason: &str) {
+        self.note_short(true);
+        tracing::debug!(bytes = self.overlay.bytes(), %reason, "there is too little space");
+        if self.space.troubles.is_time() {
+            tracing::warn!(bytes = self.overlay.bytes(), %reason, "a checkpoint waits for space");
+        }
     }
 
     /// Lets commits know that memory grows until this is done.

@@ -91,6 +91,7 @@ impl Store {
             return Ok(intake.number());
         }
         self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
+        self.look_where_doubtful(&mut intake, bytes, batch.is_space_freeing());
         if !batch.is_space_freeing() && self.is_much_to_fold() && !intake.room.is_ample() {
             // Perhaps the store has no space for all of it.
             intake.wants_space = true;

@@ -129,9 +129,9 @@ impl Trouble {
 pub(crate) struct Seldom(AtomicU64);
 
 impl Seldom {
-    /// Whether it is time to say it: the first time, and then every 240th (a minute of rechecks).
+    /// Whether it is time to say it: the first time, and then every 600th (a minute of rechecks).
     pub(crate) fn is_time(&self) -> bool {
-        self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(240)
+        self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(600)
     }
 
     /// The trouble is over: the next one is told at once.

@@ -3,12 +3,36 @@
 //!
 //! Nothing the commit needs is asked of the disk at the commit. What is asked for ahead may fail
 //! with something that passes; that refuses batches or holds them back, and is tried again.
+//!
+//! | state | it holds when | what is taken |
+//! |---|---|---|
+//! | ample | six segments and three overlays are free | everything; where that needs room that is not prepared yet, the disk is looked at once more first |
+//! | tight | there is less | what fits into the prepared room but for its reserve |
+//! | full | only that reserve is left, or the store had no space for a checkpoint | what frees space |
+//! | bare | an eighth of a segment is left of it | the same; the file of the reserve is given up for another segment |
+//!
+//! Upkeep looks at its beginning, at its end and after each step of a checkpoint. In every state
+//! but the first the commit thread calls for it every 100 ms, and tries again to write a group that
+//! is held back. A store that was short is so no longer as soon as there is space for all that it
+//! has to catch up with, and not only once it has.
+//!
+//! **The way out needs no space that grows with what is there.** A pop is some 150 bytes of the
+//! journal, and so the room's reserve (4 MiB, or half a segment) is for 7,000 of them at least
+//! on a disk of 64 MiB, between one checkpoint and the next. A checkpoint folds deletes in first,
+//! in steps that need 1.5 MiB beyond the end of the store's log; whatever sets something leaves as
+//! much ([`fold`](super::backing)), and the file of the reserve holds four times that for what the log
+//! grows by until it can use its own freed space. What cannot be set yet stays in the journal and
+//! in memory, until it is popped itself. A checkpoint that is complete frees the whole journal, and
+//! the room is there again. No page of the store is written to a file of its own, which no space
+//! can be taken for ([`super::backing`]).
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::embedded::{
+    commit::commit_queue::Intake,
     disk::Disk,
     engine_core::Store,
+    journal::frame,
     os_error::{Seldom, Trouble},
     reserve::{OPENING, RESERVE, Reserve},
 };
@@ -53,6 +77,10 @@ impl Store {
         if let Err(trouble) = self.see_to_spares(free) {
             return self.note_trouble(trouble);
         }
+        if self.space.is_short.load(Ordering::Relaxed) && free >= self.catching_up_needs_bytes() {
+            // Nobody has to wait until it is all folded in.
+            self.note_short(false);
+        }
         let segment = self.segments.segment_bytes();
         let margin = self.options.store_margin_bytes();
         let is_ample = free >= segment.saturating_mul(4) + margin + self.options.ample_bytes();
@@ -86,7 +114,8 @@ impl Store {
         let segment = self.segments.segment_bytes();
         let is_last = free < segment + self.options.store_margin_bytes();
         let last = if is_bare { segment } else { segment + self.options.overlay_bytes };
-        if is_last && is_bare && free < last {
+        let is_enough = free + self.space.reserve.held_bytes() >= segment;
+        if is_last && is_bare && free < last && is_enough {
             self.space.reserve.give_up(disk);
         } else if is_last && !(is_at_its_end && free >= last) {
             return Err(Trouble::Full);
@@ -97,6 +126,28 @@ impl Store {
             Err(error) => return Err(Trouble::of("a segment cannot be prepared", &error)),
         }
         Ok(())
+    }
+
+    /// Bytes that must be free for the store to take up all that is in memory, replacing it if it
+    /// has to be.
+    fn catching_up_needs_bytes(&self) -> u64 {
+        let base = self.overlay.base();
+        let copied = if base.is_suspect() { base.copy_needs_bytes(base.live_bytes()) } else { 0 };
+        base.fold_needs_bytes(self.overlay.bytes()).saturating_add(copied)
+    }
+
+    /// Looks at the disk before room is given that is not prepared yet: others may have taken the
+    /// space since upkeep looked.
+    pub(crate) fn look_where_doubtful(&self, intake: &mut Intake, bytes: u64, frees_space: bool) {
+        let with_header = bytes + frame::HEADER_BYTES as u64;
+        if !intake.room.is_doubtful(with_header, frees_space) {
+            return;
+        }
+        let segment = self.segments.segment_bytes().max(with_header);
+        let owed_bytes = segment.saturating_mul(intake.room.owed_count() + 1);
+        if !self.has_space_for(owed_bytes.saturating_add(self.options.store_margin_bytes())) {
+            intake.room.ample(false);
+        }
     }
 
     /// Notes whether the store had too little space for a checkpoint.

@@ -262,7 +262,7 @@ fn drain(
     mut take: impl FnMut(Key, Bytes) -> bool,
 ) -> Result<(), LoadError> {
     while entries.key()?.is_some() {
-        if let Some((key, value)) = entries.entry()
+        if let Some((key, value)) = entries.entry()?
             && !take(key, value)
         {
             break;

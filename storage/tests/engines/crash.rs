@@ -142,7 +142,7 @@ fn a_format_from_the_future_is_refused_by_name() {
     assert!(
         matches!(
             &refused,
-            Some(OpenError::UnknownFormat { path, found: 7, oldest: 1, newest: 1 })
+            Some(OpenError::UnknownFormat { path, found: 7, oldest: 1, newest: 2 })
                 if path.ends_with(&names[1])
         ),
         "{refused:?}"
@@ -150,7 +150,7 @@ fn a_format_from_the_future_is_refused_by_name() {
 
     let found = disk.crash(Crash::Kill);
     let manifest = String::from_utf8(found.content("MANIFEST").unwrap()).unwrap();
-    let newer = manifest.replace("format 1", "format 9");
+    let newer = manifest.replace("format 2", "format 9");
     found.damage("MANIFEST", 0, newer.as_bytes());
     let refused = reopen(&found).err();
     assert!(

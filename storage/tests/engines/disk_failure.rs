@@ -215,6 +215,22 @@ fn a_write_that_failed_is_written_again_in_its_place() {
     }
 }
 
+#[test]
+fn space_that_others_took_since_upkeep_looked_holds_nothing_back() {
+    let disk = FaultDisk::new(17);
+    let engine = reopen(&disk).unwrap();
+    let fence = claim(&engine).unwrap();
+    disk.resize(disk.used_bytes());
+    // What is taken is written, and nothing is taken that could not be.
+    let count = fill(&engine, fence);
+    assert!(count > 20, "{count}");
+    assert!(engine.status().is_disk_full);
+    for number in 0..20 {
+        let seq = engine.commit(fence, delete(&format!("{number:05}")), Durability::Durable);
+        wait_committed(&engine, seq.unwrap(), Durability::Durable).unwrap();
+    }
+}
+
 /// Commits until something is refused; returns that, and the last commit that was not.
 fn commit_until_refused(engine: &EmbeddedEngine, fence: Fence) -> (CommitError, CommitSeq) {
     let mut last = CommitSeq::ZERO;

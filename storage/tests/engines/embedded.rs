@@ -268,3 +268,37 @@ fn a_deletion_in_memory_takes_memory_only_while_it_hides_something() {
     assert_eq!(engine.status().volatile_bytes, 0);
     assert_eq!(engine.get(&Key::from_bytes(&5_u32.to_be_bytes())).unwrap().unwrap(), "new");
 }
+
+#[test]
+fn large_values_lie_in_the_log_of_the_store_for_which_space_can_be_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = |number: u32| vec![number as u8; 1_000 << (number % 10)];
+    let check = |engine: &EmbeddedEngine| {
+        assert_eq!(numbers(engine), (20..40).collect::<Vec<_>>());
+        for number in 0..40 {
+            let found = engine.get(&Key::from_bytes(&u32::to_be_bytes(number))).unwrap();
+            assert_eq!(found, (number >= 20).then(|| value(number).into()), "{number}");
+        }
+    };
+    let (engine, fence) = open(dir.path());
+    for number in 0..40 {
+        put(&engine, fence, number, &value(number ^ 1));
+        put(&engine, fence, number + 40, &value(number));
+    }
+    engine.upkeep().unwrap();
+    for number in 0..20 {
+        put(&engine, fence, number + 20, &value(number + 20));
+        let mut batch = Batch::new();
+        for gone in [number, number + 40, number + 60] {
+            batch.delete(Key::from_bytes(&gone.to_be_bytes()));
+        }
+        engine.commit(fence, batch, Durability::Durable).unwrap();
+    }
+    engine.upkeep().unwrap();
+    check(&engine);
+    engine.close().unwrap();
+    drop(engine);
+    check(&open(dir.path()).0);
+    let in_files = std::fs::read_dir(dir.path().join("base-1/blobs")).unwrap().count();
+    assert_eq!(in_files, 0);
+}

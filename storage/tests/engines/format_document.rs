@@ -122,7 +122,7 @@ fn read(dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let manifest = fs::read(dir.join("MANIFEST")).unwrap();
     assert_eq!(manifest.len(), 256);
     let (body, checksum) = manifest.split_at(manifest.windows(9).position(is_checksum).unwrap());
-    assert!(body.starts_with(b"lanekeeper data directory\nformat 1\nincarnation 1\nbase 1\n"));
+    assert!(body.starts_with(b"lanekeeper data directory\nformat 2\nincarnation 1\nbase 1\n"));
     let checksum = std::str::from_utf8(checksum).unwrap().trim_end();
     assert_eq!(checksum, format!("checksum {:08x}", crc32fast::hash(body)));
     let tail = fs::read(dir.join("journal/TAIL")).unwrap();
@@ -134,7 +134,7 @@ fn read(dir: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         return found;
     }
     let segment = fs::read(dir.join(format!("journal/{id:020}.log"))).unwrap();
-    assert_eq!((&segment[..8], u32le(&segment, 8)), (&b"LKJOURNL"[..], 1));
+    assert_eq!((&segment[..8], u32le(&segment, 8)), (&b"LKJOURNL"[..], 2));
     let checksum = crc32fast::hash(&[&segment[..12], &segment[16..512]].concat());
     assert_eq!(u32le(&segment, 12), checksum);
     assert_eq!((u64le(&segment, 16), u64le(&segment, 24)), (id, 1));

@@ -82,7 +82,7 @@ fn a_dead_letter_that_is_lost_is_caught() {
 }
 
 #[test]
-fn a_full_disk_loses_nothing() {
+fn a_full_disk_loses_nothing_and_passes() {
     let (ended, result) = measured(&["s8e"], 6, &["--targets", "baseline"]);
     if ended.code == Some(3) {
         println!("skipped: {}", ended.stderr);
@@ -91,10 +91,14 @@ fn a_full_disk_loses_nothing() {
     assert!(matches!(ended.code, Some(0 | 4)), "{}{}", ended.stdout, ended.stderr);
     let turned_away = result["turned_away"].as_u64().unwrap();
     assert!(turned_away > 50, "{turned_away}: {}", ended.stdout);
+    assert_eq!(result["failures"].as_array().unwrap().len(), 0, "{}", ended.stdout);
     let found = &result["verification"];
     assert_eq!((&found["lost"], &found["pushed"]), (&0.into(), &found["popped"]));
+    // Space came back after four seconds, and pushes with it.
     let pushes = &result["requests"]["push"];
-    assert!(pushes["messages"].as_u64().unwrap() > 0, "{pushes}");
+    let (all, kept) = (pushes["requests"].as_u64(), pushes["messages"].as_u64());
+    assert_eq!(all.unwrap(), kept.unwrap() + turned_away);
+    assert!(kept.unwrap() > 450, "{pushes}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use rustix::{
 const LOG: &str = "db";
 const BLOBS: &str = "blobs";
 /// Bytes that opening a store may write at least, beside its log.
-pub(crate) const OPENING_BYTES: u64 = 1 << 20;
+const OPENING_BYTES: u64 = 1 << 20;
 
 /// The files of one store. The log and the directories stay open: making them durable takes no
 /// descriptor.
@@ -63,9 +63,22 @@ impl StoreFiles {
     }
 
     /// Takes space from the disk that the log grows into, so that its next `bytes` fail for want
-    /// of space no more. What is taken and not used stays with the log.
+    /// of space no more. What is taken and not used stays with the log. Where the store has large
+    /// values in files of their own, as those of earlier versions do, as much has to be free
+    /// beside it: nothing can be taken for those.
     pub(crate) fn take_ahead(&self, bytes: u64) -> io::Result<()> {
-        take_ahead(&self.log, bytes)
+        take_ahead(&self.log, bytes)?;
+        if fs::read_dir(self.dir.join(BLOBS))?.next().is_some() {
+            check_free(&self.log, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what the log takes of the disk, although it stays open: nobody needs it.
+    pub(crate) fn empty(&self) {
+        if let Err(error) = self.log.set_len(0) {
+            tracing::warn!(dir = %self.dir.display(), %error, "a replaced store keeps its space");
+        }
     }
 }
 
@@ -89,15 +102,21 @@ fn take_ahead(log: &File, bytes: u64) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    let space = fstatvfs(log)?;
+    check_free(log, bytes)
+}
+
+/// Refuses as the system does where less is free on a file's disk.
+fn check_free(file: &File, bytes: u64) -> io::Result<()> {
+    let space = fstatvfs(file)?;
     if space.f_bavail.saturating_mul(space.f_frsize) < bytes {
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
 }
 
-/// Bytes that opening a store may write beside its log: a snapshot of where each page is, which is
-/// some thousandths of the log at most.
-pub(crate) fn opening_needs_bytes(dir: &Path) -> u64 {
-    fs::metadata(dir.join(LOG)).map_or(0, |log| log.len()) / 256 + OPENING_BYTES
+/// Bytes that opening one of these stores may write beside its log: a snapshot of where each page
+/// is, which is some thousandths of the log at most.
+pub(crate) fn opening_needs_bytes(dirs: impl Iterator<Item = PathBuf>) -> u64 {
+    let log_bytes = |dir: PathBuf| fs::metadata(dir.join(LOG)).map_or(0, |log| log.len());
+    dirs.map(log_bytes).max().unwrap_or(0) / 256 + OPENING_BYTES
 }

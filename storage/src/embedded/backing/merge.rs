@@ -20,29 +20,67 @@ use crate::{
 
 /// What is done between two calls of `pause`, and between two fsyncs: one of the journal, for which
 /// somebody waits, would else have to wait for all that a checkpoint writes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
-    /// Entries at most.
+    /// Entries of the store at most.
     count: u64,
     /// Bytes of entries at which it ends.
     bytes: u64,
-    /// Bytes that the store's files may grow by: each changed key can have its page written anew.
-    pub(crate) ahead_bytes: u64,
+    /// Bytes that the store's log may grow by.
+    ahead_bytes: u64,
+    /// Bytes that are left to the log beyond that: whatever sets something leaves enough for what
+    /// deletes, or the way out of a full disk would be closed by the last thing that still fitted.
+    left_bytes: u64,
 }
 
 impl Step {
+    /// Bytes that the log must have before it begins.
+    pub(crate) fn needs_bytes(&self) -> u64 {
+        self.ahead_bytes + self.left_bytes
+    }
+
     /// The same for so many bytes in all: where they are few, they need little.
     fn for_bytes(self, bytes: u64) -> Self {
         let ahead_bytes = bytes.saturating_mul(16).saturating_add(TIGHTEST.ahead_bytes);
         Self { ahead_bytes: ahead_bytes.min(self.ahead_bytes), ..self }
     }
+
+    /// The same where the first value has so many bytes: a large one is a step of its own.
+    fn beginning_with(self, bytes: u64) -> Self {
+        if bytes <= self.bytes {
+            return self;
+        }
+        let ahead_bytes = bytes.saturating_mul(8).saturating_add(TIGHTEST.ahead_bytes);
+        Self { ahead_bytes: ahead_bytes.max(self.ahead_bytes), ..self }
+    }
 }
 
-const AMPLE: Step = Step { count: 2_048, bytes: 2 << 20, ahead_bytes: 16 << 20 };
-const TIGHT: Step = Step { count: 64, bytes: 64 << 10, ahead_bytes: 4 << 20 };
+const AMPLE: Step = Step { count: 2_048, bytes: 2 << 20, ahead_bytes: 16 << 20, ..TIGHTER };
+const TIGHT: Step = Step { count: 64, bytes: 64 << 10, ahead_bytes: 4 << 20, ..TIGHTER };
+/// Where there is no space for more: each entry may have a page of sixteen written anew.
+const TIGHTER: Step =
+    Step { count: 8, bytes: 16 << 10, ahead_bytes: 3 << 19, left_bytes: TIGHTEST.ahead_bytes };
 /// What deletes needs less, so that it can go on where nothing more can be set.
-pub(crate) const TIGHTEST: Step = Step { count: 256, bytes: 64 << 10, ahead_bytes: 3 << 19 };
-const COPY: Step = Step { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20 };
+pub(crate) const TIGHTEST: Step =
+    Step { count: 64, bytes: 64 << 10, ahead_bytes: 3 << 19, left_bytes: 0 };
+/// The same where there is space for it.
+const DELETES: Step = Step { count: 512, ahead_bytes: 6 << 20, ..TIGHTEST };
+const COPY: Step = Step { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20, left_bytes: 0 };
+/// What the store may write beside the changes themselves: it takes its log in segments, and
+/// rewrites pages when it splits or merges them.
+const FREE_BYTES: u64 = 16 << 20;
+const COPY_FREE_BYTES: u64 = 3 << 20;
+
+/// Bytes that must be free on the disk to fold in changes of so many bytes.
+pub(crate) fn needs_bytes(bytes: u64) -> u64 {
+    bytes.saturating_mul(4).saturating_add(FREE_BYTES)
+}
+
+/// Bytes that must be free on the disk to copy so many that are alive.
+pub(crate) fn copy_needs_bytes(bytes: u64) -> u64 {
+    bytes.saturating_mul(4).saturating_add(COPY_FREE_BYTES)
+}
+
 /// Keys folded in until threads that wait for a processor may go first: whoever waits for a commit
 /// would else wait for the end of a time slice, some milliseconds.
 const YIELD_COUNT: u64 = 8;
@@ -55,8 +93,8 @@ pub(crate) trait Target {
     type Found: AsRef<[u8]>;
     /// Refuses to write to files that cannot be trusted, and takes the space a step may need.
     fn begin(&self, step: &Step) -> Result<(), LoadError>;
-    /// Sets or removes one key. Says whether that changed anything.
-    fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<bool, LoadError>;
+    /// Sets or removes one key. Answers how many entries that changed.
+    fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<u64, LoadError>;
     /// Whether a key has this value.
     fn has(&self, key: &Key, value: &Bytes) -> Result<bool, LoadError>;
     /// The first key at or after this one.
@@ -73,11 +111,11 @@ pub(crate) fn fold<T: Target>(
     pause: &mut dyn FnMut(),
 ) -> Result<u64, LoadError> {
     match room {
-        FoldRoom::Ample => fold_some(target, changes.iter(), &AMPLE, pause),
+        FoldRoom::Ample => fold_some(target, changes.iter(), &[AMPLE], pause),
         FoldRoom::Tight => {
             // What is deleted leaves room in the store's files for what is set.
             let deleted = changes.iter().filter(|(_, change)| change.value.is_none());
-            let deleted_count = fold_some(target, deleted, &TIGHTEST, pause)?;
+            let deleted_count = fold_some(target, deleted, &[DELETES, TIGHTEST], pause)?;
             // An earlier attempt may have set some of it.
             let is_left = |(key, change): &(&Key, &Change)| {
                 let value = change.value.as_ref();
@@ -85,49 +123,80 @@ pub(crate) fn fold<T: Target>(
             };
             let set: Vec<_> = changes.iter().filter(is_left).collect();
             let step = TIGHT.for_bytes(set.iter().map(|(_, change)| change.bytes()).sum());
-            Ok(deleted_count + fold_some(target, set.into_iter(), &step, pause)?)
+            Ok(deleted_count + fold_some(target, set.into_iter(), &[step, TIGHTER], pause)?)
         }
     }
 }
 
-/// Folds some of the changes in, in key order.
+/// Folds some of the changes in, in key order, in the first kind of steps for which there is space.
 fn fold_some<'a, T: Target>(
     target: &T,
     changes: impl Iterator<Item = (&'a Key, &'a Change)>,
-    step: &Step,
+    mut steps: &[Step],
     pause: &mut dyn FnMut(),
 ) -> Result<u64, LoadError> {
-    let (mut folded_count, mut count, mut bytes) = (0, 0, 0);
+    let (mut folded_count, mut done) = (0, Done::default());
     // The key the store has next after a deleted one that it did not have: up to there, further
     // deleted keys need no look-up.
     let mut next: Option<Option<T::Found>> = None;
-    for (key, Change { value, .. }) in changes {
+    for (key, change) in changes {
+        let Change { value, .. } = change;
         let is_before =
             |at: &Option<T::Found>| at.as_ref().is_none_or(|at| key.as_bytes() < at.as_ref());
         if value.is_none() && next.as_ref().is_some_and(is_before) {
             continue;
         }
-        if count == 0 {
-            target.begin(step)?;
-        }
-        let is_changed = target.change(key, value.as_ref())?;
-        next = if is_changed { None } else { Some(target.next_from(key)?) };
-        folded_count += u64::from(is_changed);
-        count += 1;
-        bytes += value.as_ref().map_or(0, |value| value.len() as u64);
-        if count % YIELD_COUNT == 0 {
-            thread::yield_now();
-        }
-        if count >= step.count || bytes >= step.bytes {
+        if done.ends(&steps[0], change.bytes()) {
             target.make_durable()?;
             pause();
-            (count, bytes) = (0, 0);
+            done = Done::default();
+        }
+        if done.key_count == 0 {
+            begin(target, &mut steps, change.bytes())?;
+        }
+        let changed_count = target.change(key, value.as_ref())?;
+        next = if changed_count > 0 { None } else { Some(target.next_from(key)?) };
+        folded_count += u64::from(changed_count > 0);
+        done.add(changed_count, change.bytes());
+        if done.key_count.is_multiple_of(YIELD_COUNT) {
+            thread::yield_now();
         }
     }
-    if count > 0 {
+    if done.key_count > 0 {
         target.make_durable()?;
     }
     Ok(folded_count)
+}
+
+/// Begins a step, of the first kind that there is space for; what was too large is not tried again.
+fn begin<T: Target>(target: &T, steps: &mut &[Step], bytes: u64) -> Result<(), LoadError> {
+    loop {
+        match target.begin(&steps[0].beginning_with(bytes)) {
+            Err(LoadError::NoSpace(_)) if steps.len() > 1 => *steps = &steps[1..],
+            begun => return begun,
+        }
+    }
+}
+
+/// What was done in a step.
+#[derive(Default)]
+struct Done {
+    key_count: u64,
+    count: u64,
+    bytes: u64,
+}
+
+impl Done {
+    fn add(&mut self, count: u64, bytes: u64) {
+        self.key_count += 1;
+        self.count += count.max(1);
+        self.bytes += bytes;
+    }
+
+    /// Whether a step ends before a value of so many bytes.
+    fn ends(&self, step: &Step, next_bytes: u64) -> bool {
+        self.key_count > 0 && (self.count >= step.count || self.bytes + next_bytes > step.bytes)
+    }
 }
 
 /// Copies every entry of a store into an empty one.
@@ -136,20 +205,20 @@ pub(crate) fn copy<T: Target>(
     to: &T,
     pause: &mut dyn FnMut(),
 ) -> Result<(), LoadError> {
-    let (mut count, mut bytes) = (0, 0);
+    let mut done = Done::default();
     let step = COPY.for_bytes(from.live_bytes());
     let mut entries = from.all(Direction::Forward);
     while entries.key()?.is_some() {
-        if let Some((key, value)) = entries.entry() {
-            if count == 0 {
-                to.begin(&step)?;
-            }
-            to.change(&key, Some(&value))?;
-            (count, bytes) = (count + 1, bytes + value.len() as u64);
-            if count >= step.count || bytes >= step.bytes {
+        if let Some((key, value)) = entries.entry()? {
+            let bytes = value.len() as u64;
+            if done.ends(&step, bytes) {
                 pause();
-                (count, bytes) = (0, 0);
+                done = Done::default();
             }
+            if done.key_count == 0 {
+                to.begin(&step.beginning_with(bytes))?;
+            }
+            done.add(to.change(&key, Some(&value))?, bytes);
         }
         entries.pass();
     }
@@ -157,28 +226,31 @@ pub(crate) fn copy<T: Target>(
     to.make_durable()
 }
 
-/// Waits for a flush. Where a write fails, whoever waits for it may be left asleep; the next one
-/// who asks is told, and wakes the others.
+/// Waits for a flush, for so long at most. Where a write fails, whoever waits for it may be left
+/// asleep; the next one who asks is told, and wakes the others.
 pub(crate) fn wait_for_flush<'a, T>(
     mut start: impl FnMut() -> Pin<Box<dyn Future<Output = T> + 'a>>,
-) -> T {
+    limit: Duration,
+) -> Option<T> {
     let waker = Waker::from(Arc::new(ThisThread(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut flushes = Vec::new();
-    let mut patience = FLUSH_LOOK;
-    loop {
+    let mut patience = FLUSH_LOOK.min(limit);
+    let first = Moment::now();
+    while first.until(limit) > Duration::ZERO {
         flushes.push(start());
         let began = Moment::now();
         while began.until(patience) > Duration::ZERO {
             for flush in &mut flushes {
                 if let Poll::Ready(done) = flush.as_mut().poll(&mut cx) {
-                    return done;
+                    return Some(done);
                 }
             }
             thread::park_timeout(began.until(patience));
         }
         patience *= 2;
     }
+    None
 }
 
 struct ThisThread(thread::Thread);
@@ -186,5 +258,96 @@ struct ThisThread(thread::Thread);
 impl Wake for ThisThread {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::{Cell, RefCell},
+        collections::BTreeMap,
+        future,
+    };
+
+    use super::*;
+
+    /// A store whose log takes its space from a disk with little left: whatever is set has a page
+    /// written anew, and what is deleted makes as much room in the log as it takes.
+    struct Log {
+        free_bytes: Cell<u64>,
+        ahead_bytes: Cell<u64>,
+        entries: RefCell<BTreeMap<Key, Bytes>>,
+    }
+
+    /// Bytes of a page.
+    const PAGE: u64 = 60 << 10;
+
+    impl Target for Log {
+        type Found = Vec<u8>;
+
+        fn begin(&self, step: &Step) -> Result<(), LoadError> {
+            let wanted = step.needs_bytes().saturating_sub(self.ahead_bytes.get());
+            let taken = wanted.min(self.free_bytes.get());
+            self.free_bytes.set(self.free_bytes.get() - taken);
+            self.ahead_bytes.set(self.ahead_bytes.get() + taken);
+            if taken < wanted { Err(LoadError::NoSpace("full".into())) } else { Ok(()) }
+        }
+
+        fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<u64, LoadError> {
+            let mut entries = self.entries.borrow_mut();
+            let Some(value) = value else { return Ok(entries.remove(key).map_or(0, |_| 1)) };
+            let left = self.ahead_bytes.get().checked_sub(PAGE.max(4 * value.len() as u64));
+            self.ahead_bytes.set(left.expect("no more is written than was taken"));
+            entries.insert(key.clone(), value.clone());
+            Ok(1)
+        }
+
+        fn has(&self, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
+            Ok(self.entries.borrow().get(key) == Some(value))
+        }
+
+        fn next_from(&self, key: &Key) -> Result<Option<Vec<u8>>, LoadError> {
+            let entries = self.entries.borrow();
+            Ok(entries.range(key..).next().map(|(key, _)| key.as_bytes().to_vec()))
+        }
+
+        fn make_durable(&self) -> Result<(), LoadError> {
+            Ok(())
+        }
+    }
+
+    fn changes(keys: std::ops::Range<u32>, value: Option<usize>) -> Changes {
+        let change = |key: u32| {
+            let value = value.map(|bytes| Bytes::from(vec![7; bytes]));
+            (Key::from_bytes(&key.to_be_bytes()), Change { value, is_new: false })
+        };
+        keys.map(change).collect()
+    }
+
+    #[test]
+    fn what_still_fitted_leaves_enough_for_what_deletes() {
+        for (free_bytes, value_bytes) in [(9, 1_000), (10, 1_000), (13, 1_000), (17, 200_000)] {
+            let log = Log {
+                free_bytes: Cell::new(free_bytes << 20),
+                ahead_bytes: Cell::new(0),
+                entries: RefCell::default(),
+            };
+            let set = changes(0..3_000, Some(value_bytes));
+            for room in [FoldRoom::Ample, FoldRoom::Tight, FoldRoom::Tight] {
+                let full = fold(&log, &set, room, &mut || ());
+                assert!(matches!(full, Err(LoadError::NoSpace(_))), "{free_bytes} MB: {full:?}");
+            }
+            let count = log.entries.borrow().len();
+            assert!(count > 10, "{count} of {free_bytes} MB");
+            let deleted = fold(&log, &changes(0..3_000, None), FoldRoom::Tight, &mut || ());
+            assert_eq!(deleted.ok(), Some(count as u64), "{free_bytes} MB");
+        }
+    }
+
+    #[test]
+    fn a_flush_that_never_ends_is_not_waited_for_for_ever() {
+        let limit = Duration::from_millis(20);
+        assert_eq!(wait_for_flush(|| Box::pin(future::pending::<()>()), limit), None);
+        assert_eq!(wait_for_flush(|| Box::pin(future::ready(7)), limit), Some(7));
     }
 }

@@ -4,5 +4,7 @@ pub(crate) mod directories;
 mod files;
 mod merge;
 mod panic_guard;
+mod parts;
 pub(crate) mod port;
+mod recorded;
 pub(crate) mod sled_backing;

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::{
     },
     error::LoadError,
     key::Key,
+    stopwatch::Moment,
 };
 
 /// The beginning of the names of the store's own threads.
@@ -65,6 +67,25 @@ fn message(payload: &(dyn Any + Send)) -> String {
     text.lines().next().unwrap_or_default().chars().take(200).collect()
 }
 
+/// How long threads of a store that was closed are waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// Tries until it succeeds, or fails for something that does not pass, for some seconds.
+pub(crate) fn wait_while<T, E>(
+    mut open: impl FnMut() -> Result<T, E>,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    let began = Moment::now();
+    loop {
+        match open() {
+            Err(error) if passes(&error) && began.elapsed() < LOCK_WAIT => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// The guard of one store: once it has panicked, it is not called again.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
@@ -100,24 +121,27 @@ impl Guard {
 }
 
 /// A scan of a guarded store.
-pub(crate) struct GuardedCursor<I, V> {
+pub(crate) struct GuardedCursor<I, V, W> {
     guard: Guard,
     /// `None` once there are no more.
     entries: Option<I>,
     direction: Direction,
     at: Option<(V, V)>,
+    /// Makes of a key and what was found at it the value, unless it is gone by now.
+    whole: W,
 }
 
-impl<I, V> GuardedCursor<I, V> {
-    pub(crate) fn new(guard: Guard, entries: Option<I>, direction: Direction) -> Self {
-        Self { guard, entries, direction, at: None }
+impl<I, V, W> GuardedCursor<I, V, W> {
+    pub(crate) fn new(guard: Guard, entries: Option<I>, direction: Direction, whole: W) -> Self {
+        Self { guard, entries, direction, at: None, whole }
     }
 }
 
-impl<I, V> Cursor for GuardedCursor<I, V>
+impl<I, V, W> Cursor for GuardedCursor<I, V, W>
 where
     I: DoubleEndedIterator<Item = Result<(V, V), LoadError>>,
     V: AsRef<[u8]>,
+    W: Fn(&[u8], &[u8]) -> Result<Option<Bytes>, LoadError>,
 {
     fn key(&mut self) -> Result<Option<&[u8]>, LoadError> {
         if self.at.is_none()
@@ -137,11 +161,10 @@ where
         Ok(self.at.as_ref().map(|(key, _)| key.as_ref()))
     }
 
-    fn entry(&self) -> Option<(Key, Bytes)> {
-        let copy = |(key, value): &(V, V)| {
-            (Key::from_bytes(key.as_ref()), Bytes::copy_from_slice(value.as_ref()))
-        };
-        self.at.as_ref().map(copy)
+    fn entry(&self) -> Result<Option<(Key, Bytes)>, LoadError> {
+        let Some((key, found)) = &self.at else { return Ok(None) };
+        let value = self.guard.call(|| (self.whole)(key.as_ref(), found.as_ref()))?;
+        Ok(value.map(|value| (Key::from_bytes(key.as_ref()), value)))
     }
 
     fn pass(&mut self) {

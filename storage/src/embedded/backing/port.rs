@@ -35,8 +35,11 @@ pub(crate) trait Cursor {
     /// # Errors
     /// [`LoadError`] if the disk fails; the scan ends with it.
     fn key(&mut self) -> Result<Option<&[u8]>, LoadError>;
-    /// Copies the entry the cursor is at.
-    fn entry(&self) -> Option<(Key, Bytes)>;
+    /// Copies the entry the cursor is at, unless it is gone by now.
+    ///
+    /// # Errors
+    /// As [`Cursor::key`].
+    fn entry(&self) -> Result<Option<(Key, Bytes)>, LoadError>;
     /// Goes on to the next entry.
     fn pass(&mut self);
 }

@@ -12,9 +12,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -26,26 +25,26 @@ use crate::{
             directories::{BaseFiles, sync_names},
             files::{self, StoreFiles},
             merge::{self, Step, TIGHTEST, Target},
-            panic_guard::{Guard, GuardedCursor, guarded},
+            panic_guard::{Guard, GuardedCursor, guarded, wait_while},
+            parts::{self, Entries, Values},
             port::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
+            recorded::Recorded,
         },
         os_error::{corrupt, file_name, io_error, load_error},
     },
     error::{LoadError, OpenError},
     key::{Key, KeyRange},
-    stopwatch::Moment,
 };
 
 const META_TREE: &str = "meta";
+const PARTS_TREE: &str = "parts";
 const CHECKPOINT: &str = "checkpoint";
 /// What sled's log may grow by when it is opened.
 const OPENING_AHEAD_BYTES: u64 = 1 << 20;
-/// How long threads of a store that was closed are waited for.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// What sled may write beside the changes themselves: it takes its log in segments, and rewrites
-/// pages when it splits or merges them.
-const FOLD_FREE_BYTES: u64 = 16 << 20;
-const COPY_FREE_BYTES: u64 = 3 << 20;
+/// How long a flush may take, and one of a store that could not write something: where it knows of
+/// that, it says so at once, and otherwise it waits for ever.
+const FLUSH_WAIT: Duration = Duration::from_secs(120);
+const BROKEN_FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// The stores of a data directory.
 pub(crate) struct SledBases {
@@ -69,16 +68,17 @@ impl SledBases {
             .flush_every_ms(None)
             .mode(sled::Mode::HighThroughput);
         let open = || {
-            let db = open_unlocked(&config)?;
-            let meta = db.open_tree(META_TREE)?;
+            let db = wait_while(|| config.open(), is_locked)?;
+            let (meta, parts) = (db.open_tree(META_TREE)?, db.open_tree(PARTS_TREE)?);
             let recorded = meta.get(CHECKPOINT)?;
-            Ok((Open { db, meta }, recorded))
+            let values = Values { entries: sled::Tree::clone(&db), parts };
+            Ok((Open { db, meta, values }, recorded))
         };
         let opened = guarded(open).map_err(|what| corrupt(&dir, 0, what))?;
         let (open, recorded) = opened.map_err(|error| open_error(&dir, error))?;
-        let numbers = match recorded {
-            None => [0, 0],
-            Some(bytes) => decode_checkpoint(&bytes)
+        let recorded = match recorded {
+            None => Recorded::default(),
+            Some(bytes) => Recorded::decode(&bytes)
                 .ok_or_else(|| corrupt(&dir, 0, "its checkpoint cannot be read"))?,
         };
         let names = sync_names(&dir).and_then(|()| StoreFiles::open(&dir));
@@ -88,8 +88,7 @@ impl SledBases {
             guard: Guard::new(&dir),
             dir,
             open: Some(open),
-            checkpointed: AtomicU64::new(numbers[0]),
-            live_bytes: AtomicU64::new(numbers[1]),
+            recorded,
             is_retired: AtomicBool::new(false),
             is_suspect: AtomicBool::new(false),
         })
@@ -130,8 +129,7 @@ impl Bases for SledBases {
 
     fn opening_needs_bytes(&self) -> u64 {
         let numbers = self.files.numbers().unwrap_or_default().into_iter();
-        let needs = numbers.map(|number| files::opening_needs_bytes(&self.files.path(number)));
-        needs.max().unwrap_or(files::OPENING_BYTES)
+        files::opening_needs_bytes(numbers.map(|number| self.files.path(number)))
     }
 
     fn copy(
@@ -156,6 +154,28 @@ impl Bases for SledBases {
 struct Open {
     db: sled::Db,
     meta: sled::Tree,
+    values: Values<sled::Tree>,
+}
+
+impl Entries for sled::Tree {
+    type Value = sled::IVec;
+    type Error = sled::Error;
+
+    fn get(&self, key: &[u8]) -> sled::Result<Option<sled::IVec>> {
+        self.get(key)
+    }
+
+    fn set(&self, key: &[u8], value: &[u8]) -> sled::Result<Option<sled::IVec>> {
+        self.insert(key, value)
+    }
+
+    fn remove(&self, key: &[u8]) -> sled::Result<Option<sled::IVec>> {
+        self.remove(key)
+    }
+
+    fn damaged(what: &str) -> sled::Error {
+        sled::Error::Unsupported(what.to_owned())
+    }
 }
 
 struct SledBase {
@@ -163,8 +183,7 @@ struct SledBase {
     guard: Guard,
     /// `None` only while it is dropped.
     open: Option<Open>,
-    checkpointed: AtomicU64,
-    live_bytes: AtomicU64,
+    recorded: Recorded,
     is_retired: AtomicBool,
     /// Whether something could not be written or made durable: what is on the disk is not known,
     /// and nothing more is trusted to it.
@@ -194,22 +213,48 @@ impl SledBase {
 
     /// Writes sled's buffers out.
     fn flush(&self) -> Result<(), LoadError> {
-        self.write(|open| merge::wait_for_flush(|| Box::pin(open.db.flush_async()))).map(drop)
+        if self.flush_within(FLUSH_WAIT)? {
+            return Ok(());
+        }
+        self.is_suspect.store(true, Ordering::Release);
+        Err(LoadError::Io("the store's buffers could not be written out".into()))
+    }
+
+    /// The same; says whether it ended in time.
+    fn flush_within(&self, limit: Duration) -> Result<bool, LoadError> {
+        let start = |open: &Open| merge::wait_for_flush(|| Box::pin(open.db.flush_async()), limit);
+        Ok(self.write(|open| start(open).transpose())?.is_some())
     }
 
     fn record(&self, through: u64) -> Result<(), LoadError> {
-        let numbers = [through, self.live_bytes()];
-        self.write(|open| open.meta.insert(CHECKPOINT, encode_checkpoint(numbers)))?;
+        self.write(|open| open.meta.insert(CHECKPOINT, self.recorded.encode(through)))?;
         self.make_durable()?;
-        self.checkpointed.store(through, Ordering::Release);
+        self.recorded.reached(through);
         Ok(())
     }
 
+    /// Removes a key, where its value is large in as many steps as it takes.
+    fn remove(&self, key: &[u8]) -> Result<Option<u64>, LoadError> {
+        let Some((len, mut rest)) = self.write(|open| open.values.remove(key))? else {
+            return Ok(None);
+        };
+        while let Some(left) = rest {
+            self.make_durable()?;
+            self.begin(&TIGHTEST)?;
+            rest = self.write(|open| open.values.go_on(key, left))?;
+        }
+        Ok(Some(len))
+    }
+
     fn cursor(&self, entries: Option<sled::Iter>, direction: Direction) -> Box<dyn Cursor> {
-        let dir = self.dir.clone();
+        let (dir, also_dir) = (self.dir.clone(), self.dir.clone());
         let told = move |entry: sled::Result<_>| entry.map_err(|error| failed(&dir, error));
         let entries = entries.map(|entries| entries.map(told));
-        Box::new(GuardedCursor::new(self.guard.clone(), entries, direction))
+        let values = self.open().values.clone();
+        let whole = move |key: &[u8], found: &[u8]| {
+            values.whole(key, found).map_err(|error| failed(&also_dir, error))
+        };
+        Box::new(GuardedCursor::new(self.guard.clone(), entries, direction, whole))
     }
 }
 
@@ -220,31 +265,25 @@ impl Target for SledBase {
         if self.is_suspect() {
             return Err(LoadError::Io("an earlier write to the store failed".into()));
         }
-        self.files.take_ahead(step.ahead_bytes).map_err(|error| load_error(&self.dir, &error))
+        self.files.take_ahead(step.needs_bytes()).map_err(|error| load_error(&self.dir, &error))
     }
 
     /// Keeps count of what is alive, too.
-    fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<bool, LoadError> {
-        let old = self.write(|open| match value {
-            Some(value) => open.db.insert(key.as_bytes(), &**value),
-            None => open.db.remove(key.as_bytes()),
-        })?;
-        let key_bytes = key.as_bytes().len();
-        if let Some(value) = value {
-            self.live_bytes.fetch_add(entry_bytes(key_bytes, value.len()), Ordering::Relaxed);
-        }
-        if let Some(old) = &old {
-            let freed = entry_bytes(key_bytes, old.len());
-            let less = |live: u64| Some(live.saturating_sub(freed));
-            // Always `Ok`: the closure never answers `None`.
-            let _ = self.live_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        }
-        Ok(value.is_some() || old.is_some())
+    fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<u64, LoadError> {
+        let bytes = key.as_bytes();
+        let old = match value {
+            Some(value) => {
+                self.write(|open| open.values.set(bytes, value, || open.db.generate_id()))?
+            }
+            None => self.remove(bytes)?,
+        };
+        let now = value.map(|value| value.len() as u64);
+        self.recorded.count(bytes.len(), now, old);
+        Ok(now.max(old).map_or(0, parts::entry_count))
     }
 
     fn has(&self, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
-        let found = self.call(|open| open.db.get(key.as_bytes()))?;
-        Ok(found.is_some_and(|found| *found == **value))
+        Ok(self.get(key)?.is_some_and(|found| found == *value))
     }
 
     fn next_from(&self, key: &Key) -> Result<Option<sled::IVec>, LoadError> {
@@ -262,14 +301,12 @@ impl Target for SledBase {
 
 impl Base for SledBase {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
-        let value = self.call(|open| open.db.get(key.as_bytes()))?;
-        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+        self.call(|open| open.values.get(key.as_bytes()))
     }
 
     fn scan(&self, range: &KeyRange, direction: Direction) -> Box<dyn Cursor> {
-        let KeyRange { start, end } = range;
-        let find = |open: &Open| open.db.range(start.as_bytes()..end.as_bytes());
-        self.cursor((start < end).then(|| find(self.open())), direction)
+        let (start, end) = (range.start.as_bytes(), range.end.as_bytes());
+        self.cursor((start < end).then(|| self.open().db.range(start..end)), direction)
     }
 
     fn all(&self, direction: Direction) -> Box<dyn Cursor> {
@@ -277,7 +314,7 @@ impl Base for SledBase {
     }
 
     fn checkpointed(&self) -> u64 {
-        self.checkpointed.load(Ordering::Acquire)
+        self.recorded.checkpointed()
     }
 
     fn fold(
@@ -294,11 +331,11 @@ impl Base for SledBase {
     }
 
     fn fold_needs_bytes(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(4).saturating_add(FOLD_FREE_BYTES)
+        merge::needs_bytes(bytes)
     }
 
     fn copy_needs_bytes(&self, bytes: u64) -> u64 {
-        bytes.saturating_mul(4).saturating_add(COPY_FREE_BYTES)
+        merge::copy_needs_bytes(bytes)
     }
 
     fn is_suspect(&self) -> bool {
@@ -310,7 +347,7 @@ impl Base for SledBase {
     }
 
     fn live_bytes(&self) -> u64 {
-        self.live_bytes.load(Ordering::Relaxed)
+        self.recorded.live_bytes()
     }
 
     fn retire(&self) {
@@ -320,43 +357,35 @@ impl Base for SledBase {
 
 impl Drop for SledBase {
     fn drop(&mut self) {
-        let is_flushed = !self.guard.is_broken() && self.flush().is_ok();
-        let is_lost = is_flushed && self.files.sync().is_err();
+        let limit = if self.is_suspect() { BROKEN_FLUSH_WAIT } else { FLUSH_WAIT };
+        let flushed = if self.guard.is_broken() { Ok(false) } else { self.flush_within(limit) };
+        let is_abandoned = match flushed {
+            Ok(is_flushed) => !is_flushed || self.files.sync().is_err(),
+            Err(_) => self.guard.is_broken(),
+        };
         let open = self.open.take();
-        if self.guard.is_broken() || is_lost {
+        if is_abandoned {
             // It would wait for itself for ever, or try once more what failed: its files are left
             // as they are. Where it knows of an error, it writes nothing.
             std::mem::forget(open);
         } else if let Err(what) = guarded(|| drop(open)) {
             tracing::error!(dir = %self.dir.display(), %what, "a store was not closed cleanly");
         }
-        if self.is_retired.load(Ordering::Acquire)
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            tracing::warn!(dir = %self.dir.display(), %error, "a replaced store was not removed");
-        }
-    }
-}
-
-/// Opens a store. The directory's own lock is held, so that if sled finds its file locked, then by
-/// threads of an engine that was dropped a moment ago: they are waited for.
-fn open_unlocked(config: &sled::Config) -> sled::Result<sled::Db> {
-    let began = Moment::now();
-    loop {
-        match config.open() {
-            Err(sled::Error::Io(error))
-                if began.elapsed() < LOCK_WAIT && error.to_string().contains("acquire lock") =>
-            {
-                thread::sleep(Duration::from_millis(2));
+        if self.is_retired.load(Ordering::Acquire) {
+            // What stays open would keep the space.
+            self.files.empty();
+            if let Err(error) = fs::remove_dir_all(&self.dir) {
+                let dir = self.dir.display();
+                tracing::warn!(%dir, %error, "a replaced store was not removed");
             }
-            opened => return opened,
         }
     }
 }
 
-/// What an entry counts for in the bytes that are alive.
-fn entry_bytes(key_bytes: usize, value_bytes: usize) -> u64 {
-    (key_bytes + value_bytes) as u64
+/// Whether the file is locked: the directory's own lock is held, so that it is by threads of an
+/// engine that was dropped a moment ago.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("acquire lock"))
 }
 
 fn failed(dir: &Path, error: sled::Error) -> LoadError {
@@ -371,13 +400,4 @@ fn open_error(dir: &Path, error: sled::Error) -> OpenError {
         sled::Error::Io(error) => io_error(dir, error),
         other => corrupt(dir, 0, other.to_string()),
     }
-}
-
-fn encode_checkpoint(numbers: [u64; 2]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
-}
-
-fn decode_checkpoint(bytes: &[u8]) -> Option<[u64; 2]> {
-    let (first, second) = bytes.split_at_checked(8)?;
-    Some([u64::from_be_bytes(first.try_into().ok()?), u64::from_be_bytes(second.try_into().ok()?)])
 }

@@ -20,8 +20,8 @@ use crate::{
 
 /// An fsync that takes longer than this is worth a word.
 const SLOW_FSYNC: Duration = Duration::from_millis(500);
-/// How often the disk is looked at while it is full.
-const FULL_RECHECK: Duration = Duration::from_millis(250);
+/// How often the disk is looked at while it is full or nearly so.
+const FULL_RECHECK: Duration = Duration::from_millis(100);
 /// How long a group waits for a checkpoint that lags behind, and how many bytes of changes make it
 /// wait as long again.
 const LAG_WAIT: Duration = Duration::from_millis(5);
@@ -120,10 +120,11 @@ impl Store {
         journal.through = group.through;
         self.counters.committed.store(group.through.0, Ordering::Relaxed);
         self.waiters.publish(group.through, Durability::Relaxed);
+        // Where space is tight none may be had, and it is looked for now and then.
         let wants_spare = {
             let mut intake = self.intake.lock();
             intake.give_back(group);
-            intake.room.wants_spare()
+            intake.room.wants_spare() && intake.room.is_ample()
         };
         if wants_spare || self.is_journal_long() {
             self.bell.ring();
@@ -214,7 +215,9 @@ impl Store {
         loop {
             let flush_in = rhythm.flush_in(self.options.flush_interval);
             let is_flush_due = flush_in == Some(Duration::ZERO);
-            let rechecks = intake.wants_space || intake.wants_upkeep || rhythm.is_held();
+            let is_tight = intake.room.wants_spare() && !intake.room.is_ample();
+            let wants = intake.wants_space || intake.wants_upkeep || is_tight;
+            let rechecks = wants || rhythm.is_held();
             let recheck_in = rhythm.recheck_in().filter(|_| rechecks);
             if recheck_in == Some(Duration::ZERO) {
                 rhythm.rechecked_at = Moment::now();

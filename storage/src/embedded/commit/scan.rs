@@ -110,7 +110,7 @@ impl Piece {
                 Ordering::Less | Ordering::Equal => {
                     upper.next().and_then(|(key, value)| Some((key, value?)))
                 }
-                Ordering::Greater => base.entry(),
+                Ordering::Greater => base.entry()?,
             };
             if order != Ordering::Less {
                 base.pass();

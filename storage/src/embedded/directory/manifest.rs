@@ -58,13 +58,14 @@ impl Manifest {
             lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<u64>().ok())
         };
         let found = number("format").ok_or_else(|| corrupt(&path, 0, "it names no format"))?;
-        format::check(&path, u32::try_from(found).unwrap_or(u32::MAX))?;
+        let found = u32::try_from(found).unwrap_or(u32::MAX);
+        format::check(&path, found)?;
         let manifest = || {
             let (incarnation, base) = (number("incarnation")?, number("base")?);
             Some(Self { incarnation, base, checkpoint: number("checkpoint")? })
         };
         match manifest() {
-            Some(manifest) if manifest.to_text() == text => Ok(Some(manifest)),
+            Some(manifest) if manifest.to_text(found) == text => Ok(Some(manifest)),
             _ => Err(corrupt(&path, 0, "its checksum does not match")),
         }
     }
@@ -82,7 +83,7 @@ impl Manifest {
     pub(crate) fn write(self, disk: &dyn Disk) -> Result<(), OpenError> {
         let write = || {
             let file = disk.open(NEXT).or_else(|_| disk.create(NEXT))?;
-            file.write_at(self.to_text().as_bytes(), 0)?;
+            file.write_at(self.to_text(format::NEWEST).as_bytes(), 0)?;
             file.sync()?;
             disk.rename(NEXT, MANIFEST)?;
             disk.sync_dir("")
@@ -100,9 +101,8 @@ impl Manifest {
         Ok(())
     }
 
-    fn to_text(self) -> String {
+    fn to_text(self, format: u32) -> String {
         let Self { incarnation, base, checkpoint } = self;
-        let format = format::NEWEST;
         let body = format!(
             "{TITLE}\nformat {format}\nincarnation {incarnation}\nbase {base}\n\
              checkpoint {checkpoint}\n"
@@ -111,5 +111,24 @@ impl Manifest {
         let mut text = format!("{body}checksum {checksum:08x}\n");
         text.extend(std::iter::repeat_n('\n', BYTES.saturating_sub(text.len())));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::disk::FsDisk;
+
+    #[test]
+    fn a_manifest_of_each_format_that_is_known_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FsDisk::new(dir.path());
+        let manifest = Manifest { incarnation: 3, base: 2, checkpoint: 77 };
+        for format in format::OLDEST..=format::NEWEST {
+            std::fs::write(disk.path(MANIFEST), manifest.to_text(format)).unwrap();
+            assert_eq!(Manifest::read(&disk).unwrap(), Some(manifest), "{format}");
+        }
+        std::fs::write(disk.path(MANIFEST), manifest.to_text(format::NEWEST + 1)).unwrap();
+        assert!(matches!(Manifest::read(&disk), Err(OpenError::UnknownFormat { .. })));
     }
 }

@@ -57,13 +57,7 @@ impl Room {
 
     /// Finds a place for a batch of so many bytes, its share of a group's header included.
     pub(crate) fn place(&mut self, bytes: u64, frees_space: bool) -> Result<Place, Full> {
-        let place = if bytes > self.capacity {
-            Place::Own(bytes)
-        } else if bytes > self.left {
-            Place::Next
-        } else {
-            Place::Behind
-        };
+        let place = self.place_for(bytes);
         if !self.is_ample && !self.is_certain(bytes, place, frees_space) {
             self.is_refusing = true;
             return Err(Full);
@@ -79,6 +73,26 @@ impl Room {
             }
         }
         Ok(place)
+    }
+
+    /// Whether room for a batch is only expected to come: it is time to look at the disk again.
+    pub(crate) fn is_doubtful(&self, bytes: u64, frees_space: bool) -> bool {
+        self.is_ample && !self.is_certain(bytes, self.place_for(bytes), frees_space)
+    }
+
+    /// Segments that have to be prepared for what was handed over.
+    pub(crate) fn owed_count(&self) -> u64 {
+        self.owed
+    }
+
+    fn place_for(&self, bytes: u64) -> Place {
+        if bytes > self.capacity {
+            Place::Own(bytes)
+        } else if bytes > self.left {
+            Place::Next
+        } else {
+            Place::Behind
+        }
     }
 
     fn is_certain(&self, bytes: u64, place: Place, frees_space: bool) -> bool {
@@ -210,6 +224,19 @@ mod tests {
         }
         assert!(room.take_spare());
         assert!(!room.take_spare());
+    }
+
+    #[test]
+    fn room_is_doubtful_where_only_the_reserve_is_certain() {
+        let mut room = Room::new(100);
+        room.spare_ready();
+        room.ample(true);
+        assert!(!room.is_doubtful(50, false));
+        assert!(room.is_doubtful(51, false) && !room.is_doubtful(51, true));
+        assert_eq!(room.place(60, false), Ok(Place::Next));
+        assert!(room.is_doubtful(1, false) && room.is_doubtful(41, true));
+        room.ample(false);
+        assert!(!room.is_doubtful(1, false), "it is certain that there is none");
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Bases for FaultDisk {
         let mut copy = Simulated::default();
         let mut entries = from.all(Direction::Forward);
         while entries.key()?.is_some() {
-            if let Some((key, value)) = entries.entry() {
+            if let Some((key, value)) = entries.entry()? {
                 copy.change(&key, Some(&value));
             }
             entries.pass();
@@ -318,8 +318,8 @@ impl Cursor for FaultCursor {
         Ok(self.at.as_ref().map(|(key, _)| key.as_bytes()))
     }
 
-    fn entry(&self) -> Option<(Key, Bytes)> {
-        self.at.clone()
+    fn entry(&self) -> Result<Option<(Key, Bytes)>, LoadError> {
+        Ok(self.at.clone())
     }
 
     fn pass(&mut self) {
