@@ -17,14 +17,14 @@
 //! has to catch up with, and not only once it has.
 //!
 //! **The way out needs no space that grows with what is there.** A pop is some 150 bytes of the
-//! journal, and so the room's reserve (4 MiB, or half a segment) is for 7,000 of them at least
+//! journal, and so the room's reserve (4 MiB, or half a segment) is enough for 7,000
 //! on a disk of 64 MiB, between one checkpoint and the next. A checkpoint folds deletes in first,
 //! in steps that need 1.5 MiB beyond the end of the store's log; whatever sets something leaves as
-//! much ([`fold`](super::backing)), and the file of the reserve holds four times that for what the log
-//! grows by until it can use its own freed space. What cannot be set yet stays in the journal and
-//! in memory, until it is popped itself. A checkpoint that is complete frees the whole journal, and
-//! the room is there again. No page of the store is written to a file of its own, which no space
-//! can be taken for ([`super::backing`]).
+//! much ([`backing`](super::backing)), and the file of the reserve holds up to four times that for
+//! what the log grows by until it can use its own freed space. What cannot be set yet stays in the
+//! journal and in memory, until it is popped itself. A checkpoint that is complete frees the whole
+//! journal, and the room is there again. No page of the store is written to a file of its own,
+//! which no space can be taken for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

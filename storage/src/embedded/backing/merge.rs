@@ -64,7 +64,7 @@ const TIGHTER: Step =
 pub(crate) const TIGHTEST: Step =
     Step { count: 64, bytes: 64 << 10, ahead_bytes: 3 << 19, left_bytes: 0 };
 /// The same where there is space for it.
-const DELETES: Step = Step { count: 512, ahead_bytes: 6 << 20, ..TIGHTEST };
+const DELETES: Step = Step { count: 256, ahead_bytes: 3 << 20, ..TIGHTEST };
 const COPY: Step = Step { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20, left_bytes: 0 };
 /// What the store may write beside the changes themselves: it takes its log in segments, and
 /// rewrites pages when it splits or merges them.

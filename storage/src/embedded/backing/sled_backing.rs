@@ -204,20 +204,17 @@ impl SledBase {
 
     /// Calls sled to write; it writes nothing more after an error.
     fn write<T>(&self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, LoadError> {
-        let done = self.call(call);
-        if done.is_err() {
-            self.is_suspect.store(true, Ordering::Release);
-        }
-        done
+        self.suspected(self.call(call))
+    }
+
+    fn suspected<T>(&self, done: Result<T, LoadError>) -> Result<T, LoadError> {
+        done.inspect_err(|_| self.is_suspect.store(true, Ordering::Release))
     }
 
     /// Writes sled's buffers out.
     fn flush(&self) -> Result<(), LoadError> {
-        if self.flush_within(FLUSH_WAIT)? {
-            return Ok(());
-        }
-        self.is_suspect.store(true, Ordering::Release);
-        Err(LoadError::Io("the store's buffers could not be written out".into()))
+        let late = || Err(LoadError::Io("the store's buffers could not be written out".into()));
+        if self.flush_within(FLUSH_WAIT)? { Ok(()) } else { self.suspected(late()) }
     }
 
     /// The same; says whether it ended in time.
@@ -292,10 +289,7 @@ impl Target for SledBase {
 
     fn make_durable(&self) -> Result<(), LoadError> {
         self.flush()?;
-        self.files.sync().map_err(|error| {
-            self.is_suspect.store(true, Ordering::Release);
-            load_error(&self.dir, &error)
-        })
+        self.suspected(self.files.sync().map_err(|error| load_error(&self.dir, &error)))
     }
 }
 
