@@ -63,7 +63,12 @@ const TIGHTER: Step =
 /// What deletes needs less, so that it can go on where nothing more can be set.
 pub(crate) const TIGHTEST: Step =
     Step { count: 64, bytes: 64 << 10, ahead_bytes: 3 << 19, left_bytes: 0 };
-/// The same where there is space for it.
+/// The last of what is set, where it is little: it may take what is left for deletes, as all of
+/// those are folded in, and the journal is freed with it.
+const LAST: Step = Step { ahead_bytes: 1 << 20, left_bytes: 0, ..TIGHTER };
+/// The number of the checkpoint.
+pub(crate) const RECORD: Step = Step { ahead_bytes: 256 << 10, left_bytes: 0, ..TIGHTER };
+/// What deletes, where there is space for more at once.
 const DELETES: Step = Step { count: 256, ahead_bytes: 3 << 20, ..TIGHTEST };
 const COPY: Step = Step { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20, left_bytes: 0 };
 /// What the store may write beside the changes themselves: it takes its log in segments, and
@@ -85,7 +90,7 @@ pub(crate) fn copy_needs_bytes(bytes: u64) -> u64 {
 /// would else wait for the end of a time slice, some milliseconds.
 const YIELD_COUNT: u64 = 8;
 /// How long a flush is waited for until another one looks whether it has failed.
-const FLUSH_LOOK: Duration = Duration::from_secs(1);
+const FLUSH_LOOK: Duration = Duration::from_millis(100);
 
 /// A store that is written to.
 pub(crate) trait Target {
@@ -122,8 +127,11 @@ pub(crate) fn fold<T: Target>(
                 value.is_some_and(|value| !matches!(target.has(key, value), Ok(true)))
             };
             let set: Vec<_> = changes.iter().filter(is_left).collect();
-            let step = TIGHT.for_bytes(set.iter().map(|(_, change)| change.bytes()).sum());
-            Ok(deleted_count + fold_some(target, set.into_iter(), &[step, TIGHTER], pause)?)
+            let bytes = set.iter().map(|(_, change)| change.bytes()).sum();
+            let is_little = set.len() as u64 <= LAST.count && bytes <= LAST.bytes;
+            let last = if is_little { LAST } else { TIGHTER };
+            let steps = [TIGHT.for_bytes(bytes), TIGHTER, last];
+            Ok(deleted_count + fold_some(target, set.into_iter(), &steps, pause)?)
         }
     }
 }
@@ -342,6 +350,19 @@ mod tests {
             let deleted = fold(&log, &changes(0..3_000, None), FoldRoom::Tight, &mut || ());
             assert_eq!(deleted.ok(), Some(count as u64), "{free_bytes} MB");
         }
+    }
+
+    #[test]
+    fn a_checkpoint_ends_with_the_little_it_sets_where_only_deletes_have_space() {
+        let log = Log {
+            free_bytes: Cell::new(0),
+            ahead_bytes: Cell::new(TIGHTEST.needs_bytes()),
+            entries: RefCell::default(),
+        };
+        let mut all = changes(8..3_000, None);
+        all.extend(changes(0..8, Some(100)));
+        assert_eq!(fold(&log, &all, FoldRoom::Tight, &mut || ()).ok(), Some(8));
+        log.begin(&RECORD).unwrap();
     }
 
     #[test]

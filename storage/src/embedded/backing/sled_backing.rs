@@ -24,7 +24,7 @@ use crate::{
         backing::{
             directories::{BaseFiles, sync_names},
             files::{self, StoreFiles},
-            merge::{self, Step, TIGHTEST, Target},
+            merge::{self, RECORD, Step, TIGHTEST, Target},
             panic_guard::{Guard, GuardedCursor, guarded, wait_while},
             parts::{self, Entries, Values},
             port::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
@@ -319,7 +319,7 @@ impl Base for SledBase {
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
         let folded_count = merge::fold(self, changes, room, pause)?;
-        self.begin(&TIGHTEST)?;
+        self.begin(&RECORD)?;
         self.record(through)?;
         Ok(folded_count)
     }
