@@ -72,7 +72,9 @@ fn plain(error: &io::Error) -> String {
 }
 
 fn unknown_host(server: &str) -> String {
-    format!("cannot reach {server}: its name is not known; check --server (LANEKEEPER_SERVER)")
+    format!(
+        "cannot reach {server}: its name cannot be resolved; check --server (LANEKEEPER_SERVER)"
+    )
 }
 
 fn unconnected(server: &str) -> String {
@@ -96,7 +98,7 @@ pub(crate) fn no_address(server: &str) -> String {
 
 fn foreign(server: &str, what: &str) -> String {
     format!(
-        "{server} answered with {what}: that is no Lanekeeper server, or TLS is spoken there; \
+        "{server} answered with {what}: this is not a Lanekeeper server, or TLS is spoken there; \
          check --server (LANEKEEPER_SERVER)"
     )
 }
@@ -167,7 +169,7 @@ mod tests {
             assert!(told.message.contains("http://h:1") && !told.message.contains("os error"));
         }
         let lookup = io::Error::other("failed to lookup address information: Name or service");
-        assert!(sentence("http://nowhere:1", &lookup).contains("its name is not known"));
+        assert!(sentence("http://nowhere:1", &lookup).contains("its name cannot be resolved"));
         let slow = unanswered("http://h:1", &Error::Timeout(Timeout::Connect));
         assert!(slow.message.contains("no connection within 5 s"), "{}", slow.message);
         let slow = unanswered("http://h:1", &Error::Timeout(Timeout::RecvResponse));

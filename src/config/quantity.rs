@@ -22,7 +22,7 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("{text:?} is no span of time such as 500ms, 5s, 1m30s, 2h or 7d");
+        let wrong = || format!("{text:?} is not a duration such as 500ms, 5s, 1m30s, 2h or 7d");
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
@@ -42,7 +42,9 @@ impl FromStr for ByteCount {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match first_part(text, &BYTE_UNITS) {
             Some((bytes, "")) => Ok(Self(bytes)),
-            _ => Err(format!("{text:?} is no number of bytes such as 4096, 32KiB, 8MiB or 1GiB")),
+            _ => {
+                Err(format!("{text:?} is not a number of bytes such as 4096, 32KiB, 8MiB or 1GiB"))
+            }
         }
     }
 }

@@ -12,21 +12,21 @@ use crate::config::quantity::{ByteCount, Span};
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Where to listen; port 0 picks a free one [default: 127.0.0.1:8000]
+    /// The address to listen on; port 0 picks a free one [default: 127.0.0.1:8000]
     ///
-    /// Off loopback, a token is needed.
+    /// An address off loopback requires a token.
     #[arg(long, env = "LANEKEEPER_LISTEN", value_name = "ADDR")]
     pub(crate) listen: Option<String>,
 
-    /// The data directory, made if it is not there [default: ./lanekeeper-data]
+    /// The data directory, created if it does not exist [default: ./lanekeeper-data]
     #[arg(long, env = "LANEKEEPER_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
     /// When a push is acknowledged: durable, relaxed or memory [default: durable]
     ///
-    /// durable: once fsynced; neither a kill nor a power cut takes anything. relaxed: once written
-    /// to the journal; a power cut takes at most the flush interval. memory: at once; the end of
-    /// the process takes everything.
+    /// durable: after an fsync; nothing is lost on a kill or a power cut. relaxed: after the write
+    /// to the journal; a power cut loses at most the flush interval. memory: at once; everything is
+    /// lost when the process ends.
     #[arg(long, env = "LANEKEEPER_DURABILITY", value_name = "LEVEL")]
     pub(crate) durability: Option<Level>,
 
@@ -34,44 +34,44 @@ pub(crate) struct Settings {
     #[arg(long, env = "LANEKEEPER_FLUSH_INTERVAL", value_name = "TIME")]
     pub(crate) flush_interval: Option<Span>,
 
-    /// How long an actor stays in memory without a request [default: 5m]
+    /// The time an actor stays in memory without a request [default: 5m]
     #[arg(long, env = "LANEKEEPER_IDLE_TIMEOUT", value_name = "TIME")]
     pub(crate) idle_timeout: Option<Span>,
 
-    /// Actors in memory at most; the longest idle go first [default: 1000000]
+    /// The largest number of actors in memory; the longest idle leave first [default: 1000000]
     #[arg(long, env = "LANEKEEPER_ACTIVATIONS_MAX", value_name = "COUNT")]
     pub(crate) activations_max: Option<u64>,
 
-    /// Forget what is empty, has no settings and was not used for this long [default: never]
+    /// Delete queues, gates and workers not used for this long [default: never]
     ///
-    /// Queues and gates, and workers that are offline for it: a minute at least. What is used later
-    /// is as if it was used for the first time.
+    /// At least 1m. Queues and gates only if they are empty and have no settings, workers only if
+    /// they are offline. A later use creates them anew.
     #[arg(long, env = "LANEKEEPER_FORGET_IDLE_AFTER", value_name = "TIME")]
     pub(crate) forget_idle_after: Option<Span>,
 
-    /// Memory that the process should take at most [default: 3/4 of what is available]
+    /// The memory the process should use at most [default: 3/4 of the available memory]
     ///
-    /// Requests, answers and unwritten changes share half of what it is beyond 128 MiB; what does
-    /// not fit is refused as overloaded. Available is the limit of the control group, or
-    /// what the machine has left at the start. If given, idle actors hold an eighth of it at most.
+    /// Requests, answers and unwritten changes share half of the part beyond 128 MiB; requests that
+    /// do not fit are refused as overloaded. The available memory is the limit of the control
+    /// group, or the free memory at the start. If given, idle actors use at most an eighth of it.
     #[arg(long, env = "LANEKEEPER_MEMORY_MAX", value_name = "BYTES")]
     pub(crate) memory_max: Option<ByteCount>,
 
-    /// Requests that may wait for one actor [default: 10000]
+    /// The largest number of requests waiting for one actor [default: 10000]
     #[arg(long, env = "LANEKEEPER_MAILBOX_MAX", value_name = "COUNT")]
     pub(crate) mailbox_max: Option<u64>,
 
-    /// Permits at a time of gates without a policy of their own or of a parent [default: no bound]
+    /// Permits at once of a gate without a policy of its own or a parent's [default: unlimited]
     #[arg(long, env = "LANEKEEPER_GATE_MAX_CONCURRENT", value_name = "COUNT")]
     pub(crate) gate_max_concurrent: Option<u64>,
 
     /// Time between two writes of merged heartbeats [default: 60s]
     ///
-    /// This, the heartbeat interval and the sweep interval together are less than --stale-after.
+    /// The sum of this, the heartbeat interval and the sweep interval must be below --stale-after.
     #[arg(long, env = "LANEKEEPER_HEARTBEAT_FLUSH", value_name = "TIME")]
     pub(crate) heartbeat_flush: Option<Span>,
 
-    /// How often workers are expected to beat [default: 15s]
+    /// The expected time between two heartbeats of a worker [default: 15s]
     #[arg(long, env = "LANEKEEPER_HEARTBEAT_INTERVAL", value_name = "TIME")]
     pub(crate) heartbeat_interval: Option<Span>,
 
@@ -82,84 +82,84 @@ pub(crate) struct Settings {
     )]
     pub(crate) heartbeat_passthrough: Option<bool>,
 
-    /// Time between two looks for dead workers [default: 30s]
+    /// Time between two sweeps for workers to mark offline [default: 30s]
     #[arg(long, env = "LANEKEEPER_SWEEP_INTERVAL", value_name = "TIME")]
     pub(crate) sweep_interval: Option<Span>,
 
-    /// A worker not seen for longer is taken for dead [default: 150s]
+    /// The time without a heartbeat after which a worker is marked offline [default: 150s]
     #[arg(long, env = "LANEKEEPER_STALE_AFTER", value_name = "TIME")]
     pub(crate) stale_after: Option<Span>,
 
-    /// Workers that are known at a time, offline ones included [default: 100000]
+    /// The largest number of workers, offline ones included [default: 100000]
     #[arg(long, env = "LANEKEEPER_FLEET_MAX", value_name = "COUNT")]
     pub(crate) fleet_max: Option<u64>,
 
-    /// Bytes of what one worker says of itself [default: 4KiB]
+    /// The largest metadata of a worker [default: 4KiB]
     #[arg(long, env = "LANEKEEPER_WORKER_META_MAX", value_name = "BYTES")]
     pub(crate) worker_meta_max: Option<ByteCount>,
 
-    /// Size of one item [default: 1MiB]
+    /// The largest item [default: 1MiB]
     #[arg(long, env = "LANEKEEPER_ITEM_BYTES_MAX", value_name = "BYTES")]
     pub(crate) item_bytes_max: Option<ByteCount>,
 
-    /// Messages in one push, 1 to 10,000 [default: 1000]
+    /// The largest number of messages in one push, 1 to 10,000 [default: 1000]
     #[arg(long, env = "LANEKEEPER_PUSH_ITEMS_MAX", value_name = "COUNT")]
     pub(crate) push_items_max: Option<u64>,
 
-    /// Size of the body of a request [default: 8MiB]
+    /// The largest body of a request [default: 8MiB]
     #[arg(long, env = "LANEKEEPER_BODY_BYTES_MAX", value_name = "BYTES")]
     pub(crate) body_bytes_max: Option<ByteCount>,
 
-    /// Size of the target and headers of a request [default: 32KiB]
+    /// The largest head of a request, its target and headers [default: 32KiB]
     #[arg(long, env = "LANEKEEPER_HEAD_BYTES_MAX", value_name = "BYTES")]
     pub(crate) head_bytes_max: Option<ByteCount>,
 
-    /// How long the head of a request may take to arrive [default: 5s]
+    /// The time for the head of a request to arrive [default: 5s]
     #[arg(long, env = "LANEKEEPER_HEAD_TIMEOUT", value_name = "TIME")]
     pub(crate) head_timeout: Option<Span>,
 
-    /// How long the body of a request may take to arrive [default: 30s]
+    /// The time for the body of a request to arrive [default: 30s]
     #[arg(long, env = "LANEKEEPER_BODY_TIMEOUT", value_name = "TIME")]
     pub(crate) body_timeout: Option<Span>,
 
-    /// How long a client may take no byte of an answer [default: 30s]
+    /// The longest time a client may read no byte of an answer [default: 30s]
     #[arg(long, env = "LANEKEEPER_WRITE_TIMEOUT", value_name = "TIME")]
     pub(crate) write_timeout: Option<Span>,
 
-    /// How long a connection may be idle [default: 75s]
+    /// The longest time a connection may be idle [default: 75s]
     #[arg(long, env = "LANEKEEPER_KEEP_ALIVE", value_name = "TIME")]
     pub(crate) keep_alive: Option<Span>,
 
-    /// Connections at a time, as far as the limit on open files allows [default: 10000]
+    /// The largest number of connections, within the limit on open files [default: 10000]
     ///
-    /// Beyond them idle ones give way to those that ask, and /health* is still answered.
+    /// At the limit, idle connections are closed for new requests, and /health* is still answered.
     #[arg(long, env = "LANEKEEPER_CONNECTIONS_MAX", value_name = "COUNT")]
     pub(crate) connections_max: Option<u64>,
 
-    /// Connections of one address that have not shown the token yet [default: 1024]
+    /// Connections from one address that have not shown the token yet [default: 1024]
     ///
-    /// Of more the oldest gives way. Without a token there is no such bound.
+    /// Beyond that the oldest is closed. Without a token there is no such limit.
     #[arg(long, env = "LANEKEEPER_UNAUTHENTICATED_MAX_PER_PEER", value_name = "COUNT")]
     pub(crate) unauthenticated_max_per_peer: Option<u64>,
 
-    /// Subscribers of one stream at a time [default: 10000]
+    /// The largest number of subscribers of one stream [default: 10000]
     #[arg(long, env = "LANEKEEPER_STREAM_SUBSCRIBERS_MAX", value_name = "COUNT")]
     pub(crate) stream_subscribers_max: Option<u64>,
 
-    /// WebSockets and server-sent events at a time, of all connections [default: 5000]
+    /// Connections used by WebSockets and server-sent events [default: 5000]
     #[arg(long, env = "LANEKEEPER_SOCKET_CONNECTIONS_MAX", value_name = "COUNT")]
     pub(crate) socket_connections_max: Option<u64>,
 
-    /// Names by which clients reach it, such as queue.example.org, with commas [default: none]
+    /// Host names of the server, such as queue.example.org, separated by commas [default: none]
     ///
-    /// localhost, loopback addresses and the address a connection arrives at are always let in;
-    /// requests for other names are refused. A * means any name.
+    /// localhost, loopback addresses and the address a connection arrives at are always allowed;
+    /// requests for other names are refused. A * allows any name.
     #[arg(long, env = "LANEKEEPER_HOST_NAMES", value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) host_names: Option<Vec<String>>,
 
-    /// Pages of others that may use it, such as https://example.org, with commas [default: none]
+    /// Origins of pages that may use the server, such as https://example.org [default: none]
     ///
-    /// Only browsers say from which page they come; other clients are not concerned.
+    /// Separated by commas. Only browsers send an origin; other clients are not affected.
     #[arg(long, env = "LANEKEEPER_CORS_ORIGINS", value_name = "ORIGIN,…", value_delimiter = ',')]
     pub(crate) cors_origins: Option<Vec<String>>,
 
@@ -173,55 +173,55 @@ pub(crate) struct Settings {
     )]
     pub(crate) socket_origins: Option<Vec<String>>,
 
-    /// Time between two pings; a client silent from one to the next is gone [default: 20s]
+    /// Time between two pings; a client silent between two of them is disconnected [default: 20s]
     #[arg(long, env = "LANEKEEPER_SOCKET_PING_INTERVAL", value_name = "TIME")]
     pub(crate) socket_ping_interval: Option<Span>,
 
-    /// How long a send to a subscriber may take before it is cut [default: 5s]
+    /// The longest send to a subscriber before it is disconnected [default: 5s]
     #[arg(long, env = "LANEKEEPER_SOCKET_SEND_TIMEOUT", value_name = "TIME")]
     pub(crate) socket_send_timeout: Option<Span>,
 
-    /// Size of what a client may send over a WebSocket in one message [default: 128KiB]
+    /// The largest message of a client over a WebSocket [default: 128KiB]
     #[arg(long, env = "LANEKEEPER_SOCKET_FRAME_BYTES_MAX", value_name = "BYTES")]
     pub(crate) socket_frame_bytes_max: Option<ByteCount>,
 
-    /// Networks that sinks may post to though not public, such as 10.1.0.0/16 [default: none]
+    /// Networks webhooks may post to besides public ones, such as 10.1.0.0/16 [default: none]
     ///
-    /// With commas. Loopback, private, link-local and other special addresses are refused else.
+    /// Separated by commas. Other loopback, private, link-local and special addresses are refused.
     #[arg(long, env = "LANEKEEPER_SINK_ALLOW", value_name = "CIDR,…", value_delimiter = ',')]
     pub(crate) sink_allow: Option<Vec<Network>>,
 
-    /// Deliveries to sinks under way at once, each on a thread [default: 128]
+    /// The largest number of webhook deliveries at once, each on a thread [default: 128]
     #[arg(long, env = "LANEKEEPER_SINK_POSTS_MAX", value_name = "COUNT")]
     pub(crate) sink_posts_max: Option<u64>,
 
-    /// Certificate authorities that receivers are trusted by, in PEM [default: the public ones]
+    /// Certificate authorities for webhooks, in PEM [default: the built-in public ones]
     ///
-    /// In place of those that are built in, for sinks behind an authority of one's own.
+    /// Replaces the built-in authorities, for receivers with a certificate of a private one.
     #[arg(long, env = "LANEKEEPER_SINK_CA", value_name = "FILE")]
     pub(crate) sink_ca: Option<PathBuf>,
 
-    /// Queues that may have a sink at a time [default: 1000]
+    /// The largest number of queues with a webhook [default: 1000]
     #[arg(long, env = "LANEKEEPER_SINKS_MAX", value_name = "COUNT")]
     pub(crate) sinks_max: Option<u64>,
 
-    /// Threads that answer requests [default: one for each core]
+    /// Worker threads [default: one for each core]
     #[arg(long, env = "LANEKEEPER_WORKERS", value_name = "COUNT")]
     pub(crate) workers: Option<u64>,
 
-    /// How long a drain may take before what is left is cut off [default: 10s]
+    /// The longest drain before the remaining requests are cut off [default: 10s]
     #[arg(long, env = "LANEKEEPER_DRAIN_TIMEOUT", value_name = "TIME")]
     pub(crate) drain_timeout: Option<Span>,
 
-    /// What clients must send as `Authorization: Bearer …` [default: none]
+    /// The token clients must send as `Authorization: Bearer …` [default: none]
     ///
-    /// Everything but /health* needs it then. Pages send it in the subprotocol bearer.… of a
-    /// WebSocket or in the cookie lanekeeper_token. Prefer the environment variable: flags are seen
-    /// by every user of the machine.
+    /// All calls but /health* then require it. Pages send it in the subprotocol bearer.… of a
+    /// WebSocket or in the cookie lanekeeper_token. Prefer the environment variable: flags are
+    /// visible to every user of the machine.
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
 
-    /// How logs are written to stderr; RUST_LOG says which [default: text]
+    /// The format of the logs on stderr; RUST_LOG selects them [default: text]
     #[arg(long, env = "LANEKEEPER_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
 }

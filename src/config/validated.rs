@@ -401,7 +401,7 @@ mod tests {
         assert!(refused("sink_ca = \"/no/such\"").starts_with(missing));
         let empty = "not /dev/null, which has no certificate";
         assert!(refused("sink_ca = \"/dev/null\"").ends_with(empty));
-        assert!(refused("sink_allow = [\"10.0.0.1/8\"]").contains("is no network such as"));
+        assert!(refused("sink_allow = [\"10.0.0.1/8\"]").contains("is not a network such as"));
         assert!(refused("listen = \"nowhere\"").starts_with("listen must be an address"));
         assert!(refused("token = \"a b\"").starts_with("token must be visible ASCII"));
         assert!(!refused("token = \"a b\"").contains("a b"));

@@ -247,7 +247,7 @@ async fn carry_out(
     let may_stay = !is_health || (shared.options.token.is_none() && !progress.is_extra());
     if may_stay && !progress.let_in().await {
         let most = shared.descriptors.connections_max;
-        let detail = format!("there are {most} connections, as many as may be");
+        let detail = format!("all {most} connections are in use: try again later");
         let problem = Problem::new(Code::TooManyConnections, detail).limit(most as u64);
         return Err(problem.last());
     }
@@ -257,7 +257,7 @@ async fn carry_out(
         Err(GivenUp::Closed) => {
             given_up("the client closed its side of the connection while the request waited")
         }
-        Err(GivenUp::Flooded) => given_up("too much was sent behind a request that waits"),
+        Err(GivenUp::Flooded) => given_up("too many bytes were sent behind a waiting request"),
     }
 }
 
@@ -311,7 +311,9 @@ fn admit<'p>(
         token.check(head.headers())?;
     }
     found.map_err(|missing| match missing {
-        Missing::Path => Problem::new(Code::NotFound, format!("there is no {}", head.uri.path())),
+        Missing::Path => {
+            Problem::new(Code::NotFound, format!("the path {} does not exist", head.uri.path()))
+        }
         Missing::Method(methods) => {
             let detail = format!("{} is not one of {methods}", head.method);
             Problem::new(Code::MethodNotAllowed, detail).allow(&methods)

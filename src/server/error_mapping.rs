@@ -280,7 +280,7 @@ fn code_of_commit(error: &CommitError) -> Code {
 /// What ends the refusals, where somebody has to do it.
 pub(crate) fn remedy_of_commit(error: &CommitError) -> &'static str {
     match error {
-        CommitError::Poisoned(_) => "; restart the server: what was acknowledged is kept",
+        CommitError::Poisoned(_) => "; restart the server: acknowledged writes are kept",
         _ => "",
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct QueuePath {
-    /// The queue: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The queue: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     id: String,
 }
@@ -35,10 +35,10 @@ pub(crate) struct QueuePath {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct MessagePath {
-    /// The queue: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The queue: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     id: String,
-    /// The message, as `ids` of a push named it.
+    /// The message id, from `ids` of a push.
     mid: String,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct MessagePath {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct TopicPath {
-    /// The stream: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The stream: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     topic: String,
 }
@@ -57,7 +57,7 @@ pub(crate) struct TopicPath {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct GatePath {
-    /// The gate: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The gate: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     id: String,
 }
@@ -67,25 +67,25 @@ pub(crate) struct GatePath {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct TicketPath {
-    /// The gate: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The gate: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     id: String,
-    /// The owner, made of the same.
+    /// The owner, of the same characters.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     owner: String,
 }
 
-/// What is named in the figures besides what is counted together.
+/// The ids with figures of their own, besides the totals.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which is read by hand")]
 pub(crate) struct MetricsQuery {
-    /// Also the depth of each queue whose id begins so, and the age of its oldest ready message;
-    /// 1,000 of them at most; nothing behind the `=`: any.
+    /// Adds the depth and the age of the oldest ready message of queues whose id starts with this
+    /// prefix, at most 1,000; an empty prefix selects all.
     queues: Option<String>,
-    /// Also each gate whose id begins so, 1,000 of them at most; nothing behind the `=`: any.
+    /// Adds gates whose id starts with this prefix, at most 1,000; an empty prefix selects all.
     gates: Option<String>,
-    /// Also each worker whose id begins so, 1,000 of them at most; nothing behind the `=`: any.
+    /// Adds workers whose id starts with this prefix, at most 1,000; an empty prefix selects all.
     workers: Option<String>,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct MetricsQuery {
 #[into_params(parameter_in = Path)]
 #[expect(dead_code, reason = "describes the path, which is read by hand")]
 pub(crate) struct WorkerPath {
-    /// The worker: made of `A-Z a-z 0-9 . _ : -`, no `..`, no dot at either end.
+    /// The worker: characters `A-Z a-z 0-9 . _ : -`, without `..` or a dot at either end.
     #[param(min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     id: String,
 }
@@ -104,7 +104,7 @@ pub(crate) struct WorkerPath {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the query, which is read by hand")]
 pub(crate) struct ForceQuery {
-    /// Whether to delete it whatever is in it, or whoever is at it.
+    /// Whether to delete it even if it has messages, waiting owners or permits.
     #[param(default = false)]
     force: Option<bool>,
 }
@@ -113,10 +113,10 @@ pub(crate) struct ForceQuery {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes the answers, which `Problem` writes")]
 pub(crate) enum Problems {
-    /// The request was refused; nothing changed. `code` says why.
+    /// The request was refused, and nothing changed. `code` names the reason.
     #[response(status = "4XX", content_type = "application/problem+json")]
     Refused(wire::service::Problem),
-    /// The server could not do it, or not now. `code` says why.
+    /// The server failed, or cannot do it now. `code` names the reason.
     #[response(status = "5XX", content_type = "application/problem+json")]
     Failed(wire::service::Problem),
 }

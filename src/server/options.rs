@@ -125,7 +125,9 @@ impl ServerOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Anyone who reaches the address could read and take messages.
-    #[error("{0} is not a loopback address: listening there needs a token")]
+    #[error(
+        "{0} is not a loopback address: listening on it needs a token (--token, LANEKEEPER_TOKEN)"
+    )]
     Exposed(SocketAddr),
     /// The limit on open files leaves no room for connections beside the store and the threads.
     #[error(

@@ -50,10 +50,10 @@ pub fn check_headers(headers: &SinkHeaders) -> Result<(), InvalidTarget> {
             return wrong("its name must be made of a-z 0-9 and - _ . ! # $ % & ' * + ^ ` | ~");
         }
         if RESERVED.contains(&name) || name.starts_with("lanekeeper-") {
-            return wrong("is set by the node itself: leave it out");
+            return wrong("is set by the node: leave it out");
         }
         if value.len() > VALUE_BYTES_MAX {
-            return wrong("its value must be 4096 bytes long at most");
+            return wrong("its value must be at most 4096 bytes long");
         }
         let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
         if !is_plain || HeaderValue::from_str(value).is_err() {
@@ -86,18 +86,18 @@ mod tests {
         for (name, value, expected) in [
             ("", "x", "headers.: its name must be 1 to 128 bytes long"),
             ("x y", "x", "headers.x y: its name must be made of"),
-            ("Host", "x", "headers.host: is set by the node itself"),
-            ("content-length", "1", "headers.content-length: is set by the node itself"),
-            ("lanekeeper-queue", "x", "headers.lanekeeper-queue: is set by the node itself"),
+            ("Host", "x", "headers.host: is set by the node"),
+            ("content-length", "1", "headers.content-length: is set by the node"),
+            ("lanekeeper-queue", "x", "headers.lanekeeper-queue: is set by the node"),
             ("x", "a\r\nb: c", "headers.x: its value must be made of visible ASCII"),
             ("x", "\u{e9}", "headers.x: its value must be made of visible ASCII"),
-            ("x", &long, "headers.x: its value must be 4096 bytes long at most"),
+            ("x", &long, "headers.x: its value must be at most 4096 bytes long"),
         ] {
             let refused = check(name, value).expect(name);
             assert!(refused.starts_with(expected), "{refused}");
         }
         let many = (0..21).map(|n| (format!("x-{n}"), String::new())).collect();
         let refused = check_headers(&many).expect_err("too many").to_string();
-        assert_eq!(refused, "headers: must be 20 at most, not 21");
+        assert_eq!(refused, "headers: at most 20 are allowed, not 21");
     }
 }

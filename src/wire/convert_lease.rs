@@ -36,7 +36,7 @@ impl From<(LeaseToken, LeaseError)> for FailedLease {
 }
 
 impl ExtendedLease {
-    /// The leases that were prolonged.
+    /// The extended leases.
     pub fn all(extended: &Extended) -> Vec<Self> {
         let lease_expires_at = unix_millis(extended.expires_at);
         let one = |token: &LeaseToken| Self { lease: token.to_string(), lease_expires_at };

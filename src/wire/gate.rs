@@ -10,26 +10,26 @@ use crate::{
     wire::rate::PerSecond,
 };
 
-/// What an owner has at a gate: a permit, or a place in the line.
+/// An owner at a gate, with a permit or a position in the wait queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ticket {
     /// `granted` or `queued`.
     pub state: String,
     /// The owner.
     pub owner: String,
-    /// How long it has waited so far, or had when it got its permit.
+    /// The time it has waited so far, or had waited when it got its permit.
     pub waited_ms: u64,
-    /// How many are served up to it, itself included, while it waits: 1 is next.
+    /// Its position in the wait queue while it waits: 1 is next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
-    /// When its turn is likely to come, by the pace at which permits end, while it waits and that
-    /// is known.
+    /// The estimated time until it is granted, from the rate at which permits end; absent if it
+    /// does not wait or the rate is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
-    /// What holds it up while it waits: `pause` or `concurrency`.
+    /// The reason why it waits: `pause` or `concurrency`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<String>,
-    /// When its permit ends by itself, in Unix milliseconds, if it does.
+    /// The end of its permit by its ttl, in Unix milliseconds; absent without a ttl.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
 }
@@ -39,47 +39,47 @@ pub struct Ticket {
 pub struct Released {
     /// Whether the owner held a permit.
     pub released: bool,
-    /// Who got a permit for it, in order.
+    /// The owners that were granted a permit instead, in order.
     pub granted: Vec<String>,
 }
 
 /// The answer to an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Extended {
-    /// When the permit ends now, in Unix milliseconds.
+    /// The new end of the permit, in Unix milliseconds.
     pub expires_at: u64,
 }
 
 /// The answer to a pause or a resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GatePaused {
-    /// Whether the gate lets nobody in now.
+    /// Whether the gate is paused: it grants no permits.
     pub paused: bool,
 }
 
-/// The rules of admission of a gate. A field that a `PUT` leaves out takes its default.
+/// The policy of a gate. A field left out of a `PUT` gets its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GatePolicy {
-    /// Permits at a time; `null`: no bound.
+    /// The largest number of permits at once; `null`: unlimited.
     #[serde(deserialize_with = "number_or_null")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub max_concurrent: Option<u32>,
-    /// Owners that may wait.
+    /// The largest number of waiting owners.
     #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub queue_length_max: u32,
-    /// How long an owner waits that does not say otherwise.
+    /// The longest wait of an owner that does not set one.
     #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 2592000000u64)]
     pub timeout_ms: u64,
-    /// What happens to a newcomer who finds the line full.
+    /// The action when a newcomer finds the wait queue full.
     pub on_full: OnFullLine,
-    /// How fast owners are accepted; `null`: no bound.
+    /// The rate at which owners are accepted; `null`: unlimited.
     pub rate: Option<GateRate>,
-    /// How many owners are accepted in a rolling window; `null`: no bound.
+    /// The largest number of owners accepted in a sliding window; `null`: unlimited.
     pub quota: Option<GateQuota>,
-    /// Permits at a time for each value of a name, such as `{"tenant":1}`: at most 8 names.
+    /// Permits at once for each value of a name, such as `{"tenant":1}`: at most 8 names.
     #[serde(deserialize_with = "numbers")]
     pub group: BTreeMap<String, u32>,
 }
@@ -100,16 +100,16 @@ impl Default for GatePolicy {
     }
 }
 
-/// What happens when as many wait as may.
+/// The action when the wait queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFullLine {
     /// The newcomer is refused as `queue_full`.
     #[default]
     Reject,
-    /// The one that has waited longest gives way, as `queue_full`.
+    /// The owner that has waited longest is refused as `queue_full` instead.
     CancelOldest,
-    /// The one that came last gives way, as `queue_full`.
+    /// The owner that came last is refused as `queue_full` instead.
     CancelNewest,
 }
 
@@ -120,13 +120,13 @@ pub struct GateRate {
     /// Owners accepted per second, with up to six decimals: 0.1 is one in ten seconds.
     #[schema(value_type = f64, minimum = 0.000001, maximum = 1000000.0)]
     pub per_second: PerSecond,
-    /// Owners accepted at once after a rest.
+    /// The largest number of owners accepted at once.
     #[serde(deserialize_with = "number")]
     #[schema(minimum = 1, maximum = 1000000)]
     pub burst: u32,
 }
 
-/// A rolling window.
+/// A limit in a sliding window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GateQuota {
@@ -150,15 +150,15 @@ pub enum QuotaPeriod {
     Day,
 }
 
-/// The policy that applies to a gate, and whose it is.
+/// The policy that applies to a gate, and its source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AppliedPolicy {
     /// The policy.
     #[serde(flatten)]
     pub policy: GatePolicy,
-    /// Whose it is: `own`, `parent`, `default` or `unlimited`.
+    /// The source of the policy: `own`, `parent`, `default` or `unlimited`.
     pub source: String,
-    /// The parent whose it is.
+    /// The parent gate that the policy comes from; absent for other sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_gate: Option<String>,
 }
@@ -166,37 +166,37 @@ pub struct AppliedPolicy {
 /// Waits over the last 5 to 10 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GateWaits {
-    /// How many were let in.
+    /// The number of owners granted a permit.
     pub count: u64,
-    /// Half of them waited no longer.
+    /// The median of the waits.
     pub p50: u64,
-    /// 95 of 100 waited no longer.
+    /// The 95th percentile of the waits.
     pub p95: u64,
-    /// 99 of 100 waited no longer.
+    /// The 99th percentile of the waits.
     pub p99: u64,
 }
 
-/// Owners that have waited up to an age, and longer than the age before.
+/// The waiting owners in a range of ages: longer than the previous one, up to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AgeCount {
-    /// The age; `null`: any.
+    /// The upper end of the range; `null`: none.
     pub up_to_ms: Option<u64>,
-    /// How many.
+    /// The number of owners.
     pub count: u64,
 }
 
-/// A gate in numbers. One never used answers zeros.
+/// The counts and totals of a gate; zeros if it was never used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct GateStats {
-    /// Owners that wait, of all groups together.
+    /// Waiting owners, of all groups together.
     pub queue_length: u64,
-    /// Permits that are held, of all groups together.
+    /// Permits held, of all groups together.
     pub active_count: u64,
-    /// Permits at a time; `null`: no bound.
+    /// The largest number of permits at once; `null`: unlimited.
     pub max_concurrent: Option<u32>,
-    /// Since when the one that has waited longest does, in Unix milliseconds; `null`: nobody waits.
+    /// The start of the longest present wait, in Unix milliseconds; `null`: no owner waits.
     pub oldest_enqueued_at: Option<u64>,
-    /// Owners accepted since creation, at once or into the line.
+    /// Owners accepted since creation, granted at once or queued.
     pub total_enqueued: u64,
     /// Permits granted since creation.
     pub total_granted: u64,
@@ -204,36 +204,36 @@ pub struct GateStats {
     pub total_completed: u64,
     /// Permits that ended by their ttl, or with their worker, since creation.
     pub total_expired: u64,
-    /// Owners that waited too long since creation.
+    /// Owners whose wait timed out since creation.
     pub total_timed_out: u64,
-    /// Owners that left the line since creation.
+    /// Owners that stopped waiting since creation.
     pub total_cancelled: u64,
-    /// Owners that gave way to newcomers since creation.
+    /// Owners removed from a full wait queue for newcomers since creation.
     pub total_evicted: u64,
     /// Owners refused since creation.
     pub total_rejected: u64,
-    /// When the gate changed last, in Unix milliseconds; `null`: never.
+    /// The time of the last change, in Unix milliseconds; `null`: never.
     pub last_updated: Option<u64>,
-    /// How long those who were let in lately had waited.
+    /// The waits of recently granted owners.
     pub wait_ms: GateWaits,
-    /// How long those who wait have waited.
+    /// The waiting owners by the time they have waited.
     pub ages: Vec<AgeCount>,
-    /// Permits that end per second while somebody waits, lately; `null`: not known.
+    /// The recent rate of ending permits per second while owners wait; `null`: not known.
     pub releases_per_second: Option<f64>,
-    /// When a newcomer that has to wait is likely to be let in; `null`: not known.
+    /// The estimated wait of a newcomer; `null`: not known.
     pub eta_ms: Option<u64>,
-    /// Whose policy applies: `own`, `parent`, `default` or `unlimited`.
+    /// The source of the policy that applies: `own`, `parent`, `default` or `unlimited`.
     pub policy: String,
-    /// The parent whose it is.
+    /// The parent gate that the policy comes from; absent for other sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_gate: Option<String>,
-    /// Whether the gate lets nobody in.
+    /// Whether the gate is paused: it grants no permits.
     pub paused: bool,
 }
 
 /// The stats of an action's gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ActionStats {
-    /// They.
+    /// The stats.
     pub data: GateStats,
 }

@@ -11,20 +11,20 @@ use crate::wire::queue::Message;
 pub struct Leased {
     /// The messages, the most urgent first.
     pub messages: Vec<LeasedMessage>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
 }
 
-/// A message that was leased, with what settles the lease.
+/// A leased message, with the token that settles the lease.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Box<RawValue>")]
 pub struct LeasedMessage {
-    /// What is known of it.
+    /// The message.
     #[serde(flatten)]
     pub message: Message,
-    /// The token of the lease: opaque, a secret, good for this delivery alone.
+    /// The lease token: opaque, secret, and valid for this delivery only.
     pub lease: String,
-    /// When the lease ends, in Unix milliseconds.
+    /// The end of the lease, in Unix milliseconds.
     pub lease_expires_at: u64,
 }
 
@@ -44,7 +44,7 @@ impl TryFrom<Box<RawValue>> for LeasedMessage {
     }
 }
 
-/// A lease that was not good any more, or never was.
+/// A lease that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FailedLease {
     /// The token as it was sent.
@@ -56,53 +56,53 @@ pub struct FailedLease {
 /// The answer to an ack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acked {
-    /// How many messages are done with.
+    /// The number of messages that are done.
     pub acked: usize,
-    /// The leases that were not good; they harm no other.
+    /// The leases that failed; the others are not affected.
     pub failed: Vec<FailedLease>,
 }
 
 /// The answer to a nack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Nacked {
-    /// How many messages were given back.
+    /// The number of messages given back.
     pub nacked: usize,
-    /// The leases that were not good; they harm no other.
+    /// The leases that failed; the others are not affected.
     pub failed: Vec<FailedLease>,
 }
 
-/// A lease that was prolonged.
+/// An extended lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExtendedLease {
     /// Its token, the same as before.
     pub lease: String,
-    /// When it ends now, in Unix milliseconds.
+    /// The new end of the lease, in Unix milliseconds.
     pub lease_expires_at: u64,
 }
 
 /// The answer to the extension of leases.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExtendedLeases {
-    /// The leases that were prolonged.
+    /// The extended leases.
     pub extended: Vec<ExtendedLease>,
-    /// The leases that were not good; they harm no other.
+    /// The leases that failed; the others are not affected.
     pub failed: Vec<FailedLease>,
 }
 
-/// The answer to giving up the work on messages.
+/// The answer to a dead-letter call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MovedToDeadLetters {
-    /// How many messages were moved.
+    /// The number of messages moved.
     pub moved: usize,
-    /// The queue they are in.
+    /// The dead-letter queue they are in.
     pub queue: String,
-    /// The leases that were not good; they harm no other.
+    /// The leases that failed; the others are not affected.
     pub failed: Vec<FailedLease>,
 }
 
 /// The answer to a redrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Redriven {
-    /// How many dead letters came back.
+    /// The number of dead letters moved back.
     pub moved: u64,
 }

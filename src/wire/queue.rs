@@ -11,25 +11,25 @@ use crate::wire::rate::PerSecond;
 pub struct Pushed {
     /// Always `true`: a refusal is a problem document.
     pub success: bool,
-    /// How many messages were accepted, repetitions not among them.
+    /// The number of messages accepted, without duplicates.
     pub count: usize,
-    /// The ids, in the order in which the messages were sent; that of the original for a
-    /// repetition.
+    /// The ids, in the order in which the messages were sent; for a duplicate the id of the
+    /// original.
     pub ids: Vec<String>,
-    /// The messages that were recognised by their key as pushed before; left out if there are none.
+    /// The messages with the key of an earlier one; left out if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub duplicates: Vec<Duplicate>,
 }
 
-/// A message that repeats one pushed before, and changed nothing.
+/// A duplicate of an earlier message; it changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Duplicate {
-    /// Its index among those that were sent.
+    /// Its index among the messages sent.
     pub index: usize,
     /// The id of the original.
     pub id: String,
-    /// The state of the original: `scheduled`, `ready` or `leased`; once it is gone, what became of
-    /// it: `done`, `dead` (a dead letter), `expired` or `evicted`.
+    /// The state of the original: `scheduled`, `ready` or `leased`; once it is gone `done`, `dead`
+    /// (a dead letter), `expired` or `evicted`.
     pub state: String,
 }
 
@@ -39,81 +39,81 @@ pub struct Popped {
     /// The payloads, the most urgent first.
     #[schema(value_type = Vec<Object>)]
     pub items: Vec<Box<RawValue>>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
 }
 
-/// A message with all that is known of it.
+/// A message with its properties.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Message {
     /// Its id: opaque.
     pub id: String,
-    /// Its urgency, 0 first.
+    /// Its priority; 0 is the most urgent.
     pub priority: u32,
     /// Its payload.
     #[schema(value_type = Object)]
     pub item: Box<RawValue>,
-    /// When it was accepted, in Unix milliseconds.
+    /// The time it was accepted, in Unix milliseconds.
     pub pushed_at: u64,
-    /// How often it was leased, the lease it comes with included.
+    /// The number of its deliveries, including this one.
     pub deliveries: u32,
-    /// When its time to live ends, in Unix milliseconds, if it does.
+    /// The end of its time to live, in Unix milliseconds; absent without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// Why it was given back last, if that was said.
+    /// The reason of its last nack, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What it was before it died, for a dead letter.
+    /// Its origin, if it is a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<DeadLetter>,
-    /// What it waits for, where one message was asked for: `ready`, `scheduled` or `leased`.
+    /// Its state, in the answer for a single message: `ready`, `scheduled` or `leased`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// When it becomes ready, in Unix milliseconds, where scheduled messages were asked for.
+    /// The time it becomes ready, in Unix milliseconds, in a peek at scheduled messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_at: Option<u64>,
-    /// When its lease ends, in Unix milliseconds, where leased messages were asked for.
+    /// The end of its lease, in Unix milliseconds, in a peek at leased messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<u64>,
-    /// Who has it, where leased messages were asked for and that was said.
+    /// The worker that holds its lease, in a peek at leased messages, if it was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
 }
 
-/// Which messages a peek shows.
+/// The state of the messages a peek shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PeekState {
-    /// Those that can be taken.
+    /// Messages that can be popped or leased.
     #[default]
     Ready,
-    /// Those that wait for their time.
+    /// Scheduled messages.
     Scheduled,
-    /// Those that somebody works on.
+    /// Messages under a lease.
     Leased,
 }
 
 /// The answer to a promotion.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Promoted {
-    /// Whether it was scheduled; one that was ready stays as it was.
+    /// Whether it was scheduled; `false` for a message that was ready already.
     pub promoted: bool,
 }
 
-/// What a dead letter was before it died.
+/// The origin of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeadLetter {
-    /// The queue it died in.
+    /// The queue it came from.
     pub origin: String,
     /// Its id there.
     pub id: String,
-    /// Why it died.
+    /// The reason why it was dead-lettered.
     pub reason: String,
-    /// How often it had been leased.
+    /// The number of its deliveries.
     pub deliveries: u32,
-    /// When it had been accepted there, in Unix milliseconds.
+    /// The time it was accepted there, in Unix milliseconds.
     pub pushed_at: u64,
-    /// When it died, in Unix milliseconds.
+    /// The time it was dead-lettered, in Unix milliseconds.
     pub died_at: u64,
 }
 
@@ -122,7 +122,7 @@ pub struct DeadLetter {
 pub struct Messages {
     /// The messages, the most urgent first.
     pub messages: Vec<Message>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
 }
 
@@ -131,9 +131,9 @@ pub struct Messages {
 pub struct Page {
     /// The messages of this page.
     pub messages: Vec<Message>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
-    /// What to send as `after` for the next page; `null` at the end.
+    /// The value of `after` for the next page; `null` at the end.
     pub next: Option<String>,
 }
 
@@ -147,11 +147,11 @@ pub struct Cancelled {
 /// The answer to a purge.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Purged {
-    /// How many messages were removed.
+    /// The number of messages removed.
     pub purged: u64,
 }
 
-/// Which verbs are paused.
+/// The verbs that are paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verbs {
     /// Pushes are refused.
@@ -163,82 +163,82 @@ pub struct Verbs {
 /// The answer to a pause or a resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PauseState {
-    /// What is paused now.
+    /// The verbs that are paused now.
     pub paused: Verbs,
 }
 
-/// When a push is acknowledged.
+/// The moment when a push is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// Once applied in memory.
+    /// After it is applied in memory.
     Memory,
-    /// Once written to the journal, which is fsynced at intervals.
+    /// After it is written to the journal, which is fsynced at intervals.
     Relaxed,
-    /// Once fsynced.
+    /// After an fsync.
     Durable,
 }
 
-/// What a push into a full queue does.
+/// The effect of a push into a full queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
-    /// It is refused as `queue_full`.
+    /// The push is refused as `queue_full`.
     #[default]
     Reject,
-    /// The newest of the least urgent messages gives way to a more urgent one.
+    /// The newest of the least urgent messages is removed for a more urgent one.
     EvictLowest,
 }
 
-/// The settings of a queue. A field that a `PUT` leaves out takes its default.
+/// The settings of a queue. A field left out of a `PUT` gets its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Messages the queue holds at most; `null`: no bound.
+    /// The largest number of messages in the queue; `null`: unlimited.
     #[schema(minimum = 1)]
     pub capacity: Option<u64>,
-    /// What a push into a full queue does.
+    /// The effect of a push into a full queue.
     pub on_full: OnFull,
-    /// The queue's own durability; `null`: the node's.
+    /// The durability of the queue; `null`: the node's.
     pub durability: Option<Durability>,
-    /// Deliveries after which a message that is given back or whose lease ends goes to the
-    /// dead-letter queue; `null`: it never does.
+    /// Deliveries after which a message that is nacked or whose lease expires moves to the
+    /// dead-letter queue; `null`: never.
     #[schema(minimum = 1)]
     pub max_deliveries: Option<u32>,
-    /// How long a lease lasts for which nothing else is asked; `null`: 30000.
+    /// The duration of a lease that does not set one; `null`: 30000.
     #[schema(minimum = 1000, maximum = 43200000)]
     pub lease_ttl_ms: Option<u64>,
-    /// How long a message lives that does not say so itself; `null`: forever.
+    /// The time to live of a message that does not set one; `null`: forever.
     #[schema(minimum = 1, maximum = 31622400000_i64)]
     pub message_ttl_ms: Option<u64>,
-    /// What happens to a message then.
+    /// The effect of the end of a message's time to live.
     pub on_expire: OnExpire,
-    /// How long the key of a message is remembered; 0: not at all; `null`: 300000.
+    /// The time a deduplication key is remembered; 0: not at all; `null`: 300000.
     #[schema(maximum = 31622400000_i64)]
     pub dedup_window_ms: Option<u64>,
-    /// Whether there is one batch of leases at a time; others get 423 `locked` or wait.
+    /// Whether only one batch of leases is given out at a time; others get 423 `locked` or wait.
     pub exclusive: bool,
-    /// How often messages are accepted; `null`: no limit.
+    /// The rate of accepted messages; `null`: unlimited.
     pub push_rate: Option<Rate>,
-    /// How often messages are popped or leased; `null`: no limit.
+    /// The rate of popped or leased messages; `null`: unlimited.
     pub pop_rate: Option<Rate>,
-    /// After how long a message that waits rises by one priority; `null`: never. A peek shows the
-    /// priorities and the order as they were pushed.
+    /// The time after which a waiting message rises by one priority; `null`: never. A peek shows
+    /// the priorities and the order as pushed.
     #[schema(minimum = 1, maximum = 31622400000_i64)]
     pub aging_ms: Option<u64>,
-    /// The id of the gate of whose permits every lease holds one; `null`: none.
+    /// The gate whose permits the leases hold, one each; `null`: none.
     #[schema(max_length = 128)]
     pub gate: Option<String>,
 }
 
-/// What happens to a message at the end of its time to live.
+/// The effect of the end of a message's time to live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnExpire {
-    /// It is gone.
+    /// The message is removed.
     #[default]
     Drop,
-    /// It goes to the dead-letter queue.
+    /// The message moves to the dead-letter queue.
     DeadLetter,
 }
 
@@ -246,110 +246,110 @@ pub enum OnExpire {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Tokens that come back each second, with up to six decimals: 0.1 is one in ten seconds.
+    /// Tokens added per second, with up to six decimals: 0.1 is one in ten seconds.
     #[schema(value_type = f64, minimum = 0.000001, maximum = 1000000000.0)]
     pub per_second: PerSecond,
-    /// Tokens there are at most.
+    /// The largest number of tokens.
     #[schema(minimum = 1, maximum = 1000000000)]
     pub burst: u32,
 }
 
-/// One priority of a queue in numbers.
+/// The count of one priority of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PriorityStats {
     /// The priority.
     pub priority: u32,
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
 }
 
-/// A queue in numbers. A queue never used answers zeros.
+/// The counts and totals of a queue; zeros if it was never used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
-    /// Messages that wait for their time.
+    /// Scheduled messages.
     pub scheduled: u64,
-    /// Messages that are leased.
+    /// Leased messages.
     pub leased: u64,
-    /// Messages in the dead-letter queue of this one.
+    /// Messages in its dead-letter queue.
     pub dead: u64,
-    /// The ready ones by priority, most urgent first; at most the first 1,000 priorities.
+    /// Ready messages by priority, most urgent first; at most the first 1,000 priorities.
     pub by_priority: Vec<PriorityStats>,
     /// Bytes of all payloads.
     pub bytes: u64,
-    /// How long the oldest ready message has waited; 0 if there is none.
+    /// The age of the oldest ready message; 0 if there is none.
     pub oldest_ready_age_ms: u64,
-    /// How long ago the oldest lease began; 0 if there is none.
+    /// The age of the oldest lease; 0 if there is none.
     pub oldest_leased_age_ms: u64,
     /// Messages accepted since creation.
     pub pushed: u64,
-    /// Dead letters accepted from other queues, or got back, since creation.
+    /// Dead letters received from other queues, or moved back, since creation.
     pub received: u64,
     /// Messages popped since creation.
     pub popped: u64,
-    /// Messages acknowledged since creation.
+    /// Messages acked since creation.
     pub acked: u64,
-    /// Leases given back since creation.
+    /// Leases nacked since creation.
     pub nacked: u64,
     /// Leases and messages that expired since creation.
     pub expired: u64,
-    /// Messages dropped since creation because their time to live had ended.
+    /// Messages removed at the end of their time to live since creation.
     pub dropped: u64,
     /// Messages moved to the dead-letter queue since creation.
     pub dead_lettered: u64,
-    /// Messages handed back to the queue they came from since creation.
+    /// Dead letters moved back to the queue they came from since creation.
     pub redriven: u64,
-    /// Messages refused since creation: because the queue was full, paused or limited.
+    /// Messages refused since creation: the queue was full, paused or over its rate.
     pub rejected: u64,
-    /// Messages recognised by their key as pushed before, since creation.
+    /// Duplicates by their deduplication key since creation.
     pub duplicates: u64,
-    /// Messages that gave way to more urgent ones since creation.
+    /// Messages removed for more urgent ones since creation.
     pub evicted: u64,
     /// Messages cancelled by id since creation.
     pub cancelled: u64,
     /// Messages purged since creation.
     pub purged: u64,
-    /// Which verbs are paused.
+    /// The verbs that are paused.
     pub paused: Verbs,
-    /// When a push is acknowledged.
+    /// The moment when a push is acknowledged.
     pub durability: Durability,
-    /// How much acknowledged work a power cut can take: 0 if none, `null` if all of it.
+    /// The time before a power cut whose acknowledged work is lost: 0 if none, `null` if all.
     pub loss_window_ms: Option<u64>,
 }
 
-/// A page of the queues there are.
+/// A page of queues.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueList {
-    /// Their ids, in order.
+    /// The ids, in order.
     pub queues: Vec<String>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
-    /// What to send as `after` for the next page; `null` at the end.
+    /// The value of `after` for the next page; `null` at the end.
     pub next: Option<String>,
 }
 
-/// A page of the queues there are, with what they hold.
+/// A page of queues with their counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueDepths {
     /// The queues, by id.
     pub queues: Vec<QueueDepth>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
-    /// What to send as `after` for the next page; `null` at the end.
+    /// The value of `after` for the next page; `null` at the end.
     pub next: Option<String>,
 }
 
-/// What a queue holds.
+/// The counts of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QueueDepth {
     /// Its id.
     pub id: String,
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
-    /// Messages that wait for their time.
+    /// Scheduled messages.
     pub scheduled: u64,
-    /// Messages that are leased.
+    /// Leased messages.
     pub leased: u64,
     /// Messages in its dead-letter queue.
     pub dead: u64,

@@ -6,13 +6,13 @@ use utoipa::ToSchema;
 /// The answer of the health calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `healthy`, `live` or `ready`, as was asked.
+    /// `healthy`, `live` or `ready`, by the path.
     pub status: String,
     /// Always `lanekeeper`.
     pub service: String,
 }
 
-/// What is running.
+/// The name and version of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Version {
     /// Always `lanekeeper`.
@@ -24,34 +24,34 @@ pub struct Version {
 /// A refusal or an error (RFC 9457), of the type `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
-    /// Always `about:blank`: `code` tells problems apart.
+    /// Always `about:blank`: `code` distinguishes problems.
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong: the field and its bound, where there is one.
+    /// The problem, with the field and its limit if there is one.
     pub detail: String,
-    /// What a program branches on.
+    /// The code of the problem, for programs.
     pub code: String,
-    /// How long to wait before asking again.
+    /// The time to wait before trying again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
-    /// The bound that was met.
+    /// The limit that was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// How much there is of what is bounded.
+    /// The present value of what is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<u64>,
-    /// What keeps an owner out of a gate: `drain`, `pause`, `full`, `quota`, `rate` or
+    /// The reason why a gate grants no permit: `drain`, `pause`, `full`, `quota`, `rate` or
     /// `concurrency`; of several, the first in this order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<String>,
-    /// How long an owner waited at a gate in vain.
+    /// The time an owner waited at a gate before it timed out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited_ms: Option<u64>,
-    /// When the leases end that are in the way, in Unix milliseconds.
+    /// The end of the leases that lock the queue, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_expires_at: Option<u64>,
 }
@@ -59,6 +59,6 @@ pub struct Problem {
 /// The answer to the deletion of a queue, gate, stream or worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deleted {
-    /// Whether there was one.
+    /// Whether it existed.
     pub deleted: bool,
 }

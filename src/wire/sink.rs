@@ -8,24 +8,24 @@ use utoipa::ToSchema;
 
 use crate::wire::convert::millis;
 
-/// A sink: where the messages of a queue are posted to.
+/// A sink: a webhook that gets the messages of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sink {
-    /// The address, plain or over TLS; no user, no fragment.
+    /// The address, http:// or https://, without a user or a fragment.
     #[schema(min_length = 1, max_length = 2048)]
     pub url: String,
-    /// Deliveries under way at once at most.
+    /// The largest number of deliveries at once.
     #[serde(default = "concurrency")]
     #[schema(minimum = 1, maximum = 100, default = 5)]
     pub max_concurrency: u32,
-    /// How long a delivery may take, and whoever takes a message over with 202, in milliseconds.
+    /// The longest delivery, and the lease of a receiver that answers 202, in milliseconds.
     #[serde(default = "lease_ttl")]
     #[schema(minimum = 1000, maximum = 43200000, default = 30000)]
     pub lease_ttl_ms: u64,
     /// Headers that are sent with each message, such as `{"authorization":"Bearer …"}`: at most 20.
-    /// Their values are shown to nobody: each is answered as `********`, which stands for the value
-    /// it has, as long as the address is on the same host.
+    /// Values are never shown: each is answered as `********`, which stands for the present value
+    /// as long as the address names the same host.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
 }
@@ -33,14 +33,14 @@ pub struct Sink {
 /// What stands for the value of a header.
 pub(crate) const HIDDEN: &str = "********";
 
-/// A sink and what becomes of it.
+/// A sink and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SinkView {
-    /// As it was set.
+    /// The settings.
     #[serde(flatten)]
     pub sink: Sink,
-    /// Why nothing is delivered to it, if the node has more sinks than it delivers to: it takes the
-    /// place of one that is removed.
+    /// The reason why it is not delivered to, if the node has more sinks than allowed: it starts
+    /// when another one is removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }

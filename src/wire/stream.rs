@@ -3,60 +3,60 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How urgent a message of a stream is, the most urgent first.
+/// The class of a message of a stream, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
-    /// Always taken, within a bound of its own.
+    /// Always accepted, within a limit of its own.
     Control,
-    /// Gives way to control alone.
+    /// Removed only for control messages.
     Critical,
-    /// Gives way to what is more urgent.
+    /// Removed for more urgent messages.
     Important,
-    /// The first to give way.
+    /// Removed first.
     Bulk,
 }
 
 /// The answer to a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Published {
-    /// Subscribers that it was offered to.
+    /// Subscribers it was offered to.
     pub subscribers: u64,
-    /// Those of them for whom it waits now.
+    /// Subscribers that have it queued.
     pub queued: u64,
-    /// Messages that gave way to it.
+    /// Messages removed for it.
     pub evicted: u64,
-    /// Subscribers that had no room for it.
+    /// Subscribers without room for it.
     pub refused: u64,
 }
 
-/// What happens to a subscriber that is slow.
+/// The action on a slow subscriber.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnSlow {
-    /// It is told.
+    /// It gets a notice.
     #[default]
     Warn,
-    /// It is told, and gets one of ten bulk messages until it keeps up again.
+    /// It gets a notice, and one of ten bulk messages until it keeps up again.
     Throttle,
     /// It is disconnected.
     Disconnect,
 }
 
-/// The settings of a stream. A field that a `PUT` leaves out takes its default.
+/// The settings of a stream. A field left out of a `PUT` gets its default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamConfig {
-    /// Messages that a late subscriber gets first.
+    /// The number of past messages a new subscriber gets first.
     #[schema(maximum = 1000)]
     pub retain: u32,
-    /// Whether those survive a restart.
+    /// Whether these survive a restart.
     pub persist: bool,
-    /// What happens to a subscriber that is slow.
+    /// The action on a slow subscriber.
     pub on_slow: OnSlow,
 }
 
-/// One count for each class.
+/// A count for each class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PerClass {
     /// Of `control`.
@@ -69,65 +69,65 @@ pub struct PerClass {
     pub bulk: u64,
 }
 
-/// What happened to the messages of a subscriber, or of all of them.
+/// The totals of one subscriber, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Counts {
     /// Messages delivered.
     pub sent: PerClass,
-    /// Messages that gave way to others.
+    /// Messages removed for more urgent ones.
     pub evicted: PerClass,
-    /// Messages refused at the door.
+    /// Messages refused because the queue was full.
     pub refused: PerClass,
-    /// Messages that waited when their subscriber left.
+    /// Messages still queued when their subscriber left.
     pub abandoned: u64,
     /// Bytes of the payloads delivered.
     pub bytes: u64,
     /// Sends of more than 500 ms.
     pub slow_events: u64,
-    /// How often eight tenths of a queue were reached.
+    /// The number of times a queue became 80 % full.
     pub backpressure_events: u64,
 }
 
-/// A stream in numbers, counted since its activation. One never used answers zeros.
+/// The counts and totals of a stream since its activation; zeros if it was never used.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StreamStats {
-    /// Subscribers there are.
+    /// Subscribers.
     pub subscribers: u64,
-    /// Those of them that are slow.
+    /// Slow subscribers.
     pub slow: u64,
-    /// Those of them under backpressure.
+    /// Subscribers under backpressure.
     pub backpressure: u64,
     /// Messages published.
     pub published: PerClass,
-    /// What happened to them, at those that left too.
+    /// The totals of all subscribers, including those that left.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Messages kept for late subscribers.
+    /// Messages retained for new subscribers.
     pub retained: u64,
     /// The number of the last message.
     pub seq: u64,
-    /// The subscribers one by one; at most the first 1,000.
+    /// Each subscriber; at most the first 1,000.
     pub by_subscriber: Vec<SubscriberStats>,
 }
 
-/// One subscriber in numbers.
+/// The counts and totals of a subscriber.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SubscriberStats {
-    /// Its number, as `Lanekeeper-Subscriber` told it.
+    /// Its number, as in the header `Lanekeeper-Subscriber`.
     pub id: u64,
     /// `healthy`, `backpressure` or `slow`.
     pub status: String,
-    /// How much of its queue is taken: 1 if it is full.
+    /// The fill of its queue: 1 is full.
     pub fill: f64,
-    /// Messages that wait for it.
+    /// Messages queued for it.
     pub waiting: PerClass,
-    /// Messages that may.
+    /// The limit of its queue.
     pub queue_max: u64,
-    /// What happened to its messages.
+    /// Its totals.
     #[serde(flatten)]
     pub counts: Counts,
-    /// What a send takes on average, in microseconds.
+    /// The average duration of a send, in microseconds.
     pub send_mean_micros: u64,
-    /// What 99 of 100 sends stay below, in microseconds.
+    /// The 99th percentile of the duration of a send, in microseconds.
     pub send_p99_micros: u64,
 }

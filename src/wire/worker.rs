@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-/// Whether a worker is taken to be alive.
+/// The status of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerStatus {
-    /// It was seen lately.
+    /// It was seen recently.
     Online,
-    /// It was not, or it said goodbye.
+    /// It was not seen for too long, or deregistered.
     Offline,
 }
 
@@ -19,46 +19,45 @@ pub enum WorkerStatus {
 pub struct Beat {
     /// Always `online`: a refusal is a problem document.
     pub status: WorkerStatus,
-    /// Whether to take no new work, because the server is shutting down.
+    /// Whether the server is shutting down, so that the worker should take no new work.
     pub drain: bool,
-    /// The number of the worker's life, to be given with its next heartbeats, its leases and its
-    /// farewell.
+    /// The number of the worker's life, to send with its heartbeats, leases and deregistration.
     #[serde(default)]
     pub life: u64,
 }
 
-/// The answer to a farewell.
+/// The answer to a deregistration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deregistered {
     /// Always `offline`: a refusal is a problem document.
     pub status: WorkerStatus,
 }
 
-/// What is known of a worker.
+/// A worker.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Worker {
     /// Its id.
     pub id: String,
-    /// Whether it is taken to be alive.
+    /// Its status.
     pub status: WorkerStatus,
-    /// When it was last seen, in Unix milliseconds.
+    /// The time of its last heartbeat, in Unix milliseconds.
     pub last_seen_at: u64,
-    /// When it was seen for the first time, in Unix milliseconds.
+    /// The time of its first heartbeat, in Unix milliseconds.
     pub first_seen_at: u64,
-    /// Since when it is offline, in Unix milliseconds; `null` while it is online.
+    /// The time it went offline, in Unix milliseconds; `null` while it is online.
     pub offline_since: Option<u64>,
-    /// What it last said of itself; `null` if it never did.
+    /// Its metadata; `null` if it never sent any.
     #[schema(value_type = Option<Object>)]
     pub meta: Option<Box<RawValue>>,
 }
 
-/// A page of the workers there are.
+/// A page of workers.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct WorkerList {
     /// The workers, in the order of their ids.
     pub workers: Vec<Worker>,
-    /// How many there are.
+    /// The number of entries in this answer.
     pub count: usize,
-    /// What to send as `after` for the next page; `null` at the end.
+    /// The value of `after` for the next page; `null` at the end.
     pub next: Option<String>,
 }

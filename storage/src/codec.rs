@@ -12,7 +12,7 @@ pub(crate) use bincode::{Decode, Encode};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     /// The value was written by a version that knew a format this one does not.
-    #[error("{record}: format {found} is not known, the newest known is {newest}")]
+    #[error("{record}: format {found} is unknown; the newest known is {newest}")]
     UnknownFormat {
         /// What was read.
         record: &'static str,

@@ -16,14 +16,14 @@ pub enum CommitError {
     /// The operating system refuses something that passes: no descriptor is free, an I/O error
     /// before anything was written. Nothing was applied; the same batch may succeed once that is
     /// over, without a restart.
-    #[error("the store takes no writes for the moment: {reason}")]
+    #[error("the store cannot write for now: {reason}")]
     Unavailable {
         /// What the operating system said, and what helps.
         reason: Arc<str>,
     },
     /// The batch was handed over and is held back for longer than somebody should have to wait:
     /// it will be written once the disk allows it, or be lost with a crash before that.
-    #[error("not written yet, and not known whether it will be: {reason}")]
+    #[error("not written yet, and the outcome is unknown: {reason}")]
     Held {
         /// What holds it back.
         reason: Arc<str>,

@@ -31,7 +31,7 @@ pub enum AskError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum NotExecuted {
     /// The actor's mailbox is full.
-    #[error("{actor} is overloaded: {waiting_max} requests wait already")]
+    #[error("{actor} is overloaded: {waiting_max} requests are waiting, and no more may")]
     Overloaded {
         /// The actor asked.
         actor: ActorId,
@@ -54,7 +54,7 @@ pub enum NotExecuted {
     #[error("actor key: {0}")]
     InvalidId(InvalidId),
     /// The actor's kind is no id, or another type of this node has it.
-    #[error("kind {kind:?} cannot be used by {by}: it is no id or belongs to another type")]
+    #[error("kind {kind:?} cannot be used by {by}: it is not a valid id, or another type has it")]
     KindTaken {
         /// The kind.
         kind: &'static str,
@@ -76,7 +76,7 @@ pub enum Unknown {
     #[error("{0}")]
     Commit(CommitError),
     /// The turn was cut off: the executor that ran it, or the node, ended.
-    #[error("the turn was cut off")]
+    #[error("the turn was cancelled")]
     CutOff,
 }
 

@@ -30,13 +30,13 @@ impl fmt::Debug for ActorId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidId {
     /// It is empty or too long.
-    #[error("an id has 1 to {ID_LENGTH_MAX} characters, not {0}")]
+    #[error("an id must have 1 to {ID_LENGTH_MAX} characters, not {0}")]
     Length(usize),
     /// It holds a character that ids do not have.
-    #[error("an id is made of A-Z a-z 0-9 . _ : - and not of {0:?}")]
+    #[error("an id may have the characters A-Z a-z 0-9 . _ : - and not {0:?}")]
     Character(char),
     /// Its dots could be taken for a path.
-    #[error("an id does not begin or end with a dot and has no two dots in a row")]
+    #[error("an id must not begin or end with a dot, nor have two dots in a row")]
     Dots,
 }
 

@@ -39,10 +39,10 @@ pub struct Reminder {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReminderError {
     /// The name is empty, longer than 255 bytes or holds a zero byte.
-    #[error("a reminder's name has 1 to 255 bytes, none of them zero")]
+    #[error("a reminder's name must have 1 to 255 bytes, none of them zero")]
     InvalidName,
     /// A period is shorter than a millisecond.
-    #[error("a reminder's period is at least one millisecond")]
+    #[error("a reminder's period must be at least one millisecond")]
     InvalidPeriod,
     /// The store failed.
     #[error(transparent)]

@@ -6,12 +6,12 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 
 pub(crate) const CHECK_HELP: &str = "\
 Verifies the checksums of the journal, every record of the store, and that the counts of queues
-agree with their messages. Nothing in the directory is changed; a copy of the store is made in the
-directory for temporary files meanwhile. Exits 6 if something is wrong.
+match their messages. Nothing in the directory is changed; the store is copied to the directory for
+temporary files meanwhile. Exits with 6 if something is wrong.
 
-With --repair, what can be read is written into a new directory, DIR.repaired, in which everything
-agrees again, and what could not be saved is told on stderr: exit code 0 if that is nothing, 6
-otherwise. DIR itself is left as it is. It also works on a directory that `serve` refuses.
+With --repair, everything that can be read is written into a new directory, DIR.repaired, with
+matching counts and indexes. Records that could not be saved are listed on stderr: exit code 0 if
+there are none, otherwise 6. DIR itself is not changed, and may be one that `serve` refuses.
 
 Examples:
   lanekeeper check ./lanekeeper-data
@@ -20,10 +20,10 @@ Examples:
   lanekeeper check ./lanekeeper-data --repair --to /mnt/spare/lanekeeper-data";
 
 pub(crate) const EXPORT_HELP: &str = "\
-Prints every message that can be read as a line of JSON: `queue`, `id`, `priority`, `state`
-(`ready`, `scheduled` or `leased`), `pushed_at`, `deliveries`, `item`, and what else it has. Nothing
-in the directory is changed, and it may be one that `serve` refuses. What cannot be read is told on
-stderr, and the exit code is 6 then.
+Prints every readable message as a line of JSON: `queue`, `id`, `priority`, `state` (`ready`,
+`scheduled` or `leased`), `pushed_at`, `deliveries`, `item`, and further fields if it has them.
+Nothing in the directory is changed, and it may be one that `serve` refuses. Records that cannot be
+read are listed on stderr, and the exit code is 6.
 
 Examples:
   lanekeeper export ./lanekeeper-data > messages.jsonl
@@ -36,10 +36,10 @@ pub(crate) struct Check {
     /// The data directory
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
-    /// Save what can be read into a new directory, and tell what cannot
+    /// Save everything readable into a new directory, and list what is lost
     #[arg(long)]
     pub(crate) repair: bool,
-    /// The new directory, which must not exist yet; DIR.repaired when not given
+    /// The new directory, which must not exist yet [default: DIR.repaired]
     #[arg(long, value_name = "DIR", requires = "repair")]
     pub(crate) to: Option<PathBuf>,
     /// Print the report as JSON
@@ -56,7 +56,7 @@ pub(crate) struct Export {
     /// The data directory
     #[arg(value_name = "DIR", required_unless_present = "data", conflicts_with = "data")]
     pub(crate) dir: Option<PathBuf>,
-    /// The data directory, named as other commands do
+    /// The data directory, as a flag like that of other commands
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Only the messages of this queue

@@ -136,7 +136,7 @@ impl Known {
             Some((distance, variable)) if distance <= MISSPELLING_MAX => {
                 format!("did you mean {variable}?")
             }
-            _ => "`lanekeeper help COMMAND` lists those of a command".to_owned(),
+            _ => "`lanekeeper help COMMAND` lists the variables of a command".to_owned(),
         }
     }
 }

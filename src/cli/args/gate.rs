@@ -5,8 +5,8 @@ use clap::{ArgAction, Args, Subcommand, builder::FalseyValueParser};
 use crate::{cli::args::Target, config::quantity::Span};
 
 pub(crate) const GATE_HELP: &str = "\
-A gate is a distributed semaphore: owners ask for permits, first come first served, and its policy
-says how many hold one at once.
+A gate is a distributed semaphore: owners acquire permits in the order of priority and arrival, and
+the policy limits how many hold one at once.
 
 Examples:
   lanekeeper gate policy deploys --set '{\"max_concurrent\":1}'
@@ -14,9 +14,10 @@ Examples:
   lanekeeper gate stats deploys";
 
 const ACQUIRE_HELP: &str = "\
-Prints what the owner has: a permit, or with --no-wait perhaps a position in the line. Asked again,
-an owner keeps what it has; so it is asked again while the server is away, as in a restart, until
-the timeout. A server that was never there is waited for only with --timeout.
+Prints the state of the owner: granted, or with --no-wait perhaps queued with its position. An owner
+that acquires again keeps its permit or position, so the command tries again while the server is
+away, as in a restart, until the timeout. It waits for a server that has never answered only with
+--timeout.
 
 Examples:
   lanekeeper gate acquire deploys build-7 --timeout 10m --ttl 1h
@@ -24,25 +25,25 @@ Examples:
   lanekeeper gate acquire exports job-3 --group tenant=acme --priority 0";
 
 const RELEASE_HELP: &str = "\
-Prints who was let in instead. To release again does no harm.
+Prints the owners that were granted a permit instead. Releasing twice has no effect.
 
 Examples:
   lanekeeper gate release deploys build-7";
 
 const EXTEND_HELP: &str = "\
-The permit ends so long from now, be that later or earlier than before.
+The permit ends after --ttl from now, even if that is earlier than before.
 
 Examples:
   lanekeeper gate extend deploys build-7 --ttl 10m";
 
 const CANCEL_HELP: &str = "\
-An owner that holds a permit is left alone, and the command exits 1.
+An owner that holds a permit keeps it, and the command exits with 1.
 
 Examples:
   lanekeeper gate cancel deploys build-7";
 
 const TICKET_HELP: &str = "\
-An owner that neither waits nor holds a permit is not found, and the command exits 1.
+Exits with 1 if the owner neither waits nor holds a permit.
 
 Examples:
   lanekeeper gate ticket deploys build-7
@@ -64,26 +65,26 @@ Examples:
   lanekeeper gate resume deploys";
 
 const RUN_HELP: &str = "\
-The command runs while a permit is held, and this command ends with its exit code (128 and the
-signal's number if a signal ended it). The permit has a ttl that is extended for as long as the
-command runs, so that a machine that dies blocks nobody.
+The command runs while a permit is held. The exit code is that of the command, or 128 plus the
+number of the signal that ended it. The ttl of the permit is extended while the command runs, so
+that the permit of a crashed machine ends.
 
-While the server is away, as in a restart, the permit is asked for, extended and released again and
-again: an owner that asks again keeps its permit or its place. A server that was never there is
-waited for only with --timeout. If the permit is lost, because somebody released it or it could not
-be extended in time, the command gets SIGTERM, SIGKILL after --grace, and the exit code is 1.
+While the server is away, as in a restart, acquiring, extending and releasing are tried again: an
+owner that acquires again keeps its permit or position. It waits for a server that has never
+answered only with --timeout. If the permit is lost, because it was released or could not be
+extended in time, the command gets SIGTERM, SIGKILL after --grace, and the exit code is 1.
 
-SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command; Ctrl-C reaches it by
-itself at a terminal and is passed on elsewhere, where the command has a process group of its own.
-While it still waits for its permit, such a signal ends it with 130.
+SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the command. Ctrl-C reaches it
+directly at a terminal and is passed on elsewhere, where the command has its own process group.
+A signal while the permit is awaited ends it with 130.
 
 Examples:
   lanekeeper gate run deploys -- ./deploy.sh production
   lanekeeper gate run exports --group tenant=acme --timeout 10m -- make export";
 
 const POLICY_HELP: &str = "\
-Without --set and --unset it shows the policy that applies, and whose it is: the gate's own, that of
-a parent (`pack`, for `pack.action`), the node's default, or none.
+Without --set and --unset it shows the policy that applies and its source: the gate itself, a parent
+(`pack`, for `pack.action`), the node's default, or none.
 
 Examples:
   lanekeeper gate policy deploys --set '{\"max_concurrent\":2}'
@@ -93,31 +94,31 @@ Examples:
 /// What to do with a gate.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GateCommand {
-    /// Ask for a permit and wait for it
+    /// Acquire a permit, waiting for it
     #[command(after_help = ACQUIRE_HELP)]
     Acquire(Acquire),
-    /// End a permit and let in who is next
+    /// Release a permit, which is granted to the next owner
     #[command(after_help = RELEASE_HELP)]
     Release(Place),
-    /// Let a permit end so much later than now
+    /// Extend a permit
     #[command(after_help = EXTEND_HELP)]
     Extend(Extend),
-    /// Take a waiting owner out of the line
+    /// Remove a waiting owner from the wait queue
     #[command(after_help = CANCEL_HELP)]
     Cancel(Place),
-    /// Show what an owner has: a permit, or a place in the line
+    /// Show the permit of an owner, or its position in the wait queue
     #[command(after_help = TICKET_HELP)]
     Ticket(Place),
-    /// Show a gate in numbers
+    /// Show the counts and totals of a gate
     #[command(after_help = STATS_HELP)]
     Stats(Gate),
     /// Show or set the policy of a gate
     #[command(after_help = POLICY_HELP)]
     Policy(Policy),
-    /// Let nobody in from now on; those in line keep their places
+    /// Grant no more permits; waiting owners keep their positions
     #[command(after_help = PAUSE_HELP)]
     Pause(Gate),
-    /// Let owners in again
+    /// Grant permits again
     #[command(after_help = RESUME_HELP)]
     Resume(Gate),
     /// Run a command while a permit is held
@@ -141,7 +142,7 @@ pub(crate) struct Place {
     /// The gate
     #[arg(value_name = "GATE")]
     pub(crate) id: String,
-    /// Who waits or holds a permit
+    /// The owner that waits or holds a permit
     #[arg(value_name = "OWNER")]
     pub(crate) owner: String,
     #[command(flatten)]
@@ -154,13 +155,13 @@ pub(crate) struct Wish {
     /// The priority: 0 (most urgent) to 2147483647
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) priority: u32,
-    /// Count the permit also against a value, such as tenant=acme; may be given several times
+    /// Count the permit also against a group, such as tenant=acme; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_delimiter = ',')]
     pub(crate) group: Vec<String>,
-    /// How long to wait at most [default: as the policy has it]
+    /// The longest time to wait [default: the policy's]
     #[arg(long, value_name = "TIME")]
     pub(crate) timeout: Option<Span>,
-    /// Let the permit end, too, when this worker is found dead
+    /// End the permit also when this worker goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
 }
@@ -171,15 +172,15 @@ pub(crate) struct Acquire {
     /// The gate
     #[arg(value_name = "GATE")]
     pub(crate) id: String,
-    /// Who asks
+    /// The owner of the permit
     #[arg(value_name = "OWNER")]
     pub(crate) owner: String,
     #[command(flatten)]
     pub(crate) wish: Wish,
-    /// Let the permit end by itself: 1s to 12h [default: when it is released]
+    /// End the permit after this time: 1s to 12h [default: only when it is released]
     #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
-    /// Take a place in the line and do not wait for the permit
+    /// Take a position in the wait queue and return at once
     #[arg(
         long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -195,10 +196,10 @@ pub(crate) struct Extend {
     /// The gate
     #[arg(value_name = "GATE")]
     pub(crate) id: String,
-    /// Who holds the permit
+    /// The owner that holds the permit
     #[arg(value_name = "OWNER")]
     pub(crate) owner: String,
-    /// How long the permit lasts from now: 1s to 12h
+    /// The duration of the permit from now: 1s to 12h
     #[arg(long, value_name = "TIME", default_value = "30s")]
     pub(crate) ttl: Span,
     #[command(flatten)]
@@ -211,10 +212,10 @@ pub(crate) struct Policy {
     /// The gate
     #[arg(value_name = "GATE")]
     pub(crate) id: String,
-    /// Give the gate this policy of its own, as JSON
+    /// Set the gate's own policy, as JSON
     #[arg(long, value_name = "JSON", conflicts_with = "unset")]
     pub(crate) set: Option<String>,
-    /// Take the gate's own policy away
+    /// Remove the gate's own policy
     #[arg(
         long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -233,15 +234,15 @@ pub(crate) struct Run {
     /// The command and its arguments, after `--`
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<String>,
-    /// Who asks [default: a name of its own]
+    /// The owner of the permit [default: a unique name]
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
     #[command(flatten)]
     pub(crate) wish: Wish,
-    /// How long the permit outlives a machine that dies: 1s to 12h
+    /// The time after which the permit of a crashed machine ends: 1s to 12h
     #[arg(long, env = "LANEKEEPER_PERMIT_TTL", value_name = "TIME", default_value = "30s")]
     pub(crate) ttl: Span,
-    /// How long the command may go on after the permit was lost
+    /// The time the command may continue after the permit was lost
     #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "10s")]
     pub(crate) grace: Span,
     #[command(flatten)]

@@ -5,51 +5,50 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 use crate::{cli::args::Target, config::quantity::Span};
 
 pub(crate) const LEASE_HELP: &str = "\
-Prints a line a message: its lease, its id, its priority, its payload. The lease is the right to
-settle the message and a secret; it ends after its ttl, and the message is ready again. An empty
-queue prints nothing and is no failure.
+Prints one line per message: lease token, id, priority, payload. The token is the right to settle
+the message, and a secret. The lease expires after its ttl, and the message is ready again. An empty
+queue prints nothing and exits with 0.
 
 Examples:
   lanekeeper lease orders --ttl 5m --wait 30s
   lanekeeper lease orders --depth 10 --worker w1 --json";
 
 pub(crate) const ACK_HELP: &str = "\
-The work is done and the messages are gone for good. A lease that failed is named on stderr, and
-harms no other; then the command exits 1.
+The messages are done and leave the queue. A lease that failed is named on stderr and does not
+affect the others; the command then exits with 1.
 
 Examples:
   lanekeeper ack orders \"$LEASE\"
   lanekeeper lease orders | cut -f1 | xargs lanekeeper ack orders";
 
 pub(crate) const NACK_HELP: &str = "\
-The messages return to their places, priority and arrival, at once or after a delay; a queue with
-max_deliveries makes those that were delivered too often dead letters. A lease that failed is named
-on stderr, and harms no other; then the command exits 1.
+The messages are ready again at their own positions, at once or after a delay; those that have
+reached the max_deliveries of the queue become dead letters. A lease that failed is named on stderr
+and does not affect the others; the command then exits with 1.
 
 Examples:
   lanekeeper nack orders \"$LEASE\" --delay 30s --reason 'the bank does not answer'
   lanekeeper nack orders \"$LEASE\" --no-count";
 
 pub(crate) const EXTEND_HELP: &str = "\
-The leases end so long from now, be that later or earlier than before. A lease that failed is named
-on stderr, and harms no other; then the command exits 1.
+The leases expire after --ttl from now, even if that is earlier than before. A lease that failed is
+named on stderr and does not affect the others; the command then exits with 1.
 
 Examples:
   lanekeeper extend orders \"$LEASE\" --ttl 10m";
 
 pub(crate) const DEAD_LETTER_HELP: &str = "\
-The messages go to the queue QUEUE-deadletter, an ordinary queue, with the reason and what is known
-of them; `redrive` brings them back. A lease that failed is named on stderr, and harms no other;
-then the command exits 1.
+The messages move to QUEUE-deadletter, an ordinary queue, with the reason and their history;
+`redrive` moves them back. A lease that failed is named on stderr and does not affect the others;
+the command then exits with 1.
 
 Examples:
   lanekeeper dead-letter orders \"$LEASE\" --reason 'no such customer'
   lanekeeper peek orders-deadletter --depth 10";
 
 pub(crate) const REDRIVE_HELP: &str = "\
-Brings dead letters from QUEUE-deadletter back to QUEUE, behind what waits there, with no deliveries
-counted: all of them, the first so many in pop order, or those named. An id that is not there is
-passed over.
+Moves dead letters from QUEUE-deadletter back to QUEUE, behind the messages waiting there, with no
+deliveries counted: all of them, the first N in pop order, or those named. Unknown ids are ignored.
 
 Examples:
   lanekeeper redrive orders
@@ -62,20 +61,20 @@ pub(crate) struct Lease {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// Messages at most: 1 to 100
+    /// The largest number of messages: 1 to 100
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
-    /// How long the leases last: 1s to 12h [default: as the queue says, else 30s]
+    /// The duration of the leases: 1s to 12h [default: the queue's, otherwise 30s]
     #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
-    /// How long to wait for a message if there is none: up to 60s
+    /// The time to wait for a message if the queue is empty: up to 60s
     #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) wait: Span,
-    /// Who works on them: should this worker be found dead, the leases end
+    /// The worker that holds the leases: they end if it goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
-    /// Which life of the worker it is, as its heartbeats are answered: the end of an earlier one
-    /// leaves the leases alone
+    /// The life of the worker, from the answer to its heartbeat; the end of an earlier life does
+    /// not end these leases
     #[arg(long, env = "LANEKEEPER_LIFE", value_name = "N", requires = "worker")]
     pub(crate) life: Option<u64>,
     #[command(flatten)]
@@ -88,7 +87,7 @@ pub(crate) struct Leases {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// The leases, as `lease` printed them: 1 to 1000
+    /// The lease tokens, as printed by `lease`: 1 to 1000
     #[arg(value_name = "LEASE", required = true)]
     pub(crate) leases: Vec<String>,
 }
@@ -107,10 +106,10 @@ pub(crate) struct Ack {
 pub(crate) struct Nack {
     #[command(flatten)]
     pub(crate) of: Leases,
-    /// How long the messages wait before they are ready again
+    /// The time before the messages are ready again
     #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) delay: Span,
-    /// Why, in at most 1024 bytes: kept with the messages
+    /// The reason, at most 1024 bytes, kept with the messages
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Do not count the deliveries for max_deliveries
@@ -128,7 +127,7 @@ pub(crate) struct Nack {
 pub(crate) struct Extend {
     #[command(flatten)]
     pub(crate) of: Leases,
-    /// How long they last from now: 1s to 12h [default: as the queue says, else 30s]
+    /// The duration of the leases from now: 1s to 12h [default: the queue's, otherwise 30s]
     #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
     #[command(flatten)]
@@ -140,7 +139,7 @@ pub(crate) struct Extend {
 pub(crate) struct DeadLetter {
     #[command(flatten)]
     pub(crate) of: Leases,
-    /// Why, in at most 1024 bytes: kept with the dead letters
+    /// The reason, at most 1024 bytes, kept with the dead letters
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
     #[command(flatten)]
@@ -150,13 +149,13 @@ pub(crate) struct DeadLetter {
 /// `redrive`
 #[derive(Debug, Args)]
 pub(crate) struct Redrive {
-    /// The queue whose dead letters come back
+    /// The queue to move dead letters back to
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// The first so many, in pop order [default: all]
+    /// Only the first N in pop order [default: all]
     #[arg(long, value_name = "N", conflicts_with = "ids")]
     pub(crate) depth: Option<usize>,
-    /// This one, by its id in the dead-letter queue; may be given again, up to 1000 times
+    /// Only these, by their ids in the dead-letter queue; may be repeated, up to 1000 ids
     #[arg(
         long = "id", value_name = "MESSAGE", value_delimiter = ',',
         num_args = 1..,

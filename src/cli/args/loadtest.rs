@@ -7,13 +7,13 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 use crate::{config::quantity::Span, loadtest::plan::threshold::Threshold};
 
 pub(crate) const LOADTEST_HELP: &str = "\
-Without --server it starts a server of its own on a temporary directory for each scenario. Requests
-leave at the moments of the scenario's schedule whatever the answers do, and latency counts from
-those moments: a stall of the server cannot hide. Every item is followed from its push to its pop.
+Without --server it starts a server on a temporary directory for each scenario. Requests are sent at
+the times of the scenario's schedule regardless of the answers, and latency counts from those times,
+so that stalls of the server are visible. Every item is tracked from its push to its pop.
 
-Ctrl-C, SIGTERM, SIGHUP and SIGQUIT end the run, show and keep what there is, and exit 130; a second
-one does not wait. Files that cannot be written are found before the run. Verification that finds a
-message lost, doubled, invented or out of order exits 6.
+Ctrl-C, SIGTERM, SIGHUP and SIGQUIT end the run, show and save the results so far, and exit with
+130; a second one does not wait. Files that cannot be written are reported before the run. Exits
+with 6 if verification finds a message lost, duplicated, invented or out of order.
 
 Examples:
   lanekeeper loadtest list
@@ -25,11 +25,11 @@ Examples:
   lanekeeper loadtest --web";
 
 pub(crate) const COMPARE_HELP: &str = "\
-A figure is worse when the median of the new runs is worse than that of the base runs by more than
-the band: what repeated runs on either side differ by, at least 5 %; 30 % if there is one run on
-each side. Which requests a run sends is drawn, so latencies and errors are judged by kind of
-request, and the rate of all together; what so few requests may differ by is chance, and is not
-judged. Results that were not run alike are refused. Anything worse exits 5.
+A figure is worse if the median of the new runs is worse than that of the base runs by more than
+the tolerance: the difference between repeated runs on either side, at least 5 %; 30 % with one run
+on each side. The mix of requests is random, so latencies and errors are judged by kind of request,
+and the rate of all requests together; a difference that is chance in so small a sample is not
+judged. Results of different kinds of runs are refused. Exits with 5 if anything is worse.
 
 Examples:
   lanekeeper loadtest s3a --repeat 5 --json base.json
@@ -37,15 +37,15 @@ Examples:
   lanekeeper compare locust_stats.csv new_stats.csv --band 10%";
 
 pub(crate) const PREPOPULATE_HELP: &str = "\
-Pushes what is missing and counts what is there. Ended early, it goes on where it was when it is run
-again. Exits 6 if fewer messages are there in the end than there are to be.
+Counts the messages in the queue and pushes the missing ones. An interrupted run continues when it
+is started again. Exits with 6 if messages are missing in the end.
 
 Examples:
   lanekeeper prepopulate backlog --count 1000000
   lanekeeper prepopulate backlog --count 100000 --priorities 8 --item-bytes 1024";
 
 pub(crate) const ANALYZE_HELP: &str = "\
-Shows what `loadtest --json` or `--csv` wrote, as it was shown after the run.
+Shows the results that `loadtest --json` or `--csv` wrote, as after the run.
 
 Examples:
   lanekeeper analyze result.json
@@ -57,31 +57,31 @@ pub(crate) struct Loadtest {
     /// Scenarios: `s3a`, a group such as `s3`, or `all`; `list` names them
     #[arg(value_name = "NAME", required_unless_present_any = ["web", "join", "file"])]
     pub(crate) names: Vec<String>,
-    /// The server to test [default: one of its own on a temporary directory]
+    /// The server to test [default: start one on a temporary directory]
     #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// The token of the server, if it wants one
+    /// The token of the server, if it requires one
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// The process of the server, for what it uses and for scenarios that kill it
+    /// The process of the server, to measure it and for scenarios that kill it
     #[arg(long, env = "LANEKEEPER_LOADTEST_SERVER_PID", value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
-    /// Run each scenario so often: what the runs differ by is the noise of `compare`
+    /// Run each scenario N times: the difference between runs is the tolerance of `compare`
     #[arg(long, env = "LANEKEEPER_LOADTEST_REPEAT", value_name = "N", default_value_t = 1)]
     pub(crate) repeat: u32,
-    /// Find the highest rate that still meets the thresholds [baseline, if there are none]
+    /// Find the highest rate that meets the thresholds [baseline, if none are given]
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_MAX", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(), conflicts_with = "users",
     )]
     pub(crate) max: bool,
-    /// Serve a page to choose, start, change and watch runs
+    /// Serve a page to start, change and watch runs
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_WEB", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) web: bool,
-    /// Where the page is; loopback only
+    /// The address of the page; loopback only
     #[arg(
         long,
         env = "LANEKEEPER_LOADTEST_WEB_LISTEN",
@@ -92,10 +92,10 @@ pub(crate) struct Loadtest {
     /// Scenarios of your own, in a TOML file; without names, all of them
     #[arg(long, env = "LANEKEEPER_LOADTEST_FILE", value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Generate the load from so many processes; with --coordinator, wait for so many [1]
+    /// Generate the load from N processes; with --coordinator, wait for N agents [1]
     #[arg(long, env = "LANEKEEPER_LOADTEST_WORKERS", value_name = "N", conflicts_with = "web")]
     pub(crate) workers: Option<usize>,
-    /// Lead processes of other machines, which join here; for networks that are trusted
+    /// Coordinate agents of other machines, which join here; for trusted networks only
     #[arg(
         long,
         env = "LANEKEEPER_LOADTEST_COORDINATOR",
@@ -103,7 +103,7 @@ pub(crate) struct Loadtest {
         conflicts_with = "web"
     )]
     pub(crate) coordinator: Option<SocketAddr>,
-    /// Join a process that was started with --coordinator, and do its bidding
+    /// Join a coordinator as an agent
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_JOIN", value_name = "ADDR",
         conflicts_with_all = ["coordinator", "workers", "web"],
@@ -120,10 +120,10 @@ pub(crate) struct Loadtest {
 /// How much is asked, and when.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Load {
-    /// How long each scenario is measured [default: the scenario's own]
+    /// The measured time of each scenario [default: the scenario's]
     #[arg(long, env = "LANEKEEPER_LOADTEST_DURATION", value_name = "TIME")]
     pub(crate) duration: Option<Span>,
-    /// How long each runs before it is measured [default: a fifth of that, at most 2s]
+    /// The time each scenario runs before it is measured [default: a fifth of that, at most 2s]
     #[arg(long, env = "LANEKEEPER_LOADTEST_WARMUP", value_name = "TIME")]
     pub(crate) warmup: Option<Span>,
     /// Multiply the rates of the scenario
@@ -132,25 +132,25 @@ pub(crate) struct Load {
     /// Repeat the random choices of another run
     #[arg(long, env = "LANEKEEPER_LOADTEST_SEED", value_name = "N")]
     pub(crate) seed: Option<u64>,
-    /// Closed model: so many users, each waiting for its answer before it goes on
+    /// Closed model: N users, each waiting for its answer before the next request
     #[arg(long, env = "LANEKEEPER_LOADTEST_USERS", value_name = "N")]
     pub(crate) users: Option<u32>,
-    /// Users that begin each second [default: all at once]
+    /// Users started per second [default: all at once]
     #[arg(long, env = "LANEKEEPER_LOADTEST_SPAWN_RATE", value_name = "N", requires = "users")]
     pub(crate) spawn_rate: Option<f64>,
-    /// How long each user waits between requests: `1s`, or `500ms-2s` for a random time
+    /// The time a user waits between requests: `1s`, or `500ms-2s` for a random time
     #[arg(long, env = "LANEKEEPER_LOADTEST_WAIT", value_name = "TIME", requires = "users")]
     pub(crate) wait: Option<String>,
-    /// Generators, each a thread
+    /// Generator threads
     #[arg(long, env = "LANEKEEPER_LOADTEST_THREADS", value_name = "N", default_value_t = 1)]
     pub(crate) threads: usize,
-    /// Connections at most in the open model
+    /// The largest number of connections in the open model
     #[arg(long, env = "LANEKEEPER_LOADTEST_CONNECTIONS", value_name = "N", default_value_t = 256)]
     pub(crate) connections: usize,
-    /// How long an answer is waited for
+    /// The longest time to wait for an answer
     #[arg(long, env = "LANEKEEPER_LOADTEST_TIMEOUT", value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
-    /// Do not follow items from push to pop
+    /// Do not track items from push to pop
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_NO_VERIFY", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -161,7 +161,7 @@ pub(crate) struct Load {
 /// The server of its own.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Own {
-    /// Durability of the server of its own: durable, relaxed or memory
+    /// Durability of the server it starts: durable, relaxed or memory
     #[arg(
         long,
         env = "LANEKEEPER_LOADTEST_DURABILITY",
@@ -170,7 +170,7 @@ pub(crate) struct Own {
         value_parser = ["durable", "relaxed", "memory"],
     )]
     pub(crate) durability: String,
-    /// Where its temporary directory is made [default: the system's]
+    /// The parent of its temporary directory [default: the system's]
     #[arg(long, env = "LANEKEEPER_LOADTEST_DIR", value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -188,13 +188,13 @@ pub(crate) struct Output {
     /// Write a report with charts, one HTML file that needs no network
     #[arg(long, env = "LANEKEEPER_LOADTEST_HTML", value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// Write what was judged as JUnit's XML
+    /// Write the verdicts as JUnit XML
     #[arg(long, env = "LANEKEEPER_LOADTEST_JUNIT", value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
-    /// What must be met, or the exit code is 4: push.p95<50ms, max<500ms, errors<1%, rate>=100
+    /// Exit with 4 unless this holds: push.p95<50ms, max<500ms, errors<1%, rate>=100
     #[arg(long, env = "LANEKEEPER_LOADTEST_THRESHOLD", value_name = "EXPR", value_delimiter = ',')]
     pub(crate) threshold: Vec<Threshold>,
-    /// Thresholds under a name; baseline: p50<30ms p95<50ms p99<100ms max<500ms errors<1%
+    /// A named set of thresholds; baseline: p50<30ms p95<50ms p99<100ms max<500ms errors<1%
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_TARGETS", value_name = "PRESET",
         value_parser = ["baseline"],
@@ -208,10 +208,10 @@ pub(crate) struct Prepopulate {
     /// The queue; nothing else may have used it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Messages there are to be
+    /// The number of messages in the end
     #[arg(long, env = "LANEKEEPER_PREPOPULATE_COUNT", value_name = "N")]
     pub(crate) count: u64,
-    /// Priorities they have in turn, from 0 on; with one, it is 1
+    /// The number of priorities, used in turn from 0 on; a single one is priority 1
     #[arg(long, env = "LANEKEEPER_PREPOPULATE_PRIORITIES", value_name = "N", default_value_t = 1)]
     pub(crate) priorities: u64,
     /// Bytes of each item
@@ -230,7 +230,7 @@ pub(crate) struct Prepopulate {
         default_value = "http://127.0.0.1:8000"
     )]
     pub(crate) server: String,
-    /// The token of the server, if it wants one
+    /// The token of the server, if it requires one
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
 }
@@ -246,13 +246,13 @@ pub(crate) struct Analyze {
 /// `compare`
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
-    /// What was: results as JSON, or a _stats.csv; several with commas between
+    /// The base: results as JSON, or a _stats.csv; several separated by commas
     #[arg(value_name = "BASE", num_args = 1, value_delimiter = ',', required = true)]
     pub(crate) base: Vec<PathBuf>,
-    /// What is now; several with commas between
+    /// The new results; several separated by commas
     #[arg(value_name = "NEW", num_args = 1, value_delimiter = ',', required = true)]
     pub(crate) new: Vec<PathBuf>,
-    /// How much worse is still the same [default: what repeated runs differ by]
+    /// The tolerance [default: the difference between repeated runs]
     #[arg(long, env = "LANEKEEPER_COMPARE_BAND", value_name = "PERCENT")]
     pub(crate) band: Option<String>,
     /// Print the comparison as JSON

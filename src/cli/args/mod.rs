@@ -32,10 +32,10 @@ use crate::{
 };
 
 const AFTER_HELP: &str = "\
-Where a command works, and how one that stays is set up, can be given as environment variables too:
-the help of each command lists them. A flag wins over the variable, the variable over the
-configuration file; an empty variable counts as unset. Which messages a command acts on, and what is
-said of them, is said by arguments alone.
+Where a command works, and the settings of a command that keeps running, can also be given as
+environment variables: the help of each command lists them. A flag overrides the variable, and the
+variable overrides the configuration file; an empty variable counts as unset. The messages a command
+acts on, and their properties, are given by arguments only.
 
 Examples:
   lanekeeper serve --data ./data
@@ -46,21 +46,22 @@ Exit codes:
   0    done
   1    failed: the server refused, or could not be reached
   2    usage: a flag or a setting is wrong
-  3    could not start: the address or the data directory cannot be had
+  3    could not start: the address or the data directory is not available
   4    a threshold of a load test was missed
   5    a regression was found
   6    verification failed: `check` found something wrong, `export` could not read everything, or a
-       load test lost, doubled, invented or misordered messages
+       load test lost, duplicated, invented or misordered messages
   130  interrupted by Ctrl-C";
 
 const SERVE_HELP: &str = "\
 When it is ready it prints one line to stdout, `listening on http://ADDR`. Logs go to stderr.
 
 SIGTERM, SIGQUIT and Ctrl-C drain: new requests are refused as `shutting_down`, readiness turns to
-503, what is under way is finished, everything is flushed. A clean drain exits 0, and 130 after
-Ctrl-C; a second signal ends the process at once. Nothing acknowledged is lost either way. SIGHUP
-drains where the server was started at a terminal; elsewhere, as under `nohup` or a supervisor, it
-is logged and ignored, and so are SIGUSR1 and SIGUSR2: settings are read at the start alone.
+503, requests under way are finished, and everything is flushed. A clean drain exits with 0, or with
+130 after Ctrl-C; a second signal ends the process at once. Acknowledged messages are kept in either
+case. SIGHUP drains a server that was started at a terminal; elsewhere, as under `nohup` or a
+supervisor, it is logged and ignored, as are SIGUSR1 and SIGUSR2: settings are read only at the
+start.
 
 The configuration file is TOML; its keys are the names of the flags with underscores:
   listen = \"127.0.0.1:8000\"
@@ -73,7 +74,7 @@ Examples:
   LANEKEEPER_TOKEN=… lanekeeper serve --listen 0.0.0.0:8000 --config lanekeeper.toml";
 
 const DOCS_HELP: &str = "\
-The guides are Markdown; without a topic they are listed with what each is about.
+The guides are Markdown; without a topic it lists them with their titles.
 
 Examples:
   lanekeeper docs
@@ -101,88 +102,88 @@ pub(crate) enum Command {
     /// Take the most urgent messages out of a queue
     #[command(after_help = queue::POP_HELP)]
     Pop(Pop),
-    /// Take messages to work on: they come back unless the work is done
+    /// Take messages under a lease: they come back unless they are acked
     #[command(after_help = lease::LEASE_HELP)]
     Lease(Lease),
-    /// Say that the work on leased messages is done
+    /// Acknowledge leased messages: they are done
     #[command(after_help = lease::ACK_HELP)]
     Ack(Ack),
     /// Give leased messages back
     #[command(after_help = lease::NACK_HELP)]
     Nack(Nack),
-    /// Let leases last longer
+    /// Extend leases
     #[command(after_help = lease::EXTEND_HELP)]
     Extend(Extend),
-    /// Give up the work on leased messages
+    /// Move leased messages to the dead-letter queue
     #[command(after_help = lease::DEAD_LETTER_HELP)]
     DeadLetter(DeadLetter),
-    /// Bring dead letters back to their queue
+    /// Move dead letters back to their queue
     #[command(after_help = lease::REDRIVE_HELP)]
     Redrive(Redrive),
-    /// Show messages by priority and arrival and take none
+    /// Show messages by priority and arrival without taking them
     #[command(after_help = queue::PEEK_HELP)]
     Peek(Peek),
     /// Remove all messages of a queue, or those of one priority
     #[command(after_help = queue::PURGE_HELP)]
     Purge(Purge),
-    /// Show a queue in numbers
+    /// Show the counts and totals of a queue
     #[command(after_help = queue::STATS_HELP)]
     Stats(Stats),
-    /// List the queues there are
+    /// List the queues
     #[command(after_help = queue::QUEUES_HELP)]
     Queues(Queues),
     /// Show or change the settings of a queue
     #[command(after_help = setting::CONFIG_HELP)]
     Config(Config),
-    /// Refuse pushes, pops or both from now on
+    /// Refuse pushes, pops or both until they are resumed
     #[command(after_help = setting::PAUSE_HELP)]
     Pause(Verbs),
-    /// Take pushes, pops or both again
+    /// Accept pushes, pops or both again
     #[command(after_help = setting::RESUME_HELP)]
     Resume(Verbs),
     /// Show, set or remove the webhook of a queue
     #[command(after_help = setting::SINK_HELP)]
     Sink(Sink),
-    /// Remove one message, or a queue, gate, stream or worker as a whole
+    /// Delete one message, or a whole queue, gate, stream or worker
     #[command(after_help = setting::DELETE_HELP)]
     Delete(Delete),
     /// Run a command for each message of a queue
     #[command(after_help = work::WORK_HELP)]
     Work(Box<Work>),
-    /// Say that a worker is alive, again and again
+    /// Send heartbeats of a worker until a signal ends it
     #[command(after_help = worker::HEARTBEAT_HELP)]
     Heartbeat(Heartbeat),
-    /// List the workers there are
+    /// List the workers
     #[command(after_help = worker::WORKERS_HELP)]
     Workers(Workers),
-    /// Print what is published to a stream
+    /// Print the messages published to a stream
     #[command(after_help = stream::SUBSCRIBE_HELP)]
     Subscribe(Subscribe),
     /// Send messages to the subscribers of a stream
     #[command(after_help = stream::PUBLISH_HELP)]
     Publish(Publish),
-    /// Ask gates for permits, and look after them
+    /// Acquire and release permits of gates, and manage gates
     #[command(after_help = gate::GATE_HELP)]
     Gate(GateArgs),
-    /// Verify a data directory that nobody has open
+    /// Verify a data directory that no process has open
     #[command(after_help = check::CHECK_HELP)]
     Check(Check),
-    /// Print every message of a data directory that can be read, damaged or not
+    /// Print every readable message of a data directory, even a damaged one
     #[command(after_help = check::EXPORT_HELP)]
     Export(Export),
-    /// Print a guide, or list the guides there are
+    /// Print a guide, or list the guides
     #[command(after_help = DOCS_HELP)]
     Docs(Docs),
-    /// Measure a server under load, and verify that it keeps its promises meanwhile
+    /// Measure a server under load, and verify its guarantees
     #[command(after_help = loadtest::LOADTEST_HELP)]
     Loadtest(Box<Loadtest>),
-    /// Fill a queue with any number of messages; run again, it goes on where it was ended
+    /// Fill a queue with messages; an interrupted run continues where it stopped
     #[command(after_help = loadtest::PREPOPULATE_HELP)]
     Prepopulate(Prepopulate),
     /// Show the results of load tests
     #[command(after_help = loadtest::ANALYZE_HELP)]
     Analyze(Analyze),
-    /// Tell whether new results are worse than a base
+    /// Compare new results with a base, and report what is worse
     #[command(after_help = loadtest::COMPARE_HELP)]
     Compare(Compare),
 }
@@ -190,7 +191,7 @@ pub(crate) enum Command {
 /// `gate`
 #[derive(Debug, Args)]
 pub(crate) struct GateArgs {
-    /// What to do with a gate
+    /// The command
     #[command(subcommand)]
     pub(crate) command: gate::GateCommand,
 }
@@ -201,7 +202,7 @@ pub(crate) struct Serve {
     /// A TOML file with settings
     #[arg(long, env = "LANEKEEPER_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// End at once when the process that started this one ends
+    /// End at once when the parent process ends
     #[arg(
         long, env = "LANEKEEPER_END_WITH_PARENT", hide = true, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -222,12 +223,12 @@ pub(crate) struct Target {
         default_value = "http://127.0.0.1:8000"
     )]
     pub(crate) server: String,
-    /// The token of the server, if it wants one
+    /// The token of the server, if it requires one
     #[arg(long, env = "LANEKEEPER_TOKEN", value_name = "SECRET", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// Open this data directory instead of talking to a server
     ///
-    /// No server may have it open. The variable is not LANEKEEPER_DATA: that is the server's.
+    /// No server may have it open. LANEKEEPER_DATA is the variable of the server, not of this flag.
     #[arg(long, env = "LANEKEEPER_CLIENT_DATA", value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Print the answer as JSON
@@ -241,7 +242,7 @@ pub(crate) struct Target {
 /// `docs`
 #[derive(Debug, Args)]
 pub(crate) struct Docs {
-    /// The guide to print; all are listed when none is named
+    /// The guide to print [default: list all guides]
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
 }

@@ -8,8 +8,8 @@ pub(crate) const PUSH_HELP: &str = "\
 Items given as arguments or read together from stdin go in batches of up to 1000; each batch is
 accepted whole or not at all. With --json the answer to each batch is printed as one line.
 
-A key makes a push safe to repeat: one that the queue remembers (5 minutes, unless it is configured
-otherwise) pushes nothing and counts as 0.
+A deduplication key makes a push safe to repeat: if the queue remembers the key (for 5 minutes,
+unless configured otherwise), nothing is pushed and the count is 0.
 
 Examples:
   lanekeeper push orders '{\"order\":41}' --priority 0
@@ -22,19 +22,19 @@ pub(crate) struct Push {
     /// The queue; its first use creates it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Items, each one JSON object; without any, they are read from stdin, one a line
+    /// Items, each one JSON object [default: read from stdin, one per line]
     #[arg(value_name = "ITEM")]
     pub(crate) items: Vec<String>,
-    /// Their priority: 0 (most urgent) to 2147483647
+    /// The priority: 0 (most urgent) to 2147483647
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) priority: u32,
-    /// How long they wait before they are ready: up to 366d
+    /// The time before the messages are ready: up to 366d
     #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) delay: Span,
-    /// How long they live, up to 366d and longer than the delay [default: as the queue says]
+    /// The time to live, up to 366d and longer than the delay [default: the queue's]
     #[arg(long, value_name = "TIME")]
     pub(crate) ttl: Option<Span>,
-    /// A name by which a repetition is recognised: 1 to 256 bytes, for one item alone
+    /// The deduplication key: 1 to 256 bytes, for a single item only
     #[arg(long, value_name = "TEXT")]
     pub(crate) key: Option<String>,
     #[command(flatten)]

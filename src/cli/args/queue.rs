@@ -5,16 +5,16 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 use crate::{cli::args::Target, config::quantity::Span};
 
 pub(crate) const POP_HELP: &str = "\
-Prints one payload a line; an empty queue prints nothing and is no failure. What was popped is gone
-from the queue.
+Prints one payload per line; an empty queue prints nothing and exits with 0. A pop is final: popped
+messages are gone from the queue.
 
 Examples:
   lanekeeper pop orders --depth 10
   lanekeeper pop orders --wait 30s --json";
 
 pub(crate) const PEEK_HELP: &str = "\
-Prints a line a message: its id, its priority, its payload. Nothing is taken. The next page begins
-after the last id of this one.
+Prints one line per message: id, priority, payload. Nothing is taken. Pass the last id of a page to
+--after for the next page.
 
 Examples:
   lanekeeper peek orders --depth 20
@@ -22,8 +22,8 @@ Examples:
   lanekeeper peek orders --after 000000000000004d00000001 --json";
 
 pub(crate) const PURGE_HELP: &str = "\
-Removes what is ready or scheduled; leased messages stay with those who work on them. At a terminal
-it asks first, unless --yes is given.
+Removes ready and scheduled messages; leased messages stay. At a terminal it asks first, unless
+--yes is given.
 
 Examples:
   lanekeeper purge orders
@@ -37,8 +37,8 @@ Examples:
   lanekeeper stats orders --json | jq .ready";
 
 pub(crate) const QUEUES_HELP: &str = "\
-Prints one id a line, in the order of their letters; with --detail how many messages are ready,
-scheduled, leased and dead.
+Prints one id per line in alphabetical order; with --detail also the numbers of ready, scheduled,
+leased and dead messages.
 
 Examples:
   lanekeeper queues
@@ -52,10 +52,10 @@ pub(crate) struct Pop {
     /// The queue
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Messages at most: 1 to 100
+    /// The largest number of messages: 1 to 100
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
-    /// How long to wait for a message if there is none: up to 60s
+    /// The time to wait for a message if the queue is empty: up to 60s
     #[arg(long, value_name = "TIME", default_value = "0ms")]
     pub(crate) wait: Span,
     #[command(flatten)]
@@ -68,13 +68,13 @@ pub(crate) struct Peek {
     /// The queue
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Messages at most: 1 to 100
+    /// The largest number of messages: 1 to 100
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
     /// Only messages of this priority
     #[arg(long, value_name = "N")]
     pub(crate) priority: Option<u32>,
-    /// Only messages after this one
+    /// Only messages after this id
     #[arg(long, value_name = "MESSAGE")]
     pub(crate) after: Option<String>,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub(crate) struct Purge {
     /// Only messages of this priority
     #[arg(long, value_name = "N")]
     pub(crate) priority: Option<u32>,
-    /// Do not ask first; without a terminal nothing is asked
+    /// Do not ask for confirmation, as without a terminal
     #[arg(
         long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -113,16 +113,16 @@ pub(crate) struct Stats {
 /// `queues`
 #[derive(Debug, Args)]
 pub(crate) struct Queues {
-    /// Only queues whose id begins so
+    /// Only queues whose id starts with this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) prefix: Option<String>,
-    /// Only queues after this one
+    /// Only queues after this id
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<String>,
-    /// Queues at most [default: all]
+    /// The largest number of queues [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Show how much is in each
+    /// Show the counts of each queue
     #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) detail: bool,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use crate::cli::args::{Target, stream::Remote};
 
 pub(crate) const CONFIG_HELP: &str = "\
 The settings of a queue: capacity, on_full, max_deliveries, lease_ttl_ms, message_ttl_ms, exclusive,
-push_rate, gate and others, as PUT and PATCH /queue/{id}/config take them.
+push_rate, gate and others, as in PUT and PATCH /queue/{id}/config.
 
 Examples:
   lanekeeper config get orders
@@ -18,15 +18,14 @@ Examples:
   lanekeeper config get orders --json > orders.config.json";
 
 const SET_HELP: &str = "\
-Replaces all settings: those that are not named get their defaults. To change a few, use `patch`.
+Replaces all settings: those not named get their defaults. To change some of them, use `patch`.
 
 Examples:
   lanekeeper config set orders max_deliveries=5 lease_ttl_ms=60000
   lanekeeper config set orders \"$(cat orders.config.json)\"";
 
 const PATCH_HELP: &str = "\
-Changes the settings that are named, in one step, and leaves the others as they are; null stands for
-the default.
+Changes the named settings atomically and keeps the others; null means the default.
 
 Examples:
   lanekeeper config patch orders capacity=100000
@@ -34,15 +33,15 @@ Examples:
   lanekeeper config patch orders '{\"capacity\":100000}'";
 
 pub(crate) const PAUSE_HELP: &str = "\
-Both pushes and pops are refused from now on, beyond a restart too, unless one of them is named;
-what is leased can still be settled.
+Refuses pushes and pops, or one of them with --push or --pop, until `resume`, also after a restart.
+Leases can still be settled.
 
 Examples:
   lanekeeper pause orders
   lanekeeper pause orders --pop";
 
 pub(crate) const RESUME_HELP: &str = "\
-Pushes and pops are taken again, unless one of them is named.
+Accepts pushes and pops again, or one of them with --push or --pop.
 
 Examples:
   lanekeeper resume orders
@@ -50,7 +49,7 @@ Examples:
 
 pub(crate) const SINK_HELP: &str = "\
 A sink is a webhook: the server posts the messages of the queue to an address. Private addresses are
-refused unless the server allows them (--sink-allow).
+refused unless the server allows them (`serve --sink-allow`).
 
 Examples:
   lanekeeper sink set orders https://example.com/orders
@@ -58,21 +57,21 @@ Examples:
   lanekeeper sink remove orders";
 
 const SINK_GET_HELP: &str = "\
-A queue without a sink is told as sink_not_found, and the command exits 1.
+A queue without a webhook fails as sink_not_found, and the command exits with 1.
 
 Examples:
   lanekeeper sink get orders
   lanekeeper sink get orders --json";
 
 const SINK_SET_HELP: &str = "\
-Replaces the sink: settings that are not named get their defaults.
+Replaces the webhook: settings not named get their defaults.
 
 Examples:
   lanekeeper sink set orders https://example.com/orders
   lanekeeper sink set orders https://example.com/orders max_concurrency=20 lease_ttl_ms=60000";
 
 const SINK_REMOVE_HELP: &str = "\
-What is being delivered is finished; the messages stay in the queue.
+Deliveries under way are finished; the messages stay in the queue.
 
 Examples:
   lanekeeper sink remove orders";
@@ -84,41 +83,41 @@ Examples:
   lanekeeper delete gate deploys --force --yes";
 
 const DELETE_MESSAGE_HELP: &str = "\
-A message that is leased stays with whoever works on it: told as leased, and the command exits 1.
+A leased message is kept: the command fails as leased and exits with 1.
 
 Examples:
   lanekeeper delete message orders 000000000000004d00000001
   lanekeeper peek orders --priority 7 | cut -f1 | xargs -n1 lanekeeper delete message orders";
 
 const DELETE_QUEUE_HELP: &str = "\
-Its settings, its sink and its totals go too; its dead-letter queue stays. A queue that is not empty
-is refused and left as it is, unless --force is given: then its messages go, those that are leased
-too. At a terminal it asks first, unless --yes is given.
+Deletes also its settings, webhook and totals; its dead-letter queue stays. A queue that is not
+empty is refused, unless --force is given: then its messages are deleted, leased ones included. At a
+terminal it asks first, unless --yes is given.
 
 Examples:
   lanekeeper delete queue orders
   lanekeeper delete queue orders --force --yes";
 
 const DELETE_GATE_HELP: &str = "\
-Its policy and its totals go too. A gate at which somebody waits or holds a permit is refused and
-left as it is, unless --force is given: then those who wait are sent away, and permits end. At a
-terminal it asks first, unless --yes is given.
+Deletes also its policy and totals. A gate with waiting owners or permits is refused, unless --force
+is given: then waiting owners are refused and permits end. At a terminal it asks first, unless --yes
+is given.
 
 Examples:
   lanekeeper delete gate deploys
   lanekeeper delete gate deploys --force --yes";
 
 const DELETE_STREAM_HELP: &str = "\
-Its settings and what it kept for late subscribers go too; subscribers get what waits for them and
-are told that it was deleted. At a terminal it asks first, unless --yes is given.
+Deletes also its settings and retained messages; subscribers get the messages queued for them and a
+notice. At a terminal it asks first, unless --yes is given.
 
 Examples:
   lanekeeper delete stream prices
   lanekeeper delete stream prices --yes";
 
 const DELETE_WORKER_HELP: &str = "\
-It goes offline if it is online: its leases and permits are given back. At a terminal it asks first,
-unless --yes is given.
+An online worker goes offline first: its leases and permits are given back. At a terminal it asks
+first, unless --yes is given.
 
 Examples:
   lanekeeper delete worker worker-7
@@ -127,7 +126,7 @@ Examples:
 /// `config`
 #[derive(Debug, Args)]
 pub(crate) struct Config {
-    /// What to do with the settings
+    /// The command
     #[command(subcommand)]
     pub(crate) command: ConfigCommand,
 }
@@ -162,7 +161,7 @@ pub(crate) struct Settings {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// NAME=VALUE, the value in JSON or a word; or all of them as one JSON object
+    /// NAME=VALUE, with the value as JSON or a word; or one JSON object with all settings
     #[arg(value_name = "SETTING", required = true)]
     pub(crate) settings: Vec<String>,
     #[command(flatten)]
@@ -175,10 +174,10 @@ pub(crate) struct Verbs {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// Pushes alone, unless --pop is given too
+    /// Only pushes, unless --pop is given too
     #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) push: bool,
-    /// Pops and leases alone, unless --push is given too
+    /// Only pops and leases, unless --push is given too
     #[arg(long, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) pop: bool,
     #[command(flatten)]
@@ -188,7 +187,7 @@ pub(crate) struct Verbs {
 /// `sink`
 #[derive(Debug, Args)]
 pub(crate) struct Sink {
-    /// What to do with the sink
+    /// The command
     #[command(subcommand)]
     pub(crate) command: SinkCommand,
 }
@@ -196,13 +195,13 @@ pub(crate) struct Sink {
 /// What to do with the sink of a queue.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SinkCommand {
-    /// Show where the messages of a queue are posted to
+    /// Show the webhook of a queue
     #[command(after_help = SINK_GET_HELP)]
     Get(QueueOfServer),
-    /// Have the messages of a queue posted to an address
+    /// Post the messages of a queue to an address
     #[command(after_help = SINK_SET_HELP)]
     Set(SetSink),
-    /// Have them posted no longer
+    /// Remove the webhook of a queue
     #[command(after_help = SINK_REMOVE_HELP)]
     Remove(QueueOfServer),
 }
@@ -226,7 +225,7 @@ pub(crate) struct SetSink {
     /// The address, http:// or https://
     #[arg(value_name = "URL")]
     pub(crate) url: String,
-    /// NAME=VALUE, the value in JSON or a word
+    /// NAME=VALUE, with the value as JSON or a word
     #[arg(value_name = "SETTING")]
     pub(crate) settings: Vec<String>,
     #[command(flatten)]
@@ -244,19 +243,19 @@ pub(crate) struct Delete {
 /// What to delete.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeleteCommand {
-    /// Remove one message of a queue
+    /// Delete one message of a queue
     #[command(after_help = DELETE_MESSAGE_HELP)]
     Message(Message),
-    /// Remove a queue and all that is known of it
+    /// Delete a queue
     #[command(after_help = DELETE_QUEUE_HELP)]
     Queue(Whole),
-    /// Remove a gate and all that is known of it
+    /// Delete a gate
     #[command(after_help = DELETE_GATE_HELP)]
     Gate(Whole),
-    /// Remove a stream and all that is known of it
+    /// Delete a stream
     #[command(after_help = DELETE_STREAM_HELP)]
     Stream(Whole),
-    /// Forget a worker
+    /// Delete a worker
     #[command(after_help = DELETE_WORKER_HELP)]
     Worker(Whole),
 }
@@ -267,13 +266,13 @@ pub(crate) struct Whole {
     /// Its id
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Even if it is in use; a stream or a worker goes without it, too
+    /// Delete it even if it is in use; not needed for streams and workers
     #[arg(
         long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) force: bool,
-    /// Do not ask first; without a terminal nothing is asked
+    /// Do not ask for confirmation, as without a terminal
     #[arg(
         long, action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
@@ -289,7 +288,7 @@ pub(crate) struct Message {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,
-    /// The message, as `peek` shows it
+    /// The id of the message, as printed by `peek`
     #[arg(value_name = "MESSAGE")]
     pub(crate) message: String,
     #[command(flatten)]

@@ -7,20 +7,20 @@ use clap::{ArgAction, Args, builder::FalseyValueParser};
 use crate::{cli::args::Target, config::quantity::Span};
 
 pub(crate) const WORK_HELP: &str = "\
-Each message is leased and the command run for it, with the payload on its stdin and about it in its
-environment: LANEKEEPER_MESSAGE_QUEUE, _ID, _LEASE, _PRIORITY, _DELIVERIES (from 1) and _PUSHED_AT
-(Unix milliseconds). The lease is prolonged while it runs. Exit code 0 acknowledges the message;
-anything else gives it back after a growing, random delay, with the exit code and the last line of
-stderr as the reason.
+Each message is leased and the command run for it, with the payload on its stdin and its properties
+in the environment: LANEKEEPER_MESSAGE_QUEUE, _ID, _LEASE, _PRIORITY, _DELIVERIES (from 1) and
+_PUSHED_AT (Unix milliseconds). The lease is extended while the command runs. Exit code 0 acks the
+message; any other code nacks it with a growing, random delay, and the exit code and the last line
+of stderr as the reason.
 
 `lanekeeper` inside the command talks to the same server: LANEKEEPER_SERVER is set. A token is
-passed on if it is in the environment (LANEKEEPER_TOKEN), not if it was given as a flag. Under
+passed on if it is in the environment (LANEKEEPER_TOKEN), not if it was given as a flag. With
 --data the directory stays in use until `work` ends.
 
-Ctrl-C, SIGTERM, SIGHUP and SIGQUIT lease no more and let commands finish for --grace; a second
-signal does not wait. What is cut off is killed, and its message given back without counting the
-delivery. Exits 130 after Ctrl-C and 0 otherwise, or when there is nothing more to do, however the
-commands ended.
+After Ctrl-C, SIGTERM, SIGHUP or SIGQUIT it leases nothing more and lets commands finish for
+--grace; a second signal does not wait. Commands still running are killed, and their messages given
+back without counting the delivery. Exits with 130 after Ctrl-C and with 0 otherwise, or when
+nothing is left to do, whatever the exit codes of the commands.
 
 Examples:
   lanekeeper work orders -- ./charge.sh
@@ -37,17 +37,17 @@ pub(crate) struct Work {
     /// The command and its arguments
     #[arg(value_name = "CMD", required = true, last = true)]
     pub(crate) command: Vec<OsString>,
-    /// Commands at once: 1 to 1000
+    /// The largest number of commands at once: 1 to 1000
     #[arg(long, env = "LANEKEEPER_CONCURRENCY", value_name = "N", default_value_t = 1)]
     pub(crate) concurrency: usize,
-    /// How long a lease lasts unless it is prolonged: 1s to 12h
+    /// The duration of a lease between two extensions: 1s to 12h
     #[arg(long, env = "LANEKEEPER_LEASE_TTL", value_name = "TIME", default_value = "30s")]
     pub(crate) ttl: Span,
-    /// Who works: should this worker be found dead, the leases end
+    /// The worker that holds the leases: they end if it goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
-    /// Which life of the worker it is, as its heartbeats are answered: the end of an earlier one
-    /// leaves the leases alone
+    /// The life of the worker, from the answer to its heartbeat; the end of an earlier life does
+    /// not end these leases
     #[arg(long, env = "LANEKEEPER_LIFE", value_name = "N", requires = "worker")]
     pub(crate) life: Option<u64>,
     /// End after one message; wait for it if there is none
@@ -56,16 +56,16 @@ pub(crate) struct Work {
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) once: bool,
-    /// End when nothing is ready; what waits for another try is not waited for
+    /// End when nothing is ready, without waiting for delayed messages
     ///
-    /// A queue that is locked, paused, over its rate or out of permits is not empty: it is waited
-    /// for.
+    /// It waits for a queue that is locked, paused, over its rate or out of permits: such a queue
+    /// is not empty.
     #[arg(
         long, env = "LANEKEEPER_UNTIL_EMPTY", action = ArgAction::SetTrue,
         value_parser = FalseyValueParser::new(),
     )]
     pub(crate) until_empty: bool,
-    /// The exit code by which the command gives a message up: 1 to 255
+    /// The exit code of the command that makes a message a dead letter: 1 to 255
     #[arg(
         long, env = "LANEKEEPER_DEAD_LETTER_EXIT", value_name = "CODE",
         value_parser = clap::value_parser!(u8).range(1..),
@@ -74,10 +74,10 @@ pub(crate) struct Work {
     /// The longest delay after the first failure; it doubles with each
     #[arg(long, env = "LANEKEEPER_RETRY_BASE", value_name = "TIME", default_value = "1s")]
     pub(crate) retry_base: Span,
-    /// The longest delay of all
+    /// The longest delay after any failure
     #[arg(long, env = "LANEKEEPER_RETRY_MAX", value_name = "TIME", default_value = "5m")]
     pub(crate) retry_max: Span,
-    /// How long commands may go on after they were told to end
+    /// The time commands may continue after a signal to end
     #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "30s")]
     pub(crate) grace: Span,
     #[command(flatten)]

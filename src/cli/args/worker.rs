@@ -6,16 +6,16 @@ use lanekeeper::liveness::WorkerStatus;
 use crate::{cli::args::Target, config::quantity::Span};
 
 pub(crate) const HEARTBEAT_HELP: &str = "\
-Beats until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT and then says goodbye, so that the worker is offline
-at once. While the server cannot be reached it goes on trying. Prints a line when the worker's
-status changes; with --json the answer to each beat.
+Sends heartbeats until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT, and then deregisters, so that the worker
+is offline at once. While the server cannot be reached it keeps trying. Prints a line when the
+status of the worker changes; with --json the answer to each heartbeat.
 
 Examples:
   lanekeeper heartbeat w1 --every 15s
   lanekeeper heartbeat w1 --meta '{\"slots\":4}' &";
 
 pub(crate) const WORKERS_HELP: &str = "\
-Prints a line a worker: its id, its status, when it was last heard.
+Prints one line per worker: id, status, time of the last heartbeat.
 
 Examples:
   lanekeeper workers
@@ -24,13 +24,13 @@ Examples:
 /// `heartbeat`
 #[derive(Debug, Args)]
 pub(crate) struct Heartbeat {
-    /// The worker; its first beat makes it known
+    /// The worker; its first heartbeat registers it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Time between two beats: 10ms to 1h
+    /// Time between two heartbeats: 10ms to 1h
     #[arg(long, env = "LANEKEEPER_EVERY", value_name = "TIME", default_value = "15s")]
     pub(crate) every: Span,
-    /// What the worker says of itself: one JSON object
+    /// Metadata of the worker: one JSON object
     #[arg(long, env = "LANEKEEPER_META", value_name = "JSON")]
     pub(crate) meta: Option<String>,
     #[command(flatten)]
@@ -40,13 +40,13 @@ pub(crate) struct Heartbeat {
 /// `workers`
 #[derive(Debug, Args)]
 pub(crate) struct Workers {
-    /// Only workers of this status: online or offline
+    /// Only workers with this status: online or offline
     #[arg(long, value_name = "STATUS")]
     pub(crate) status: Option<WorkerStatus>,
-    /// Only workers after this one
+    /// Only workers after this id
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<String>,
-    /// Workers at most [default: all]
+    /// The largest number of workers [default: all]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     #[command(flatten)]

@@ -33,11 +33,12 @@ pub(crate) struct Bulk {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BulkError {
     /// The server refused or was lost; a second try goes on where this one ended.
-    #[error("{0}; run it again to go on")]
+    #[error("{0}; run it again to continue")]
     Client(#[from] ClientError),
     /// Something else pushed to it or took from it: nobody can tell what is missing.
     #[error(
-        "{id} is used otherwise: {pushed} were pushed and {ready} are there; take another queue"
+        "queue {id} is used by others: {pushed} messages were pushed and {ready} are ready; use \
+         another queue"
     )]
     Used {
         /// The queue.

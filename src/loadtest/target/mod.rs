@@ -40,7 +40,7 @@ pub(crate) enum SubjectError {
     #[error("{0}")]
     Unreached(String),
     /// One of its own does not start.
-    #[error("a server of its own did not start: {0}")]
+    #[error("the server of the load test did not start: {0}")]
     NotStarted(String),
     /// It cannot be killed, or did not come back.
     #[error("{0}")]

@@ -22,7 +22,7 @@ pub struct Token(String);
 
 /// A text that cannot be a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token is made of 1 or more visible ASCII characters, without blanks")]
+#[error("a token must have 1 or more visible ASCII characters, without blanks")]
 pub struct InvalidToken;
 
 impl Token {
@@ -55,7 +55,7 @@ impl Token {
             None => {
                 let mut sent = of_browser(headers).peekable();
                 if sent.peek().is_none() {
-                    let detail = "a token is needed: send the header Authorization: Bearer …";
+                    let detail = "a token is required: send the header Authorization: Bearer …";
                     return Err(Problem::new(Code::Unauthorized, detail));
                 }
                 sent.any(|sent| {
@@ -67,7 +67,7 @@ impl Token {
         if is_right {
             return Ok(());
         }
-        Err(Problem::new(Code::Unauthorized, "the token is not the right one"))
+        Err(Problem::new(Code::Unauthorized, "the token is wrong"))
     }
 
     fn is(&self, secret: &[u8]) -> bool {

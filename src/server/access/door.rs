@@ -56,8 +56,8 @@ pub enum Forbidden {
     Host(String),
     /// The page is of somebody else.
     #[error(
-        "pages of {0:?} may not do this here: start the server with --cors-origins and this origin \
-         to let them"
+        "pages of {0:?} may not do this: start the server with --cors-origins and this origin to \
+         allow it"
     )]
     Origin(String),
 }

@@ -144,7 +144,7 @@ async fn next(
 }
 
 fn too_large(bytes_max: usize) -> Problem {
-    let detail = format!("the body is larger than {bytes_max} bytes");
+    let detail = format!("the body is larger than the limit of {bytes_max} bytes");
     Problem::new(Code::TooLarge, detail).limit(bytes_max as u64)
 }
 

@@ -109,7 +109,7 @@ impl Problem {
         self
     }
 
-    /// What a program branches on.
+    /// The code of the problem, for programs.
     pub(crate) fn code(&self) -> Code {
         self.0.code
     }

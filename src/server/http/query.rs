@@ -86,7 +86,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>, Problem> {
     match percent_decode_str(&spaced).decode_utf8() {
         Ok(decoded) => Ok(Cow::Owned(decoded.into_owned())),
         Err(_) => {
-            let detail = format!("{text:?} in the query is not UTF-8 once decoded");
+            let detail = format!("{text:?} in the query is not UTF-8 after decoding");
             Err(Problem::new(Code::InvalidRequest, detail))
         }
     }

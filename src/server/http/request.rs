@@ -210,7 +210,7 @@ impl<'a> Call<'a> {
             (None, ..) | (Some(b'{'), Some(b'}'), None) => Ok(()),
             _ => Err(Problem::new(
                 Code::InvalidRequest,
-                "the body: this call takes none; its parameters are in the query",
+                "the body: this call has no body; its parameters are in the query",
             )),
         }
     }

@@ -98,8 +98,11 @@ pub(crate) struct ExtendRequest {
     post, path = "/gate/{id}/acquire", tag = "gate", params(GatePath),
     request_body = AcquireRequest,
     responses(
-        (status = 200, description = "The permit", body = wire::gate::Ticket),
-        (status = 202, description = "A place in the line: `wait` was false", body = wire::gate::Ticket),
+        (status = 200, description = "The permit of the owner", body = wire::gate::Ticket),
+        (
+            status = 202, description = "A position in the wait queue: `wait` was false",
+            body = wire::gate::Ticket,
+        ),
         Problems,
     ),
 )]
@@ -137,22 +140,31 @@ fn wanted(mut acquire: Acquire, request: &AcquireRequest) -> Acquire {
     acquire
 }
 
-/// Ends an owner's permit and lets in who is next; does nothing if it holds none.
+/// Releases an owner's permit, which is granted to the next owner; no effect without a permit.
 #[utoipa::path(
     post, path = "/gate/{id}/release", tag = "gate", params(GatePath),
     request_body = OwnerRequest,
-    responses((status = 200, description = "Who is let in", body = wire::gate::Released), Problems),
+    responses(
+        (
+            status = 200, description = "The owners granted a permit instead",
+            body = wire::gate::Released,
+        ),
+        Problems,
+    ),
 )]
 pub(crate) async fn release(mut call: Call<'_>) -> Result<Answer, Problem> {
     let owner = owner_of(&mut call).await?;
     Ok(Answer::json(&wire::gate::Released::from(call.gate().release(&owner).await?)))
 }
 
-/// Takes an owner out of the line; a holder is left alone.
+/// Removes a waiting owner from the wait queue; a holder keeps its permit.
 #[utoipa::path(
     post, path = "/gate/{id}/cancel", tag = "gate", params(GatePath),
     request_body = OwnerRequest,
-    responses((status = 200, description = "It left", body = wire::queue::Cancelled), Problems),
+    responses(
+        (status = 200, description = "The owner is removed", body = wire::queue::Cancelled),
+        Problems,
+    ),
 )]
 pub(crate) async fn cancel(mut call: Call<'_>) -> Result<Answer, Problem> {
     let owner = owner_of(&mut call).await?;
@@ -166,11 +178,14 @@ async fn owner_of(call: &mut Call<'_>) -> Result<String, Problem> {
     Ok(request.owner)
 }
 
-/// Lets a permit end so much later than now.
+/// Extends a permit: it ends after the ttl from now.
 #[utoipa::path(
     post, path = "/gate/{id}/extend", tag = "gate", params(GatePath),
     request_body = ExtendRequest,
-    responses((status = 200, description = "Its new end", body = wire::gate::Extended), Problems),
+    responses(
+        (status = 200, description = "The new end of the permit", body = wire::gate::Extended),
+        Problems,
+    ),
 )]
 pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -179,30 +194,39 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::gate::Extended::from(expires_at)))
 }
 
-/// What an owner has: a permit, or a place in the line.
+/// Shows the permit of an owner, or its position in the wait queue.
 #[utoipa::path(
     get, path = "/gate/{id}/ticket/{owner}", tag = "gate", params(TicketPath),
-    responses((status = 200, description = "As of now", body = wire::gate::Ticket), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::gate::Ticket),
+        Problems,
+    ),
 )]
 pub(crate) async fn ticket(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::gate::Ticket::from(call.gate().ticket(call.message()).await?)))
 }
 
-/// The gate in numbers; one never used answers zeros.
+/// Shows the counts and totals; zeros for a gate that was never used.
 #[utoipa::path(
     get, path = "/gate/{id}/stats", tag = "gate", params(GatePath),
-    responses((status = 200, description = "As of now", body = wire::gate::GateStats), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::gate::GateStats),
+        Problems,
+    ),
 )]
 pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::gate::GateStats::from(call.gate().stats().await?)))
 }
 
-/// The numbers of an action's gate.
+/// Shows the counts and totals of an action's gate.
 #[utoipa::path(
     get, path = "/api/v1/actions/{id}/queue-stats", tag = "gate", params(GatePath),
-    responses((status = 200, description = "As of now", body = wire::gate::ActionStats), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::gate::ActionStats),
+        Problems,
+    ),
 )]
 pub(crate) async fn action_stats(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -210,10 +234,13 @@ pub(crate) async fn action_stats(call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::gate::ActionStats { data }))
 }
 
-/// The policy that applies, and whose it is.
+/// Shows the policy that applies, and its source.
 #[utoipa::path(
     get, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
-    responses((status = 200, description = "As it is", body = wire::gate::AppliedPolicy), Problems),
+    responses(
+        (status = 200, description = "The policy that applies", body = wire::gate::AppliedPolicy),
+        Problems,
+    ),
 )]
 pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -223,12 +250,15 @@ pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
 /// What the answer says of a policy beside its rules.
 const DERIVED: [&str; 2] = ["source", "source_gate"];
 
-/// Gives the gate a policy of its own, at once and beyond a restart. `source` and `source_gate`,
-/// which say whose the policy was, are left out of account.
+/// Sets the gate's own policy, with immediate effect; it survives a restart. `source` and
+/// `source_gate` are ignored.
 #[utoipa::path(
     put, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
     request_body = wire::gate::GatePolicy,
-    responses((status = 200, description = "As it is now", body = wire::gate::AppliedPolicy), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::gate::AppliedPolicy),
+        Problems,
+    ),
 )]
 pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -237,12 +267,15 @@ pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(policy).await?)))
 }
 
-/// Changes the rules that are named in the policy that applies, whosever that is, and gives the
-/// gate the outcome as a policy of its own; `null` stands for the default.
+/// Changes the named fields of the policy that applies, from any source, and sets the result as
+/// the gate's own policy; `null` means the default.
 #[utoipa::path(
     patch, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
     request_body(content = Object, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "As it is now", body = wire::gate::AppliedPolicy), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::gate::AppliedPolicy),
+        Problems,
+    ),
 )]
 pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -256,20 +289,29 @@ pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem>
     Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().change_policy(change).await?)))
 }
 
-/// Takes the gate's own policy away.
+/// Removes the gate's own policy.
 #[utoipa::path(
     delete, path = "/gate/{id}/policy", tag = "gate", params(GatePath),
-    responses((status = 200, description = "What applies", body = wire::gate::AppliedPolicy), Problems),
+    responses(
+        (
+            status = 200, description = "The policy that applies now",
+            body = wire::gate::AppliedPolicy,
+        ),
+        Problems,
+    ),
 )]
 pub(crate) async fn drop_policy(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(None).await?)))
 }
 
-/// Lets nobody in from now on; those in line keep their places.
+/// Grants no more permits; waiting owners keep their positions.
 #[utoipa::path(
     post, path = "/gate/{id}/pause", tag = "gate", params(GatePath),
-    responses((status = 200, description = "It is paused", body = wire::gate::GatePaused), Problems),
+    responses(
+        (status = 200, description = "The gate is paused", body = wire::gate::GatePaused),
+        Problems,
+    ),
 )]
 pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -278,10 +320,13 @@ pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::gate::GatePaused { paused: true }))
 }
 
-/// Lets owners in again.
+/// Grants permits again.
 #[utoipa::path(
     post, path = "/gate/{id}/resume", tag = "gate", params(GatePath),
-    responses((status = 200, description = "It is not paused", body = wire::gate::GatePaused), Problems),
+    responses(
+        (status = 200, description = "The gate is not paused", body = wire::gate::GatePaused),
+        Problems,
+    ),
 )]
 pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -290,11 +335,14 @@ pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::gate::GatePaused { paused: false }))
 }
 
-/// Deletes the gate: its policy and its totals too. Refused as `not_empty` while somebody waits at
-/// it or holds a permit; with `force=true` they are sent away first.
+/// Deletes the gate with its policy and totals. Refused as `not_empty` while owners wait or hold
+/// permits; with `force=true` waiting owners are refused and permits end first.
 #[utoipa::path(
     delete, path = "/gate/{id}", tag = "gate", params(GatePath, ForceQuery),
-    responses((status = 200, description = "It is gone", body = wire::service::Deleted), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::service::Deleted),
+        Problems,
+    ),
 )]
 pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
     let is_forced = call.query(&["force"])?.flag("force")?;

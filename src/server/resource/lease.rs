@@ -148,8 +148,8 @@ pub(crate) struct RedriveRequest<'a> {
     post, path = "/queue/{id}/lease", tag = "queue", params(QueuePath),
     request_body = Option<LeaseRequest>,
     responses(
-        (status = 200, description = "They are yours", body = wire::lease::Leased),
-        (status = 204, description = "None, if the client sent `Prefer: return=minimal`"),
+        (status = 200, description = "The leased messages", body = wire::lease::Leased),
+        (status = 204, description = "No messages, if the client sent `Prefer: return=minimal`"),
         Problems,
     ),
 )]
@@ -176,11 +176,11 @@ pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(response::leased(leases))
 }
 
-/// Ends the work on messages: they are gone for good.
+/// Acknowledges leased messages: they are done and removed.
 #[utoipa::path(
     post, path = "/queue/{id}/ack", tag = "queue", params(QueuePath), request_body = AckLeases,
     responses(
-        (status = 200, description = "One was good at least", body = wire::lease::Acked),
+        (status = 200, description = "At least one lease was valid", body = wire::lease::Acked),
         Problems,
     ),
 )]
@@ -194,11 +194,11 @@ pub(crate) async fn ack(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::lease::Acked { acked: settled.count, failed }))
 }
 
-/// Gives messages back: they return to their places, at once or after a delay.
+/// Gives messages back: they are ready again at their own positions, at once or after a delay.
 #[utoipa::path(
     post, path = "/queue/{id}/nack", tag = "queue", params(QueuePath), request_body = NackLeases,
     responses(
-        (status = 200, description = "One was good at least", body = wire::lease::Nacked),
+        (status = 200, description = "At least one lease was valid", body = wire::lease::Nacked),
         Problems,
     ),
 )]
@@ -219,7 +219,10 @@ pub(crate) async fn nack(mut call: Call<'_>) -> Result<Answer, Problem> {
     post, path = "/queue/{id}/extend", tag = "queue", params(QueuePath),
     request_body = ExtendLeases,
     responses(
-        (status = 200, description = "One was good at least", body = wire::lease::ExtendedLeases),
+        (
+            status = 200, description = "At least one lease was valid",
+            body = wire::lease::ExtendedLeases,
+        ),
         Problems,
     ),
 )]
@@ -240,7 +243,10 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     post, path = "/queue/{id}/dead-letter", tag = "queue", params(QueuePath),
     request_body = DeadLetterLeases,
     responses(
-        (status = 200, description = "One was good at least", body = wire::lease::MovedToDeadLetters),
+        (
+            status = 200, description = "At least one lease was valid",
+            body = wire::lease::MovedToDeadLetters,
+        ),
         Problems,
     ),
 )]
@@ -257,11 +263,14 @@ pub(crate) async fn dead_letter(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::lease::MovedToDeadLetters { moved, queue, failed }))
 }
 
-/// Brings dead letters back to the queue they came from, behind what waits there.
+/// Moves dead letters back to the queue they came from, behind its waiting messages.
 #[utoipa::path(
     post, path = "/queue/{id}/redrive", tag = "queue", params(QueuePath),
     request_body = Option<RedriveRequest>,
-    responses((status = 200, description = "They are back", body = wire::lease::Redriven), Problems),
+    responses(
+        (status = 200, description = "The dead letters are moved", body = wire::lease::Redriven),
+        Problems,
+    ),
 )]
 pub(crate) async fn redrive(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -272,7 +281,7 @@ pub(crate) async fn redrive(mut call: Call<'_>) -> Result<Answer, Problem> {
             return Err(Problem::new(Code::InvalidRequest, detail));
         }
         RedriveRequest { depth: Some(0), .. } => {
-            let detail = "depth must be 1 or more, not 0; without it all come back";
+            let detail = "depth must be 1 or more, not 0; leave it out for all";
             return Err(Problem::new(Code::InvalidDepth, detail));
         }
         RedriveRequest { depth: None, ids: None } => Redrive::All,
@@ -366,6 +375,10 @@ impl<'a> Sent<'a> {
         let error = if are_all_expired { LeaseError::Expired } else { LeaseError::NotFound };
         let problem = Problem::from(QueueError::Lease(error));
         let count = failed.len();
-        Err(if count > 1 { problem.at(format_args!("none of {count} leases")) } else { problem })
+        Err(if count > 1 {
+            problem.at(format_args!("none of the {count} leases is valid"))
+        } else {
+            problem
+        })
     }
 }

@@ -40,13 +40,16 @@ pub(crate) struct PeekQuery {
     after: Option<String>,
 }
 
-/// Shows messages in pop order and takes nothing.
+/// Shows messages by priority and arrival without taking them.
 ///
-/// It is the order of priority and arrival. In a queue with `aging_ms` a message that has waited
-/// may be popped before others that a peek shows in front of it.
+/// In a queue with `aging_ms` a message that has waited may be popped before others that a peek
+/// shows in front of it.
 #[utoipa::path(
     get, path = "/queue/{id}/peek", tag = "queue", params(QueuePath, PeekQuery),
-    responses((status = 200, description = "A page", body = wire::queue::Page), Problems),
+    responses(
+        (status = 200, description = "A page of messages", body = wire::queue::Page),
+        Problems,
+    ),
 )]
 pub(crate) async fn peek(call: Call<'_>) -> Result<Answer, Problem> {
     let limits = call.node.queue_limits();
@@ -81,7 +84,7 @@ pub(crate) async fn peek(call: Call<'_>) -> Result<Answer, Problem> {
 /// A page of messages that wait for a time.
 async fn due(mut peek: PeekDue, query: &Query<'_>, state: &str) -> Result<Answer, Problem> {
     if query.text("priority").is_some() {
-        let detail = "priority: only of messages that are ready (state=ready)";
+        let detail = "priority: allowed only with state=ready";
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
     if let Some(after) = query.text("after") {
@@ -91,10 +94,13 @@ async fn due(mut peek: PeekDue, query: &Query<'_>, state: &str) -> Result<Answer
     Ok(response::due_page(&peek.await?, state))
 }
 
-/// Looks one message up, without taking it.
+/// Shows one message without taking it.
 #[utoipa::path(
     get, path = "/queue/{id}/message/{mid}", tag = "queue", params(MessagePath),
-    responses((status = 200, description = "With its state", body = wire::queue::Message), Problems),
+    responses(
+        (status = 200, description = "The message with its state", body = wire::queue::Message),
+        Problems,
+    ),
 )]
 pub(crate) async fn message(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -105,7 +111,10 @@ pub(crate) async fn message(call: Call<'_>) -> Result<Answer, Problem> {
 /// Removes one message.
 #[utoipa::path(
     delete, path = "/queue/{id}/message/{mid}", tag = "queue", params(MessagePath),
-    responses((status = 200, description = "It is gone", body = wire::queue::Cancelled), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::queue::Cancelled),
+        Problems,
+    ),
 )]
 pub(crate) async fn cancel(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -113,10 +122,13 @@ pub(crate) async fn cancel(call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::queue::Cancelled { cancelled: true }))
 }
 
-/// Makes a scheduled message ready now, at its own place: by priority and arrival.
+/// Makes a scheduled message ready now, at its own position by priority and arrival.
 #[utoipa::path(
     post, path = "/queue/{id}/message/{mid}/promote", tag = "queue", params(MessagePath),
-    responses((status = 200, description = "It is ready", body = wire::queue::Promoted), Problems),
+    responses(
+        (status = 200, description = "The message is ready", body = wire::queue::Promoted),
+        Problems,
+    ),
 )]
 pub(crate) async fn promote(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -136,12 +148,15 @@ pub(crate) struct MessageChange {
 
 /// Changes the priority of a message that is ready or scheduled.
 ///
-/// It keeps its id and its arrival: it stands among the messages of its new priority as if it had
-/// been pushed with that.
+/// It keeps its id and its arrival, and is ordered among the messages of its new priority as if
+/// it had been pushed with it.
 #[utoipa::path(
     patch, path = "/queue/{id}/message/{mid}", tag = "queue", params(MessagePath),
     request_body = MessageChange,
-    responses((status = 200, description = "With its state", body = wire::queue::Message), Problems),
+    responses(
+        (status = 200, description = "The message with its state", body = wire::queue::Message),
+        Problems,
+    ),
 )]
 pub(crate) async fn change(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;

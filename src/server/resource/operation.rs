@@ -13,7 +13,7 @@ use crate::{
     wire,
 };
 
-/// Whether the server works at all; needs no token.
+/// The health of the server. Requires no token.
 #[utoipa::path(
     get, path = "/health", tag = "operation", security(()),
     responses((status = 200, description = "It does", body = wire::service::Health), Problems),
@@ -23,7 +23,7 @@ pub(crate) fn health(shared: &Shared) -> Result<Answer, Problem> {
     Ok(status("healthy"))
 }
 
-/// Whether the process answers; needs no token.
+/// Liveness of the process. Requires no token.
 #[utoipa::path(
     get, path = "/health/live", tag = "operation", security(()),
     responses((status = 200, description = "It does", body = wire::service::Health), Problems),
@@ -32,7 +32,7 @@ pub(crate) fn live() -> Result<Answer, Problem> {
     Ok(status("live"))
 }
 
-/// Whether to send requests here: not while recovering, draining or poisoned; needs no token.
+/// Readiness: 503 while recovering, draining or poisoned. Requires no token.
 #[utoipa::path(
     get, path = "/health/ready", tag = "operation", security(()),
     responses((status = 200, description = "Yes", body = wire::service::Health), Problems),
@@ -46,11 +46,14 @@ pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
 /// Queues, gates, and workers, named in one answer at most.
 const NAMED_MAX: usize = 1_000;
 
-/// The figures, in the exposition format of Prometheus.
+/// The metrics, in the Prometheus text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", params(MetricsQuery),
     responses(
-        (status = 200, description = "As of now", body = String, content_type = "text/plain"),
+        (
+            status = 200, description = "The present state",
+            body = String, content_type = "text/plain",
+        ),
         Problems,
     ),
 )]
@@ -85,7 +88,7 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
     Ok(Answer::metrics(text))
 }
 
-/// This description.
+/// The OpenAPI description.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "operation",
     responses((status = 200, description = "OpenAPI 3.1", body = Object), Problems),
@@ -94,10 +97,13 @@ pub(crate) fn openapi() -> Result<Answer, Problem> {
     Ok(description::document())
 }
 
-/// What is running.
+/// The name and version of the server.
 #[utoipa::path(
     get, path = "/version", tag = "operation",
-    responses((status = 200, description = "Name and version", body = wire::service::Version), Problems),
+    responses(
+        (status = 200, description = "Name and version", body = wire::service::Version),
+        Problems,
+    ),
 )]
 pub(crate) fn version() -> Result<Answer, Problem> {
     let (name, version) = ("lanekeeper".to_owned(), env!("CARGO_PKG_VERSION").to_owned());

@@ -105,7 +105,7 @@ pub(crate) fn read(body: &Bytes, limits: &QueueLimits) -> Result<Pushing, Proble
         }
         Some(batch) => match own.option() {
             Some(name) => {
-                let detail = format!("{name}: with items, each message carries its own");
+                let detail = format!("{name}: not allowed beside items: set it in each item");
                 Err(Problem::new(Code::InvalidRequest, detail))
             }
             None => messages_of(batch, body, limits).map(Pushing::All),

@@ -27,7 +27,10 @@ use crate::{
     post, path = "/queue/{id}/push", tag = "queue", params(QueuePath),
     request_body = PushRequest,
     responses(
-        (status = 200, description = "As durable as promised", body = wire::queue::Pushed),
+        (
+            status = 200, description = "The messages are accepted, as durable as promised",
+            body = wire::queue::Pushed,
+        ),
         Problems,
     ),
 )]
@@ -76,8 +79,11 @@ enum PopAnswer {
 #[utoipa::path(
     post, path = "/queue/{id}/pop", tag = "queue", params(QueuePath, PopQuery),
     responses(
-        (status = 200, description = "The payloads alone, or messages", body = PopAnswer),
-        (status = 204, description = "None, if the client sent `Prefer: return=minimal`"),
+        (
+            status = 200, description = "The payloads, or messages with `detail=true`",
+            body = PopAnswer,
+        ),
+        (status = 204, description = "No messages, if the client sent `Prefer: return=minimal`"),
         Problems,
     ),
 )]
@@ -117,7 +123,10 @@ pub(crate) struct PurgeRequest {
 #[utoipa::path(
     post, path = "/queue/{id}/purge", tag = "queue", params(QueuePath),
     request_body = Option<PurgeRequest>,
-    responses((status = 200, description = "They are gone", body = wire::queue::Purged), Problems),
+    responses(
+        (status = 200, description = "The messages are removed", body = wire::queue::Purged),
+        Problems,
+    ),
 )]
 pub(crate) async fn purge(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;

@@ -60,7 +60,10 @@ impl From<VerbsRequest> for Paused {
     post, path = "/queue/{id}/pause", tag = "queue", params(QueuePath),
     request_body = Option<VerbsRequest>,
     responses(
-        (status = 200, description = "What is paused now", body = wire::queue::PauseState),
+        (
+            status = 200, description = "The verbs that are paused now",
+            body = wire::queue::PauseState,
+        ),
         Problems,
     ),
 )]
@@ -74,7 +77,10 @@ pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
     post, path = "/queue/{id}/resume", tag = "queue", params(QueuePath),
     request_body = Option<VerbsRequest>,
     responses(
-        (status = 200, description = "What is paused now", body = wire::queue::PauseState),
+        (
+            status = 200, description = "The verbs that are paused now",
+            body = wire::queue::PauseState,
+        ),
         Problems,
     ),
 )]
@@ -93,21 +99,27 @@ fn paused(paused: Paused) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::queue::PauseState { paused: paused.into() }))
 }
 
-/// The settings.
+/// Shows the settings.
 #[utoipa::path(
     get, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
-    responses((status = 200, description = "As they are", body = wire::queue::Config), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::queue::Config),
+        Problems,
+    ),
 )]
 pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::queue::Config::from(call.queue().config().await?)))
 }
 
-/// Replaces the settings, at once and beyond a restart.
+/// Replaces the settings, with immediate effect; they survive a restart.
 #[utoipa::path(
     put, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
     request_body = wire::queue::Config,
-    responses((status = 200, description = "As they are now", body = wire::queue::Config), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::queue::Config),
+        Problems,
+    ),
 )]
 pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -115,12 +127,14 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::queue::Config::from(call.queue().configure(config.into()).await?)))
 }
 
-/// Changes the settings that are named and leaves the others as they are, whoever else changes them
-/// meanwhile; `null` stands for the default.
+/// Changes the named settings atomically and keeps the others; `null` means the default.
 #[utoipa::path(
     patch, path = "/queue/{id}/config", tag = "queue", params(QueuePath),
     request_body(content = Object, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "As they are now", body = wire::queue::Config), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::queue::Config),
+        Problems,
+    ),
 )]
 pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -131,21 +145,27 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
     Ok(Answer::json(&wire::queue::Config::from(call.queue().change_config(change).await?)))
 }
 
-/// The queue in numbers; one never used answers zeros.
+/// Shows the counts and totals; zeros for a queue that was never used.
 #[utoipa::path(
     get, path = "/queue/{id}/stats", tag = "queue", params(QueuePath),
-    responses((status = 200, description = "As of now", body = wire::queue::Stats), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::queue::Stats),
+        Problems,
+    ),
 )]
 pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::queue::Stats::from(call.queue().stats().await?)))
 }
 
-/// Deletes the queue: its settings, its sink and its totals too. Refused as `not_empty` while
-/// messages are in it, leased ones too; with `force=true` they are taken out first.
+/// Deletes the queue with its settings, sink and totals. Refused as `not_empty` while it has
+/// messages, leased ones included; with `force=true` these are removed first.
 #[utoipa::path(
     delete, path = "/queue/{id}", tag = "queue", params(QueuePath, ForceQuery),
-    responses((status = 200, description = "It is gone", body = wire::service::Deleted), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::service::Deleted),
+        Problems,
+    ),
 )]
 pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
     let is_forced = call.query(&["force"])?.flag("force")?;

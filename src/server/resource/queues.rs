@@ -45,7 +45,7 @@ enum ListAnswer {
 /// Lists the queues there are, by id.
 #[utoipa::path(
     get, path = "/queues", tag = "queue", params(QueuesQuery),
-    responses((status = 200, description = "A page", body = ListAnswer), Problems),
+    responses((status = 200, description = "A page of messages", body = ListAnswer), Problems),
 )]
 pub(crate) async fn queues(call: Call<'_>) -> Result<Answer, Problem> {
     let query = call.query(&["prefix", "after", "limit", "detail"])?;

@@ -36,10 +36,10 @@ pub(crate) async fn answer(
     }
 }
 
-/// Where the messages are delivered to.
+/// Shows the webhook of the queue.
 #[utoipa::path(
     get, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
-    responses((status = 200, description = "There", body = wire::sink::SinkView), Problems),
+    responses((status = 200, description = "The webhook", body = wire::sink::SinkView), Problems),
 )]
 pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -48,19 +48,22 @@ pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Prob
     let is_waiting = shared.sinks().is_some_and(|figures| figures.is_waiting(queue.id()));
     let sinks_max = shared.options().sink.sinks_max;
     let waiting =
-        is_waiting.then(|| format!("the node delivers to {sinks_max} sinks at most (--sinks-max)"));
+        is_waiting.then(|| format!("the node delivers to at most {sinks_max} sinks (--sinks-max)"));
     Ok(Answer::json(&wire::sink::SinkView { sink: sink.into(), waiting }))
 }
 
 /// What the answer says of a sink beside its settings.
 const DERIVED: [&str; 1] = ["waiting"];
 
-/// Has the messages delivered from now on, at once and beyond a restart. `waiting`, which is told
-/// of a sink, is left out of account.
+/// Sets the webhook of the queue, with immediate effect; it survives a restart. `waiting` is
+/// ignored.
 #[utoipa::path(
     put, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
     request_body = wire::sink::Sink,
-    responses((status = 200, description = "As it is now", body = wire::sink::Sink), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::sink::Sink),
+        Problems,
+    ),
 )]
 pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -68,12 +71,14 @@ pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answ
     keep(&call, shared, |before| revealed(sink.clone(), before)).await
 }
 
-/// Changes the settings that are named and leaves the others as they are, whoever else changes them
-/// meanwhile; `null` stands for the default.
+/// Changes the named settings atomically and keeps the others; `null` means the default.
 #[utoipa::path(
     patch, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
     request_body(content = Object, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "As it is now", body = wire::sink::Sink), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::sink::Sink),
+        Problems,
+    ),
 )]
 pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -137,15 +142,18 @@ fn hidden(name: &str, reason: &str) -> Problem {
     let name: String = name.chars().take(128).collect();
     let hidden = wire::sink::HIDDEN;
     let detail = format!(
-        "headers.{name}: {hidden} stands for the value it has, and {reason}: give the value itself"
+        "headers.{name}: {hidden} stands for the present value, but {reason}: give the value itself"
     );
     Problem::new(Code::InvalidSink, detail)
 }
 
-/// Ends the delivery; what is under way is finished.
+/// Removes the webhook; deliveries under way are finished.
 #[utoipa::path(
     delete, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
-    responses((status = 200, description = "It is gone", body = wire::sink::SinkRemoved), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::sink::SinkRemoved),
+        Problems,
+    ),
 )]
 pub(crate) async fn remove_sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -167,8 +175,9 @@ async fn check_count(call: &Call<'_>, sinks_max: usize) -> Result<(), Problem> {
         let page = list.await?;
         count += page.sinks.len();
         if count >= sinks_max {
-            let detail =
-                format!("the node has {count} sinks, of {sinks_max} at most (--sinks-max)");
+            let detail = format!(
+                "the node has {count} sinks, and at most {sinks_max} are allowed (--sinks-max)"
+            );
             let problem = Problem::new(Code::TooManySinks, detail);
             return Err(problem.limit(sinks_max as u64).current(count as u64));
         }

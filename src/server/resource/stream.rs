@@ -58,7 +58,10 @@ pub(crate) struct PublishRequest<'a> {
     post, path = "/stream/{topic}/publish", tag = "stream", params(TopicPath),
     request_body = PublishRequest,
     responses(
-        (status = 200, description = "What became of it", body = wire::stream::Published),
+        (
+            status = 200, description = "The numbers of subscribers reached",
+            body = wire::stream::Published,
+        ),
         Problems,
     ),
 )]
@@ -78,31 +81,40 @@ pub(crate) async fn publish(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::stream::Published::from(publish.await?)))
 }
 
-/// The stream in numbers; one never used answers zeros.
+/// Shows the counts and totals; zeros for a stream that was never used.
 #[utoipa::path(
     get, path = "/stream/{topic}/stats", tag = "stream", params(TopicPath),
-    responses((status = 200, description = "As of now", body = wire::stream::StreamStats), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::stream::StreamStats),
+        Problems,
+    ),
 )]
 pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::stream::StreamStats::from(call.stream().stats().await?)))
 }
 
-/// The settings.
+/// Shows the settings.
 #[utoipa::path(
     get, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
-    responses((status = 200, description = "As they are", body = wire::stream::StreamConfig), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::stream::StreamConfig),
+        Problems,
+    ),
 )]
 pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
     Ok(Answer::json(&wire::stream::StreamConfig::from(call.stream().config().await?)))
 }
 
-/// Replaces the settings, at once and beyond a restart.
+/// Replaces the settings, with immediate effect; they survive a restart.
 #[utoipa::path(
     put, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
     request_body = wire::stream::StreamConfig,
-    responses((status = 200, description = "As they are now", body = wire::stream::StreamConfig), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::stream::StreamConfig),
+        Problems,
+    ),
 )]
 pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -112,12 +124,14 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
     )))
 }
 
-/// Changes the settings that are named and leaves the others as they are, whoever else changes them
-/// meanwhile; `null` stands for the default.
+/// Changes the named settings atomically and keeps the others; `null` means the default.
 #[utoipa::path(
     patch, path = "/stream/{topic}/config", tag = "stream", params(TopicPath),
     request_body(content = Object, content_type = "application/merge-patch+json"),
-    responses((status = 200, description = "As they are now", body = wire::stream::StreamConfig), Problems),
+    responses(
+        (status = 200, description = "The settings in force", body = wire::stream::StreamConfig),
+        Problems,
+    ),
 )]
 pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -128,11 +142,14 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
     Ok(Answer::json(&wire::stream::StreamConfig::from(call.stream().change_config(change).await?)))
 }
 
-/// Deletes the stream: its subscribers get what waits for them and are told that it was `deleted`,
-/// its settings and what it kept are gone.
+/// Deletes the stream with its settings and retained messages; subscribers get the messages
+/// queued for them and are closed as `deleted`.
 #[utoipa::path(
     delete, path = "/stream/{topic}", tag = "stream", params(TopicPath),
-    responses((status = 200, description = "It is gone", body = wire::service::Deleted), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::service::Deleted),
+        Problems,
+    ),
 )]
 pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;

@@ -37,7 +37,7 @@ const SUBSCRIBER: HeaderName = HeaderName::from_static("lanekeeper-subscriber");
         TopicPath,
         (
             "queue_max" = Option<u32>, Query, minimum = 1, maximum = 100_000,
-            description = "Messages that may wait for this subscriber; 1,000 when not given",
+            description = "The largest number of messages queued for it [default: 1000]",
         ),
         (
             "Last-Event-ID" = Option<String>, Header,

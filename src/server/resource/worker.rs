@@ -54,11 +54,14 @@ pub(crate) struct DeregisterRequest {
     life: Option<u64>,
 }
 
-/// Says that the worker is alive. Taken while the server drains, too.
+/// A heartbeat of the worker. Accepted also while the server drains.
 #[utoipa::path(
     post, path = "/worker/{id}/heartbeat", tag = "worker", params(WorkerPath),
     request_body = Option<HeartbeatRequest>,
-    responses((status = 200, description = "It is online", body = wire::worker::Beat), Problems),
+    responses(
+        (status = 200, description = "The worker is online", body = wire::worker::Beat),
+        Problems,
+    ),
 )]
 pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -75,12 +78,15 @@ pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<A
     Ok(Answer::json(&wire::worker::Beat { drain: beat.drain || is_draining, ..beat }))
 }
 
-/// Says that the worker goes; its leases and permits are given back. Taken while the server drains,
-/// too.
+/// Deregisters the worker: its leases and permits are given back. Accepted also while the server
+/// drains.
 #[utoipa::path(
     post, path = "/worker/{id}/deregister", tag = "worker", params(WorkerPath),
     request_body = Option<DeregisterRequest>,
-    responses((status = 200, description = "It is offline", body = wire::worker::Deregistered), Problems),
+    responses(
+        (status = 200, description = "The worker is offline", body = wire::worker::Deregistered),
+        Problems,
+    ),
 )]
 pub(crate) async fn deregister(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -92,10 +98,13 @@ pub(crate) async fn deregister(mut call: Call<'_>) -> Result<Answer, Problem> {
     Ok(Answer::json(&wire::worker::Deregistered { status: wire::worker::WorkerStatus::Offline }))
 }
 
-/// What is known of a worker.
+/// A worker.
 #[utoipa::path(
     get, path = "/worker/{id}", tag = "worker", params(WorkerPath),
-    responses((status = 200, description = "As of now", body = wire::worker::Worker), Problems),
+    responses(
+        (status = 200, description = "The present state", body = wire::worker::Worker),
+        Problems,
+    ),
 )]
 pub(crate) async fn worker(call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -106,7 +115,10 @@ pub(crate) async fn worker(call: Call<'_>) -> Result<Answer, Problem> {
 /// any more.
 #[utoipa::path(
     delete, path = "/worker/{id}", tag = "worker", params(WorkerPath),
-    responses((status = 200, description = "It is gone", body = wire::service::Deleted), Problems),
+    responses(
+        (status = 200, description = "It is removed", body = wire::service::Deleted),
+        Problems,
+    ),
 )]
 pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
     call.query(&[])?;
@@ -132,7 +144,10 @@ pub(crate) struct WorkersQuery {
 /// Lists the workers there are, by id.
 #[utoipa::path(
     get, path = "/workers", tag = "worker", params(WorkersQuery),
-    responses((status = 200, description = "A page", body = wire::worker::WorkerList), Problems),
+    responses(
+        (status = 200, description = "A page of messages", body = wire::worker::WorkerList),
+        Problems,
+    ),
 )]
 pub(crate) async fn workers(call: Call<'_>) -> Result<Answer, Problem> {
     let query = call.query(&["status", "after", "limit"])?;

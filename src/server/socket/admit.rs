@@ -55,7 +55,7 @@ impl Connections {
         Self { options, memory, open: AtomicUsize::new(0), stopping: watch::Sender::new(false) }
     }
 
-    /// How many there are.
+    /// The number of entries in this answer.
     pub(crate) fn open_count(&self) -> usize {
         self.open.load(Relaxed)
     }
@@ -78,7 +78,7 @@ impl Permit {
     fn take(connections: &Arc<Connections>, most: usize) -> Result<Self, Problem> {
         let one_more = |open: usize| (open < most).then_some(open + 1);
         if connections.open.fetch_update(Relaxed, Relaxed, one_more).is_err() {
-            let detail = format!("{most} connections are subscribed, as many as may be");
+            let detail = format!("all {most} subscribed connections are in use: try again later");
             let problem = Problem::new(Code::TooManyConnections, detail);
             return Err(problem.limit(most as u64).current(most as u64));
         }
@@ -174,7 +174,9 @@ impl Admission {
     pub(crate) fn web_socket(self) -> Result<Self, Problem> {
         match self.wanted {
             Wanted::WebSocket => Ok(self),
-            Wanted::Events => Err(upgrade_required("this is a WebSocket and nothing else")),
+            Wanted::Events => {
+                Err(upgrade_required("this call is a WebSocket: connect with an upgrade"))
+            }
         }
     }
 

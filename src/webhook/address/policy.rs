@@ -17,7 +17,7 @@ pub struct AddressPolicy {
 
 /// An address that may not be posted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{address} is {kind}: an operator has to allow it (--sink-allow)")]
+#[error("{address} is {kind}: an operator can allow it with --sink-allow")]
 pub struct ForbiddenAddress {
     /// The address.
     pub address: IpAddr,

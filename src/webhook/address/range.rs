@@ -43,7 +43,7 @@ impl fmt::Display for Network {
 
 /// A text that is no [`Network`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network such as 10.0.0.0/8, fd00::/8 or 127.0.0.1")]
+#[error("{0:?} is not a network such as 10.0.0.0/8, fd00::/8 or 127.0.0.1")]
 pub struct InvalidNetwork(String);
 
 impl FromStr for Network {

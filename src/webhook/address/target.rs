@@ -21,7 +21,7 @@ pub enum InvalidTarget {
     #[error("url: {0}")]
     Forbidden(#[from] ForbiddenAddress),
     /// There are more headers than one sink may have.
-    #[error("headers: must be 20 at most, not {0}")]
+    #[error("headers: at most 20 are allowed, not {0}")]
     TooManyHeaders(usize),
     /// A header cannot be sent with a message.
     #[error("headers.{name}: {reason}")]
@@ -40,7 +40,7 @@ impl Target {
         if url.contains('#') {
             return Err(wrong("must have no fragment"));
         }
-        let uri: Uri = url.parse().map_err(|_| wrong("is no absolute URL"))?;
+        let uri: Uri = url.parse().map_err(|_| wrong("is not an absolute URL"))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(wrong("must begin with http:// or https://"));
         }
@@ -118,22 +118,22 @@ mod tests {
     #[test]
     fn what_is_none_is_refused_with_what_is_wrong() {
         for (url, expected) in [
-            ("", "url: is no absolute URL"),
+            ("", "url: is not an absolute URL"),
             ("/in", "url: must begin with http:// or https://"),
             ("example.org", "url: must begin with http:// or https://"),
             ("ftp://example.org/", "url: must begin with http:// or https://"),
             ("file://host/etc/passwd", "url: must begin with http:// or https://"),
-            ("file:///etc/passwd", "url: is no absolute URL"),
-            ("http://", "url: is no absolute URL"),
-            ("http:///x", "url: is no absolute URL"),
+            ("file:///etc/passwd", "url: is not an absolute URL"),
+            ("http://", "url: is not an absolute URL"),
+            ("http:///x", "url: is not an absolute URL"),
             ("http://:80/x", "url: must name a host"),
             ("http://u:p@example.org/", "url: must not name a user or a password"),
             ("http://u@example.org/", "url: must not name a user or a password"),
             ("http://example.org:99999/", "url: must have a port from 1 to 65535, or none"),
             ("http://example.org:0/", "url: must have a port from 1 to 65535, or none"),
             ("http://example.org/#x", "url: must have no fragment"),
-            ("http://exa mple.org/", "url: is no absolute URL"),
-            ("http://example.org/\r\nx: y", "url: is no absolute URL"),
+            ("http://exa mple.org/", "url: is not an absolute URL"),
+            ("http://example.org/\r\nx: y", "url: is not an absolute URL"),
         ] {
             let refused = Target::parse(url).expect_err(url);
             assert_eq!(refused.to_string(), expected, "{url}");

@@ -62,7 +62,7 @@ impl<'a> Ledger<'a> {
         report: &mut CheckReport,
     ) -> Result<(), LoadError> {
         let Some(meaning) = key::decode::meaning(key) else {
-            report.add(format_args!("{key:?}"), "no record has such a key");
+            report.add(format_args!("{key:?}"), "the key is unknown");
             return Ok(());
         };
         match self.decode(key, meaning, value, report) {
@@ -171,7 +171,7 @@ impl<'a> Ledger<'a> {
         let settings = self.records.get(&key::stream::stream_settings(topic))?;
         let settings = settings.and_then(|settings| StreamSettings::decode(&settings).ok());
         if !settings.is_some_and(|settings| settings.is_persistent) {
-            report.add(format_args!("{key:?}"), "its stream keeps no messages");
+            report.add(format_args!("{key:?}"), "its stream retains no messages");
         }
         Ok(())
     }
@@ -212,7 +212,7 @@ impl Account {
             None => format!("queue number {}", queue.0),
         };
         if self.id.is_none() {
-            report.add(&place, "no id leads to it");
+            report.add(&place, "it has no queue id");
         }
         let meta = self.meta.unwrap_or_default();
         let message_count: u64 = self.lanes.values().map(|lane| lane.message_count).sum();

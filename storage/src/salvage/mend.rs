@@ -36,7 +36,7 @@ pub(crate) fn mend(records: &mut Records, losses: &mut Losses) {
 fn leave_out_unreadable(records: &mut Records, losses: &mut Losses) {
     records.retain(|key, value| {
         let wrong = match key::decode::meaning(key) {
-            None => Some("no record has such a key".to_owned()),
+            None => Some("the key is unknown".to_owned()),
             Some(meaning) => decode(meaning, value).err().map(|error| error.to_string()),
         };
         if let Some(wrong) = &wrong {

@@ -120,7 +120,7 @@ fn records_that_disagree_are_each_named() {
     with(&|batch| batch.put(message(1, b"").0, message(1, b"six").1), "7 bytes of messages are");
     with(&|batch| batch.put(message(5, b"").0, message(5, b"").1), "message 5 comes after");
     with(&|batch| batch.delete(key::lane(QUEUE, Priority::default())), "priority 1: 0 are");
-    with(&|batch| batch.delete(key::queue_entry("orders")), "queue number 1: no id leads to it");
+    with(&|batch| batch.delete(key::queue_entry("orders")), "queue number 1: it has no queue id");
     with(
         &|batch| batch.delete(key::queue_meta(QUEUE)),
         "0 ready messages are recorded, 2 are there",
@@ -152,8 +152,8 @@ fn records_that_disagree_are_each_named() {
         "gate \"g\": \"o\" has no place that is tied to \"w1\"",
     );
     with(&|batch| batch.delete(key::worker("w1")), "worker \"w1\": its metadata is there");
-    with(&|batch| batch.put(key::queue_meta(QUEUE), "\u{9}junk"), "format 9 is not known");
-    with(&|batch| batch.put(key::Key::from_bytes(b"wx"), ""), "no record has such a key");
+    with(&|batch| batch.put(key::queue_meta(QUEUE), "\u{9}junk"), "format 9 is unknown");
+    with(&|batch| batch.put(key::Key::from_bytes(b"wx"), ""), "the key is unknown");
     expect_told(batches);
 }
 

@@ -151,7 +151,7 @@ fn a_push_is_delayed_ends_and_is_recognised() {
 fn help_teaches_what_becomes_of_messages() {
     for (verb, word) in [
         ("lease", "--ttl 5m"),
-        ("ack", "gone for good"),
+        ("ack", "leave the queue"),
         ("nack", "--no-count"),
         ("extend", "--ttl 10m"),
         ("dead-letter", "QUEUE-deadletter"),

@@ -64,7 +64,7 @@ fn what_a_server_refuses_is_told_exported_and_repaired() {
     let repair = || run(lanekeeper(["check", "--repair", dir.to_str().unwrap()]));
     let repaired = folder.path().join("data.repaired");
     assert!(repair().ok().contains("2 messages among them"));
-    assert!(repair().failed(1).contains("is there already"));
+    assert!(repair().failed(1).contains("exists already"));
     assert!(run(lanekeeper(["check", repaired.to_str().unwrap()])).ok().ends_with("sound\n"));
     let id = found.iter().find(|line| line["item"]["n"] == 1).unwrap()["id"].as_str().unwrap();
     let peeked = run(on(&repaired, &["peek", "orders"])).ok().to_owned();

@@ -80,7 +80,7 @@ fn what_is_wrong_is_named() {
     let told = failed(&["publish", "t", "{}", "[1]"], 1);
     assert!(told.contains("message 2: data must be one JSON object, not an array"), "{told}");
     let told = failed(&["publish", "t", "{}", "--subscriber", "9"], 1);
-    assert!(told.contains("no subscriber 9 of this stream (subscriber_not_found)"), "{told}");
+    assert!(told.contains("no subscriber 9 (subscriber_not_found)"), "{told}");
     let told = failed(&["subscribe", "t", "--queue-max", "0"], 1);
     assert!(told.contains("queue_max must be an integer from 1 to 100000"), "{told}");
     assert!(failed(&["subscribe", "t", "--count", "0"], 2).contains("--count must be 1 or more"));

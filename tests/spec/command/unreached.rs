@@ -92,7 +92,7 @@ fn a_load_test_waits_for_such_a_server_too() {
 fn an_answer_that_is_not_lanekeepers_is_a_sentence_without_its_text() {
     let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 7\r\n\r\n<html/>";
     let told = complaint(page);
-    assert!(told.contains("answered with text/html: that is no Lanekeeper server"), "{told}");
+    assert!(told.contains("answered with text/html: this is not a Lanekeeper server"), "{told}");
     let missing =
         "HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\ncontent-length: 6\r\n\r\n<p>no\n";
     let told = complaint(missing);

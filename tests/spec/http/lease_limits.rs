@@ -135,7 +135,7 @@ fn a_redrive_is_told_a_depth_or_ids() {
     let leasing = Leasing::start();
     let problem = leasing.server.settle("redrive", &json!({"depth": 0}));
     let problem = problem.refused(400, "invalid_depth");
-    assert_eq!(problem["detail"], "depth must be 1 or more, not 0; without it all come back");
+    assert_eq!(problem["detail"], "depth must be 1 or more, not 0; leave it out for all");
     assert_eq!(problem["limit"], json!(null), "there is no upper bound to tell of");
     let wrong = [json!({"depth": -1}), json!({"depth": "all"})];
     refuses(&leasing.server, "redrive", &wrong, ("invalid_depth", "depth: "));

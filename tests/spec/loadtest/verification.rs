@@ -273,7 +273,7 @@ fn a_queue_is_filled_goes_on_where_it_ended_and_is_counted() {
     pop.args(["--server", &serving.url]);
     let popped = run(pop);
     assert!(popped.ok().starts_with("{\"number\":0,") && popped.stdout.contains("\"number\":3,"));
-    assert!(fill("4000").failed(1).contains("used otherwise"));
+    assert!(fill("4000").failed(1).contains("used by others"));
 }
 
 #[test]

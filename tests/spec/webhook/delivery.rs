@@ -366,5 +366,5 @@ fn the_binary_delivers_where_its_operator_allows_and_after_a_restart_too() {
     }
     let mut command = serve();
     command.args(["--sink-allow", "loopback"]);
-    assert!(crate::support::process::run(command).failed(2).contains("is no network such as"));
+    assert!(crate::support::process::run(command).failed(2).contains("is not a network such as"));
 }

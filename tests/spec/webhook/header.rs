@@ -92,12 +92,12 @@ fn a_header_that_cannot_be_sent_is_refused_by_name() {
     let many: serde_json::Map<_, _> = (0..21).map(|n| (format!("x-{n}"), json!("1"))).collect();
     let long = "x".repeat(4_097);
     for (headers, expected) in [
-        (json!({"host": "x"}), "headers.host: is set by the node itself"),
-        (json!({"Lanekeeper-Queue": "x"}), "headers.lanekeeper-queue: is set by the node itself"),
+        (json!({"host": "x"}), "headers.host: is set by the node"),
+        (json!({"Lanekeeper-Queue": "x"}), "headers.lanekeeper-queue: is set by the node"),
         (json!({"x": "a\r\nb: c"}), "headers.x: its value must be made of visible ASCII"),
         (json!({"x y": "1"}), "headers.x y: its name must be made of"),
-        (json!({"x": long}), "headers.x: its value must be 4096 bytes long at most"),
-        (Value::Object(many), "headers: must be 20 at most, not 21"),
+        (json!({"x": long}), "headers.x: its value must be at most 4096 bytes long"),
+        (Value::Object(many), "headers: at most 20 are allowed, not 21"),
     ] {
         let body = json!({"url": "http://127.0.0.1:9/x", "headers": headers}).to_string();
         let detail = server.put("/queue/q/sink", body).detail(400, "invalid_sink");

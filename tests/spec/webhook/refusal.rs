@@ -113,7 +113,7 @@ fn sinks_that_were_set_beyond_the_bound_wait_until_there_is_a_place() {
     push(&server, "a", "{}");
     waiting(&sinks, 1);
     let shown = server.get("/queue/a/sink").ok();
-    assert_eq!(shown["waiting"], "the node delivers to 2 sinks at most (--sinks-max)", "{shown}");
+    assert_eq!(shown["waiting"], "the node delivers to at most 2 sinks (--sinks-max)", "{shown}");
     assert_eq!(shown["url"], receiver.url());
     assert!(server.get("/queue/b/sink").ok().get("waiting").is_none());
     assert!(server.get("/metrics").body.contains("\nlanekeeper_sink_waiting 1\n"));

@@ -69,7 +69,7 @@ pub enum GateError {
     #[error("the gate is paused")]
     Paused,
     /// As many wait as may.
-    #[error("the gate's line is full: {current} of at most {limit} wait")]
+    #[error("the wait queue of the gate is full: {current} owners wait, at most {limit} may")]
     Full {
         /// Owners that wait.
         current: u32,
@@ -103,10 +103,10 @@ pub enum GateError {
         waited: Duration,
     },
     /// The owner left the line while it was waited for.
-    #[error("the owner's place in the line was cancelled")]
+    #[error("the owner was removed from the wait queue")]
     Cancelled,
     /// The owner gave way to a newcomer, as the policy has it.
-    #[error("the line was full and the owner gave way to a newcomer")]
+    #[error("the owner was removed from the full wait queue for a newcomer")]
     GaveWay,
     /// The gate cannot be deleted while somebody is at it.
     #[error(
@@ -120,10 +120,10 @@ pub enum GateError {
         waiting: u32,
     },
     /// The owner holds a permit: it can be released, not cancelled.
-    #[error("the owner holds a permit already; release it")]
+    #[error("the owner holds a permit and cannot be cancelled: release the permit")]
     Granted,
     /// The owner neither waits nor holds a permit.
-    #[error("the owner has no place at the gate")]
+    #[error("the owner neither waits at the gate nor holds a permit")]
     TicketNotFound,
     /// The owner holds no permit.
     #[error("the owner holds no permit of the gate")]

@@ -126,16 +126,16 @@ pub enum QueueError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// The message is leased.
-    #[error("the message is leased: who holds the lease settles it")]
+    #[error("the message is leased: only the holder of the lease can settle it")]
     Leased,
     /// An exclusive queue has messages under work.
-    #[error("the queue is exclusive and has messages under work")]
+    #[error("the queue is exclusive and a batch of it is leased")]
     Locked {
         /// When that ends, at most.
         until: SystemTime,
     },
     /// Too much in too little time.
-    #[error("{verb} is limited: try again in {} ms", .retry_after.as_millis())]
+    #[error("the rate of {verb} is used up: try again in {} ms", .retry_after.as_millis())]
     RateLimited {
         /// `push`, `pop` or `lease`.
         verb: &'static str,
@@ -143,7 +143,7 @@ pub enum QueueError {
         retry_after: Duration,
     },
     /// The queue's gate has no permit for a lease now.
-    #[error("lease: the gate {gate:?} has no permit now ({})", .blocked_by.as_str())]
+    #[error("lease: the gate {gate:?} has no free permit ({})", .blocked_by.as_str())]
     NoPermit {
         /// The id of the gate.
         gate: String,
@@ -153,7 +153,7 @@ pub enum QueueError {
         retry_after: Option<Duration>,
     },
     /// The id leaves no room for that of the dead-letter queue.
-    #[error("queue id: its dead letters would go to {id:?}, of over {length_max} characters")]
+    #[error("queue id: its dead-letter queue {id:?} would have more than {length_max} characters")]
     NoDeadLetterId {
         /// The id of the dead-letter queue.
         id: String,
@@ -175,7 +175,7 @@ pub enum QueueError {
         capacity: u64,
     },
     /// There is no such message (any more).
-    #[error("there is no such message in the queue")]
+    #[error("the message is not in the queue")]
     MessageNotFound,
     /// The queue cannot be deleted while messages are in it.
     #[error(
@@ -189,7 +189,9 @@ pub enum QueueError {
         leased: u64,
     },
     /// The durability cannot enter or leave `memory` while the queue holds messages.
-    #[error("durability: a queue enters or leaves memory only while it is empty; it holds {0}")]
+    #[error(
+        "durability: a queue enters or leaves memory only while it is empty; it holds {0} messages"
+    )]
     NotEmpty(u64),
     /// There is no memory for a message of this size.
     #[error(transparent)]

@@ -51,7 +51,7 @@ impl fmt::Debug for LeaseToken {
 
 /// A text that is no lease token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no lease token")]
+#[error("the text is not a lease token")]
 pub struct InvalidLeaseToken;
 
 impl FromStr for LeaseToken {
@@ -73,7 +73,7 @@ impl FromStr for LeaseToken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// It is no token of this queue, or its message was settled.
-    #[error("there is no such lease, or it was settled")]
+    #[error("the lease does not exist, or was settled")]
     NotFound,
     /// Its time has ended; the message is somebody else's now.
     #[error("the lease has expired")]

@@ -47,7 +47,7 @@ impl From<&SavedMessage> for MessageId {
 
 /// A text that is no message id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no message id")]
+#[error("{0:?} is not a valid message id")]
 pub struct InvalidMessageId(pub String);
 
 impl FromStr for MessageId {

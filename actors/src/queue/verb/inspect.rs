@@ -42,7 +42,7 @@ impl fmt::Display for DueCursor {
 
 /// A text that is not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not the next of a page of scheduled or leased messages")]
+#[error("after must be the `next` of a page of scheduled or leased messages")]
 pub struct InvalidDueCursor;
 
 impl FromStr for DueCursor {

@@ -37,13 +37,13 @@ pub enum StreamError {
         most: usize,
     },
     /// The stream has as many subscribers as it may.
-    #[error("the stream has {subscribers_max} subscribers, as many as it may have")]
+    #[error("the stream has {subscribers_max} subscribers, and no more are allowed")]
     TooManySubscribers {
         /// The bound.
         subscribers_max: usize,
     },
     /// There is no such subscriber (any more).
-    #[error("there is no subscriber {0} of this stream")]
+    #[error("the stream has no subscriber {0}")]
     SubscriberNotFound(SubscriberId),
     /// A setting is out of bounds.
     #[error("{reason}")]

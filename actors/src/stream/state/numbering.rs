@@ -31,7 +31,7 @@ impl fmt::Display for EventId {
 
 /// The text is no [`EventId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("an id of an event is EPOCH-SEQ, as the stream gave it: hexadecimal digits, -, a number")]
+#[error("an event id must be EPOCH-SEQ, as sent by the stream: hexadecimal digits, -, a number")]
 pub struct InvalidEventId;
 
 impl FromStr for EventId {

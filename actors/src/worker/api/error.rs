@@ -36,19 +36,19 @@ pub enum LivenessError {
         bytes_max: usize,
     },
     /// So many workers are online that another one cannot be kept.
-    #[error("there are {workers_max} workers online; no more can be kept")]
+    #[error("{workers_max} workers are online, and no more are allowed")]
     FleetFull {
         /// The bound.
         workers_max: usize,
     },
     /// So many departures wait to be told that another one cannot be kept.
-    #[error("{departures_max} departures wait to be told to those who follow; no more are kept")]
+    #[error("{departures_max} offline events wait for their handlers, and no more are kept")]
     TooManyUntold {
         /// The bound.
         departures_max: usize,
     },
     /// No such worker was ever seen, or it was forgotten.
-    #[error("there is no such worker: it was never seen")]
+    #[error("the worker was never seen")]
     NotFound,
     /// Too few or too many entries of a list asked for.
     #[error("limit must be from 1 to {limit_max}, not {limit}")]

@@ -15,7 +15,7 @@ use crate::cli::{
 pub(crate) fn run(args: &args::check::Check) -> Result<u8, Failure> {
     let to = args.to.clone().unwrap_or_else(|| beside(&args.dir));
     if to.symlink_metadata().is_ok() {
-        let what = "is there already: move it away, or name another directory with --to";
+        let what = "exists already: move it away, or name another directory with --to";
         return Err(Failure::failed(format!("{} {what}", to.display())));
     }
     let mut salvage = Salvage::read(&args.dir).map_err(Failure::not_started)?;

@@ -10,7 +10,7 @@ use crate::server::http::{code::Code, problem::Problem};
 pub(crate) fn problem_for(bare: &[u8]) -> Option<Bytes> {
     let status = bare.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     let (code, detail) = match status {
-        b"400" => (Code::InvalidRequest, "the request is no HTTP that is understood"),
+        b"400" => (Code::InvalidRequest, "the request is not valid HTTP"),
         b"431" => (Code::HeadersTooLarge, "the head of the request is too large"),
         _ => return None,
     };

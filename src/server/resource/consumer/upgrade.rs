@@ -79,10 +79,10 @@ pub(crate) struct Command {
         QueuePath,
         (
             "ttl_ms" = Option<u64>, Query, minimum = 1_000, maximum = 43_200_000,
-            description = "How long each lease lasts; as the queue says when not given",
+            description = "The duration of each lease [default: the queue's]",
         ),
-        ("worker" = Option<String>, Query, description = "Who works on the messages"),
-        ("life" = Option<u64>, Query, description = "Which life of the worker it is"),
+        ("worker" = Option<String>, Query, description = "The worker that holds the leases"),
+        ("life" = Option<u64>, Query, description = "The life of the worker"),
     ),
     responses((status = 101, description = "A WebSocket of text frames"), Problems),
 )]
@@ -160,13 +160,13 @@ fn read(text: &str) -> Result<Command, Problem> {
     let given = [credit.is_some(), ack.is_some(), nack.is_some(), extend.is_some()];
     let wrong = |detail: &'static str| Err(Problem::new(Code::InvalidRequest, detail));
     if given.iter().filter(|is_given| **is_given).count() != 1 {
-        return wrong("a frame holds one of credit, ack, nack and extend");
+        return wrong("a frame must have exactly one of credit, ack, nack and extend");
     }
     if (delay_ms.is_some() || reason.is_some() || count.is_some()) && nack.is_none() {
-        return wrong("delay_ms, reason and count go with nack");
+        return wrong("delay_ms, reason and count are allowed only with nack");
     }
     if ttl_ms.is_some() && extend.is_none() {
-        return wrong("ttl_ms goes with extend");
+        return wrong("ttl_ms is allowed only with extend");
     }
     if credit.is_some_and(|credit| !(1..=CREDIT_MAX).contains(&credit)) {
         let problem = Problem::new(Code::InvalidRequest, "credit must be from 1 to 1000");

@@ -40,9 +40,7 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     let before = IS_GUARDED.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(call));
     IS_GUARDED.set(before);
-    done.map_err(|payload| {
-        format!("the store cannot make sense of its files ({})", message(&*payload))
-    })
+    done.map_err(|payload| format!("the files of the store are damaged ({})", message(&*payload)))
 }
 
 /// Keeps panics that are answered as errors out of stderr, and those of the store's own threads:

@@ -45,7 +45,7 @@ fn make(dir: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(out_of_reach(dir, error)),
     }
     if fs::symlink_metadata(dir).is_ok() {
-        return Err(refused(dir, format!("it is a link that leads nowhere, and {WANTED}")));
+        return Err(refused(dir, format!("it is a dangling link, and {WANTED}")));
     }
     fs::create_dir_all(dir).map_err(|error| out_of_reach(dir, error))
 }
@@ -69,7 +69,7 @@ fn out_of_reach(dir: &Path, error: io::Error) -> OpenError {
         return refused(dir, format!("{} is a file, and {WANTED}", file.display()));
     }
     if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-        return refused(dir, format!("it is a link that leads to itself, and {WANTED}"));
+        return refused(dir, format!("it is a link to itself, and {WANTED}"));
     }
     io_error(dir, error)
 }
@@ -106,7 +106,7 @@ fn check_kind(path: &Path, is_wanted_dir: bool) -> Result<(), OpenError> {
         Ok(found) if !is_wanted_dir && found.is_dir() => ("a directory", "file"),
         Ok(found) if !is_wanted_dir && !found.is_file() => ("a device or socket", "file"),
         Err(_) if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
-            ("a link that leads nowhere", if is_wanted_dir { "directory" } else { "file" })
+            ("a dangling link", if is_wanted_dir { "directory" } else { "file" })
         }
         _ => return Ok(()),
     };

@@ -52,12 +52,12 @@ impl Manifest {
         let bytes = disk::read_all(&*file).map_err(|error| io_error(&path, error))?;
         let text = String::from_utf8_lossy(&bytes);
         let body = text.strip_prefix(TITLE).and_then(|rest| rest.strip_prefix('\n'));
-        let body = body.ok_or_else(|| corrupt(&path, 0, "it is no manifest"))?;
+        let body = body.ok_or_else(|| corrupt(&path, 0, "it is not a manifest"))?;
         let number = |name: &str| {
             let lines = body.lines().filter_map(|line| line.split_once(' '));
             lines.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<u64>().ok())
         };
-        let found = number("format").ok_or_else(|| corrupt(&path, 0, "it names no format"))?;
+        let found = number("format").ok_or_else(|| corrupt(&path, 0, "it has no format line"))?;
         let found = u32::try_from(found).unwrap_or(u32::MAX);
         format::check(&path, found)?;
         let manifest = || {
