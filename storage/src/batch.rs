@@ -9,7 +9,7 @@ use crate::key::Key;
 pub enum Write {
     /// Sets the key to the value, whether or not it had one.
     Put(Key, Bytes),
-    /// Sets the key, which has no value before, to the value.
+    /// Sets the key, which must have no value before, to the value.
     Add(Key, Bytes),
     /// Removes the key; removing an absent key is no error.
     Delete(Key),
@@ -24,7 +24,7 @@ impl Write {
     }
 }
 
-/// The writes of one turn, in order: a later write to the same key wins.
+/// The writes of one turn, in order: a later write to a key replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     writes: Vec<Write>,
@@ -42,10 +42,9 @@ impl Batch {
         self.writes.push(Write::Put(key, value.into()));
     }
 
-    /// Sets a key to a value that is certain to have none before this write: what lives for a short
-    /// time is then forgotten wholly when it is deleted, instead of being remembered as deleted.
-    /// The caller vouches for it; if the key has a value after all, that may come back once the new
-    /// one is deleted. Debug builds panic then.
+    /// Sets a key that certainly has no value yet. If it is deleted before the next checkpoint, it
+    /// leaves no trace in the memtable. If the key has a value after all, that value may come back
+    /// when the new one is deleted; debug builds panic.
     pub fn add(&mut self, key: Key, value: impl Into<Bytes>) {
         self.writes.push(Write::Add(key, value.into()));
     }
@@ -55,8 +54,8 @@ impl Batch {
         self.writes.push(Write::Delete(key));
     }
 
-    /// Marks the batch as one that shrinks the store in the end (a pop, an ack, a purge): on a full
-    /// disk it may draw on the engine's reserve.
+    /// Marks a batch that frees space in the end (a pop, an ack, a purge), so that on a full disk
+    /// it may use the engine's reserve.
     pub fn frees_space(&mut self) {
         self.frees_space = true;
     }
@@ -76,13 +75,13 @@ impl Batch {
         self.writes
     }
 
-    /// Whether there is nothing to commit.
+    /// Whether the batch has no writes.
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }
 
-    /// Puts the writes of `other` before its own. Whether it frees space is up to its own, if it
-    /// has any.
+    /// Puts the writes of `other` before its own. It keeps its own mark for freeing space, unless
+    /// it has no writes.
     pub fn precede_with(&mut self, mut other: Self) {
         if !self.writes.is_empty() {
             other.frees_space = self.frees_space;

@@ -6,34 +6,34 @@ use std::{
     sync::Arc,
 };
 
-/// Why a batch was not committed.
+/// The reason why a batch was not committed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CommitError {
     /// The disk has no room for this batch. Nothing was applied; the same batch may succeed once
     /// space returns, without a restart. Batches that free space draw on a reserve.
     #[error("the disk is full: writes are refused until space returns")]
     DiskFull,
-    /// The operating system refuses something that passes: no descriptor is free, an I/O error
-    /// before anything was written. Nothing was applied; the same batch may succeed once that is
-    /// over, without a restart.
+    /// A temporary failure of the operating system, such as no free descriptor or an I/O error
+    /// before anything was written. Nothing was applied; the same batch may succeed later, without
+    /// a restart.
     #[error("the store cannot write for now: {reason}")]
     Unavailable {
-        /// What the operating system said, and what helps.
+        /// The error of the operating system, and the remedy.
         reason: Arc<str>,
     },
-    /// The batch was handed over and is held back for longer than somebody should have to wait:
-    /// it will be written once the disk allows it, or be lost with a crash before that.
+    /// The batch was handed over and has been held back for too long to wait: it will be written
+    /// once the disk allows it, or lost by a crash before that.
     #[error("not written yet, and the outcome is unknown: {reason}")]
     Held {
-        /// What holds it back.
+        /// The reason.
         reason: Arc<str>,
     },
-    /// More bytes wait for the disk than the engine may hold. Nothing was applied.
+    /// Too many bytes wait for the disk. Nothing was applied.
     #[error("too many bytes wait for the disk: {waiting_bytes} of at most {waiting_bytes_max}")]
     Overloaded {
         /// Bytes handed over and not yet written.
         waiting_bytes: u64,
-        /// The bound on them.
+        /// The limit.
         waiting_bytes_max: u64,
     },
     /// The batch is larger than the engine can write in one piece. Nothing was applied.
@@ -41,15 +41,14 @@ pub enum CommitError {
     TooLarge {
         /// Size of the batch as the engine would write it.
         batch_bytes: u64,
-        /// The bound on it.
+        /// The limit.
         batch_bytes_max: u64,
     },
-    /// The owner's epoch is over: somebody else owns the shard, or it was released. Nothing was
-    /// applied.
+    /// The epoch has ended: the shard was released or has another owner. Nothing was applied.
     #[error("fenced: the ownership epoch is over")]
     Fenced,
-    /// An earlier write or fsync failed and its outcome is unknown. Nothing is acknowledged any
-    /// more until the engine is reopened; what was acknowledged before is kept.
+    /// An earlier fsync failed and its outcome is unknown. Nothing is acknowledged until the engine
+    /// is opened again; earlier acknowledged commits are kept.
     #[error("the store is poisoned until it is opened again: {0}")]
     Poisoned(Arc<str>),
     /// The engine was closed before the batch was handed over. Nothing was applied.
@@ -58,22 +57,22 @@ pub enum CommitError {
 }
 
 impl CommitError {
-    /// Whether it is certain that nothing of the batch was or will be applied.
+    /// Whether the batch certainly was not and will not be applied.
     pub fn is_refusal(&self) -> bool {
         !matches!(self, Self::Poisoned(_) | Self::Held { .. })
     }
 }
 
-/// Why a read failed.
+/// The reason why a read failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// The operating system refused to read or to write.
     #[error("the store failed: {0}")]
     Io(Arc<str>),
-    /// The disk has no room for what had to be written.
+    /// The disk has no space for a write that was necessary.
     #[error("the disk is full: {0}")]
     NoSpace(Arc<str>),
-    /// What was read is not what was written, or is of a format this version does not know.
+    /// The data is damaged, or of a format this version does not know.
     #[error("the store is damaged or of an unknown format: {0}")]
     Corrupt(Arc<str>),
     /// The engine was closed.
@@ -100,7 +99,7 @@ impl OpenError {
     }
 }
 
-/// Why a data directory was not opened.
+/// The reason why a data directory was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the directory.
@@ -111,7 +110,7 @@ pub enum OpenError {
         "{} has format {found}; this version reads formats {oldest} to {newest}", path.display()
     )]
     UnknownFormat {
-        /// The file that says so.
+        /// The file with that format.
         path: PathBuf,
         /// The format number found.
         found: u32,
@@ -120,23 +119,23 @@ pub enum OpenError {
         /// The newest format that can be read.
         newest: u32,
     },
-    /// A file is damaged at a place that had been made durable.
+    /// A file is damaged where it was durable.
     #[error("{} is damaged at offset {offset}: {reason}", path.display())]
     Corrupt {
         /// The damaged file.
         path: PathBuf,
-        /// Where in it, in bytes.
+        /// The offset of the damage in bytes.
         offset: u64,
-        /// What is wrong there.
+        /// The kind of damage.
         reason: String,
     },
-    /// Something is missing, is older than the rest, or is of another kind than it should be.
-    /// Nothing was changed; the reason says what to do.
+    /// A file is missing, older than the rest, or of the wrong kind. Nothing was changed; the
+    /// reason names the remedy.
     #[error("{}: {reason}", path.display())]
     Refused {
-        /// The file or directory it is about.
+        /// The file or directory.
         path: PathBuf,
-        /// What is the matter, and what can be done.
+        /// The problem and the remedy.
         reason: String,
     },
     /// The disk has too little space to open the directory.
@@ -149,15 +148,15 @@ pub enum OpenError {
         path: PathBuf,
         /// Bytes needed.
         needed_bytes: u64,
-        /// Bytes that are free.
+        /// Free bytes.
         free_bytes: u64,
     },
     /// The operating system refused.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file or directory it was about.
+        /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

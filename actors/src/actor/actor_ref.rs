@@ -23,7 +23,8 @@ use crate::{
 /// Turns that run inside one another on one thread's stack at most; deeper ones get a task.
 const INLINE_DEPTH_MAX: usize = 16;
 
-/// The address of an actor: no I/O to make, cheap to clone, valid across passivation and restart.
+/// The address of an actor. Cheap to make and to clone, without I/O, and valid across passivation
+/// and restart.
 pub struct ActorRef<A: Actor> {
     pub(crate) kind: Arc<Kind<A>>,
     key: Result<Arc<str>, Box<NotExecuted>>,
@@ -48,11 +49,11 @@ impl<A: Actor> ActorRef<A> {
         Self { kind, key: key.map_err(Box::new), hash }
     }
 
-    /// Who is addressed, or why nobody can be.
+    /// The identity of the actor, or the reason why the address is invalid.
     ///
     /// # Errors
     /// [`NotExecuted::InvalidId`] if the key breaks the rules of ids, [`NotExecuted::KindTaken`] if
-    /// another type of this node has the same kind. Every ask then answers the same.
+    /// another type of this node has the same kind. Every ask then fails with it.
     pub fn id(&self) -> Result<ActorId, NotExecuted> {
         self.key().map(|key| ActorId { kind: A::KIND, key: Arc::clone(key) })
     }
@@ -61,10 +62,10 @@ impl<A: Actor> ActorRef<A> {
         self.key.as_ref().map_err(|error| (**error).clone())
     }
 
-    /// Asks: await what this returns for the reply. Nothing happens before it is polled. The reply
+    /// Sends a request and waits for its reply, once the returned future is polled. The reply
     /// arrives when the turn is as durable as promised.
     ///
-    /// Dropping the future before its first poll asks nothing; dropping it later gives up the
+    /// Dropping the future before its first poll sends nothing; dropping it later gives up the
     /// reply, not the request.
     ///
     /// # Errors
@@ -76,7 +77,7 @@ impl<A: Actor> ActorRef<A> {
         Ask::new(self, request)
     }
 
-    /// Hands a request over without waiting for a reply.
+    /// Sends a request without waiting for a reply.
     ///
     /// # Errors
     /// [`NotExecuted`] if it was not accepted; once accepted it runs once, or its failure is
@@ -109,8 +110,9 @@ impl<A: Actor> ActorRef<A> {
         Ok(())
     }
 
-    /// Puts the activation away if there is one and it is idle, and returns once it is gone: true
-    /// if there was one. The actor goes on existing. Dropping the future does not stop it.
+    /// Passivates the actor if it is in memory and idle, and returns true once it has left memory;
+    /// false if it was not in memory. The actor still exists. Dropping the future does not stop
+    /// this.
     pub async fn passivate(&self) -> bool {
         let Ok(key) = &self.key else { return false };
         let taken = self

@@ -21,7 +21,7 @@ use crate::{
     time::clock::Sleep,
 };
 
-/// An ask that was not sent yet: await it.
+/// A request that was not sent yet; await it to send it.
 #[must_use = "nothing is asked before it is awaited"]
 pub struct Ask<'a, A: Handler<R>, R: Request> {
     actor: &'a ActorRef<A>,
@@ -34,9 +34,9 @@ impl<'a, A: Handler<R>, R: Request> Ask<'a, A, R> {
         Self { actor, request, deadline: None }
     }
 
-    /// Bounds the wait: a turn that has not begun by then does not begin
-    /// ([`NotExecuted::DeadlinePassed`]); one that has goes on, and its outcome is
-    /// [`AskError::Unknown`] to the asker.
+    /// Limits the wait. A turn that has not begun by then does not begin
+    /// ([`NotExecuted::DeadlinePassed`]); a turn that has begun continues, and the caller gets
+    /// [`AskError::Unknown`].
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
@@ -61,7 +61,7 @@ impl<'a, A: Handler<R>, R: Request> IntoFuture for Ask<'a, A, R> {
     }
 }
 
-/// An ask under way: what awaiting an [`Ask`] polls.
+/// A request under way: the future of an [`Ask`].
 pub struct Asking<'a, A: Handler<R>, R: Request> {
     actor: &'a ActorRef<A>,
     stage: Stage<R>,

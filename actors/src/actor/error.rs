@@ -6,81 +6,80 @@ use lanekeeper_storage::{CommitError, LoadError};
 
 use crate::actor::id::{ActorId, InvalidId};
 
-/// Why a request has no reply.
+/// The reason why a request has no reply.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
-    /// The request was not executed, for certain: asking again cannot do it twice.
+    /// The request certainly was not executed: it can be sent again.
     #[error("not executed: {0}")]
     NotExecuted(#[from] NotExecuted),
-    /// The request was executed, but the store refused its writes: nothing of it remains, the actor
-    /// is as it was before.
+    /// The request was executed, but the store refused its writes: the actor is as it was before.
     #[error("refused: {0}")]
     Refused(CommitError),
-    /// The request was executed, but the actor's state could not be written: nothing of it remains.
+    /// The request was executed, but its state could not be written: the actor is as it was before.
     #[error("the actor's state was not saved: {0}")]
     NotSaved(String),
-    /// The handler panicked: nothing of the request remains in the store.
+    /// The handler panicked: the store has no changes of the request.
     #[error("the handler panicked; nothing of the request was kept")]
     Panicked,
-    /// Whether the request took effect is not known.
+    /// The request may or may not have taken effect.
     #[error("the outcome is unknown: {0}")]
     Unknown(Unknown),
 }
 
-/// Why a request was not executed.
+/// The reason why a request was not executed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum NotExecuted {
     /// The actor's mailbox is full.
     #[error("{actor} is overloaded: {waiting_max} requests are waiting, and no more may")]
     Overloaded {
-        /// The actor asked.
+        /// The actor.
         actor: ActorId,
-        /// How many requests may wait for it.
+        /// The largest number of requests waiting for it.
         waiting_max: usize,
     },
-    /// The node shuts down and admits no more.
+    /// The node is shutting down and accepts no more requests.
     #[error("the node is shutting down")]
     ShuttingDown,
     /// The deadline passed before the turn began.
     #[error("the deadline passed before the turn began")]
     DeadlinePassed,
-    /// The actor asked is itself waiting, directly or through others, for this request.
+    /// The actor is waiting for this request itself, directly or through others.
     #[error("call cycle: {}", Chain(.chain))]
     CallCycle {
-        /// Who asked whom, the actor asked last at the end.
+        /// The actors in the order of the calls, the one called last at the end.
         chain: Vec<ActorId>,
     },
     /// The key of the actor breaks the rules of ids.
     #[error("actor key: {0}")]
     InvalidId(InvalidId),
-    /// The actor's kind is no id, or another type of this node has it.
+    /// The kind is not a valid id, or another type of this node has it.
     #[error("kind {kind:?} cannot be used by {by}: it is not a valid id, or another type has it")]
     KindTaken {
         /// The kind.
         kind: &'static str,
-        /// The type that cannot have it.
+        /// The type that cannot use it.
         by: &'static str,
     },
-    /// The actor's state could not be loaded or its `on_activate` refused.
+    /// The state could not be loaded, or `on_activate` refused.
     #[error("the actor could not be activated: {0}")]
     ActivationFailed(#[from] ActivateError),
 }
 
-/// Why an outcome is unknown.
+/// The reason why an outcome is unknown.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Unknown {
-    /// The deadline passed while the turn ran; it runs on.
+    /// The deadline passed while the turn was running; it continues.
     #[error("the deadline passed after the turn began")]
     DeadlinePassed,
-    /// The commit of the turn failed in a way that may have left it on disk.
+    /// The commit of the turn failed, but may be on the disk.
     #[error("{0}")]
     Commit(CommitError),
-    /// The turn was cut off: the executor that ran it, or the node, ended.
+    /// The turn was cancelled, because its executor or the node ended.
     #[error("the turn was cancelled")]
     CutOff,
 }
 
-/// Why an actor could not be activated.
+/// The reason why an actor could not be activated.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ActivateError {
     /// The store failed.
@@ -93,7 +92,7 @@ pub enum ActivateError {
         found: u32,
         /// The version of the actor's type now.
         expected: u32,
-        /// What the upgrade said.
+        /// The error of the upgrade.
         reason: String,
     },
     /// `on_activate` refused.
@@ -105,7 +104,7 @@ pub enum ActivateError {
 }
 
 impl AskError {
-    /// Whether it is certain that the request changed nothing.
+    /// Whether the request certainly changed nothing.
     pub fn is_without_effect(&self) -> bool {
         !matches!(self, Self::Unknown(_))
     }

@@ -19,16 +19,17 @@ use crate::{
     time::{clock::Clock, reminder::Reminder},
 };
 
-/// Something an actor can be asked, and what it replies.
+/// A request to an actor, with the type of its reply.
 pub trait Request: Send + 'static {
-    /// What the asker gets. A handler that can fail replies with a `Result`.
+    /// The reply. A handler that can fail replies with a `Result`.
     type Reply: Send + 'static;
 }
 
-/// How an actor handles one sort of request.
+/// The handling of one type of request.
 pub trait Handler<R: Request>: Actor {
-    /// One turn: runs alone on this actor, from the first line to the last, awaits included. The
-    /// future is never dropped half-way while the node lives, whatever the asker does.
+    /// One turn. No other turn of this actor runs until it has finished, awaits included. The
+    /// future is not dropped before it has finished while the node lives, even if the caller is
+    /// gone.
     fn handle(
         &mut self,
         request: R,
@@ -41,19 +42,20 @@ pub trait Handler<R: Request>: Actor {
 /// The state is loaded before the first turn; [`Turn::save`] writes it with the turn's commit. An
 /// actor that was never saved begins with its `Default`.
 pub trait VirtualActor: Default + Serialize + DeserializeOwned + Send + 'static {
-    /// What sort of actor this is: part of its identity and of its keys in the store. Two types of
-    /// one node cannot share it.
+    /// The kind of the actor: part of its identity and of its keys in the store. Two types of one
+    /// node cannot have the same kind.
     const KIND: &'static str;
 
     /// The version of the state's shape. Raise it when the shape changes, and write
     /// [`VirtualActor::upgrade`].
     const VERSION: u32 = 1;
 
-    /// Reads a state that version `found` of this type saved ([`decode_state`] reads what that
-    /// version's type was).
+    /// Reads a state that version `found` of this type saved ([`decode_state`] decodes the type of
+    /// that version).
     ///
     /// # Errors
-    /// What is wrong; the activation then fails with it. The default knows no other version.
+    /// The reason why the state cannot be read; the activation fails with it. The default
+    /// implementation reads no other version.
     fn upgrade(found: u32, state: &[u8]) -> Result<Self, String> {
         let _ = state;
         Err(format!("no upgrade from version {found} is written"))
@@ -62,7 +64,7 @@ pub trait VirtualActor: Default + Serialize + DeserializeOwned + Send + 'static 
     /// Runs after the state is loaded and before the first request.
     ///
     /// # Errors
-    /// Refuses the activation; everyone who waits is told the reason.
+    /// The reason to refuse the activation; waiting requests get it.
     fn on_activate(
         &mut self,
         _turn: &mut Turn<'_, Self>,
@@ -70,7 +72,7 @@ pub trait VirtualActor: Default + Serialize + DeserializeOwned + Send + 'static 
         async { Ok(()) }
     }
 
-    /// Runs before the activation is put away. Not run after a panic or a crash.
+    /// Runs before the actor leaves memory. Not run after a panic or a crash.
     fn on_passivate(&mut self, _turn: &mut Turn<'_, Self>) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -84,13 +86,13 @@ pub trait VirtualActor: Default + Serialize + DeserializeOwned + Send + 'static 
         async {}
     }
 
-    /// Bytes of memory held, for passivation by memory. Count what is behind pointers.
+    /// Bytes of memory used, for passivation by memory. Include memory behind pointers.
     fn memory_bytes(&self) -> usize {
         size_of::<Self>()
     }
 }
 
-/// The open form of a virtual actor: decides itself what it loads and what it keeps where. Every
+/// The open form of a virtual actor, which decides what it loads and which keys it keeps. Every
 /// [`VirtualActor`] is one.
 pub trait Actor: Sized + Send + 'static {
     /// As [`VirtualActor::KIND`].
@@ -99,10 +101,10 @@ pub trait Actor: Sized + Send + 'static {
     /// Brings the actor into memory.
     fn load(from: &Origin<'_>) -> impl Future<Output = Result<Self, ActivateError>> + Send;
 
-    /// Adds to `batch` what [`Turn::save`] is to write.
+    /// Adds the writes of [`Turn::save`] to `batch`.
     ///
     /// # Errors
-    /// [`CodecError`] if the state does not serialise; the turn then fails and nothing is kept.
+    /// [`CodecError`] if the state cannot be serialised; the turn fails and nothing is kept.
     fn save(&self, id: &ActorId, batch: &mut Batch) -> Result<(), CodecError> {
         let _ = (id, batch);
         Ok(())
@@ -133,8 +135,8 @@ pub trait Actor: Sized + Send + 'static {
         async {}
     }
 
-    /// Takes what another actor's turn sent: exactly once if this answers `Ok`, and again later if
-    /// not. What it writes joins the commit that removes the letter.
+    /// Receives a message sent by another actor's turn: exactly once if this returns `Ok`,
+    /// otherwise again later. Its writes join the commit that removes the message from the outbox.
     ///
     /// # Errors
     /// [`LoadError`] if the store failed; nothing may have been changed then.

@@ -65,7 +65,7 @@ impl NodeBuilder {
         self
     }
 
-    /// When a turn is acknowledged; [`Durability::Durable`] by default.
+    /// The durability of turns; [`Durability::Durable`] by default.
     #[must_use]
     pub fn durability(mut self, level: Durability) -> Self {
         self.options.durability = level;
@@ -79,30 +79,30 @@ impl NodeBuilder {
         self
     }
 
-    /// How long an activation is kept without a request; 5 minutes by default.
+    /// The time an idle activation is kept in memory; 5 minutes by default.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options.idle_timeout = timeout;
         self
     }
 
-    /// Activations kept at most; the longest idle go first. 1,000,000 by default.
+    /// The largest number of activations; the longest idle are passivated first. 1,000,000 by
+    /// default.
     #[must_use]
     pub fn activations_max(mut self, count: usize) -> Self {
         self.options.activations_max = count;
         self
     }
 
-    /// Bytes that idle activations may hold together, as their `memory_bytes` count them; unbounded
-    /// by default.
+    /// The largest sum of `memory_bytes` of idle activations; unlimited by default.
     #[must_use]
     pub fn memory_max_bytes(mut self, bytes: usize) -> Self {
         self.options.memory_max_bytes = bytes;
         self
     }
 
-    /// What requests, answers and unwritten changes may take together; unbounded by default. The
-    /// engine is made to fit into it.
+    /// The memory budget of requests, answers and unwritten changes; unlimited by default. The
+    /// settings of the engine are adapted to it.
     #[must_use]
     pub fn memory_budget(mut self, budget: MemoryBudget) -> Self {
         if let Some(bytes) = budget.process_bytes() {
@@ -117,7 +117,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Requests that may wait for one actor; 10,000 by default.
+    /// The largest number of requests waiting for one actor; 10,000 by default.
     #[must_use]
     pub fn mailbox_max(mut self, count: usize) -> Self {
         self.options.mailbox_max = count;
@@ -136,15 +136,14 @@ impl NodeBuilder {
         self
     }
 
-    /// The clock everything in the node goes by.
+    /// The clock of the node.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Leaves out what a node does in the background: only [`Node::run_duties`] does it, when a
-    /// test wants it done.
+    /// Runs no background services: a test runs them with [`Node::run_duties`].
     #[cfg(feature = "test-util")]
     #[must_use]
     pub fn without_duties(mut self) -> Self {
@@ -152,7 +151,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Opens the node. Call it inside a tokio runtime: turns that wait run there.
+    /// Opens the node. Call it inside a tokio runtime, which runs turns that have to wait.
     ///
     /// # Errors
     /// As [`Node::open`].

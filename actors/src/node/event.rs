@@ -13,17 +13,17 @@ use tokio::sync::broadcast;
 
 use crate::actor::id::ActorId;
 
-/// Something that happened.
+/// An event of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An actor was brought into memory.
     Activated {
         /// Which one.
         id: ActorId,
-        /// The number of this activation: tells it from earlier and later ones.
+        /// The number of this activation, different for each.
         generation: u32,
     },
-    /// An activation was put away, or dropped after a panic or a refused commit.
+    /// An activation left memory, or was dropped after a panic or a refused commit.
     Passivated {
         /// Whose.
         id: ActorId,
@@ -63,28 +63,28 @@ pub enum Event {
         /// Its name.
         name: String,
     },
-    /// A worker was taken to be alive.
+    /// A worker came online.
     WorkerOnline {
         /// Which one.
         worker: Arc<str>,
     },
-    /// A worker was taken for dead, or said goodbye.
+    /// A worker was marked offline, or deregistered.
     WorkerOffline {
         /// Which one.
         worker: Arc<str>,
     },
-    /// An actor took letters.
+    /// An actor received outbox messages.
     LettersTaken {
         /// Which one.
         id: ActorId,
     },
     /// The engine did its upkeep.
     Upkeep(Upkeep),
-    /// The node admits no more.
+    /// The node accepts no more requests.
     Draining,
     /// The node has stopped.
     Stopped {
-        /// How long draining took.
+        /// The duration of the drain.
         took: Duration,
     },
 }
@@ -129,10 +129,11 @@ impl Events {
 #[derive(Debug)]
 pub struct EventReceiver(broadcast::Receiver<Event>);
 
-/// Why there is no next event.
+/// The reason why there is no next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// The subscriber was too slow: so many events were dropped. The next call goes on after them.
+    /// The subscriber was too slow, and this number of events was dropped. The next call continues
+    /// after them.
     #[error("{0} events were missed")]
     Missed(u64),
     /// The node is gone.
@@ -141,7 +142,7 @@ pub enum EventError {
 }
 
 impl EventReceiver {
-    /// The next event. Dropping the future loses none.
+    /// The next event. Dropping the future loses no event.
     ///
     /// # Errors
     /// [`EventError`].

@@ -16,8 +16,8 @@ use crate::{
     time::{clock::Clock, timer::ArmedTimer},
 };
 
-/// A node: the actors of one store, in this process. Cheap to clone; dropping the last clone stops
-/// it at once, without the grace of [`Node::shutdown`]; nothing acknowledged is lost by either.
+/// The actors of one store, in this process. Cheap to clone. Dropping the last clone stops the node
+/// at once, without the drain of [`Node::shutdown`]; acknowledged writes are kept in either case.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -32,8 +32,8 @@ impl Node {
         Self(Arc::new(Inner { runtime, services }))
     }
 
-    /// Opens a data directory, made if it is not there, with every setting at its default. Call it
-    /// inside a tokio runtime: turns that wait run there.
+    /// Opens a data directory with default settings, creating it if it does not exist. Call it
+    /// inside a tokio runtime, which runs turns that have to wait.
     ///
     /// # Errors
     /// [`OpenError`]: another process holds the directory, its format is unknown, a file is
@@ -42,8 +42,7 @@ impl Node {
         Self::builder().data(dir).open().await
     }
 
-    /// A node that keeps everything in memory and loses it with the process: for tests and
-    /// throw-away use.
+    /// A node that keeps everything in memory only, for tests and temporary use.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -52,18 +51,18 @@ impl Node {
         builder.start(Arc::new(MemoryEngine::new())).expect("a memory engine refuses no claim")
     }
 
-    /// A node with settings.
+    /// The builder of a node, for settings.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::default()
     }
 
-    /// The address of an actor: no I/O, valid across passivation and restart.
+    /// The address of an actor. It makes no I/O and is valid across passivation and restart.
     pub fn actor<A: Actor>(&self, key: &str) -> ActorRef<A> {
         self.0.runtime.actor(key)
     }
 
-    /// Makes the node know a kind of actor, so that its reminders wake it after a restart before
-    /// anybody has asked for it. A second call does nothing.
+    /// Registers a type of actor, so that its reminders activate it after a restart even before the
+    /// first request to it. A second call does nothing.
     ///
     /// # Errors
     /// [`NotExecuted::KindTaken`].
@@ -71,32 +70,32 @@ impl Node {
         self.0.runtime.kind::<A>().map(drop)
     }
 
-    /// What happens from now on.
+    /// The events of the node from now on.
     pub fn events(&self) -> EventReceiver {
         self.0.runtime.events.subscribe()
     }
 
-    /// The clock everything in the node goes by.
+    /// The clock of the node.
     pub fn clock(&self) -> &Clock {
         &self.0.runtime.clock
     }
 
-    /// The memory that requests may take together.
+    /// The memory budget of all requests together.
     pub fn memory(&self) -> &MemoryBudget {
         self.0.runtime.store.memory()
     }
 
-    /// The timers that wait, the next first.
+    /// The pending timers, the next one first.
     pub fn armed_timers(&self) -> Vec<ArmedTimer> {
         self.0.runtime.timers.list()
     }
 
-    /// Whether the node admits no more, because it is stopping or has stopped.
+    /// Whether the node accepts no more requests, because it is stopping or has stopped.
     pub fn is_draining(&self) -> bool {
         self.0.runtime.is_draining()
     }
 
-    /// Figures of the node.
+    /// The statistics of the node.
     pub fn status(&self) -> NodeStatus {
         let runtime = &self.0.runtime;
         let kinds = runtime.kinds();
@@ -115,20 +114,20 @@ impl Node {
         }
     }
 
-    /// Stops admission at once; turns under way go on. [`Node::shutdown`] does the rest.
+    /// Stops accepting requests at once; turns under way continue. [`Node::shutdown`] does the
+    /// rest.
     pub fn stop_admission(&self) {
         self.0.runtime.drain();
     }
 
-    /// Ends the node in order: stops admission, finishes turns, passivates every actor, writes what
-    /// was merged in memory (heartbeats), releases the ownership, flushes and closes the store.
-    /// Waits for turns until `deadline`, then at most 10 s for what was merged; the store is closed
-    /// in any case.
-    /// Dropping the future stops admission and leaves the rest to the drop of the node. The data
-    /// directory can be opened again once every handle of this node is dropped.
+    /// Ends the node in order: stops accepting requests, finishes turns, passivates every actor,
+    /// writes merged heartbeats, releases the ownership, flushes and closes the store. It waits for
+    /// turns until `deadline`, then at most 10 s for the heartbeats; the store is closed in any
+    /// case. Dropping the future stops accepting requests; the drop of the node does the rest. The
+    /// data directory can be opened again once every handle of this node is dropped.
     ///
     /// # Errors
-    /// [`ShutdownError`]. Nothing acknowledged is lost in either case.
+    /// [`ShutdownError`]. Acknowledged writes are kept in any case.
     pub async fn shutdown(&self, deadline: Duration) -> Result<(), ShutdownError> {
         let runtime = &self.0.runtime;
         let began = runtime.clock.elapsed();
@@ -203,19 +202,18 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Why a shutdown was not as orderly as asked.
+/// The reason why a shutdown was not orderly.
 #[derive(Debug, thiserror::Error)]
 pub enum ShutdownError {
-    /// Turns were cut off at the deadline; whoever waits for them is told that the outcome is
-    /// unknown.
+    /// Turns were cancelled at the deadline; their callers get an unknown outcome.
     #[error("{0} actors were still busy at the deadline")]
     TurnsRunning(usize),
-    /// What was merged in memory could not be written in time.
+    /// Merged changes could not be written in time.
     #[error("{duty} was not finished: {reason}")]
     Unfinished {
-        /// Whose it was.
+        /// The service with these changes.
         duty: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The last commits could not be made durable.
@@ -223,14 +221,14 @@ pub enum ShutdownError {
     Commit(#[from] CommitError),
 }
 
-/// Figures of a node; totals count from its opening.
+/// The statistics of a node; totals count from its opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// The engine's own figures.
+    /// The statistics of the engine.
     pub engine: EngineStatus,
     /// Actors in memory.
     pub activations: u64,
-    /// Those of them with a turn, an activation or a passivation under way.
+    /// Actors in memory with a turn, an activation or a passivation under way.
     pub busy: u64,
     /// Activations begun.
     pub activated_total: u64,
@@ -242,16 +240,16 @@ pub struct NodeStatus {
     pub panics_total: u64,
     /// The node's durability.
     pub durability: Durability,
-    /// Whether the node admits no more.
+    /// Whether the node accepts no more requests.
     pub is_draining: bool,
-    /// How far the node's clock is ahead of the system's, which was set back since the data
-    /// directory was written: see [`Clock::now`].
+    /// The time by which the node's clock is ahead of the system's, if that was set back since the
+    /// data directory was written: see [`Clock::now`].
     pub clock_ahead: Duration,
 }
 
 impl Node {
-    /// Does once, now, what the duties do in the background: for tests that moved a manual clock.
-    /// Turns that this begins go on by themselves.
+    /// Runs the background services once, for tests that moved a manual clock. Turns that this
+    /// starts continue in the background.
     ///
     /// # Errors
     /// [`LoadError`](crate::LoadError) if the store fails.
@@ -274,7 +272,7 @@ impl Node {
         runtime.store.read(|engine| engine.upkeep().map(drop)).await
     }
 
-    /// As [`Node::run_duties`], and waits for the turns of reminders and letters that this begins.
+    /// As [`Node::run_duties`], and waits for the turns of reminders and outbox messages it starts.
     ///
     /// # Errors
     /// [`LoadError`](crate::LoadError) if the store fails.

@@ -18,10 +18,10 @@ const OWN_BYTES: u64 = 128 << 20;
 /// a pop) is not kept out by what takes it.
 const SMALL_BYTES: u64 = 16 << 10;
 
-/// Bytes that requests, answers, values in memory and unwritten changes may take together.
+/// The memory budget of requests, answers, values in memory and unwritten changes together.
 ///
-/// Whatever is about to grow takes a [permit](MemoryPermit) first and is refused without one.
-/// What the engine holds counts too, as it is at the moment. Cloning shares the budget.
+/// A use takes a [permit](MemoryPermit) before it grows, and is refused without one. Memory of the
+/// engine counts as it is at the moment. Cloning shares the budget.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget(Arc<State>);
 
@@ -34,12 +34,12 @@ struct State {
     engine: OnceLock<Weak<dyn Engine>>,
 }
 
-/// What memory is wanted for.
+/// The use of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryUse {
-    /// A body that is read, and what becomes of it until it is answered.
+    /// The body of a request, until it is answered.
     Body,
-    /// Messages that are to be answered.
+    /// Messages in an answer.
     Answer,
 }
 
@@ -67,20 +67,20 @@ pub struct MemoryFull {
     pub wanted: u64,
     /// Bytes in use.
     pub used: u64,
-    /// Bytes there are.
+    /// The size of the budget in bytes.
     pub bytes_max: u64,
 }
 
 impl MemoryBudget {
-    /// The budget of a process that should take so many bytes at most: half of what is left beside
-    /// 128 MiB for the program itself, its threads, and the store. The other half is for
-    /// connections and for what an allocator cannot give back.
+    /// The budget of a process that should use at most this number of bytes: half of the part
+    /// beyond 128 MiB, which are for the program, its threads and the store. The other half is for
+    /// connections and for memory that the allocator cannot return.
     pub fn of_process(process_bytes: u64) -> Self {
         let left = process_bytes.saturating_sub(OWN_BYTES).max(process_bytes / 4);
         Self::new(process_bytes, left / 2)
     }
 
-    /// A budget without an end.
+    /// An unlimited budget.
     pub fn unbounded() -> Self {
         Self::new(u64::MAX, u64::MAX)
     }
@@ -100,12 +100,12 @@ impl MemoryBudget {
         drop(self.0.engine.set(Arc::downgrade(engine)));
     }
 
-    /// Bytes that the process should take at most, if there is a bound.
+    /// The bytes the process should use at most; `None` if unlimited.
     pub fn process_bytes(&self) -> Option<u64> {
         (self.0.process_bytes != u64::MAX).then_some(self.0.process_bytes)
     }
 
-    /// Bytes there are.
+    /// The size of the budget in bytes.
     pub fn bytes_max(&self) -> u64 {
         self.0.bytes_max
     }

@@ -52,7 +52,7 @@ pub(crate) struct Lasting {
     pub(crate) level: Durability,
 }
 
-/// What a handler can do besides changing its actor.
+/// The context of a turn, for everything a handler does besides changing its actor.
 pub struct Turn<'a, A: Actor> {
     pub(crate) meta: &'a mut Meta<A>,
     pub(crate) effects: Effects,
@@ -67,13 +67,13 @@ impl<'a, A: Actor> Turn<'a, A> {
         self.effects
     }
 
-    /// Writes the actor's state, as it is when the turn ends, with the turn's commit. The reply
-    /// waits until that is as durable as promised.
+    /// Writes the state of the actor, as it is at the end of the turn, with the turn's commit. The
+    /// reply waits until the commit is as durable as promised.
     pub fn save(&mut self) {
         self.effects.is_saving = true;
     }
 
-    /// Who this is.
+    /// The identity of this actor.
     pub fn id(&self) -> ActorId {
         self.meta.seat.id()
     }
@@ -83,19 +83,19 @@ impl<'a, A: Actor> Turn<'a, A> {
         self.meta.seat.kind.runtime.clock.now()
     }
 
-    /// The clock of the node, to sleep by: it can be moved in a test.
+    /// The clock of the node, for sleeping: a test can move it.
     pub fn clock(&self) -> &Clock {
         &self.meta.seat.kind.runtime.clock
     }
 
-    /// The address of this actor, to be given to others.
+    /// The address of this actor.
     pub fn me(&self) -> ActorRef<A> {
         let seat = &self.meta.seat;
         ActorRef::new(Arc::clone(&seat.kind), Ok(Arc::clone(&seat.key)))
     }
 
-    /// The address of another actor of the same node. An ask that would wait for itself, directly
-    /// or through others, is refused with the chain.
+    /// The address of another actor of the same node. An ask that would wait for its own turn,
+    /// directly or through others, is refused with the chain of calls.
     pub fn actor<B: Actor>(&self, key: &str) -> ActorRef<B> {
         self.meta.seat.kind.runtime.actor(key)
     }
@@ -105,15 +105,15 @@ impl<'a, A: Actor> Turn<'a, A> {
         &self.meta.seat.kind.runtime.store
     }
 
-    /// The writes of this turn: committed together with its state when the handler returns, applied
-    /// wholly or not at all.
+    /// The writes of this turn. All of them are committed together with the state when the handler
+    /// returns, or none.
     pub fn batch(&mut self) -> &mut Batch {
         &mut self.effects.batch
     }
 
-    /// Writes of this turn to keys that the store keeps as the node does, whatever durability the
-    /// turn chooses for the others: what was written to disk is never removed in memory alone. They
-    /// come before [`Turn::batch`], and in one commit with it unless that is kept in memory alone.
+    /// Writes of this turn with the durability of the node, whatever durability the turn chooses
+    /// for its other writes, so that a key on disk is never removed only in memory. They come
+    /// before [`Turn::batch`], and in one commit with it unless that is of level memory.
     pub(crate) fn lasting(&mut self) -> &mut Batch {
         let node = self.meta.seat.kind.runtime.options.durability;
         self.lasting_at(node)
@@ -132,13 +132,13 @@ impl<'a, A: Actor> Turn<'a, A> {
         self.effects.durability = Some(level);
     }
 
-    /// A reply that a later turn gives: keep the promise, hand out the other end.
+    /// A reply given by a later turn: keep the promise, and return the other end.
     pub fn defer<T: Send + 'static>(&self) -> (Promise<T>, Deferred<T>) {
         deferred_reply::pair(Arc::clone(self.store().engine()))
     }
 
-    /// Fulfils a promise with this turn: the waiter gets the value once this turn is as durable as
-    /// promised, and not at all if its commit is refused.
+    /// Fulfils a promise with this turn. The caller gets the value once this turn is as durable as
+    /// promised, and an error if its commit is refused.
     pub fn fulfil<T: Send + 'static>(&mut self, promise: Promise<T>, value: T) {
         self.effects.fulfilments.push(Box::new(move |gate| promise.fulfil(value, gate)));
     }

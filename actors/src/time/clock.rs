@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 
 use crate::runtime::call_chain;
 
-/// A clock: wall time, for what users see and what survives a restart, and monotonic time, for
-/// timeouts. Cloning shares it.
+/// Wall time, for users and for times that survive a restart, and monotonic time, for timeouts.
+/// Cloning shares the clock.
 #[derive(Clone)]
 pub struct Clock(Source);
 
@@ -69,8 +69,7 @@ impl Clock {
         Self(Source::System { origin: Instant::now(), wall: Arc::default() })
     }
 
-    /// A clock that stands still until it is told to [`advance`](Clock::advance). It begins at
-    /// 2026-01-01T00:00:00Z.
+    /// A clock that moves only by [`advance`](Clock::advance). It begins at 2026-01-01T00:00:00Z.
     pub fn manual() -> Self {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
         let manual = Manual {
@@ -84,10 +83,10 @@ impl Clock {
         Self(Source::Manual(Arc::new(Mutex::new(manual))))
     }
 
-    /// Wall time, which never runs backwards here: when the system's is set back by a second or
-    /// more, this one goes on from where it was last asked, until the system's has caught up. So it
-    /// does over a restart: a node whose data directory knows of a later time than the system's
-    /// clock, by more than 2 s, goes on from there.
+    /// Wall time, which never runs backwards: when the system clock is set back by a second or
+    /// more, it continues from where it was until the system clock has caught up. The same holds
+    /// over a restart, if the data directory has a time that is more than 2 s later than the system
+    /// clock.
     pub fn now(&self) -> SystemTime {
         match &self.0 {
             Source::System { wall, .. } => wall.follow(SystemTime::now()),
@@ -132,7 +131,7 @@ impl Clock {
         }
     }
 
-    /// Ready once the monotonic time has grown by `duration`. Dropping it is safe at any time.
+    /// Ready after `duration` of monotonic time. Dropping it is safe at any time.
     pub fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(self.elapsed().saturating_add(duration))
     }
@@ -158,7 +157,7 @@ impl Clock {
         sleep
     }
 
-    /// Whether it stands still until it is told to advance.
+    /// Whether it moves only by [`advance`](Clock::advance).
     pub(crate) fn is_manual(&self) -> bool {
         matches!(self.0, Source::Manual(_))
     }
@@ -170,16 +169,16 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on, wall and monotonic time alike: from one moment at which a timer of
-    /// a node with this clock is due to the next, and at each of them its turn runs, here, as far
-    /// as it goes without waiting. Wakes who sleeps until then.
+    /// Moves a manual clock, both wall and monotonic time. It stops at each moment at which a timer
+    /// of a node with this clock is due, and runs its turn on this thread until it has to wait.
+    /// Sleepers are woken.
     ///
     /// Everything else that falls due meanwhile (reminders, leases, delays, time limits) follows in
-    /// the background. [`Node::advance`](crate::node::lifecycle::Node::advance) does that too, in order, and returns
-    /// when it is done.
+    /// the background. [`Node::advance`](crate::node::lifecycle::Node::advance) does that too, in
+    /// order, and returns when it is done.
     ///
     /// # Panics
-    /// On the system's clock, which nobody can move.
+    /// On the system clock, which cannot be moved.
     pub fn advance(&self, duration: Duration) {
         let manual = self.manual_only("moved");
         let end = manual.lock().elapsed.saturating_add(duration);
@@ -221,8 +220,8 @@ impl Clock {
         }
     }
 
-    /// Sets the wall time of a manual clock, as an administrator may; monotonic time goes on, and
-    /// [`Clock::now`] too.
+    /// Sets the wall time of a manual clock, as an administrator may; monotonic time and
+    /// [`Clock::now`] do not go back.
     ///
     /// # Panics
     /// On the system's clock.

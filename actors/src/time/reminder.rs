@@ -24,18 +24,18 @@ use crate::{
     time::clock::{from_unix_ms, unix_ms},
 };
 
-/// What an actor is reminded of.
+/// A reminder that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reminder {
     /// Its name, unique to the actor.
     pub name: String,
-    /// What it was due for, which may be long past if the node was down.
+    /// Its due time, which may be long past if the node was down.
     pub due: SystemTime,
-    /// How long after that it is due again, if it repeats.
+    /// The time until it is due again; `None` if it does not repeat.
     pub period: Option<Duration>,
 }
 
-/// Why a reminder could not be set.
+/// The reason why a reminder could not be set.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReminderError {
     /// The name is empty, longer than 255 bytes or holds a zero byte.
@@ -83,8 +83,8 @@ impl Reminders {
 
 impl<A: Actor> Turn<'_, A> {
     /// Sets a reminder, written with this turn's commit: at `due` (millisecond precision) the actor
-    /// gets [`on_reminder`](crate::actor::virtual_actor::VirtualActor::on_reminder), activated for it if need be, also
-    /// after a restart. A reminder of the same name is replaced.
+    /// gets [`on_reminder`](crate::actor::virtual_actor::VirtualActor::on_reminder), activated for
+    /// it if need be, also after a restart. A reminder of the same name is replaced.
     ///
     /// # Errors
     /// [`ReminderError`]; nothing is set then.
@@ -92,8 +92,8 @@ impl<A: Actor> Turn<'_, A> {
         self.set_reminder(name, due, None)
     }
 
-    /// As [`Turn::remind`], again and again, a `period` apart; due times missed while the node was
-    /// down are told once.
+    /// As [`Turn::remind`], repeated each `period`. Due times missed while the node was down are
+    /// delivered as one.
     ///
     /// # Errors
     /// [`ReminderError`]; nothing is set then.
@@ -109,7 +109,7 @@ impl<A: Actor> Turn<'_, A> {
         self.set_reminder(name, first, Some(period))
     }
 
-    /// Removes a reminder with this turn's commit; false if there was none of this name.
+    /// Removes a reminder with this turn's commit; false if no reminder of this name was set.
     ///
     /// # Errors
     /// [`ReminderError::Load`] if the store failed.

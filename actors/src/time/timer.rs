@@ -58,7 +58,7 @@ impl ArmedTimers {
     }
 }
 
-/// A timer that waits: for the list of armed timers.
+/// A pending timer, in the list of armed timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArmedTimer {
     /// Whose it is.
@@ -232,8 +232,8 @@ fn arm<A: Handler<R>, R: Request>(
 
 impl<A: Actor> Turn<'_, A> {
     /// Arms a timer: `after` from now the actor gets `request` as a turn of its own. A timer of the
-    /// same name is replaced. It is volatile: it dies with this activation and does not wake the
-    /// actor; for what must happen, use [`Turn::remind`].
+    /// same name is replaced. It ends with this activation and does not activate the actor; use
+    /// [`Turn::remind`] for a durable call.
     pub fn timer<R: Request>(&mut self, name: &str, after: Duration, request: R)
     where
         A: Handler<R>,
@@ -242,7 +242,7 @@ impl<A: Actor> Turn<'_, A> {
         arm(self.meta, name, due, request, None);
     }
 
-    /// As [`Turn::timer`], again and again, a `period` apart (at least a millisecond).
+    /// As [`Turn::timer`], repeated each `period` (at least a millisecond).
     pub fn timer_every<R: Request + Clone>(&mut self, name: &str, period: Duration, request: R)
     where
         A: Handler<R>,
@@ -252,7 +252,7 @@ impl<A: Actor> Turn<'_, A> {
         arm(self.meta, name, due, request, Some(Again { period, copy: R::clone }));
     }
 
-    /// Disarms a timer; false if none of this name was armed.
+    /// Disarms a timer; false if no timer of this name was armed.
     pub fn cancel_timer(&mut self, name: &str) -> bool {
         let Some(place) = self.meta.timers.remove(name) else { return false };
         self.meta.seat.kind.runtime.timers.disarm(place);

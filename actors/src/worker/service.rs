@@ -126,7 +126,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// What is known of a worker.
+    /// A worker.
     pub(crate) async fn info(
         &self,
         runtime: &Runtime,
@@ -231,7 +231,7 @@ impl Keeper {
         self.is_closed.store(true, Ordering::SeqCst);
     }
 
-    /// Workers whose beats wait for the disk.
+    /// Workers with heartbeats that are not written yet.
     pub(crate) fn pending_count(&self) -> usize {
         self.fleet.get().map_or(0, |fleet| fleet.lock().pending_count())
     }

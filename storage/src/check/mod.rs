@@ -45,12 +45,12 @@ use crate::{
 /// Entries looked at in one go.
 const PAGE: ScanLimit = ScanLimit { count_max: 1_024, bytes_max: 4 << 20 };
 
-/// Something that should not be.
+/// A problem found in a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where: a file and an offset in it, or the key of a record.
+    /// The place: a file and an offset in it, or the key of a record.
     pub place: String,
-    /// What is wrong there.
+    /// The problem.
     pub what: String,
 }
 
@@ -60,20 +60,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What [`check`] found.
+/// The result of [`check`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CheckReport {
-    /// How often the directory was opened.
+    /// The number of times the directory was opened.
     pub incarnation: u64,
-    /// Journal files that hold something the store does not, or might.
+    /// Journal files that may hold batches the store does not have.
     pub segment_count: u64,
     /// Groups in them that passed their checksum, and the batches of those.
     pub group_count: u64,
     /// See [`CheckReport::group_count`].
     pub batch_count: u64,
-    /// File and offset where the last write was cut off, if it was: no damage, nobody was told of
-    /// that write.
+    /// The file and the offset of a torn tail. It is not damage: that write was never acknowledged.
     pub torn_tail: Option<(PathBuf, u64)>,
     /// Bytes of those journal files.
     pub journal_bytes: u64,
@@ -95,18 +94,18 @@ pub struct CheckReport {
     pub gate_count: u64,
     /// Permits that are held.
     pub permit_count: u64,
-    /// Workers that were ever seen and are not forgotten.
+    /// Workers, offline ones included.
     pub worker_count: u64,
-    /// Letters between actors that were not taken yet.
+    /// Outbox messages between actors that were not received yet.
     pub letter_count: u64,
-    /// What is wrong: none if the directory is sound. At most a hundred are listed.
+    /// The first hundred problems; empty for a sound directory.
     pub problems: Vec<Problem>,
-    /// Problems found, listed or not.
+    /// The number of all problems.
     pub problem_count: u64,
 }
 
 impl CheckReport {
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
@@ -167,17 +166,16 @@ impl fmt::Display for CheckReport {
     }
 }
 
-/// Verifies a data directory that nobody has open: its manifest, the checksums of its journal,
-/// every record in the store and the journal, and that the counts of queues agree with their
-/// messages.
+/// Verifies a data directory that no process has open: its manifest, the checksums of its journal,
+/// every record in the store and the journal, and that the counts of queues match their messages.
 ///
-/// The directory is left as it is, but for the lock file. The store cannot be opened without being
-/// written to, so a copy of it is made in the system's directory for temporary files, which has to
-/// have room for it, and removed afterwards.
+/// Only the lock file in the directory is changed. The store cannot be opened without writing to
+/// it, so it is copied to the system's directory for temporary files, which needs the space for it;
+/// the copy is removed afterwards.
 ///
 /// # Errors
-/// [`OpenError`] if it cannot be verified at all: it is in use, is no data directory, is of an
-/// unknown format, or cannot be read or copied. Damage is no error but a [`Problem`].
+/// [`OpenError`] if it cannot be verified at all: it is in use, is not a data directory, has an
+/// unknown format, or cannot be read or copied. Damage is reported as a [`Problem`].
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, OpenError> {
     let dir = dir.as_ref();
     check_used(dir).map_err(|error| io_error(&dir.join(MANIFEST), error))?;

@@ -4,40 +4,40 @@ use std::time::Duration;
 
 const SEGMENT_BYTES_MIN: u64 = 64 << 10;
 
-/// Settings of an [`EmbeddedEngine`](crate::embedded::engine::EmbeddedEngine). Values out of bounds are moved to the
-/// nearest bound.
+/// Settings of an [`EmbeddedEngine`](crate::embedded::engine::EmbeddedEngine). Values out of bounds
+/// are moved to the nearest bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EmbeddedOptions {
-    /// Bytes of one journal file, all of them taken from the disk in advance. 64 KiB to 1 GiB, in
-    /// steps of 4 KiB; 32 MiB when not given. On a disk that is small or nearly full, less.
+    /// Bytes of one journal file, preallocated. 64 KiB to 1 GiB, in steps of 4 KiB; 32 MiB by
+    /// default. Less on a disk that is small or nearly full.
     pub segment_bytes: u64,
-    /// The time between two fsyncs of relaxed commits, and so what a power cut can take of them.
-    /// 1 ms to 10 s; 50 ms when not given.
+    /// The time between two fsyncs of relaxed commits, which a power cut can lose. 1 ms to 10 s;
+    /// 50 ms by default.
     pub flush_interval: Duration,
     /// Bytes of changes in memory at which a checkpoint is due. At twice as many, commits are
-    /// slowed down while one runs; at eight times (at least twice `batch_bytes`) they are refused,
-    /// those that free space at ten times. At most 1 GiB; 16 MiB when not given.
+    /// slowed down while one runs. At eight times (at least twice `batch_bytes`) commits are
+    /// refused, at ten times also those that free space. At most 1 GiB; 16 MiB by default.
     pub overlay_bytes: u64,
-    /// Bytes of the largest batch: it is written in one piece. 1 to 24 MiB; 24 MiB when not given.
+    /// Bytes of the largest batch, which is written in one piece. 1 to 24 MiB; 24 MiB by default.
     pub batch_bytes: u64,
-    /// Bytes that may wait for the disk; one batch may always. 64 MiB when not given.
+    /// Bytes that may wait for the disk; a single batch always may. 64 MiB by default.
     pub waiting_bytes: u64,
-    /// Bytes of changes that nothing keeps, beyond which batches that do not free space are
-    /// refused. No bound when not given.
+    /// Bytes of changes of level memory beyond which batches that do not free space are refused.
+    /// Unlimited by default.
     pub volatile_bytes: u64,
-    /// Bytes of the store kept in memory for reading. 1 MiB to 64 GiB; 4 MiB when not given.
+    /// Bytes of the cache of the backing store. 1 MiB to 64 GiB; 4 MiB by default.
     pub cache_bytes: u64,
-    /// How long nothing must have been handed over until what is left is checkpointed and the
-    /// files are trimmed. 1 ms to 1 h; 1 s when not given.
+    /// The time without commits after which the rest is checkpointed and files are trimmed. 1 ms to
+    /// 1 h; 1 s by default.
     pub idle_after: Duration,
-    /// Bytes the store may take on disk beyond four times what is alive in it (sixteen times under
-    /// load) before it is rewritten. 16 MiB when not given.
+    /// Bytes on disk, beyond four times the live bytes (sixteen times under load), at which the
+    /// backing store is rewritten. 16 MiB by default.
     pub bloat_bytes: u64,
-    /// Bytes of the file that holds space back for the way out of a full disk. At most 1 GiB, none
-    /// when 0; 8 MiB when not given.
+    /// Bytes of the reserve files, which allow a full disk to be emptied. At most 1 GiB; none if 0;
+    /// 8 MiB by default.
     pub reserve_bytes: u64,
-    /// How long a batch is held back that the disk does not take, until whoever waits for it is
-    /// told that it is not known whether it will be written. 1 ms to 1 h; 10 s when not given.
+    /// The time a batch that cannot be written is held back until its waiters get
+    /// [`CommitError::Held`](crate::CommitError::Held). 1 ms to 1 h; 10 s by default.
     pub held_told_after: Duration,
 }
 
@@ -60,8 +60,8 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// Settings of an engine that takes at most about a third of so many bytes of memory. Journal,
-    /// store and times are as when nothing is given.
+    /// Settings of an engine that uses at most about a third of `memory_bytes`. Journal, store and
+    /// times have their defaults.
     pub fn within(memory_bytes: u64) -> Self {
         let batch_bytes = (memory_bytes / 24).clamp(12 << 20, 24 << 20);
         Self {

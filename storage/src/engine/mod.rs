@@ -1,4 +1,4 @@
-//! The engine seam: what the runtime asks of whatever keeps its state.
+//! The interface of engines: what the runtime needs from a store.
 
 pub(crate) mod ownership;
 pub(crate) mod seam;

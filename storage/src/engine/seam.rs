@@ -1,4 +1,4 @@
-//! The engine seam: what the runtime asks of whatever keeps its state.
+//! The interface of engines: what the runtime needs from a store.
 
 use std::{
     fmt,
@@ -16,16 +16,16 @@ use crate::{
     key::{Key, KeyRange},
 };
 
-/// Where state is kept.
+/// A store of keys and values with durable, fenced commits.
 ///
 /// # Contract
 ///
 /// - **Order.** Batches take effect in the order in which `commit` returned their sequence numbers.
 /// - **Reads see handed-over batches.** Once `commit` has returned `Ok`, `get` and `scan` answer
-///   with the batch applied, although it may not be durable yet. Whoever shows such a read to the
-///   outside must first wait for [`Engine::handed_over`] to be committed.
-/// - **All or nothing.** After a crash a batch is there wholly or not at all, and if it is there,
-///   so is every batch before it of the same or a stronger durability.
+///   with the batch applied, although it may not be durable yet. Before such a read is shown to the
+///   outside, [`Engine::handed_over`] must be committed.
+/// - **All or nothing.** After a crash the store has all of a batch or none of it. If it has the
+///   batch, it has every earlier batch of the same or a stronger durability.
 /// - **A refusal changes nothing.** If `commit` returns an error, the batch was not applied.
 /// - **Poison.** After a failed write or fsync of handed-over batches every later `commit` and
 ///   every unfinished `poll_committed` answers [`CommitError::Poisoned`]. Nothing is retried.
@@ -66,12 +66,12 @@ pub trait Engine: Send + Sync + 'static {
         durability: Durability,
     ) -> Result<CommitSeq, CommitError>;
 
-    /// Ready once every batch at or before `seq` is as durable as `durability` promises; otherwise
-    /// keeps the waker and wakes it when that changes.
+    /// Ready once every batch up to `seq` is as durable as `durability` promises. Otherwise keeps
+    /// the waker, and wakes it on a change.
     ///
     /// # Errors
-    /// [`CommitError::Poisoned`] if that will not be known any more, [`CommitError::Fenced`] if the
-    /// store turned out to have another owner.
+    /// [`CommitError::Poisoned`] if the outcome will never be known, [`CommitError::Fenced`] if the
+    /// store has another owner.
     fn poll_committed(
         &self,
         seq: CommitSeq,
@@ -89,10 +89,10 @@ pub trait Engine: Send + Sync + 'static {
     /// [`CommitError::Poisoned`] or [`CommitError::Closed`].
     fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError>;
 
-    /// Confirms that the ownership still stands.
+    /// Confirms the ownership.
     ///
     /// # Errors
-    /// [`CommitError::Fenced`] if it does not.
+    /// [`CommitError::Fenced`] if another owner has the shard.
     fn renew(&self, fence: Fence) -> Result<(), CommitError>;
 
     /// Gives the ownership up: later commits under this fence are refused as
@@ -103,32 +103,32 @@ pub trait Engine: Send + Sync + 'static {
     /// when there is.
     fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Does what is due in the background (a checkpoint, a rewrite, a look at the disk's free
-    /// space). Blocks on the disk; one caller at a time, others return at once.
+    /// Does the background work that is due: a checkpoint, a rewrite, a check of the disk's free
+    /// space. Blocks on the disk. One caller works at a time; others return at once.
     ///
     /// # Errors
     /// [`LoadError`] with what failed; the engine goes on, and the work stays due.
     fn upkeep(&self) -> Result<Upkeep, LoadError>;
 
-    /// Whether reads may wait for a disk, so that an asynchronous caller had better scan on a
-    /// thread where blocking harms nobody.
+    /// Whether reads may block on a disk, so that an asynchronous caller should scan on a thread
+    /// for blocking work.
     fn may_block(&self) -> bool {
         true
     }
 
-    /// Whether changes come faster than the background work takes them up, so that what can wait
-    /// had better wait: soon everybody's commits will be slowed down.
+    /// Whether changes arrive faster than the background work can apply them. Work that can wait
+    /// should wait, before all commits are slowed down.
     fn is_lagging(&self) -> bool {
         false
     }
 
-    /// Bytes of memory that changes take until they are where they belong. Cheap: an atomic or two.
+    /// Bytes of memory used by changes until a checkpoint applies them. Cheap: reads atomics.
     fn memory_bytes(&self) -> u64 {
         0
     }
 
-    /// When its files were last written to before it was opened (Unix milliseconds), as their
-    /// system says: what is in them is not younger. `None` if that is not known.
+    /// The last write to its files before it was opened, by the file system (Unix milliseconds):
+    /// an upper bound on the age of their content. `None` if it is not known.
     fn last_written_ms(&self) -> Option<u64> {
         None
     }
@@ -136,23 +136,23 @@ pub trait Engine: Send + Sync + 'static {
     /// The state of the engine, for statistics and health.
     fn status(&self) -> EngineStatus;
 
-    /// Makes everything handed over durable, folds it where it belongs and refuses what comes
-    /// later. Blocks on the disk. A second call does nothing.
+    /// Makes everything handed over durable, makes a checkpoint, and refuses later commits. Blocks
+    /// on the disk. A second call does nothing.
     ///
     /// # Errors
     /// [`CommitError::Poisoned`] if the last batches could not be made durable.
     fn close(&self) -> Result<(), CommitError>;
 }
 
-/// When a commit is acknowledged, and so what a crash can take.
+/// The moment when a commit is acknowledged, and so what a crash can lose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Durability {
-    /// Applied; no journal, no disk. A crash of the process takes everything.
+    /// After it is applied in memory. The end of the process loses everything.
     Memory,
-    /// Written to the journal, fsynced every flush interval. `kill -9` takes nothing, a power cut
-    /// at most the interval.
+    /// After the write to the journal, which is fsynced every flush interval. `kill -9` loses
+    /// nothing, a power cut at most the interval.
     Relaxed,
-    /// Fsynced. Neither `kill -9` nor a power cut takes anything.
+    /// After an fsync. Neither `kill -9` nor a power cut loses anything.
     #[default]
     Durable,
 }
@@ -185,7 +185,7 @@ impl FromStr for Durability {
     }
 }
 
-/// A place in the order of commits.
+/// The number of a commit in the order of commits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitSeq(pub u64);
 
@@ -203,22 +203,21 @@ pub struct ShardNo(pub u16);
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// A number that no other incarnation of the store's owner makes: its upper half is the
-    /// epoch's, which is the incarnation; `count` is to be unique within the process.
+    /// A number that is unique over all incarnations: its upper half is the incarnation, and
+    /// `count` has to be unique within the process.
     pub fn number(self, count: u32) -> u64 {
         (self.0 & !u64::from(u32::MAX)) | u64::from(count)
     }
 
-    /// As [`Epoch::number`], with room for 2⁴⁰ numbers in each incarnation, and for 2²⁴
-    /// incarnations. It is larger than any that [`Epoch::number`] answers for the same or an
-    /// earlier incarnation, from the first one on.
+    /// As [`Epoch::number`], with 2⁴⁰ numbers in each of 2²⁴ incarnations. It is larger than every
+    /// [`Epoch::number`] of the same or an earlier incarnation.
     pub fn long_number(self, count: u64) -> u64 {
         const BITS: u32 = 40;
         ((self.0 >> u32::BITS) << BITS) | (count & ((1 << BITS) - 1))
     }
 }
 
-/// What a commit is checked against: the shard it belongs to and the epoch of its owner.
+/// The shard a commit belongs to and the epoch of its owner, checked by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     /// The shard the batch's actor belongs to.
@@ -227,18 +226,18 @@ pub struct Fence {
     pub epoch: Epoch,
 }
 
-/// Where a scan stops: at whichever bound it reaches first. At least one entry is returned if the
+/// The limits of a scan, which ends at the first one reached. At least one entry is returned if the
 /// range has one, whatever its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanLimit {
-    /// Entries at most.
+    /// The largest number of entries.
     pub count_max: usize,
-    /// Bytes of values at most.
+    /// The largest sum of the bytes of values.
     pub bytes_max: usize,
 }
 
 impl ScanLimit {
-    /// A bound on entries alone.
+    /// A limit on entries only.
     pub fn count(count_max: usize) -> Self {
         Self { count_max, bytes_max: usize::MAX }
     }
@@ -258,12 +257,12 @@ impl ScanLimit {
     }
 }
 
-/// What one call of [`Engine::upkeep`] did.
+/// The result of one call of [`Engine::upkeep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Upkeep {
     /// The checkpoint reached, if one was made.
     pub checkpoint: Option<CommitSeq>,
-    /// Keys folded into the store by it.
+    /// Keys that the checkpoint changed in the backing store.
     pub folded_count: u64,
     /// Bytes on disk before and after, if the store was rewritten.
     pub rewritten: Option<(u64, u64)>,
@@ -274,13 +273,13 @@ pub struct Upkeep {
 /// The state of an engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatus {
-    /// Why nothing is acknowledged any more, if so.
+    /// The reason why nothing is acknowledged; `None` unless the store is poisoned.
     pub poisoned: Option<Arc<str>>,
     /// Whether writes are refused because the disk is full.
     pub is_disk_full: bool,
-    /// Why writes are refused for the moment, if it is something else that passes.
+    /// The reason of another temporary refusal of writes; `None` if there is none.
     pub unavailable: Option<Arc<str>>,
-    /// The time between two fsyncs of relaxed commits: what a power cut can take of them.
+    /// The time between two fsyncs of relaxed commits, which a power cut can lose.
     pub flush_interval: Duration,
     /// Commits handed over and committed since the engine was opened.
     pub commits: u64,
@@ -292,13 +291,13 @@ pub struct EngineStatus {
     pub waiting_bytes: u64,
     /// Bytes of changes held in memory until the next checkpoint.
     pub overlay_bytes: u64,
-    /// Bytes of batches that nothing keeps, in memory until they are deleted.
+    /// Bytes of batches of level memory, until they are deleted.
     pub volatile_bytes: u64,
     /// Bytes of journal files in use.
     pub journal_bytes: u64,
     /// Bytes of the store behind the journal, on disk.
     pub store_bytes: u64,
-    /// Bytes of it that are alive.
+    /// Bytes of live keys and values in the store.
     pub live_bytes: u64,
     /// Checkpoints made since the engine was opened.
     pub checkpoints: u64,

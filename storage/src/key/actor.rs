@@ -41,7 +41,7 @@ pub fn letters_between(first: u64, end: u64) -> KeyRange {
     KeyRange { start: letter(first), end: letter(end) }
 }
 
-/// The number of a letter's key, or `None` if it is no such key.
+/// The number of a letter's key, or `None` for any other key.
 pub fn letter_number(letter: &Key) -> Option<u64> {
     let number = letter.as_bytes().strip_prefix(&[tag::LETTER])?;
     Some(u64::from_be_bytes(number.try_into().ok()?))

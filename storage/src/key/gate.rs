@@ -12,23 +12,23 @@ pub fn gate_metas(prefix: &str) -> KeyRange {
     KeyRange::prefix(&gate_meta(prefix))
 }
 
-/// The gate id of a key of [`gate_meta`], or `None` if it is no such key.
+/// The gate id of a key of [`gate_meta`], or `None` for any other key.
 pub fn gate_id_of(meta: &Key) -> Option<&str> {
     let (&first, id) = meta.as_bytes().split_first()?;
     (first == tag::GATE_META).then(|| std::str::from_utf8(id).ok()).flatten()
 }
 
-/// Who waits at a gate or holds a permit of it, by owner.
+/// An owner that waits at a gate or holds a permit.
 pub fn gate_place(gate_id: &str, owner: &str) -> Key {
     key(tag::GATE_PLACE, &[gate_id.as_bytes(), &[0], owner.as_bytes()])
 }
 
-/// Everyone who waits at a gate or holds a permit of it, in the order of their names.
+/// All owners that wait at a gate or hold a permit, by name.
 pub fn gate_places(gate_id: &str) -> KeyRange {
     KeyRange::prefix(&key(tag::GATE_PLACE, &[gate_id.as_bytes(), &[0]]))
 }
 
-/// The owner in a key of [`gate_place`], or `None` if it is no such key.
+/// The owner in a key of [`gate_place`], or `None` for any other key.
 pub fn owner_of(place: &Key) -> Option<&str> {
     let (&first, names) = place.as_bytes().split_first()?;
     let (_, owner) = std::str::from_utf8(names).ok()?.split_once('\0')?;
@@ -46,8 +46,7 @@ pub fn worker_places(worker: &str) -> KeyRange {
     KeyRange::prefix(&key(tag::WORKER_PLACE, &[worker.as_bytes(), &[0]]))
 }
 
-/// The worker, the gate and the owner of an entry of a worker's index, or `None` if it is no such
-/// key.
+/// The worker, the gate and the owner of an entry of a worker's index, or `None` for any other key.
 pub fn worker_place_of(entry: &Key) -> Option<(&str, &str, &str)> {
     let (&first, names) = entry.as_bytes().split_first()?;
     let (worker, place) = std::str::from_utf8(names).ok()?.split_once('\0')?;
@@ -65,7 +64,7 @@ pub fn gate_usage(gate_id: &str) -> Key {
     key(tag::GATE_USAGE, &[gate_id.as_bytes()])
 }
 
-/// How long those who were let in lately had waited.
+/// The waits of recently granted owners.
 pub fn gate_waits(gate_id: &str) -> Key {
     key(tag::GATE_WAITS, &[gate_id.as_bytes()])
 }

@@ -1,4 +1,4 @@
-//! The whole key table: which bytes stand for what. Nothing outside this module knows.
+//! The table of all keys. No other module knows their bytes.
 //!
 //! | tag | key | value ([`crate::record`]) |
 //! |---|---|---|
@@ -110,9 +110,9 @@ impl fmt::Debug for Key {
 /// Keys from `start` on and before `end`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRange {
-    /// The first key that may be returned.
+    /// The first key in the range.
     pub start: Key,
-    /// The first key that may not.
+    /// The first key after the range.
     pub end: Key,
 }
 
@@ -121,13 +121,13 @@ impl KeyRange {
         Self { start: prefix.clone(), end: prefix.after_prefix() }
     }
 
-    /// The part of this range after `key`.
+    /// The part of the range after `key`.
     #[must_use]
     pub fn after(self, key: &Key) -> Self {
         Self { start: self.start.max(key.next()), end: self.end }
     }
 
-    /// Has the range begin at `key`, if it begins behind that.
+    /// Extends the range to begin at `key`, if it begins after it.
     pub fn reach_back_to(&mut self, key: &Key) {
         if *key < self.start {
             self.start = key.clone();

@@ -2,7 +2,7 @@
 
 use crate::key::{Key, key, tag};
 
-/// How far the node's clock had come.
+/// The last recorded time of the node.
 pub fn clock() -> Key {
     key(tag::CLOCK, &[])
 }

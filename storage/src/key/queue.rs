@@ -34,19 +34,19 @@ impl Default for Priority {
     }
 }
 
-/// The place of a message in the order in which its queue accepted messages.
+/// The number of a message in the order in which its queue accepted messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Arrival(pub u64);
 
-/// What a message waits for.
+/// The state of a message in its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 #[repr(u8)]
 pub enum MessageState {
-    /// To be taken.
+    /// Ready to be popped or leased.
     Ready = 1,
-    /// For its time to come.
+    /// Waiting for its time.
     Scheduled = 2,
-    /// For whoever holds its lease to settle it.
+    /// Under a lease.
     Leased = 3,
 }
 
@@ -70,7 +70,7 @@ pub fn queue_entries(prefix: &str) -> KeyRange {
     KeyRange::prefix(&queue_entry(prefix))
 }
 
-/// The queue id of a directory key, or `None` if it is no such key.
+/// The queue id of a directory key, or `None` for any other key.
 pub fn queue_id_of(entry: &Key) -> Option<&str> {
     let (&first, id) = entry.as_bytes().split_first()?;
     (first == tag::QUEUE_ENTRY).then(|| std::str::from_utf8(id).ok()).flatten()
@@ -96,7 +96,7 @@ pub fn lanes(queue: QueueNo) -> KeyRange {
     KeyRange::prefix(&key(tag::LANE, &[&queue.0.to_be_bytes()]))
 }
 
-/// The priority of a lane key, or `None` if it is no such key.
+/// The priority of a lane key, or `None` for any other key.
 pub fn priority_of_lane(lane: &Key) -> Option<Priority> {
     let rest = lane.as_bytes().strip_prefix(&[tag::LANE])?.get(8..)?;
     Priority::new(u32::from_be_bytes(rest.try_into().ok()?))
@@ -124,7 +124,7 @@ pub fn messages_of(queue: QueueNo, state: MessageState, priority: Priority) -> K
     KeyRange::prefix(&key(tag::MESSAGE, &parts))
 }
 
-/// Priority and arrival of a message key, or `None` if it is no such key.
+/// Priority and arrival of a message key, or `None` for any other key.
 pub fn place_of(message: &Key) -> Option<(Priority, Arrival)> {
     let bytes: &[u8; 22] = message.as_bytes().try_into().ok()?;
     let priority = u32::from_be_bytes(bytes[10..14].try_into().ok()?);
@@ -135,7 +135,7 @@ pub fn place_of(message: &Key) -> Option<(Priority, Arrival)> {
 /// The last instant that can be due (Unix milliseconds): six bytes of it keep the key short.
 const DUE_MS_MAX: u64 = (1 << 48) - 1;
 
-/// When something is due for a message: an entry of its queue's index, in the order of time (Unix
+/// The time at which a message is due: an entry in the index of its queue by time (Unix
 /// milliseconds).
 pub fn due(queue: QueueNo, due_ms: u64, arrival: Arrival) -> Key {
     let mut bytes = [0; 23];
@@ -146,18 +146,18 @@ pub fn due(queue: QueueNo, due_ms: u64, arrival: Arrival) -> Key {
     Key(SmallVec::from_slice(&bytes))
 }
 
-/// What is due in a queue, earliest first.
+/// All due messages of a queue, earliest first.
 pub fn dues(queue: QueueNo) -> KeyRange {
     KeyRange::prefix(&key(tag::DUE, &[&queue.0.to_be_bytes()]))
 }
 
-/// What is due in a queue at or before an instant (Unix milliseconds), earliest first.
+/// The messages of a queue due at or before an instant (Unix milliseconds), earliest first.
 pub fn dues_by(queue: QueueNo, due_ms: u64) -> KeyRange {
     let last = due(queue, due_ms, Arrival(u64::MAX));
     KeyRange { start: dues(queue).start, end: last.after_prefix() }
 }
 
-/// Due time and message of a due key, or `None` if it is no such key.
+/// Due time and message of a due key, or `None` for any other key.
 pub fn due_of(due: &Key) -> Option<(u64, Arrival)> {
     let bytes: &[u8; 23] = due.as_bytes().try_into().ok()?;
     let mut due_ms = [0; 8];
@@ -167,12 +167,12 @@ pub fn due_of(due: &Key) -> Option<(u64, Arrival)> {
     (bytes[0] == tag::DUE).then_some(entry)
 }
 
-/// The message last pushed with a deduplication key.
+/// The message pushed last with a deduplication key.
 pub fn dedup(queue: QueueNo, dedup_key: &str) -> Key {
     key(tag::DEDUP, &[&queue.0.to_be_bytes(), dedup_key.as_bytes()])
 }
 
-/// When a deduplication key is forgotten: an entry in the order of time (Unix milliseconds).
+/// The time at which a deduplication key is forgotten: an index entry by time (Unix milliseconds).
 pub fn dedup_due(queue: QueueNo, due_ms: u64, dedup_key: &str) -> Key {
     let (queue, due) = (queue.0.to_be_bytes(), due_ms.to_be_bytes());
     key(tag::DEDUP_DUE, &[&queue, &due, dedup_key.as_bytes()])
@@ -189,7 +189,7 @@ pub fn dedup_dues_by(queue: QueueNo, due_ms: u64) -> KeyRange {
     KeyRange { start: dedup_dues(queue).start, end: last.after_prefix() }
 }
 
-/// Time and deduplication key of such an entry, or `None` if it is none.
+/// Time and deduplication key of such an entry, or `None` for any other key.
 pub fn dedup_due_of(entry: &Key) -> Option<(u64, &str)> {
     let rest = entry.as_bytes().strip_prefix(&[tag::DEDUP_DUE])?.get(8..)?;
     let (due_ms, dedup_key) = rest.split_at_checked(8)?;
@@ -197,18 +197,18 @@ pub fn dedup_due_of(entry: &Key) -> Option<(u64, &str)> {
     Some((due_ms, std::str::from_utf8(dedup_key).ok()?))
 }
 
-/// A message that is leased to a named worker: an entry of the worker's index.
+/// A message leased to a named worker: an entry in the worker's index.
 pub fn worker_lease(worker: &str, queue: QueueNo, priority: Priority, arrival: Arrival) -> Key {
     let place = [&queue.0.to_be_bytes()[..], &priority.0.to_be_bytes(), &arrival.0.to_be_bytes()];
     key(tag::WORKER_LEASE, &[worker.as_bytes(), &[0], &place.concat()])
 }
 
-/// Everything that is leased to a worker.
+/// All messages leased to a worker.
 pub fn worker_leases(worker: &str) -> KeyRange {
     KeyRange::prefix(&key(tag::WORKER_LEASE, &[worker.as_bytes(), &[0]]))
 }
 
-/// The queue and the message of an entry of a worker's index, or `None` if it is no such key.
+/// The queue and the message of an entry of a worker's index, or `None` for any other key.
 pub fn worker_lease_of(entry: &Key) -> Option<(QueueNo, Priority, Arrival)> {
     let bytes = entry.as_bytes().strip_prefix(&[tag::WORKER_LEASE])?;
     let end = bytes.iter().position(|&byte| byte == 0)?;
@@ -219,12 +219,12 @@ pub fn worker_lease_of(entry: &Key) -> Option<(QueueNo, Priority, Arrival)> {
     Some((QueueNo(queue), Priority::new(priority)?, Arrival(arrival)))
 }
 
-/// Where a message is that has another priority than the one it came with.
+/// The present priority of a message that was pushed with another one.
 pub fn moved(queue: QueueNo, arrival: Arrival) -> Key {
     key(tag::MOVED, &[&queue.0.to_be_bytes(), &arrival.0.to_be_bytes()])
 }
 
-/// The queue and the message of such a key, or `None` if it is none.
+/// The queue and the message of such a key, or `None` for any other key.
 pub(crate) fn moved_of(moved: &Key) -> Option<(QueueNo, Arrival)> {
     let bytes: &[u8; 16] = moved.as_bytes().strip_prefix(&[tag::MOVED])?.try_into().ok()?;
     let queue = u64::from_be_bytes(bytes[..8].try_into().ok()?);
@@ -232,7 +232,7 @@ pub(crate) fn moved_of(moved: &Key) -> Option<(QueueNo, Arrival)> {
     Some((QueueNo(queue), Arrival(arrival)))
 }
 
-/// Where the messages of a queue are delivered to.
+/// The webhook of a queue.
 pub fn sink(queue_id: &str) -> Key {
     key(tag::SINK, &[queue_id.as_bytes()])
 }
@@ -242,7 +242,7 @@ pub fn sinks(prefix: &str) -> KeyRange {
     KeyRange::prefix(&sink(prefix))
 }
 
-/// The queue id of a sink's key, or `None` if it is no such key.
+/// The queue id of a sink's key, or `None` for any other key.
 pub fn queue_id_of_sink(sink: &Key) -> Option<&str> {
     std::str::from_utf8(sink.as_bytes().strip_prefix(&[tag::SINK])?).ok()
 }

@@ -17,13 +17,13 @@ pub fn stream_retained_all(topic: &str) -> KeyRange {
     KeyRange::prefix(&key(tag::STREAM_RETAINED, &[topic.as_bytes(), &[0]]))
 }
 
-/// The number of a message that is kept, or `None` if it is no such key.
+/// The number of a message that is kept, or `None` for any other key.
 pub fn stream_seq_of(retained: &Key) -> Option<u64> {
     let (_, seq) = retained_parts(retained)?;
     Some(seq)
 }
 
-/// The topic of a message that is kept, or `None` if it is no such key.
+/// The topic of a message that is kept, or `None` for any other key.
 pub(crate) fn topic_of(retained: &Key) -> Option<&str> {
     let (topic, _) = retained_parts(retained)?;
     Some(topic)

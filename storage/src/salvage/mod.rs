@@ -53,7 +53,7 @@ const INCARNATION_LEAP: u64 = 1 << 12;
 const BATCH_COUNT: usize = 1_000;
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What could be read of a data directory. All of it is held in memory.
+/// The readable records of a data directory, held in memory.
 #[derive(Debug, Default)]
 pub struct Salvage {
     records: Records,
@@ -73,11 +73,11 @@ impl Losses {
 }
 
 impl Salvage {
-    /// Reads what can be read of a data directory that nobody has open.
+    /// Reads everything readable in a data directory that no process has open.
     ///
     /// # Errors
-    /// [`OpenError`] if it is in use, there is nothing of a data directory in it, or there is no
-    /// room for a copy of its store in the system's directory for temporary files.
+    /// [`OpenError`] if it is in use, is not a data directory, or if the system's directory for
+    /// temporary files has no space for a copy of its store.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
         let numbers = BaseFiles::new(dir).numbers().map_err(|error| io_error(dir, error))?;
@@ -117,12 +117,12 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// Whether there is nothing that could not be read.
+    /// Whether everything could be read.
     pub fn is_complete(&self) -> bool {
         self.losses.0.is_empty()
     }
 
-    /// What could not be read, and what follows from that.
+    /// The records that could not be read, and the consequences.
     pub fn losses(&self) -> &[Problem] {
         &self.losses.0
     }
@@ -132,8 +132,8 @@ impl Salvage {
         self.records.len()
     }
 
-    /// Makes records agree that do not: counts are counted again, what leads to a message is made
-    /// anew, and what cannot be read is left out.
+    /// Makes the records consistent: counts messages again, rebuilds indexes, and leaves unreadable
+    /// records out.
     pub fn mend(&mut self) {
         mend::mend(&mut self.records, &mut self.losses);
     }

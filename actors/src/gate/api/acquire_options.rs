@@ -36,12 +36,11 @@ use crate::{
 /// How long an acquire that was given up waits until it says so again, if the gate is overloaded.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
-/// An acquire that was not sent yet: await it for the permit.
+/// An acquire that was not sent yet; await it for the permit.
 ///
-/// Dropping its future gives up the place in the line, and the permit if it was granted in that
-/// very moment, unless somebody else waits for the same owner or it was taken as a
-/// [ticket](Acquire::ticket). A node that shuts down meanwhile keeps the place: so that whoever
-/// acquires again after the restart finds it.
+/// Dropping its future gives up the position, and the permit if it is granted at that moment,
+/// unless another call waits for the same owner or it was taken as a [ticket](Acquire::ticket). A
+/// node that shuts down keeps the position for an acquire after the restart.
 #[must_use = "nothing is acquired before it is awaited"]
 #[derive(Clone, Debug)]
 pub struct Acquire {
@@ -80,28 +79,27 @@ impl Acquire {
         self
     }
 
-    /// Ties the permit to a worker: it is released when the worker is found dead.
+    /// Ties the permit to a worker: it is released when the worker goes offline.
     pub fn worker(mut self, worker: &str) -> Self {
         self.worker = Some(worker.to_owned());
         self
     }
 
-    /// How long to wait at most: up to 30 days, the policy's timeout by default. Zero waits not at
-    /// all: it is granted at once or refused as [`GateError::TimedOut`].
+    /// The longest wait: up to 30 days, the policy's timeout by default. With zero it is granted at
+    /// once or refused as [`GateError::TimedOut`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Lets the permit end by itself (1 s to 12 h after it is granted) unless it is
-    /// [extended](Gate::extend), so that an owner that is gone blocks nobody. Without it a permit
-    /// lasts until it is released.
+    /// The time after which the permit ends (1 s to 12 h) unless it is [extended](Gate::extend), so
+    /// that a vanished owner does not block others. Without it a permit lasts until it is released.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Takes a place in the line and does not wait: await what this returns.
+    /// Takes a position in the wait queue without waiting for the permit; await the result.
     pub fn ticket(self) -> TakeTicket {
         TakeTicket(self)
     }
@@ -213,10 +211,10 @@ fn is_overloaded(told: &Result<(), NotExecuted>) -> bool {
     matches!(told, Err(NotExecuted::Overloaded { .. }))
 }
 
-/// A ticket that was not taken yet: await it for the permit, or for the place in the line.
+/// A ticket that was not taken yet; await it for the permit or the position.
 ///
-/// The place stays when the future is dropped after its first poll, and when the process ends: look
-/// after it with [`Gate::ticket`], by acquiring again, or with [`Gate::cancel`].
+/// The position is kept when the future is dropped after its first poll, and when the process ends.
+/// Use [`Gate::ticket`] to see it, acquire again to wait, or [`Gate::cancel`] to give it up.
 #[must_use = "nothing is taken before it is awaited"]
 #[derive(Clone, Debug)]
 pub struct TakeTicket(Acquire);

@@ -10,7 +10,7 @@ use crate::actor::{
     id::InvalidId,
 };
 
-/// Why a verb of a gate failed. A refusal changes nothing.
+/// The reason why a verb of a gate failed. A refusal changes nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GateError {
     /// The gate's id breaks a rule.
@@ -25,7 +25,7 @@ pub enum GateError {
         /// What was asked for.
         number: u32,
     },
-    /// What an owner is grouped by breaks a rule.
+    /// A group of an owner breaks a rule.
     #[error("group: {reason}")]
     InvalidGroup {
         /// The rule.
@@ -65,17 +65,17 @@ pub enum GateError {
         /// The largest page.
         limit_max: usize,
     },
-    /// The gate lets nobody in for now.
+    /// The gate is paused.
     #[error("the gate is paused")]
     Paused,
-    /// As many wait as may.
+    /// The wait queue is full.
     #[error("the wait queue of the gate is full: {current} owners wait, at most {limit} may")]
     Full {
-        /// Owners that wait.
+        /// Waiting owners.
         current: u32,
-        /// Owners that may.
+        /// The largest number of waiting owners.
         limit: u32,
-        /// When one of them is likely to be let in.
+        /// The estimated time until one of them is granted.
         retry_after: Duration,
     },
     /// The quota is used up.
@@ -85,7 +85,7 @@ pub enum GateError {
         limit: u64,
         /// The window.
         window: Duration,
-        /// When the next one is accepted, if nobody comes first.
+        /// The time until the next owner is accepted.
         retry_after: Duration,
     },
     /// The rate is used up.
@@ -93,7 +93,7 @@ pub enum GateError {
     RateLimited {
         /// How often owners are accepted.
         rate: Rate,
-        /// When the next one is accepted, if nobody comes first.
+        /// The time until the next owner is accepted.
         retry_after: Duration,
     },
     /// No permit became free in time.
@@ -102,13 +102,13 @@ pub enum GateError {
         /// How long the owner waited.
         waited: Duration,
     },
-    /// The owner left the line while it was waited for.
+    /// The owner was cancelled while it waited.
     #[error("the owner was removed from the wait queue")]
     Cancelled,
-    /// The owner gave way to a newcomer, as the policy has it.
+    /// The owner was removed for a newcomer, by the policy.
     #[error("the owner was removed from the full wait queue for a newcomer")]
     GaveWay,
-    /// The gate cannot be deleted while somebody is at it.
+    /// The gate has owners and cannot be deleted.
     #[error(
         "{held} permits are held and {waiting} owners wait: let them end first, or force the \
          deletion"
@@ -116,7 +116,7 @@ pub enum GateError {
     InUse {
         /// Permits that are held.
         held: u32,
-        /// Owners that wait.
+        /// Waiting owners.
         waiting: u32,
     },
     /// The owner holds a permit: it can be released, not cancelled.
@@ -131,25 +131,25 @@ pub enum GateError {
     /// The store failed to deliver what the answer needs. Nothing was changed.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The actor gave no answer.
+    /// The actor did not answer.
     #[error(transparent)]
     Ask(#[from] AskError),
 }
 
-/// What keeps an owner out. Of several, the first in this order is told.
+/// The reason why no permit is granted; of several, the first in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlockedBy {
-    /// The node shuts down.
+    /// The node is shutting down.
     Drain,
     /// The gate is paused.
     Pause,
-    /// The line is full.
+    /// The wait queue is full.
     Full,
     /// The quota is used up.
     Quota,
     /// The rate is used up.
     Rate,
-    /// Every permit is held: of the gate, or of one of the owner's groups.
+    /// Every permit of the gate, or of a group of the owner, is held.
     Concurrency,
 }
 
@@ -168,7 +168,7 @@ impl BlockedBy {
 }
 
 impl GateError {
-    /// What keeps the owner out, if that is why the verb failed.
+    /// The reason why no permit is granted, if the verb failed because of that.
     pub fn blocked_by(&self) -> Option<BlockedBy> {
         Some(match self {
             Self::Paused => BlockedBy::Pause,
@@ -181,7 +181,7 @@ impl GateError {
         })
     }
 
-    /// When to come back, where the gate knows.
+    /// The time after which to try again, if the gate knows it.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Full { retry_after, .. }

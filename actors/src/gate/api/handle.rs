@@ -36,21 +36,22 @@ use crate::{
 const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_secs(12 * 3600);
 
-/// The address of a gate: no I/O to make, cheap to clone, valid across passivation and restart.
-/// The gate always exists; what is never used answers zeros and admits what its policy does.
+/// The address of a gate, a distributed semaphore. Cheap to make and to clone, without I/O, and
+/// valid across passivation and restart. The gate always exists; one never used has zeros in its
+/// stats.
 ///
-/// At most so many owners hold a permit at a time, as its [policy](GatePolicy) has it; the others
-/// wait in strict order: a lower priority number first, first come, first served inside one
-/// priority. A newcomer runs at once only when a permit is free and nobody waits for it.
+/// Its [policy](GatePolicy) limits how many owners hold a permit at a time. The others wait in
+/// strict order: a lower priority number first, then by arrival. A newcomer is granted at once only
+/// if a permit is free and no owner waits for it.
 ///
-/// With limits for groups, owners of the same group stand in one line in that order. Whoever is
-/// held up by nothing but a group's limit stands aside and keeps its place: owners of other groups
-/// go past it, those of its own group never do.
+/// With limits for groups, owners of the same group form one wait queue in that order. An owner
+/// that is blocked only by the limit of its group keeps its position and does not block other
+/// groups; owners of its own group never overtake it.
 ///
-/// Permits and places in the line survive a restart, in order. Every verb answers once what it did
-/// is as durable as promised; dropping a verb's future after its first poll gives up the answer,
-/// not the request, unless the verb says otherwise. Common to all verbs are the errors
-/// [`GateError::InvalidId`], [`GateError::Load`] and [`GateError::Ask`].
+/// Permits and positions survive a restart. Every verb returns once its changes are as durable as
+/// promised; dropping its future after the first poll gives up the answer, not the request, unless
+/// documented otherwise. All verbs can fail with [`GateError::InvalidId`], [`GateError::Load`] and
+/// [`GateError::Ask`].
 #[derive(Clone)]
 pub struct Gate(Arc<Address>);
 
@@ -66,10 +67,10 @@ impl Gate {
         &self.0.id
     }
 
-    /// Asks for a permit and waits for it: await what this returns.
+    /// Acquires a permit, waiting for it; await the result.
     ///
-    /// It is idempotent by owner: an owner that holds a permit gets the same again, one that waits
-    /// goes on waiting at its place, on the terms it came with.
+    /// It is idempotent by owner: an owner with a permit gets the same one, and a waiting owner
+    /// keeps its position and its original options.
     ///
     /// # Errors
     /// [`GateError::InvalidOwner`], [`GateError::InvalidPriority`], [`GateError::InvalidGroup`],
@@ -81,7 +82,7 @@ impl Gate {
         Acquire::new(self.clone(), owner)
     }
 
-    /// What an owner has: a permit, or which place in the line.
+    /// The permit of an owner, or its position in the wait queue.
     ///
     /// # Errors
     /// [`GateError::InvalidOwner`]; [`GateError::TicketNotFound`] if it has neither.
@@ -89,8 +90,8 @@ impl Gate {
         self.ask(ReadTicket(checked_owner(owner)?)).await?
     }
 
-    /// Ends an owner's permit, whoever holds it now, and lets in who is next; says who that is. It
-    /// does nothing if the owner holds none.
+    /// Releases an owner's permit and returns the owners that are granted one instead. No effect if
+    /// the owner holds none.
     ///
     /// # Errors
     /// [`GateError::InvalidOwner`].
@@ -98,8 +99,8 @@ impl Gate {
         self.ask(ReleaseOne(checked_owner(owner)?)).await?
     }
 
-    /// Lets an owner's permit end `ttl` from now (1 s to 12 h), also if it had no end, or one that
-    /// is later; says when.
+    /// Sets the end of an owner's permit to `ttl` from now (1 s to 12 h), even if it had none or a
+    /// later one, and returns it.
     ///
     /// # Errors
     /// [`GateError::InvalidOwner`], [`GateError::InvalidTtl`]; [`GateError::PermitNotFound`] if it
@@ -109,7 +110,7 @@ impl Gate {
         self.ask(ExtendOne { owner: checked_owner(owner)?, ttl_ms }).await?
     }
 
-    /// Takes an owner out of the line; whoever waits for it is told [`GateError::Cancelled`].
+    /// Removes a waiting owner; its waiting calls get [`GateError::Cancelled`].
     ///
     /// # Errors
     /// [`GateError::InvalidOwner`]; [`GateError::Granted`] if it holds a permit, which stays;
@@ -118,7 +119,7 @@ impl Gate {
         self.ask(CancelOne(checked_owner(owner)?)).await?
     }
 
-    /// The gate in numbers: zeros if it was never used.
+    /// The counts and totals of the gate: zeros if it was never used.
     ///
     /// # Errors
     /// The common ones.
@@ -126,7 +127,7 @@ impl Gate {
         self.ask(ReadStats).await?
     }
 
-    /// The policy that applies, and whose it is.
+    /// The policy that applies, and its source.
     ///
     /// # Errors
     /// The common ones.
@@ -134,8 +135,8 @@ impl Gate {
         self.ask(ReadPolicy).await?
     }
 
-    /// Gives the gate a policy of its own, or takes it away with `None`; answers what applies now.
-    /// It survives a restart.
+    /// Sets the gate's own policy, or removes it with `None`, and returns the policy that applies
+    /// now. It survives a restart.
     ///
     /// It takes effect here in the same turn: a higher limit lets in at once who waits for it
     /// (2,000 in this turn, and as many in each that follows of itself), a lower one revokes
@@ -159,8 +160,9 @@ impl Gate {
         Ok(applied)
     }
 
-    /// Lets nobody in from now on: newcomers are refused, those in line keep their places and their
-    /// timeouts. It lasts until it is resumed, restarts included. Answers whether that is new.
+    /// Pauses the gate: newcomers are refused, and waiting owners keep their positions and
+    /// timeouts. A pause lasts until it is resumed, also over restarts. Returns whether it was not
+    /// paused before.
     ///
     /// # Errors
     /// The common ones.
@@ -168,7 +170,7 @@ impl Gate {
         self.ask(Pause(true)).await?
     }
 
-    /// Lets owners in again. Answers whether that is new.
+    /// Resumes the gate. Returns whether it was paused before.
     ///
     /// # Errors
     /// The common ones.
@@ -176,9 +178,9 @@ impl Gate {
         self.ask(Pause(false)).await?
     }
 
-    /// Puts the gate's activation away if it is idle and nobody in this process waits at it, and
-    /// returns once it is gone: true if there was one. The gate goes on existing, with its permits
-    /// and its line. Dropping the future does not stop it.
+    /// Passivates the gate if it is in memory, idle and without waiting calls of this process, and
+    /// returns true once it has left memory; false if it was not in memory. The gate still exists,
+    /// with its permits and wait queue. Dropping the future does not stop this.
     pub async fn passivate(&self) -> bool {
         match &self.0.actor {
             Ok(actor) => actor.passivate().await,
@@ -246,7 +248,7 @@ fn gate_of(runtime: &Arc<Runtime>, id: &str) -> Gate {
 }
 
 impl Node {
-    /// The address of a gate. A text that is no id is reported by each of the gate's verbs.
+    /// The address of a gate. An invalid id is reported by each of its verbs.
     pub fn gate(&self, id: &str) -> Gate {
         gate_of(self.runtime(), id)
     }

@@ -13,14 +13,13 @@ use crate::{
     runtime::shared_state::Runtime,
 };
 
-/// The list of a node's gates, in the order of their ids: those that were used at least once. Await
-/// it.
+/// The list of the gates of a node that were used at least once, by id; await it.
 pub type ListGates = List<Gates>;
 
 /// The gates of a node.
 pub struct Gates(Arc<Runtime>);
 
-/// A gate in a few numbers, as its last change left it.
+/// The counts of a gate as of its last change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GateSummary {
     /// Its id.
@@ -38,9 +37,9 @@ pub struct GateSummary {
 /// A page of gates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateList {
-    /// They.
+    /// The gates.
     pub gates: Vec<GateSummary>,
-    /// What to ask `after` for the next page, if there is one.
+    /// The value of `after` for the next page; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -73,8 +72,8 @@ impl Listed for Gates {
 }
 
 impl Node {
-    /// The gates of this node: await what this returns. Nothing is activated for it; what it shows
-    /// may not be durable yet. Dropping its future is safe.
+    /// The gates of this node; await the result. It activates nothing, and may show changes that
+    /// are not durable yet. Dropping its future is safe.
     ///
     /// # Errors
     /// [`GateError::InvalidLimit`], [`GateError::Load`].

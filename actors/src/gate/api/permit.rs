@@ -11,8 +11,8 @@ use crate::gate::{
 };
 
 /// A permit of a gate. It belongs to its owner, not to this value: dropping it releases nothing,
-/// and whoever knows the owner's name can [release](Gate::release) it, in this process or in
-/// another. [`Permit::guard`] makes a value that releases it.
+/// and any process can [release](Gate::release) it by the name of the owner. [`Permit::guard`]
+/// makes a value that releases it.
 #[derive(Clone)]
 pub struct Permit {
     gate: Gate,
@@ -25,12 +25,12 @@ impl Permit {
         Self { gate, owner: owner.into(), waited }
     }
 
-    /// Who holds it.
+    /// The owner.
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// How long the owner had waited for it.
+    /// The time the owner had waited for it.
     pub fn waited(&self) -> Duration {
         self.waited
     }
@@ -51,8 +51,8 @@ impl Permit {
         self.gate.extend(&self.owner, ttl).await
     }
 
-    /// Releases the permit when the value returned is dropped, in the background and without a
-    /// word: a node that shuts down meanwhile keeps the permit.
+    /// A value that releases the permit in the background when it is dropped. A node that shuts
+    /// down meanwhile keeps the permit.
     #[must_use = "dropping it releases the permit"]
     pub fn guard(self) -> PermitGuard {
         PermitGuard(self)

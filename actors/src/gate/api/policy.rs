@@ -17,27 +17,27 @@ const QUOTA_MAX: u64 = 1_000_000_000;
 /// Names a policy or an owner may be grouped by.
 pub(crate) const GROUP_NAMES_MAX: usize = 8;
 
-/// The rules of admission of a gate; they survive a restart.
+/// The limits of a gate; they survive a restart.
 ///
-/// One policy applies to a gate as a whole: its own, or that of the nearest parent that has one
-/// (`a.b` and then `a`, for the gate `a.b.c`), or the node's default, or none at all: unlimited.
-/// Each gate counts for itself, also those to which the same parent's policy applies.
+/// One policy applies to a gate as a whole: its own, otherwise that of the nearest parent with one
+/// (`a.b` and then `a`, for the gate `a.b.c`), otherwise the node's default, otherwise unlimited.
+/// Each gate counts for itself, even if it shares the policy of a parent with others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatePolicy {
-    /// Permits at a time, 1 to 1,000,000; unbounded if `None`.
+    /// The largest number of permits at once, 1 to 1,000,000; unlimited if `None`.
     pub max_concurrent: Option<u32>,
-    /// Owners that may wait, 1 to 1,000,000; 10,000 by default.
+    /// The largest number of waiting owners, 1 to 1,000,000; 10,000 by default.
     pub queue_length_max: u32,
-    /// How long an owner waits that does not say otherwise: 1 ms to 30 days, an hour by default.
+    /// The longest wait of an owner that does not set one: 1 ms to 30 days, an hour by default.
     pub timeout: Duration,
-    /// What happens to a newcomer who finds the line full.
+    /// The action when a newcomer finds the wait queue full.
     pub on_full: OnFull,
-    /// How fast owners are accepted, with up to 1,000,000 a second and 1,000,000 at once. Every
-    /// owner accepted takes a token, whether it runs at once or waits.
+    /// The rate of accepted owners, up to 1,000,000 per second and 1,000,000 at once. Every
+    /// accepted owner takes a token, whether it is granted at once or waits.
     pub rate: Option<Rate>,
-    /// How many owners are accepted in a rolling window.
+    /// The largest number of owners accepted in a sliding window.
     pub quota: Option<Quota>,
-    /// Permits at a time for each value of a name, such as 1 for each `tenant`: at most 8 names.
+    /// Permits at once for each value of a name, such as 1 for each `tenant`: at most 8 names.
     /// An owner that does not give the name is not counted against it.
     pub group: Vec<GroupLimit>,
 }
@@ -57,18 +57,18 @@ impl Default for GatePolicy {
 }
 
 impl GatePolicy {
-    /// A policy that admits so many at a time.
+    /// A policy with this number of permits at once.
     pub fn concurrent(max_concurrent: u32) -> Self {
         Self { max_concurrent: Some(max_concurrent), ..Self::default() }
     }
 }
 
-/// A quota: owners accepted in a rolling window, whether they run at once or wait.
+/// A quota: owners accepted in a sliding window, granted at once or waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// How many: 1 to 1,000,000,000.
+    /// The number of owners: 1 to 1,000,000,000.
     pub limit: u64,
-    /// In which window.
+    /// The window.
     pub per: Period,
 }
 
@@ -98,34 +98,34 @@ impl Period {
     }
 }
 
-/// Permits at a time for each value of a name.
+/// Permits at once for each value of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupLimit {
     /// The name, by the rules of ids.
     pub name: String,
-    /// How many: 1 to 1,000,000.
+    /// The number of permits: 1 to 1,000,000.
     pub max_concurrent: u32,
 }
 
-/// Whose policy applies to a gate.
+/// The source of the policy that applies to a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PolicySource {
-    /// Its own.
+    /// The gate itself.
     Own,
-    /// A parent's: the parent's id.
+    /// A parent, with its id.
     Parent(String),
-    /// The node's default.
+    /// The default of the node.
     Default,
-    /// Nobody's: everything is admitted.
+    /// None: there is no limit.
     Unlimited,
 }
 
-/// The policy that applies to a gate, and whose it is.
+/// The policy that applies to a gate, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppliedPolicy {
     /// The policy.
     pub policy: GatePolicy,
-    /// Whose it is.
+    /// The source of the policy.
     pub source: PolicySource,
 }
 

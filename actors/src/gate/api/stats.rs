@@ -7,18 +7,18 @@ use crate::gate::{
     state::wait_histogram::WaitStats,
 };
 
-/// A gate in numbers. One never used answers zeros.
+/// The counts and totals of a gate; zeros if it was never used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateStats {
-    /// Owners that wait, of all groups together.
+    /// Waiting owners, of all groups together.
     pub queue_length: u64,
-    /// Permits that are held, of all groups together.
+    /// Permits held, of all groups together.
     pub active_count: u64,
-    /// Permits at a time, as the policy has it.
+    /// Permits at once by the policy; unlimited if `None`.
     pub max_concurrent: Option<u32>,
-    /// Since when the one that has waited longest does.
+    /// The start of the longest present wait.
     pub oldest_enqueued_at: Option<SystemTime>,
-    /// Owners accepted since creation, at once or into the line.
+    /// Owners accepted since creation, granted at once or queued.
     pub total_enqueued: u64,
     /// Permits granted since creation.
     pub total_granted: u64,
@@ -26,76 +26,77 @@ pub struct GateStats {
     pub total_completed: u64,
     /// Permits that ended by their ttl, or with their worker, since creation.
     pub total_expired: u64,
-    /// Owners that waited too long since creation.
+    /// Owners whose wait timed out since creation.
     pub total_timed_out: u64,
-    /// Owners that left the line since creation.
+    /// Owners that stopped waiting since creation.
     pub total_cancelled: u64,
-    /// Owners that gave way to newcomers since creation.
+    /// Owners removed from a full wait queue for newcomers since creation.
     pub total_evicted: u64,
     /// Owners refused since creation.
     pub total_rejected: u64,
-    /// When the gate changed last.
+    /// The time of the last change.
     pub last_updated: Option<SystemTime>,
-    /// How long those who were let in over the last 5 to 10 minutes had waited.
+    /// The waits of owners granted over the last 5 to 10 minutes.
     pub waits: WaitStats,
-    /// How long those who wait have waited: counts up to each age, the last without bound.
+    /// The waiting owners by the time they have waited; the last range is open.
     pub ages: Vec<AgeCount>,
-    /// Permits that end per second while somebody waits, lately; `None` if not known.
+    /// The recent rate of ending permits per second while owners wait; `None` if it is not known.
     pub releases_per_second: Option<f64>,
-    /// When a newcomer of priority 1 is likely to be let in, if it had to wait and that is known.
+    /// The estimated wait of a newcomer of priority 1; `None` if it is not known.
     pub eta: Option<Duration>,
-    /// Whose policy applies.
+    /// The source of the policy.
     pub policy: PolicySource,
-    /// Whether nobody is let in for now.
+    /// Whether the gate is paused.
     pub is_paused: bool,
 }
 
-/// Owners that have waited at most so long, and longer than the age before.
+/// The waiting owners in a range of ages: longer than the previous one, up to this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgeCount {
-    /// The age; `None`: any.
+    /// The upper end of the range; `None`: none.
     pub up_to: Option<Duration>,
-    /// How many.
+    /// The number of owners.
     pub count: u64,
 }
 
 /// The ages that are told apart.
 pub(crate) const AGES_S: [u64; 6] = [1, 10, 60, 300, 900, 3_600];
 
-/// What an owner has at a gate.
+/// An owner at a gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The owner.
     pub owner: String,
     /// Whether it waits or holds a permit.
     pub state: TicketState,
-    /// How long it has waited so far, or had when it got its permit.
+    /// The time it has waited so far, or had waited when it got its permit.
     pub waited: Duration,
-    /// When its permit ends by itself, if it holds one that does.
+    /// The end of its permit by its ttl; `None` without one.
     pub expires_at: Option<SystemTime>,
 }
 
-/// Whether an owner waits or holds a permit.
+/// The state of an owner at a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketState {
     /// It holds a permit.
     Granted,
     /// It waits.
     Queued {
-        /// How many are served up to it, itself included: 1 is next.
+        /// Its position in the wait queue: 1 is next.
         position: u32,
-        /// When its turn is likely to come, by the pace at which permits end, if that is known.
+        /// The estimated time until it is granted, by the rate of ending permits; `None` if it is
+        /// not known.
         eta: Option<Duration>,
-        /// What holds it up.
+        /// The reason why it waits.
         blocked_by: BlockedBy,
     },
 }
 
-/// What a release did.
+/// The result of a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Released {
     /// Whether the owner held a permit.
     pub released: bool,
-    /// Who got a permit for it, in order.
+    /// The owners that were granted a permit instead, in order.
     pub granted: Vec<String>,
 }

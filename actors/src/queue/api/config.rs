@@ -14,39 +14,39 @@ pub use lanekeeper_storage::record::{OnExpire, OnFull, Rate};
 /// The settings of a queue; they survive a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueConfig {
-    /// Messages the queue holds at most (1 or more); unbounded if `None`.
+    /// The largest number of messages in the queue (1 or more); unlimited if `None`.
     pub capacity: Option<u64>,
-    /// What a push into a full queue does.
+    /// The effect of a push into a full queue.
     pub on_full: OnFull,
-    /// The durability of this queue, if not the node's. Leaving or entering
-    /// [`Durability::Memory`] is possible only while the queue is empty.
+    /// The durability of this queue; the node's if `None`. It enters or leaves
+    /// [`Durability::Memory`] only while it is empty.
     pub durability: Option<Durability>,
-    /// Deliveries (1 or more) after which a message that is given back or whose lease ends goes to
-    /// the dead-letter queue; it never does if `None`.
+    /// Deliveries (1 or more) after which a message that is nacked or whose lease expires moves to
+    /// the dead-letter queue; never if `None`.
     pub max_deliveries: Option<u32>,
-    /// How long a lease lasts for which nothing else is asked: 1 s to 12 h, 30 s if `None`.
+    /// The duration of a lease that does not set one: 1 s to 12 h, 30 s if `None`.
     pub lease_ttl: Option<Duration>,
-    /// How long a message lives that does not say so itself: 1 ms to a year, forever if `None`.
-    /// Messages pushed before keep theirs.
+    /// The time to live of a message that does not set one: 1 ms to a year, forever if `None`.
+    /// Messages pushed earlier keep theirs.
     pub message_ttl: Option<Duration>,
-    /// What happens to a message then.
+    /// The effect of the end of the time to live.
     pub on_expire: OnExpire,
-    /// How long the key of a message is remembered: up to a year, 5 minutes if `None`, not at all
-    /// if zero.
+    /// The time a deduplication key is remembered: up to a year, 5 minutes if `None`, not at all if
+    /// zero.
     pub dedup_window: Option<Duration>,
-    /// Whether there is one batch of leases at a time, so that the order is strict across failures:
-    /// until the last of them is settled or ends, others are refused or wait.
+    /// Whether only one batch of leases is given out at a time, for strict order across failures.
+    /// Until the last of them is settled or expires, other calls are refused or wait.
     pub exclusive: bool,
-    /// How often messages are accepted.
+    /// The rate of accepted messages; unlimited if `None`.
     pub push_rate: Option<Rate>,
-    /// How often messages are popped or leased.
+    /// The rate of popped or leased messages; unlimited if `None`.
     pub pop_rate: Option<Rate>,
-    /// After how long a message that waits rises by one priority: 1 ms to a year, never if `None`.
-    /// A peek shows the priorities and the order as they were pushed.
+    /// The time after which a waiting message rises by one priority: 1 ms to a year, never if
+    /// `None`. A peek shows the priorities and the order as pushed.
     pub aging: Option<Duration>,
-    /// The id of the gate of whose permits every lease holds one, until it is settled or ends: so
-    /// many messages of all queues with this gate are under work at a time as its policy allows.
-    /// Leases beyond that are refused or wait. Pops hold none.
+    /// The gate whose permits the leases hold, one each until it is settled or expires: its policy
+    /// limits the leased messages of all queues with this gate together. Leases beyond that are
+    /// refused or wait. Pops hold no permit.
     pub gate: Option<String>,
 }
 
@@ -148,7 +148,7 @@ impl QueueConfig {
     }
 }
 
-/// Which verbs a queue refuses for now.
+/// The verbs that are paused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paused {
     /// Pushes are refused.
@@ -163,14 +163,14 @@ impl From<&QueueSettings> for Paused {
     }
 }
 
-/// The bounds of every queue of a node.
+/// The limits of every queue of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// Size of one payload.
+    /// The largest payload in bytes.
     pub item_bytes_max: usize,
-    /// Messages in one push.
+    /// The largest number of messages in one push.
     pub items_max: usize,
-    /// Messages in one pop or page.
+    /// The largest number of messages in one pop or page.
     pub depth_max: usize,
     /// The longest wait of a pop.
     pub wait_max: Duration,

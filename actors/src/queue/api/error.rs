@@ -11,7 +11,7 @@ use crate::{
     runtime::memory_budget::MemoryFull,
 };
 
-/// Why a verb of a queue failed. A refusal changes nothing.
+/// The reason why a verb of a queue failed. A refusal changes nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// The queue's id breaks a rule.

@@ -35,17 +35,17 @@ use crate::{
     runtime::shared_state::Runtime,
 };
 
-/// The address of a queue: no I/O to make, cheap to clone, valid across passivation and restart.
-/// The queue always exists; its first push or setting makes a place for it in the store, reading
-/// from it or popping from it does not.
+/// The address of a queue. Cheap to make and to clone, without I/O, and valid across passivation
+/// and restart. The queue always exists; its first push or setting writes it to the store, a read
+/// or a pop does not.
 ///
-/// Messages leave in strict order: a lower priority number first, and first-in-first-out inside one
-/// priority, always by arrival. Payloads are kept byte for byte.
+/// Messages leave in strict order: a lower priority number first, and by arrival inside one
+/// priority. Payloads are kept byte for byte.
 ///
-/// Every verb answers once what it did is as durable as promised. Dropping a verb's future before
-/// its first poll does nothing at all; dropping it later gives up the answer, not the request,
-/// unless the verb says otherwise. Common to all verbs are the errors [`QueueError::InvalidId`],
-/// [`QueueError::Load`] and [`QueueError::Ask`].
+/// Every verb returns once its changes are as durable as promised. Dropping a verb's future before
+/// its first poll has no effect; dropping it later gives up the answer, not the request, unless
+/// documented otherwise. All verbs can fail with [`QueueError::InvalidId`], [`QueueError::Load`]
+/// and [`QueueError::Ask`].
 #[derive(Clone)]
 pub struct Queue(Arc<Address>);
 
@@ -62,8 +62,8 @@ impl Queue {
         &self.0.id
     }
 
-    /// Accepts one message, of priority 1 unless [`Push::priority`] says otherwise: await what this
-    /// returns. If pops wait, it goes to the first of them at once.
+    /// Pushes one message, with priority 1 unless set by [`Push::priority`]; await the result. If
+    /// pops are waiting, the first of them gets it at once.
     ///
     /// # Errors
     /// [`QueueError::InvalidItem`], [`QueueError::InvalidPriority`], [`QueueError::InvalidDelay`],
@@ -73,17 +73,17 @@ impl Queue {
         Push::new(self.clone(), item.into_item())
     }
 
-    /// As [`Queue::push`], of a message made before.
+    /// As [`Queue::push`], with a prepared message.
     pub fn push_message(&self, message: NewMessage) -> Push {
         Push::of(self.clone(), message)
     }
 
-    /// Accepts all messages or none, in the order given; answers in that order what became of
-    /// each. A message with a key that the queue remembers is a repetition of the one it was pushed
-    /// with: it is answered with that one's id and state, and changes nothing.
+    /// Pushes all messages or none, in the order given, and returns the outcome of each in that
+    /// order. A message with a deduplication key that the queue remembers is a duplicate: its
+    /// outcome is the id and the state of the original, and it changes nothing.
     ///
-    /// A queue that evicts lets as many of its own messages give way as it has no room for, and
-    /// only if each of those is less urgent than every message given; else it is full.
+    /// A full queue that evicts removes as many of its messages as needed, but only if each of them
+    /// is less urgent than every message given; otherwise it is full.
     ///
     /// # Errors
     /// [`QueueError::InvalidItems`], and as [`Queue::push`].
@@ -97,8 +97,8 @@ impl Queue {
         actor.ask(PushAll(incoming.collect::<Result<_, _>>()?)).await?
     }
 
-    /// Takes the first messages for good, `depth` at most: await what this returns. An empty queue
-    /// gives none, unless [`Pop::wait`] says to wait.
+    /// Takes up to `depth` of the first messages for good; await the result. An empty queue returns
+    /// none, unless [`Pop::wait`] is set.
     ///
     /// # Errors
     /// [`QueueError::InvalidDepth`], [`QueueError::InvalidWait`], [`QueueError::Paused`],
@@ -107,12 +107,12 @@ impl Queue {
         Pop::new(self.clone(), depth)
     }
 
-    /// Looks at the first messages in pop order, `depth` at most, and takes none: await what this
-    /// returns. [`Peek::priority`] and [`Peek::after`] choose which.
+    /// Shows up to `depth` of the first messages without taking them; await the result.
+    /// [`Peek::priority`] and [`Peek::after`] select them.
     ///
     /// It is the order of priority and arrival, in which a page can follow another. Where messages
-    /// [rise](crate::queue::api::config::QueueConfig::aging) while they wait, which of them is popped first depends on
-    /// the moment: a peek does not show that.
+    /// [rise](crate::queue::api::config::QueueConfig::aging) while they wait, which of them is
+    /// popped first depends on the moment: a peek does not show that.
     ///
     /// # Errors
     /// [`QueueError::InvalidDepth`], [`QueueError::InvalidPriority`].
@@ -120,41 +120,41 @@ impl Queue {
         Peek::new(self.clone(), depth)
     }
 
-    /// Looks a message up.
+    /// Shows one message.
     ///
     /// # Errors
-    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way.
+    /// [`QueueError::MessageNotFound`] once it has left the queue.
     pub async fn message(&self, id: MessageId) -> Result<(Message, MessageState), QueueError> {
         self.ask(Find(id)).await?
     }
 
-    /// Takes a message out, whatever its place. Its key, if it had one, can be used again; so can
-    /// those of purged messages.
+    /// Removes a message at any position. Its deduplication key can be used again, as can those of
+    /// purged messages.
     ///
     /// # Errors
-    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way; [`QueueError::Leased`]
+    /// [`QueueError::MessageNotFound`] once it has left the queue; [`QueueError::Leased`]
     /// while it is leased.
     pub async fn cancel(&self, id: MessageId) -> Result<(), QueueError> {
         self.ask(Cancel(id)).await?
     }
 
-    /// Makes a scheduled message ready now, at its own place, by priority and arrival; answers
-    /// whether it was scheduled. One that is ready stays as it is.
+    /// Makes a scheduled message ready now, at its own position by priority and arrival. Returns
+    /// false for a message that was ready already.
     ///
     /// # Errors
-    /// [`QueueError::MessageNotFound`] once it is gone, by whatever way; [`QueueError::Leased`]
+    /// [`QueueError::MessageNotFound`] once it has left the queue; [`QueueError::Leased`]
     /// while it is leased.
     pub async fn promote(&self, id: MessageId) -> Result<bool, QueueError> {
         self.ask(Promote(id)).await?
     }
 
-    /// Gives a ready or scheduled message another priority: 0 (most urgent) to 2,147,483,647.
-    /// It keeps its id and its arrival, so that it stands among the messages of its new priority
-    /// as if it had been pushed with that. Answers the message and its state.
+    /// Gives a ready or scheduled message another priority: 0 (most urgent) to 2,147,483,647. It
+    /// keeps its id and its arrival, and is ordered among the messages of its new priority as if it
+    /// had been pushed with it. Returns the message and its state.
     ///
     /// # Errors
-    /// [`QueueError::InvalidPriority`]; [`QueueError::MessageNotFound`] once it is gone, by
-    /// whatever way; [`QueueError::Leased`] while it is leased.
+    /// [`QueueError::InvalidPriority`]; [`QueueError::MessageNotFound`] once it has left the
+    /// queue; [`QueueError::Leased`] while it is leased.
     pub async fn reprioritise(
         &self,
         id: MessageId,
@@ -164,13 +164,12 @@ impl Queue {
         self.ask(Reprioritise { id, priority }).await?
     }
 
-    /// Takes out every ready or scheduled message (of one priority) that is there when it begins;
-    /// answers how many. What is pushed meanwhile stays, and so does what is leased: who holds the
-    /// lease settles it.
+    /// Removes every ready or scheduled message (of one priority) present at its beginning, and
+    /// returns their number. Leased messages, and messages pushed meanwhile, stay.
     ///
-    /// It goes on in slices of at most 1,000 messages, each durable by itself, so that other
-    /// requests are served in between. A message that somebody pops meanwhile is theirs and not
-    /// counted. Dropping the future, or an error, ends it after the slice under way.
+    /// It works in slices of at most 1,000 messages, each durable by itself, so that other requests
+    /// are served in between. A message popped meanwhile is not counted. Dropping the future, or an
+    /// error, ends it after the current slice.
     ///
     /// # Errors
     /// [`QueueError::InvalidPriority`].
@@ -189,9 +188,9 @@ impl Queue {
         }
     }
 
-    /// Pauses the verbs that are `true` and leaves the others as they are; answers what is paused
-    /// now. Pops that wait are told [`QueueError::Paused`]. It lasts until it is resumed, restarts
-    /// included.
+    /// Pauses the verbs that are `true`, keeps the others as they are, and returns the verbs paused
+    /// now. Waiting pops get [`QueueError::Paused`]. A pause lasts until it is resumed, also over
+    /// restarts.
     ///
     /// # Errors
     /// The common ones.
@@ -199,8 +198,8 @@ impl Queue {
         self.ask(Pause { verbs, is_resume: false, node: self.node_durability() }).await
     }
 
-    /// Resumes the verbs that are `true` and leaves the others as they are; answers what is paused
-    /// now.
+    /// Resumes the verbs that are `true`, keeps the others as they are, and returns the verbs
+    /// paused now.
     ///
     /// # Errors
     /// The common ones.
@@ -216,9 +215,9 @@ impl Queue {
         self.ask(ReadConfig).await
     }
 
-    /// Replaces the configuration; answers what is in force now. It takes effect at once and
-    /// survives a restart. A capacity below what the queue holds drops nothing: it refuses until
-    /// there is room.
+    /// Replaces the configuration and returns the one in force. It takes effect at once and
+    /// survives a restart. A capacity below the present number of messages removes nothing: pushes
+    /// are refused until there is room.
     ///
     /// # Errors
     /// [`QueueError::InvalidConfig`]; [`QueueError::NoDeadLetterId`] if messages could die and the
@@ -231,7 +230,7 @@ impl Queue {
         self.ask(Configure { config, node: self.node_durability() }).await?
     }
 
-    /// The queue in numbers: zeros if it was never used.
+    /// The counts and totals of the queue: zeros if it was never used.
     ///
     /// # Errors
     /// The common ones.
@@ -240,9 +239,9 @@ impl Queue {
         self.ask(ReadStats { node: self.node_durability(), flush_interval }).await?
     }
 
-    /// Puts the queue's activation away if it is idle and nobody waits for a message, and returns
-    /// once it is gone: true if there was one. The queue goes on existing. Dropping the future
-    /// does not stop it.
+    /// Passivates the queue if it is in memory, idle and without waiting calls, and returns true
+    /// once it has left memory; false if it was not in memory. The queue still exists. Dropping the
+    /// future does not stop this.
     pub async fn passivate(&self) -> bool {
         match &self.0.actor {
             Ok(actor) => actor.passivate().await,
@@ -327,7 +326,7 @@ impl fmt::Debug for Queue {
 }
 
 impl Node {
-    /// The address of a queue. A text that is no id is reported by each of the queue's verbs.
+    /// The address of a queue. An invalid id is reported by each of its verbs.
     pub fn queue(&self, id: &str) -> Queue {
         Queue::at(id, Arc::clone(self.runtime()), self.queue_limits())
     }

@@ -10,33 +10,33 @@ use serde_json::value::RawValue;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Item(Bytes);
 
-/// Why a payload is no item.
+/// The reason why a payload is not a valid item.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidItem {
-    /// It is JSON, but no object.
+    /// It is JSON, but not an object.
     #[error("item must be one JSON object, not {found}")]
     NotAnObject {
-        /// What it is instead.
+        /// The type it has instead.
         found: &'static str,
     },
-    /// It is no JSON.
+    /// It is not JSON.
     #[error("item is not valid JSON: {0}")]
     NotJson(String),
 }
 
 impl Item {
-    /// Takes JSON text as it is.
+    /// An item of JSON text, kept as it is.
     ///
     /// # Errors
-    /// [`InvalidItem`] unless the text is one JSON object, white space around it allowed (and
-    /// dropped).
+    /// [`InvalidItem`] unless the text is one JSON object. White space around it is allowed and
+    /// dropped.
     pub fn from_json(text: impl AsRef<[u8]>) -> Result<Self, InvalidItem> {
         let raw: &RawValue = serde_json::from_slice(text.as_ref())
             .map_err(|error| InvalidItem::NotJson(error.to_string()))?;
         Self::from_raw(raw)
     }
 
-    /// Takes JSON that was parsed already.
+    /// An item of parsed JSON.
     ///
     /// # Errors
     /// [`InvalidItem::NotAnObject`].
@@ -121,9 +121,9 @@ impl fmt::Display for Item {
     }
 }
 
-/// What can be pushed: an [`Item`], JSON text, or a [`serde_json::Value`].
+/// A payload to push: an [`Item`], JSON text, or a [`serde_json::Value`].
 pub trait IntoItem {
-    /// Makes an item of it.
+    /// Converts it into an item.
     ///
     /// # Errors
     /// [`InvalidItem`] unless it is one JSON object.

@@ -33,8 +33,8 @@ pub(crate) const REASON_BYTES_MAX: usize = 1_024;
 /// How long an answer waits for messages to arrive in the other queue.
 const ARRIVAL_WAIT: Duration = Duration::from_secs(1);
 
-/// A leased message: nobody else gets it until the lease is settled or ends. Dropped without being
-/// settled, it is given back at once, and its delivery counts.
+/// A leased message. No other consumer gets it until the lease is settled or expires. Dropping it
+/// without settling gives the message back at once, and the delivery counts.
 #[must_use = "dropping a lease gives the message back"]
 pub struct Lease {
     message: Message,
@@ -51,20 +51,20 @@ impl Lease {
         Self { message, token, expires_at, queue, is_settled: false }
     }
 
-    /// The token, with which anybody can settle the lease.
+    /// The token, which is the right to settle the lease.
     pub fn token(&self) -> LeaseToken {
         self.token
     }
 
-    /// When it ends.
+    /// The end of the lease.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// The work is done: the message is gone for good.
+    /// Acknowledges the message: it is done and removed.
     ///
     /// # Errors
-    /// [`QueueError::Lease`] if the lease had ended: then somebody else has the message.
+    /// [`QueueError::Lease`] if the lease has ended: another consumer may have the message.
     pub async fn ack(mut self) -> Result<(), QueueError> {
         self.is_settled = true;
         single(&self.queue.ack(&[self.token]).await?)
@@ -78,7 +78,7 @@ impl Lease {
         self.nack_with(NackOptions::default()).await
     }
 
-    /// Gives the message back as the options say.
+    /// Gives the message back with options.
     ///
     /// # Errors
     /// As [`Lease::ack`].
@@ -87,7 +87,7 @@ impl Lease {
         single(&self.queue.nack(&[self.token], options).await?)
     }
 
-    /// Gives the work up: the message goes to the dead-letter queue.
+    /// Moves the message to the dead-letter queue.
     ///
     /// # Errors
     /// As [`Lease::ack`].
@@ -96,7 +96,7 @@ impl Lease {
         single(&self.queue.dead_letter(&[self.token], reason).await?)
     }
 
-    /// Lets the lease end so long from now, and not before: 1 s to 12 h.
+    /// Sets the end of the lease to `ttl` from now: 1 s to 12 h.
     ///
     /// # Errors
     /// As [`Lease::ack`]; [`QueueError::InvalidLeaseTtl`].
@@ -112,8 +112,8 @@ impl Lease {
         }
     }
 
-    /// Takes the message and its token apart from the duty to settle it: the lease ends by itself
-    /// unless somebody settles it by its token.
+    /// Returns the message and its token. The lease is not given back on drop any more: it expires
+    /// unless it is settled by its token.
     pub fn detach(mut self) -> (Message, LeaseToken) {
         self.is_settled = true;
         (self.message.clone(), self.token)
@@ -159,13 +159,13 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// How leases are given back.
+/// The options of a nack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NackOptions {
-    /// How long the message waits before it is ready again: none by default, a year at most. In an
-    /// exclusive queue everything waits with it.
+    /// The time before the message is ready again: none by default, at most a year. In an exclusive
+    /// queue all messages wait with it.
     pub delay: Duration,
-    /// Why, in at most 1,024 bytes: kept with the message.
+    /// The reason, at most 1,024 bytes, kept with the message.
     pub reason: Option<String>,
     /// Whether the delivery counts for `max_deliveries`: it does by default.
     pub is_counted: bool,
@@ -177,22 +177,22 @@ impl Default for NackOptions {
     }
 }
 
-/// Which dead letters come back.
+/// The dead letters to move back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Redrive {
-    /// All that are there when it begins.
+    /// All that are present at the beginning.
     #[default]
     All,
-    /// The first so many, in pop order.
+    /// The first ones in pop order, up to this number.
     First(usize),
-    /// These, by their ids in the dead-letter queue, 1,000 at most.
+    /// These, by their ids in the dead-letter queue, at most 1,000.
     Ids(Vec<MessageId>),
 }
 
 impl Queue {
-    /// Leases the first messages, `depth` at most: await what this returns. They are nobody else's
-    /// until they are settled or the leases end; then they return to their places. An empty queue
-    /// gives none, unless [`LeaseMessages::wait`] says to wait.
+    /// Leases up to `depth` of the first messages; await the result. No other consumer gets them
+    /// until they are settled or the leases expire; then they return to their positions. An empty
+    /// queue returns none, unless [`LeaseMessages::wait`] is set.
     ///
     /// # Errors
     /// [`QueueError::InvalidDepth`], [`QueueError::InvalidLeaseTtl`], [`QueueError::InvalidWait`],
@@ -202,8 +202,8 @@ impl Queue {
         LeaseMessages::new(self.clone(), depth)
     }
 
-    /// The work on these messages is done: they are gone for good. A lease that is not good any
-    /// more is named in the answer and harms no other.
+    /// Acknowledges these messages: they are done and removed. A lease that failed is named in the
+    /// result and does not affect the others.
     ///
     /// # Errors
     /// [`QueueError::InvalidLeases`].
@@ -211,8 +211,8 @@ impl Queue {
         self.ask(Ack(checked_leases(leases)?)).await?
     }
 
-    /// These messages return to their places, priority and arrival, as the options say. Those
-    /// delivered `max_deliveries` times go to the dead-letter queue instead.
+    /// Gives these messages back to their own positions by priority and arrival. Messages delivered
+    /// `max_deliveries` times move to the dead-letter queue instead.
     ///
     /// # Errors
     /// [`QueueError::InvalidLeases`], [`QueueError::InvalidDelay`], [`QueueError::InvalidReason`].
@@ -231,8 +231,7 @@ impl Queue {
         self.ask(Nack { tokens, terms }).await?
     }
 
-    /// Lets these leases end so long from now, and not before: 1 s to 12 h; as the queue says if
-    /// `None`.
+    /// Sets the end of these leases to `ttl` from now: 1 s to 12 h; the queue's default if `None`.
     ///
     /// # Errors
     /// [`QueueError::InvalidLeases`], [`QueueError::InvalidLeaseTtl`].
@@ -246,9 +245,9 @@ impl Queue {
         self.ask(Extend { tokens, ttl_ms }).await?
     }
 
-    /// The work on these messages is given up: they go to the queue `{id}-deadletter`, with the
-    /// reason, this queue's id and what is known of them. Never are they in both queues or in none;
-    /// the answer waits up to a second for them to arrive.
+    /// Moves these messages to the queue `{id}-deadletter`, with the reason, the id of this queue
+    /// and their history. Each is always in exactly one of the two queues. Returns once they have
+    /// arrived, or after a second.
     ///
     /// # Errors
     /// [`QueueError::InvalidLeases`], [`QueueError::InvalidReason`],
@@ -266,9 +265,10 @@ impl Queue {
         Ok(settled)
     }
 
-    /// Brings dead letters of this queue back from `{id}-deadletter`, with no deliveries counted;
-    /// they arrive anew, behind what waits. Answers how many. Never is one in both queues or in
-    /// none, also if this is interrupted; the answer waits up to a second for them to arrive.
+    /// Moves dead letters of this queue back from `{id}-deadletter`, behind the waiting messages
+    /// and with no deliveries counted, and returns their number. Each is always in exactly one of
+    /// the two queues, also if this is interrupted. Returns once they have arrived, or after a
+    /// second.
     ///
     /// # Errors
     /// [`QueueError::NoDeadLetterId`]; [`QueueError::InvalidItems`] if there are no ids or too

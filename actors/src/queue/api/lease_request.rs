@@ -17,9 +17,9 @@ use crate::{
     runtime::mailbox::BoxFuture,
 };
 
-/// Leases that were not asked for yet: await it.
+/// A lease call that was not sent yet; await it to send it.
 ///
-/// Dropping its future is safe: what was leased for it goes back at once, uncounted.
+/// Dropping its future is safe: messages leased for it are given back at once, uncounted.
 #[must_use = "nothing is leased before it is awaited"]
 #[derive(Debug)]
 pub struct LeaseMessages {
@@ -38,36 +38,34 @@ impl LeaseMessages {
         Self { queue, depth, ttl: None, wait, waits_while_paused, worker: None, life: None }
     }
 
-    /// Lets the leases last so long: 1 s to 12 h. As the queue says by default, which is 30 s
-    /// unless it was configured.
+    /// The duration of the leases: 1 s to 12 h. The queue's setting by default, otherwise 30 s.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Waits so long for the first message if there is none, or none may be given yet (a rate, a
-    /// lock, a gate), in line with the others who wait: first come, first served. Not at all by
-    /// default.
+    /// The time to wait for the first message if there is none, or if a rate, a lock or a gate
+    /// holds it back. Waiting calls are served in the order of arrival. No wait by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// Goes on waiting while pops are paused, instead of being refused: once they are resumed, it
-    /// is served at once. Changes nothing unless it [waits](LeaseMessages::wait).
+    /// Keeps waiting while pops are paused, instead of being refused. No effect without
+    /// [`LeaseMessages::wait`].
     pub fn wait_while_paused(mut self) -> Self {
         self.waits_while_paused = true;
         self
     }
 
-    /// Says who works on them: should that worker be found dead, the leases end.
+    /// The worker that holds the leases: they end if it goes offline.
     pub fn worker(mut self, id: impl Into<String>) -> Self {
         self.worker = Some(id.into());
         self
     }
 
-    /// Says which life of the worker it is, as its heartbeats are answered: an earlier life that
-    /// says goodbye late does not end these leases.
+    /// The life of the worker, from the answer to its heartbeat: the end of an earlier life does
+    /// not end these leases.
     pub fn life(mut self, life: u64) -> Self {
         self.life = Some(life);
         self

@@ -20,7 +20,7 @@ use crate::{
     runtime::mailbox::BoxFuture,
 };
 
-/// A push that was not sent yet: await it.
+/// A push that was not sent yet; await it to send it.
 #[must_use = "nothing is pushed before it is awaited"]
 #[derive(Debug)]
 pub struct Push {
@@ -62,7 +62,7 @@ impl Push {
         Self { queue, message: message.map(change) }
     }
 
-    /// As awaiting it, and says whether the message repeats another.
+    /// As awaiting it, with the outcome for a duplicate.
     ///
     /// # Errors
     /// As [`Queue::push`].
@@ -83,10 +83,10 @@ impl IntoFuture for Push {
     }
 }
 
-/// A pop that was not sent yet: await it.
+/// A pop that was not sent yet; await it to send it.
 ///
-/// Dropping its future while it waits takes nothing, unless messages are being handed to it in that
-/// very moment: as with any pop, what was taken for an asker that is gone is gone too.
+/// Dropping its future while it waits takes nothing, unless messages are being handed to it at that
+/// moment: those are lost, as with any pop.
 #[must_use = "nothing is popped before it is awaited"]
 #[derive(Debug)]
 pub struct Pop {
@@ -101,8 +101,8 @@ impl Pop {
         Self { queue, depth, wait: Duration::ZERO, caller: CallerRef::default() }
     }
 
-    /// Waits so long for the first message if there is none, or none may be given yet (a rate, a
-    /// lock), in line with the others who wait: first come, first served. Not at all by default.
+    /// The time to wait for the first message if there is none, or if a rate or a lock holds it
+    /// back. Waiting pops are served in the order of arrival. No wait by default.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
@@ -142,7 +142,7 @@ impl IntoFuture for Pop {
     }
 }
 
-/// A look at a queue that was not sent yet: await it.
+/// A peek that was not sent yet; await it to send it.
 #[must_use = "nothing is looked at before it is awaited"]
 #[derive(Debug)]
 pub struct Peek {
@@ -163,7 +163,7 @@ impl Peek {
         self
     }
 
-    /// Only messages whose place is behind this one's, whether or not it is still there.
+    /// Only messages after the position of this one, which need not exist any more.
     pub fn after(mut self, id: MessageId) -> Self {
         self.after = Some(id);
         self

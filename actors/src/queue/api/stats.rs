@@ -8,40 +8,40 @@ use crate::queue::api::config::Paused;
 
 pub use lanekeeper_storage::record::QueueTotals;
 
-/// The state of a queue in numbers. A queue never used answers zeros.
+/// The counts and totals of a queue; zeros if it was never used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
-    /// Messages that wait for their time.
+    /// Scheduled messages.
     pub scheduled: u64,
-    /// Messages that are leased.
+    /// Leased messages.
     pub leased: u64,
-    /// Messages in the dead-letter queue of this one.
+    /// Messages in its dead-letter queue.
     pub dead: u64,
-    /// The ready ones by priority, most urgent first; at most the first 1,000 priorities.
+    /// Ready messages by priority, most urgent first; at most the first 1,000 priorities.
     pub by_priority: Vec<PriorityStats>,
     /// Bytes of all payloads, of ready, scheduled and leased messages.
     pub bytes: u64,
-    /// How long the oldest ready message has waited.
+    /// The age of the oldest ready message.
     pub oldest_ready_age: Option<Duration>,
-    /// How long ago the oldest lease began, of the first 1,000 leased messages in pop order.
+    /// The age of the oldest lease among the first 1,000 leased messages in pop order.
     pub oldest_leased_age: Option<Duration>,
-    /// What happened since creation.
+    /// The totals since creation.
     pub totals: QueueTotals,
-    /// Which verbs are paused.
+    /// The verbs that are paused.
     pub paused: Paused,
-    /// When a push is acknowledged.
+    /// The durability in force.
     pub durability: Durability,
-    /// How much acknowledged work a power cut can take: zero if none, `None` if everything.
+    /// The time before a power cut whose acknowledged work is lost: zero if none, `None` if all.
     pub loss_window: Option<Duration>,
 }
 
-/// One priority in numbers.
+/// The count of one priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PriorityStats {
     /// The priority.
     pub priority: u32,
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
 }

@@ -27,25 +27,25 @@ use crate::{
 /// Handlers at once at most.
 const CONCURRENCY_MAX: usize = 10_000;
 
-/// How a queue is consumed.
+/// The options of a consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumeOptions {
-    /// Handlers at once, 1 to 10,000: 1 by default. No more messages are leased than can be
-    /// handled at once.
+    /// The largest number of handlers at once, 1 to 10,000: 1 by default. No more messages are
+    /// leased than can be handled at once.
     pub concurrency: usize,
-    /// How long the leases last, 1 s to 12 h, if not as the queue says. They are prolonged each
-    /// time a third of that has passed.
+    /// The duration of the leases, 1 s to 12 h; the queue's if `None`. They are extended whenever a
+    /// third of it has passed.
     pub lease_ttl: Option<Duration>,
-    /// Who works on them: should that worker be found dead, the leases end.
+    /// The worker that holds the leases: they end if it goes offline.
     pub worker: Option<String>,
     /// Which life of the worker it is, as its heartbeats are answered.
     pub life: Option<u64>,
-    /// When failures are tried again.
+    /// The delays after failures.
     pub retry: Retry,
-    /// Messages (1 or more) after which it ends by itself.
+    /// The number of messages (1 or more) after which it ends; unlimited if `None`.
     pub messages_max: Option<u64>,
-    /// Whether it ends by itself once nothing is ready and nothing is handled. What is scheduled,
-    /// failures that wait for another try included, is not waited for.
+    /// Whether it ends once no message is ready and no handler runs. It does not wait for scheduled
+    /// messages, nor for failures that are tried again later.
     pub until_empty: bool,
 }
 
@@ -85,19 +85,19 @@ impl ConsumeOptions {
     }
 }
 
-/// What a consumer has done so far.
+/// The totals of a consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerStats {
-    /// Messages that were handled and acknowledged.
+    /// Messages handled and acked.
     pub handled: u64,
     /// Handlers that failed or panicked; their messages were given back or are dead letters.
     pub failed: u64,
-    /// Handlers whose lease ended under them, or whose result could not be kept: it was discarded,
-    /// and their messages are somebody else's.
+    /// Handlers whose lease expired while they ran, or whose result could not be written: the
+    /// result was discarded, and another consumer may have the message.
     pub lost: u64,
-    /// Messages given back uncounted because their handlers were cut off.
+    /// Messages given back uncounted because their handlers were cancelled.
     pub released: u64,
-    /// Messages under work.
+    /// Messages being handled.
     pub running: u64,
 }
 
@@ -110,8 +110,8 @@ pub(crate) struct Counts {
     pub(crate) running: AtomicU64,
 }
 
-/// A queue being consumed. Dropped, it leases no more, and cuts off the handlers that run where
-/// they next wait: their messages are given back at once, and the delivery does not count.
+/// A running consumer. Dropping it stops leasing and cancels the running handlers at their next
+/// await: their messages are given back at once, and the delivery does not count.
 /// [`Consumer::stop`] lets them finish.
 #[must_use = "dropping a consumer stops it"]
 pub struct Consumer {
@@ -135,12 +135,12 @@ impl Consumer {
         }
     }
 
-    /// Leases no more, waits for the handlers that run, and after `deadline` cuts off those that
-    /// still do and gives their messages back; the delivery does not count then. A handler that
-    /// blocks its thread cannot be cut off, and is waited for. Answers what was done in all.
+    /// Stops leasing and waits for the running handlers. After `deadline` it cancels the remaining
+    /// ones and gives their messages back uncounted. A handler that blocks its thread cannot be
+    /// cancelled and is waited for. Returns the totals.
     ///
-    /// Dropping the future is safe: what was asked for goes on. Asked again, the later deadline is
-    /// the one that holds.
+    /// Dropping the future is safe: the stop continues. After a second call the later deadline
+    /// holds.
     pub async fn stop(&mut self, deadline: Duration) -> ConsumerStats {
         let by = self.clock().elapsed().saturating_add(deadline);
         // Nobody receives it if the consumer has ended by itself.
@@ -149,8 +149,8 @@ impl Consumer {
         self.stats()
     }
 
-    /// Waits for the end that comes by itself: of the messages asked for, of what was ready (see
-    /// [`ConsumeOptions`]), or of the node. Handlers have ended, too. Dropping the future is safe.
+    /// Waits until the consumer has ended by its options (see [`ConsumeOptions`]) or with the node,
+    /// and its handlers have finished. Dropping the future is safe.
     pub async fn ended(&mut self) {
         if let Some(task) = &mut self.task {
             if let Err(error) = task.await {
@@ -172,16 +172,16 @@ impl fmt::Debug for Consumer {
 }
 
 impl Queue {
-    /// Consumes the queue: leases messages as they come, hands each to `handler` on a task of its
-    /// own, prolongs the lease while the handler runs, and acknowledges the message when that
-    /// returns `Ok`. An error gives the message back after a delay and with its text as the reason;
-    /// [`Failure`] can say more. A panic is a failure, too, and harms no other handler.
+    /// Consumes the queue: leases messages as they come, runs `handler` for each on a task of its
+    /// own, extends the lease while the handler runs, and acks the message when it returns `Ok`. An
+    /// error gives the message back after a delay, with its text as the reason; see [`Failure`]. A
+    /// panic is a failure too, and does not affect other handlers.
     ///
-    /// It goes on until it is stopped or dropped, or the node shuts down. A queue that is paused or
-    /// fails is asked again after a pause of up to 5 s. The handler must be ready to see a message
-    /// twice: when its lease ends under it, because the process stood still or the node ended,
-    /// the message is delivered again and the result is discarded. Handlers are cut off
-    /// where they wait, as any dropped future is, if the consumer is dropped or its deadline ends.
+    /// It runs until it is stopped or dropped, or the node shuts down. A queue that is paused or
+    /// fails is tried again after up to 5 s. A handler must expect to get a message twice: if its
+    /// lease expires because the process was suspended or the node ended, the message is delivered
+    /// again and the result is discarded. Handlers are cancelled at an await, as any dropped
+    /// future, if the consumer is dropped or its deadline passes.
     ///
     /// # Errors
     /// [`QueueError::InvalidId`], [`QueueError::InvalidConfig`], [`QueueError::InvalidLeaseTtl`],

@@ -7,10 +7,10 @@ use crate::queue::api::{
     lease_handle::{NackOptions, REASON_BYTES_MAX},
 };
 
-/// When a message is tried again after its handler failed: exponential backoff with full jitter,
-/// as in Marc Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). The delay
-/// after the n-th delivery is any time from none to `base` × 2ⁿ⁻¹, `delay_max` at most, so that
-/// messages that failed together do not come back together.
+/// The delay after a failed handler: exponential backoff with full jitter, as in Marc Brooker,
+/// "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015). The delay after the n-th
+/// delivery is any time from none to `base` × 2ⁿ⁻¹, `delay_max` at most, so that messages that
+/// failed together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// The longest delay after the first delivery: 1 s by default, a year at most.
@@ -47,8 +47,8 @@ impl Retry {
     }
 }
 
-/// Why a handler failed, and what it wants to become of its message. Whatever can be displayed
-/// turns into one that is tried again as [`Retry`] says, so that `?` does it.
+/// The failure of a handler, and what to do with its message. Every type that implements
+/// [`fmt::Display`] converts into a failure that is tried again by [`Retry`], so that `?` works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     reason: String,
@@ -63,17 +63,17 @@ enum Fate {
 }
 
 impl Failure {
-    /// It is tried again as [`Retry`] says.
+    /// Try the message again by [`Retry`].
     pub fn retry(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), fate: Fate::Retried }
     }
 
-    /// It is tried again after this delay, a year at most.
+    /// Try the message again after this delay, at most a year.
     pub fn retry_after(delay: Duration, reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), fate: Fate::RetriedAfter(delay) }
     }
 
-    /// Trying again is no use: it goes to the dead-letter queue.
+    /// Do not try the message again: it moves to the dead-letter queue.
     pub fn dead_letter(reason: impl fmt::Display) -> Self {
         Self { reason: reason.to_string(), fate: Fate::Dead }
     }

@@ -14,14 +14,14 @@ use crate::{
 /// Queues whose counts are read together at most.
 const QUEUES_MAX: usize = 1_000;
 
-/// How many messages a queue holds. One never used holds none.
+/// The counts of a queue; zeros if it was never used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounts {
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
-    /// Messages that wait for their time.
+    /// Scheduled messages.
     pub scheduled: u64,
-    /// Messages that are leased.
+    /// Leased messages.
     pub leased: u64,
     /// Messages in its dead-letter queue.
     pub dead: u64,
@@ -55,8 +55,8 @@ impl Node {
     /// of each and wakes none. Dropping the future is safe.
     ///
     /// # Errors
-    /// [`QueueError::InvalidLimit`], [`QueueError::Load`]; [`QueueError::Ask`] if what was read
-    /// will not become durable any more.
+    /// [`QueueError::InvalidLimit`], [`QueueError::Load`]; [`QueueError::Ask`] if changes
+    /// that were read can no longer become durable.
     pub async fn queue_counts(&self, ids: &[String]) -> Result<Vec<QueueCounts>, QueueError> {
         if ids.len() > QUEUES_MAX {
             let (limit, limit_max) = (ids.len(), QUEUES_MAX);

@@ -35,11 +35,11 @@ pub struct Depths(Arc<Runtime>);
 pub struct QueueDepth {
     /// Its id.
     pub id: String,
-    /// Messages ready to be taken.
+    /// Ready messages.
     pub ready: u64,
-    /// Messages that wait for their time.
+    /// Scheduled messages.
     pub scheduled: u64,
-    /// Messages that are leased.
+    /// Leased messages.
     pub leased: u64,
     /// Bytes of all payloads.
     pub bytes: u64,
@@ -60,7 +60,7 @@ impl QueueDepth {
 pub struct DepthList {
     /// One for each queue.
     pub queues: Vec<QueueDepth>,
-    /// What to ask `after` for the next page, if there is one.
+    /// The value of `after` for the next page; `None` at the end.
     pub next: Option<String>,
 }
 

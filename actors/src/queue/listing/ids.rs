@@ -15,8 +15,8 @@ use crate::{
     runtime::{commit_barrier::OutputGate, shared_state::Runtime},
 };
 
-/// The list of a node's queues, in the order of their ids: those that were pushed to or configured
-/// at least once. Await it.
+/// The list of the queues of a node that were pushed to or configured at least once, by id; await
+/// it.
 pub type ListQueues = List<Queues>;
 
 /// The queues of a node.
@@ -27,7 +27,7 @@ pub struct Queues(Arc<Runtime>);
 pub struct QueueList {
     /// The ids.
     pub ids: Vec<String>,
-    /// What to ask `after` for the next page, if there is one.
+    /// The value of `after` for the next page; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -71,11 +71,11 @@ pub(crate) async fn await_durable(runtime: &Runtime) -> Result<(), QueueError> {
 }
 
 impl Node {
-    /// The queues of this node: await what this returns. Dropping its future is safe.
+    /// The queues of this node; await the result. Dropping its future is safe.
     ///
     /// # Errors
-    /// [`QueueError::InvalidLimit`], [`QueueError::Load`]; [`QueueError::Ask`] if what was read
-    /// will not become durable any more.
+    /// [`QueueError::InvalidLimit`], [`QueueError::Load`]; [`QueueError::Ask`] if changes
+    /// that were read can no longer become durable.
     pub fn queues(&self) -> ListQueues {
         List::new(Queues(Arc::clone(self.runtime())))
     }

@@ -26,7 +26,7 @@ const CONCURRENCY_MAX: u32 = 100;
 /// Changes that a watcher may fall behind by before it has to look at all sinks again.
 const BACKLOG_MAX: usize = 1_024;
 
-/// Where the messages of a queue are delivered to.
+/// The webhook of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sink {
     /// The address, 1 to 2,048 bytes. Whoever delivers says what an address is.
@@ -237,7 +237,7 @@ pub struct Sinks(Arc<Runtime>);
 pub struct SinkList {
     /// The ids of queues, and their sinks.
     pub sinks: Vec<(String, Sink)>,
-    /// What to ask `after` for the next page, if there is one.
+    /// The value of `after` for the next page; `None` at the end.
     pub next: Option<String>,
 }
 

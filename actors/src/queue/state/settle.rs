@@ -14,7 +14,7 @@ use crate::queue::state::{
 /// Why a message dies that was delivered too often.
 const TOO_OFTEN: &str = "max_deliveries";
 
-/// How leases are given back.
+/// The options of a nack.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NackTerms {
     pub(crate) delay_ms: u64,

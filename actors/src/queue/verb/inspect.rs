@@ -26,8 +26,8 @@ const SLICE: usize = 1_000;
 /// Turns that one look takes at most.
 const SLICES_MAX: usize = 16;
 
-/// A place in the order of times, opaque: where a page goes on. Its text is 32 characters of
-/// lower-case hexadecimal.
+/// An opaque position in the order of times, where the next page begins. Its text is 32 lower-case
+/// hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueCursor {
     due_ms: u64,
@@ -40,7 +40,7 @@ impl fmt::Display for DueCursor {
     }
 }
 
-/// A text that is not a cursor.
+/// The text is not a valid cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("after must be the `next` of a page of scheduled or leased messages")]
 pub struct InvalidDueCursor;
@@ -64,23 +64,24 @@ impl FromStr for DueCursor {
 pub struct DueMessage {
     /// The message.
     pub message: Message,
-    /// When it is ready, if it is scheduled; when its lease ends, if it is leased.
+    /// The time at which it becomes ready if it is scheduled, or at which its lease ends.
     pub due_at: SystemTime,
-    /// Who has the lease, if that was said.
+    /// The worker that holds the lease, if it was named.
     pub worker: Option<String>,
 }
 
-/// Messages in the order of their times, and where the next page begins.
+/// A page of messages in the order of their times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DuePage {
     /// The messages of this page.
     pub messages: Vec<DueMessage>,
-    /// What to ask `after` for the next page, if there may be one: also behind a page that is not
-    /// full, or empty, where much else is due in between.
+    /// The value of `after` for the next page; `None` at the end. A page may be short or empty and
+    /// have a next one.
     pub next: Option<DueCursor>,
 }
 
-/// A look at what waits for a time that was not sent yet: await it. Dropping its future is safe.
+/// A peek at scheduled or leased messages that was not sent yet; await it to send it. Dropping its
+/// future is safe.
 #[must_use = "nothing is looked at before it is awaited"]
 #[derive(Debug)]
 pub struct PeekDue {
@@ -91,7 +92,7 @@ pub struct PeekDue {
 }
 
 impl PeekDue {
-    /// Only messages behind this place, whether or not anything is still there.
+    /// Only messages after this position.
     pub fn after(mut self, after: DueCursor) -> Self {
         self.after = Some(after);
         self
@@ -242,9 +243,8 @@ fn due_message(place: Place, record: Bytes, due_ms: u64) -> Result<DueMessage, L
 }
 
 impl Queue {
-    /// Looks at the first scheduled messages in the order in which they become ready, `depth` at
-    /// most, and changes nothing: await what this returns. What it costs does not depend on what
-    /// the queue holds.
+    /// Shows up to `depth` scheduled messages in the order in which they become ready; await the
+    /// result. Its cost does not depend on the number of messages in the queue.
     ///
     /// # Errors
     /// [`QueueError::InvalidDepth`].
@@ -252,8 +252,8 @@ impl Queue {
         PeekDue { queue: self.clone(), state: State::Scheduled, depth, after: None }
     }
 
-    /// As [`Queue::peek_scheduled`], at leased messages in the order in which their leases end. It
-    /// does not tell their tokens.
+    /// As [`Queue::peek_scheduled`], for leased messages in the order in which their leases end,
+    /// without their tokens.
     ///
     /// # Errors
     /// [`QueueError::InvalidDepth`].

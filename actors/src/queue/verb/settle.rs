@@ -23,23 +23,23 @@ use crate::{
     time::clock::{self, from_unix_ms},
 };
 
-/// What became of leases that were settled together.
+/// The result of settling leases together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// How many were settled.
+    /// The number of leases settled.
     pub count: usize,
-    /// Those that were not, with why: their messages are not theirs any more.
+    /// The leases that failed, each with its reason.
     pub failed: Vec<(LeaseToken, LeaseError)>,
 }
 
-/// What became of leases that were to be prolonged.
+/// The result of extending leases together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extended {
-    /// Those that were prolonged.
+    /// The extended leases.
     pub extended: Vec<LeaseToken>,
-    /// When those end now.
+    /// The new end of these leases.
     pub expires_at: SystemTime,
-    /// Those that were not, with why: their messages are not theirs any more.
+    /// The leases that failed, each with its reason.
     pub failed: Vec<(LeaseToken, LeaseError)>,
 }
 

@@ -10,10 +10,10 @@ use crate::{queue::api::item::Item, stream::api::priority_class::Class};
 /// A message of a stream; its subscribers share it.
 #[derive(Debug)]
 pub struct Message {
-    /// How urgent it is.
+    /// Its class.
     pub class: Class,
-    /// Its number among the messages of its stream. A subscriber sees them out of order where
-    /// classes overtake each other, and misses those that went to another subscriber alone.
+    /// Its number among the messages of its stream. A subscriber sees numbers out of order where
+    /// classes overtake each other, and not those of messages to another subscriber alone.
     pub seq: u64,
     /// Its payload: one JSON object, byte for byte.
     pub data: Item,
@@ -97,14 +97,14 @@ impl PartialEq for Message {
 
 impl Eq for Message {}
 
-/// What a subscriber gets, one after the other.
+/// An event for a subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
     /// A message.
     Message(Arc<Message>),
-    /// Here messages of a class are missing: they gave way or were refused.
+    /// Messages of a class are missing here.
     Gap(Gap),
-    /// The stream has something to say of the subscriber itself.
+    /// A notice about the subscriber itself.
     Notice(Notice),
 }
 
@@ -143,12 +143,12 @@ impl StreamEvent {
     }
 }
 
-/// Messages that are missing between what came before of their class and what comes next.
+/// Missing messages of a class, between its previous message and its next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// Their class.
+    /// The class.
     pub class: Class,
-    /// How many there were.
+    /// The number of missing messages.
     pub count: u64,
 }
 

@@ -25,11 +25,11 @@ use crate::{
     },
 };
 
-/// The address of a stream: no I/O to make, cheap to clone. The stream always exists.
+/// The address of a stream. Cheap to make and to clone, without I/O. The stream always exists.
 ///
-/// What is published goes to everyone who is subscribed at that moment, and to nobody else unless
-/// the stream [retains](StreamConfig::retain). A publish never waits for a reader. Common to all
-/// verbs are the errors [`StreamError::InvalidId`] and [`StreamError::Ask`].
+/// A message goes to all present subscribers, and to later ones only if the stream
+/// [retains](StreamConfig::retain) it. A publish never waits for a reader. All verbs can fail with
+/// [`StreamError::InvalidId`] and [`StreamError::Ask`].
 #[derive(Clone)]
 pub struct Topic(Arc<Address>);
 
@@ -45,7 +45,7 @@ impl Topic {
         &self.0.id
     }
 
-    /// Subscribes: await what this returns.
+    /// Subscribes; await the result.
     ///
     /// # Errors
     /// [`StreamError::InvalidQueueMax`], [`StreamError::TooManySubscribers`].
@@ -53,9 +53,9 @@ impl Topic {
         Subscribe::new(self.clone())
     }
 
-    /// Publishes one JSON object to all subscribers, or to [one](Publish::to): await what this
-    /// returns. It answers what became of the message; if the stream keeps it in the store, once
-    /// that is as durable as promised, while subscribers may see it before.
+    /// Publishes one JSON object to all subscribers, or to [one](Publish::to); await the result,
+    /// which has the numbers of subscribers reached. If the stream persists messages, it returns
+    /// once the message is as durable as promised; subscribers may see it earlier.
     ///
     /// # Errors
     /// [`StreamError::InvalidData`], [`StreamError::TooLarge`],
@@ -64,10 +64,11 @@ impl Topic {
         Publish::new(self.clone(), class, data.into_item())
     }
 
-    /// Unsubscribes and waits until the stream knows. Dropping the subscriber is enough otherwise.
+    /// Unsubscribes and waits until the stream has removed the subscriber. Dropping it is enough
+    /// otherwise.
     ///
     /// # Errors
-    /// The common ones; it is unsubscribed all the same.
+    /// The common ones; it is unsubscribed in any case.
     pub async fn unsubscribe(&self, subscriber: Subscriber) -> Result<(), StreamError> {
         drop(subscriber);
         self.ask(SettleExits).await
@@ -81,8 +82,8 @@ impl Topic {
         self.ask(ReadConfig).await
     }
 
-    /// Replaces the settings; answers what is in force now. It takes effect at once, also for those
-    /// who are subscribed, and survives a restart.
+    /// Replaces the settings and returns those in force. They take effect at once, also for present
+    /// subscribers, and survive a restart.
     ///
     /// # Errors
     /// [`StreamError::InvalidConfig`].
@@ -90,7 +91,7 @@ impl Topic {
         self.ask(Configure(config)).await?
     }
 
-    /// The stream in numbers: zeros if it was never used.
+    /// The counts and totals of the stream: zeros if it was never used.
     ///
     /// # Errors
     /// The common ones.
@@ -98,8 +99,8 @@ impl Topic {
         self.ask(ReadStats).await
     }
 
-    /// Puts the stream's activation away if nobody is subscribed and nothing is kept in memory
-    /// alone, and returns once it is gone: true if there was one.
+    /// Passivates the stream if it has no subscribers and no messages in memory only, and returns
+    /// true once it has left memory; false if it was not in memory.
     pub async fn passivate(&self) -> bool {
         match &self.0.actor {
             Ok(actor) => actor.passivate().await,
@@ -130,13 +131,13 @@ impl fmt::Debug for Topic {
 }
 
 impl Node {
-    /// The address of a stream. A text that is no id is reported by each of the stream's verbs.
+    /// The address of a stream. An invalid id is reported by each of its verbs.
     pub fn stream(&self, topic: &str) -> Topic {
         let actor = check_id(topic).map(|()| self.runtime().actor(topic));
         Topic(Arc::new(Address { id: topic.into(), actor, limits: self.stream_limits() }))
     }
 
-    /// All streams of this node together, in numbers.
+    /// The totals of all streams of this node together.
     pub fn stream_totals(&self) -> StreamTotals {
         self.runtime().shared.get::<Tally>().totals()
     }

@@ -10,16 +10,16 @@ use crate::{
     queue::api::item::InvalidItem,
 };
 
-/// Why a verb of a worker failed. A refusal changes nothing.
+/// The reason why a verb of a worker failed. A refusal changes nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LivenessError {
     /// The worker's id breaks a rule.
     #[error("worker id: {0}")]
     InvalidId(#[from] InvalidId),
-    /// What the worker says of itself is no JSON object.
+    /// The metadata is not a JSON object.
     #[error("meta: {0}")]
     InvalidMeta(String),
-    /// What the worker says of itself is too large.
+    /// The metadata is too large.
     #[error("meta has {bytes} bytes; at most {bytes_max} are allowed")]
     MetaTooLarge {
         /// Its size.
@@ -27,7 +27,7 @@ pub enum LivenessError {
         /// The bound.
         bytes_max: usize,
     },
-    /// What all workers say of themselves is too large together.
+    /// The metadata of all workers together would be too large.
     #[error("the meta of all workers would be {bytes} bytes; at most {bytes_max} are kept")]
     MetasTooLarge {
         /// Its size with this one.
@@ -35,34 +35,34 @@ pub enum LivenessError {
         /// The bound.
         bytes_max: usize,
     },
-    /// So many workers are online that another one cannot be kept.
+    /// The largest number of workers is online, so that no other can be added.
     #[error("{workers_max} workers are online, and no more are allowed")]
     FleetFull {
         /// The bound.
         workers_max: usize,
     },
-    /// So many departures wait to be told that another one cannot be kept.
+    /// Too many offline events wait for their handlers.
     #[error("{departures_max} offline events wait for their handlers, and no more are kept")]
     TooManyUntold {
         /// The bound.
         departures_max: usize,
     },
-    /// No such worker was ever seen, or it was forgotten.
+    /// The worker was never seen, or was deleted.
     #[error("the worker was never seen")]
     NotFound,
-    /// Too few or too many entries of a list asked for.
+    /// The size of a page is out of range.
     #[error("limit must be from 1 to {limit_max}, not {limit}")]
     InvalidLimit {
-        /// How many were asked for.
+        /// The size given.
         limit: usize,
-        /// How many may be.
+        /// The largest size.
         limit_max: usize,
     },
-    /// The store failed to deliver what is known of the workers.
+    /// The workers could not be read from the store.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The beat was not taken ([`AskError::NotExecuted`]), what it changes was refused by the store
-    /// ([`AskError::Refused`]), or whether that is written is not known ([`AskError::Unknown`]).
+    /// The heartbeat was not accepted ([`AskError::NotExecuted`]), its change was refused by the
+    /// store ([`AskError::Refused`]), or may or may not be written ([`AskError::Unknown`]).
     #[error(transparent)]
     Ask(#[from] AskError),
 }

@@ -15,12 +15,12 @@ use crate::{
     },
 };
 
-/// The address of a worker: no I/O to make, cheap to clone, valid across restart. A worker is known
-/// from its first heartbeat on.
+/// The address of a worker. Cheap to make and to clone, without I/O, and valid across restart. A
+/// worker exists from its first heartbeat on.
 ///
-/// Common to all verbs are the errors [`LivenessError::InvalidId`], [`LivenessError::Load`] and
-/// [`LivenessError::Ask`]. Dropping a verb's future before its first poll does nothing at all;
-/// dropping it later gives up the answer, not what it asked for.
+/// All verbs can fail with [`LivenessError::InvalidId`], [`LivenessError::Load`] and
+/// [`LivenessError::Ask`]. Dropping a verb's future before its first poll has no effect; dropping
+/// it later gives up the answer, not the request.
 #[derive(Clone)]
 pub struct Worker {
     id: Arc<str>,
@@ -33,9 +33,8 @@ impl Worker {
         &self.id
     }
 
-    /// A sign of life: await what this returns. From a worker that is online it is merged in memory
-    /// and written with those of all others at the next flush; from one that is offline or was
-    /// never seen it is written before the answer.
+    /// Sends a heartbeat; await the result. A heartbeat of an online worker is merged in memory and
+    /// written at the next flush, one of an offline or new worker is written before the answer.
     ///
     /// # Errors
     /// [`LivenessError::InvalidMeta`], [`LivenessError::MetaTooLarge`],
@@ -44,9 +43,8 @@ impl Worker {
         Heartbeat::new(self.clone())
     }
 
-    /// Goodbye: the worker is offline until its next heartbeat, and its leases and permits are
-    /// given back. Answers once that it is offline is written; one that is offline already stays
-    /// as it is.
+    /// Marks the worker offline until its next heartbeat; its leases and permits are given back.
+    /// Returns once this is written. No effect on a worker that is offline already.
     ///
     /// # Errors
     /// [`LivenessError::NotFound`], [`LivenessError::TooManyUntold`].
@@ -55,9 +53,9 @@ impl Worker {
         keeper.deregister(runtime, self.checked_id()?, None).await
     }
 
-    /// As [`Worker::deregister`], for one life of the worker: if a later one has begun meanwhile
-    /// (the process was restarted), only what this one and those before it had is given back, and
-    /// the worker stays online.
+    /// As [`Worker::deregister`], for one life of the worker: if a later life has begun (the
+    /// process was restarted), only leases and permits of this life and earlier ones are given
+    /// back, and the worker stays online.
     ///
     /// # Errors
     /// As [`Worker::deregister`].
@@ -66,7 +64,7 @@ impl Worker {
         keeper.deregister(runtime, self.checked_id()?, Some(life)).await
     }
 
-    /// What is known of the worker.
+    /// The state of the worker.
     ///
     /// # Errors
     /// [`LivenessError::NotFound`].
@@ -94,9 +92,9 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// Writes every beat that is pending, now; how many workers that were. Touches no disk if there
-    /// are none. Dropping the future leaves what was handed over to be written, and it is written
-    /// once more at the next flush.
+    /// Writes all pending heartbeats now, and returns the number of workers written. Makes no I/O
+    /// if none are pending. Dropping the future does not cancel the write; it is repeated at the
+    /// next flush.
     ///
     /// # Errors
     /// [`LivenessError::Ask`] if the store refused or failed; what was to be written is kept.
@@ -104,8 +102,8 @@ impl Liveness {
         self.keeper.flush(&self.runtime).await
     }
 
-    /// Takes for dead, now, who was not seen for too long; how many workers that were. Dropping the
-    /// future ends it after the workers under way.
+    /// Marks workers offline that were not seen for too long, and returns their number. Dropping
+    /// the future ends it after the present batch.
     ///
     /// # Errors
     /// [`LivenessError::Ask`] if the store refused or failed: the next sweep looks again.
@@ -113,12 +111,12 @@ impl Liveness {
         self.keeper.sweep(&self.runtime).await
     }
 
-    /// Workers whose beats wait for the disk.
+    /// Workers with heartbeats that are not written yet.
     pub fn pending_count(&self) -> usize {
         self.keeper.pending_count()
     }
 
-    /// The figures.
+    /// The statistics.
     pub fn stats(&self) -> LivenessStats {
         self.keeper.stats()
     }
@@ -136,12 +134,12 @@ impl fmt::Debug for Liveness {
 }
 
 impl Node {
-    /// The address of a worker. A text that is no id is reported by each of the worker's verbs.
+    /// The address of a worker. An invalid id is reported by each of its verbs.
     pub fn worker(&self, id: &str) -> Worker {
         Worker { id: id.into(), liveness: self.liveness() }
     }
 
-    /// The liveness of this node: its figures, and its flush.
+    /// The liveness of this node: its statistics, and its flush.
     ///
     /// # Panics
     /// Never: every node has one.

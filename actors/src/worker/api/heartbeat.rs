@@ -8,7 +8,7 @@ use crate::{
     worker::api::{error::LivenessError, handle::Worker, worker_info::Beat},
 };
 
-/// A heartbeat that was not sent yet: await it.
+/// A heartbeat that was not sent yet; await it to send it.
 #[must_use = "nothing beats before it is awaited"]
 #[derive(Debug)]
 pub struct Heartbeat {
@@ -22,8 +22,8 @@ impl Heartbeat {
         Self { worker, meta: None, life: None }
     }
 
-    /// What the worker says of itself: one JSON object, kept byte for byte, in place of what it
-    /// said before. A heartbeat without it leaves that as it is.
+    /// The metadata of the worker: one JSON object, kept byte for byte, which replaces the previous
+    /// one. A heartbeat without it keeps the previous one.
     pub fn meta(mut self, meta: impl IntoItem) -> Self {
         self.meta = Some(meta.into_item());
         self
@@ -31,8 +31,8 @@ impl Heartbeat {
 }
 
 impl Heartbeat {
-    /// Goes on with the life that the answer to an earlier heartbeat named. Without it a new life
-    /// begins: the process has just started.
+    /// Continues the life named in the answer to an earlier heartbeat. Without it a new life
+    /// begins, as for a process that has just started.
     pub fn life(mut self, life: u64) -> Self {
         self.life = Some(life);
         self

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// The list of a node's workers, in the order of their ids. Await it.
+/// The list of the workers of a node, by id; await it.
 pub type ListWorkers = List<Workers>;
 
 /// The workers of a node.
@@ -33,7 +33,7 @@ pub struct Workers {
 pub struct WorkerList {
     /// The workers.
     pub workers: Vec<WorkerInfo>,
-    /// What to ask `after` for the next page, if there is one.
+    /// The value of `after` for the next page; `None` at the end.
     pub next: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Listed for Workers {
 }
 
 impl Node {
-    /// The workers of this node: await what this returns. Dropping its future is safe.
+    /// The workers of this node; await the result. Dropping its future is safe.
     ///
     /// # Errors
     /// [`LivenessError::InvalidLimit`], [`LivenessError::Load`]; [`LivenessError::Ask`] if what was

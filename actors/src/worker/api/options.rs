@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use crate::node::{builder::NodeBuilder, lifecycle::Node};
 
-/// How a node judges which workers are alive.
+/// The settings of a node's liveness of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LivenessOptions {
-    /// The time between two flushes of merged beats, 1 ms or more; 60 s by default.
+    /// The time between two flushes of merged heartbeats, 1 ms or more; 60 s by default.
     pub heartbeat_flush: Duration,
-    /// How often workers are expected to beat, 1 ms or more; 15 s by default.
+    /// The expected time between two heartbeats, 1 ms or more; 15 s by default.
     pub heartbeat_interval: Duration,
     /// The time between two sweeps, 1 ms or more; 30 s by default.
     pub sweep_interval: Duration,
-    /// A worker not seen for longer than this is taken to be dead; 150 s by default. More than the
-    /// flush, the beat and the sweep together.
+    /// The time without a heartbeat after which a worker is marked offline; 150 s by default. It
+    /// must be more than the three times above together.
     pub stale_after: Duration,
-    /// Writes every beat before it is answered, instead of merging; off by default.
+    /// Whether every heartbeat is written before it is answered, instead of merged; off by default.
     pub is_passthrough: bool,
-    /// Workers that are known at a time, offline ones included; 100,000 by default. When there are
-    /// so many, the one that has been offline for longest is forgotten for a new one.
+    /// The largest number of workers, offline ones included; 100,000 by default. At the limit a new
+    /// worker replaces the one that has been offline for longest.
     pub workers_max: usize,
-    /// Bytes of what one worker says of itself; 4 KiB by default.
+    /// The largest metadata of a worker in bytes; 4 KiB by default.
     pub meta_bytes_max: usize,
-    /// Bytes of what all workers say of themselves, which is kept in memory; 64 MiB by default.
+    /// The largest metadata of all workers together in bytes, kept in memory; 64 MiB by default.
     pub metas_bytes_max: usize,
 }
 
@@ -42,13 +42,13 @@ impl Default for LivenessOptions {
     }
 }
 
-/// Why liveness cannot be judged so.
+/// The reason why these settings are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLiveness {
     /// A setting is zero.
     #[error("{0} must be more than 0")]
     Zero(&'static str),
-    /// A worker that beats as expected could be taken for dead.
+    /// A worker with regular heartbeats could be marked offline.
     #[error(
         "stale_after must be more than heartbeat_flush + heartbeat_interval + sweep_interval = \
          {flush:?} + {beat:?} + {sweep:?} = {sum:?}, not {stale:?}",

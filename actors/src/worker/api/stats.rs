@@ -1,35 +1,35 @@
 //! Liveness in numbers.
 
-/// Liveness in numbers; totals count from the opening of the node.
+/// The statistics of liveness; totals count from the opening of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LivenessStats {
-    /// Workers taken to be alive.
+    /// Online workers.
     pub online: u64,
-    /// Workers known and not taken to be alive.
+    /// Offline workers.
     pub offline: u64,
-    /// Workers whose beats wait for the disk.
+    /// Workers with heartbeats that are not written yet.
     pub pending: u64,
-    /// Departures that are still to be told.
+    /// Offline events that wait for their handlers.
     pub untold: u64,
-    /// Beats taken.
+    /// Heartbeats accepted.
     pub beats_total: u64,
-    /// Workers written at once, because their status changed or every beat is written.
+    /// Workers written at once, because their status changed or heartbeats are not merged.
     pub written_total: u64,
     /// Workers written by a flush.
     pub flushed_total: u64,
     /// Flushes that wrote something.
     pub flushes_total: u64,
-    /// Flushes that failed; what they were to write is kept for the next.
+    /// Flushes that failed; their heartbeats are kept for the next one.
     pub flush_failures_total: u64,
     /// Workers that came online, new ones included.
     pub arrived_total: u64,
-    /// Workers taken for dead.
+    /// Workers marked offline by the sweep.
     pub silent_total: u64,
-    /// Workers that said goodbye.
+    /// Workers that deregistered.
     pub deregistered_total: u64,
-    /// Departures told to everyone who follows.
+    /// Offline events that all handlers have handled.
     pub told_total: u64,
-    /// Workers forgotten to make room for others.
+    /// Workers removed for new ones.
     pub forgotten_total: u64,
 }
 

@@ -6,12 +6,12 @@ use crate::queue::api::item::Item;
 
 pub use lanekeeper_storage::record::OfflineCause;
 
-/// Whether a worker is taken to be alive.
+/// The status of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkerStatus {
-    /// It was seen lately.
+    /// It was seen recently.
     Online,
-    /// It was not, or it said goodbye.
+    /// It was not seen for too long, or deregistered.
     Offline,
 }
 
@@ -43,51 +43,51 @@ impl FromStr for WorkerStatus {
 /// The answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beat {
-    /// What the worker is now: online.
+    /// The status of the worker: online.
     pub status: WorkerStatus,
     /// Whether the worker should take no new work, because the node is shutting down.
     pub drain: bool,
-    /// The number of the worker's life, to be given with its next heartbeats, its leases and its
-    /// farewell.
+    /// The number of the worker's life, to send with its heartbeats, leases and deregistration.
     pub life: u64,
 }
 
-/// What is known of a worker.
+/// A worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerInfo {
-    /// Who it is.
+    /// Its id.
     pub id: Arc<str>,
-    /// Whether it is taken to be alive.
+    /// Its status.
     pub status: WorkerStatus,
-    /// When it was seen for the first time.
+    /// The time of its first heartbeat.
     pub first_seen_at: SystemTime,
-    /// When it was last seen. A crash of the node takes this back by one flush at most.
+    /// The time of its last heartbeat. A crash of the node sets it back by at most one flush.
     pub last_seen_at: SystemTime,
-    /// Since when it is offline, if it is.
+    /// The time it went offline; `None` while it is online.
     pub offline_since: Option<SystemTime>,
-    /// What it last said of itself, if it ever did.
+    /// Its metadata; `None` if it never sent any.
     pub meta: Option<Item>,
 }
 
-/// A worker that went offline, as followers are told.
+/// The event of a worker that went offline, for handlers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
-    /// Later departures have larger numbers, restarts included: whoever keeps the largest one it
-    /// has dealt with, together with what it did, deals with each departure exactly once.
+    /// The number of the event; later ones are larger, also over restarts. A handler that stores
+    /// the largest number together with its own changes handles each event exactly once.
     pub number: u64,
-    /// Which worker.
+    /// The id of the worker.
     pub worker: Arc<str>,
-    /// When: what the worker was given later is not of the life that has ended.
+    /// The time: leases and permits granted later are not of the life that has ended.
     pub at: SystemTime,
     /// Why.
     pub cause: OfflineCause,
-    /// The number of the life that has ended: leases of later lives stay. `None` if nobody knows.
+    /// The number of the life that has ended: leases of later lives stay. `None` if it is not
+    /// known.
     pub life: Option<u64>,
 }
 
 impl Departure {
-    /// Whether something that the worker was given at this time (Unix milliseconds), in this life
-    /// if that was said, ends with it.
+    /// Whether a lease or permit granted at this time (Unix milliseconds), in this life if it is
+    /// known, ends with the worker.
     pub(crate) fn ends(&self, given_ms: u64, life: Option<u64>) -> bool {
         match (life, self.life) {
             (Some(given), Some(ended)) => given <= ended,

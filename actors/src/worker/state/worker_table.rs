@@ -244,7 +244,7 @@ impl Fleet {
         }
     }
 
-    /// Workers whose beats wait for the disk.
+    /// Workers with heartbeats that are not written yet.
     pub(crate) fn pending_count(&self) -> usize {
         self.pending.len() + self.in_flight.len()
     }

@@ -20,7 +20,7 @@ impl Place {
         Self { priority, arrival: Arrival(u64::MAX) }
     }
 
-    /// The place of a message's key, or `None` if it is no such key.
+    /// The place of a message's key, or `None` for any other key.
     pub(crate) fn of(key: &Key) -> Option<Self> {
         key::place_of(key).map(|(priority, arrival)| Self { priority, arrival })
     }
