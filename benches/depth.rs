@@ -122,7 +122,7 @@ async fn reopen(dir: &Path) {
     let settled = async {
         while disk_bytes(dir) > 100 << 20 {
             // Missed events are as good: the disk is looked at again either way.
-            let _ = events.until(|event| matches!(event, Event::Upkeep(_))).await;
+            let _ = events.until(|event| matches!(event, Event::Maintenance(_))).await;
         }
     };
     let is_settled = tokio::time::timeout(Duration::from_secs(60), settled).await.is_ok();

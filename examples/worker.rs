@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lanekeeper::{
     Lanekeeper, json,
-    queue::{ConsumeOptions, Failure, Message, Retry},
+    queue::{ConsumeOptions, HandlerFailure, Message, Retry},
 };
 use serde::Deserialize;
 
@@ -17,13 +17,13 @@ struct Order {
 }
 
 /// Any error is tried again after a while; what can never succeed says so.
-async fn charge(message: Message) -> Result<(), Failure> {
+async fn charge(message: Message) -> Result<(), HandlerFailure> {
     let order: Order = message.item.parse()?;
     if order.amount < 0 {
-        return Err(Failure::dead_letter("a negative amount"));
+        return Err(HandlerFailure::dead_letter("a negative amount"));
     }
     if order.order == 42 && message.deliveries == 1 {
-        return Err(Failure::retry("the bank does not answer"));
+        return Err(HandlerFailure::retry("the bank does not answer"));
     }
     Ok(())
 }

@@ -48,13 +48,16 @@ pub mod webhook;
 pub mod wire;
 
 pub use lanekeeper_actors::{
-    ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, Asking, CheckReport, Clock,
-    CommitError, Deferred, Durability, EngineStatus, Event, EventError, EventReceiver, Handler,
-    ID_LENGTH_MAX, InvalidId, LoadError, ManualSleep, MemoryBudget, MemoryFull, MemoryPermit,
-    MemoryUse, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted, OpenError, Origin,
-    Promise, Reminder, ReminderError, Request, Salvage, SavedMessage, ShutdownError, Sleep, Store,
-    Turn, Unknown, VirtualActor, check, check_id, decode_state, gate, liveness, queue, stream,
+    ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, AskFuture, CheckReport,
+    Clock, CommitError, DeferredReply, Durability, EngineStatus, Event, EventError, EventReceiver,
+    Handler, ID_LENGTH_MAX, InvalidId, LoadContext, LoadError, ManualSleep, MemoryBudget,
+    MemoryFull, MemoryPermit, MemoryUse, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted,
+    OpenError, Reminder, ReminderError, ReplyHandle, Request, Salvage, SavedMessage, ShutdownError,
+    Sleep, Store, Turn, Unknown, VirtualActor, check, check_id, decode_state, gate, liveness,
+    queue, stream,
 };
+#[expect(deprecated, reason = "former names, for one release")]
+pub use lanekeeper_actors::{Asking, Deferred, Origin, Promise};
 /// Makes a [`serde_json::Value`] in place, to be pushed.
 pub use serde_json::json;
 

@@ -22,12 +22,12 @@ pub mod worker;
 
 pub use actor::{
     actor_ref::ActorRef,
-    ask::{Ask, Asking},
+    ask::{Ask, AskFuture},
     caller::{Caller, poll_request},
-    deferred_reply::{Deferred, Promise},
+    deferred_reply::{DeferredReply, ReplyHandle},
     error::{ActivateError, AskError, NotExecuted, Unknown},
     id::{ActorId, ID_LENGTH_MAX, InvalidId, check_id},
-    virtual_actor::{Actor, Handler, Origin, Request, VirtualActor},
+    virtual_actor::{Actor, Handler, LoadContext, Request, VirtualActor},
 };
 pub use lanekeeper_storage::{
     CheckReport, CommitError, Durability, EngineStatus, LoadError, OpenError, Salvage,
@@ -49,3 +49,16 @@ pub use time::{
     reminder::{Reminder, ReminderError},
     timer::ArmedTimer,
 };
+
+/// The former name of [`AskFuture`].
+#[deprecated(note = "it is called `AskFuture`")]
+pub type Asking<'a, A, R> = AskFuture<'a, A, R>;
+/// The former name of [`DeferredReply`].
+#[deprecated(note = "it is called `DeferredReply`")]
+pub type Deferred<T> = DeferredReply<T>;
+/// The former name of [`LoadContext`].
+#[deprecated(note = "it is called `LoadContext`")]
+pub type Origin<'a> = LoadContext<'a>;
+/// The former name of [`ReplyHandle`].
+#[deprecated(note = "it is called `ReplyHandle`")]
+pub type Promise<T> = ReplyHandle<T>;

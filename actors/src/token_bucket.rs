@@ -6,7 +6,7 @@ use lanekeeper_storage::record::Rate;
 /// in billionths of a token so that nothing is rounded away. It is full until it is first asked;
 /// what it knows is kept in memory alone.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// Billionths of a token, and when there were so many; negative while in debt.
     state: Option<(i64, u64)>,
     /// Whether somebody waits for the next token.
@@ -16,7 +16,7 @@ pub(crate) struct Bucket {
 /// Billionths in a token: what comes back in a millisecond, at one millionth a second.
 const TOKEN: i64 = 1_000_000_000;
 
-impl Bucket {
+impl TokenBucket {
     /// Whole tokens there are now.
     pub(crate) fn available(&self, rate: Rate, now_ms: u64) -> u64 {
         u64::try_from(self.level(rate, now_ms).div_euclid(TOKEN)).unwrap_or(0)
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         assert_eq!(bucket.take(rate(), 2, 0), Ok(()));
         assert_eq!(bucket.take(rate(), 1, 0), Ok(()));
         assert_eq!(bucket.take(rate(), 1, 0), Err(100));
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn more_than_the_burst_is_taken_from_a_full_bucket_and_owed() {
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         assert_eq!(bucket.take(rate(), 13, 0), Ok(()));
         assert_eq!(bucket.available(rate(), 900), 0);
         assert_eq!(bucket.take(rate(), 1, 900), Err(200), "ten are owed, one is wanted");
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn one_who_waits_and_is_served_late_gets_the_whole_rate() {
         let rate = Rate::per_second(20, 1);
-        let (mut bucket, mut now_ms, mut taken) = (Bucket::default(), 0, 0);
+        let (mut bucket, mut now_ms, mut taken) = (TokenBucket::default(), 0, 0);
         while now_ms < 10_000 {
             match bucket.take(rate, 1, now_ms) {
                 Ok(()) => taken += 1,
@@ -117,13 +117,13 @@ mod tests {
     #[test]
     fn a_rate_below_one_a_second_is_exact() {
         let rate = Rate::millionths_per_second(100_000, 1);
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         assert_eq!(bucket.take(rate, 1, 0), Ok(()));
         assert_eq!(bucket.take(rate, 1, 3), Err(9_997));
         assert_eq!(bucket.take(rate, 1, 9_999), Err(1));
         assert_eq!(bucket.take(rate, 1, 10_000), Ok(()));
         let slowest = Rate::millionths_per_second(1, 1_000_000_000);
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         assert_eq!(bucket.available(slowest, u64::MAX), 1_000_000_000);
         assert_eq!(bucket.take(slowest, 1_000_000_000, 0), Ok(()));
         assert_eq!(bucket.take(slowest, 1, 0), Err(1_000_000_000));
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn what_it_says_of_the_wait_is_true() {
         let rate = Rate::per_second(3, 2);
-        let mut bucket = Bucket::default();
+        let mut bucket = TokenBucket::default();
         bucket.take(rate, 2, 0).unwrap();
         let wait_ms = bucket.take(rate, 1, 0).unwrap_err();
         assert!(bucket.take(rate, 1, wait_ms - 1).is_err());

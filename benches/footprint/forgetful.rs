@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, CommitError, CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Key, KeyRange,
-    LoadError, MemoryEngine, ScanLimit, ShardNo, Upkeep,
+    LoadError, Maintenance, MemoryEngine, ScanLimit, ShardNo,
 };
 
 /// The memory engine until it is told to forget: from there on commits succeed and leave nothing
@@ -82,7 +82,7 @@ impl Engine for Forgetful {
         self.kept.poll_upkeep(cx)
     }
 
-    fn upkeep(&self) -> Result<Upkeep, LoadError> {
+    fn upkeep(&self) -> Result<Maintenance, LoadError> {
         self.kept.upkeep()
     }
 

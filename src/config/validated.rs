@@ -208,12 +208,12 @@ fn sink_options(given: &Settings) -> Result<SinkOptions, ConfigError> {
     Ok(SinkOptions {
         policy: AddressPolicy { allowed: given.sink_allow.clone().unwrap_or_default() },
         posts_max: count("sink_posts_max", posts, 1..=most, 128)?,
-        roots: given.sink_ca.as_deref().map(roots).transpose()?,
+        trusted_cas: given.sink_ca.as_deref().map(trusted_cas).transpose()?,
         sinks_max: count("sinks_max", given.sinks_max, 1..=100_000, 1_000)?,
     })
 }
 
-fn roots(path: &Path) -> Result<TrustedRoots, ConfigError> {
+fn trusted_cas(path: &Path) -> Result<TrustedRoots, ConfigError> {
     let wrong = |reason: String| {
         let found = format!("{}, which {reason}", path.display());
         out_of_bounds("sink_ca", "a file with certificates in PEM", &found)

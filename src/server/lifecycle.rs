@@ -108,8 +108,8 @@ impl ServerHandle {
         self.shared.open(node);
     }
 
-    /// Shows in `/metrics` what a [delivery of sinks](crate::webhook::runner::run) counts; a second one is
-    /// ignored.
+    /// Shows in `/metrics` what a [delivery of webhooks](crate::webhook::runner::run) counts; a
+    /// second one is ignored.
     pub fn show_sinks(&self, sinks: &Sinks) {
         self.shared.show_sinks(sinks.figures());
     }

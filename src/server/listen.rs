@@ -29,8 +29,8 @@ use crate::server::{
     options::ServerOptions,
 };
 
-/// Seconds that the workers would give open connections at a stop; [`crate::server::lifecycle::ServerHandle::stop`]
-/// has its own deadline, which is what counts.
+/// Seconds that the workers would give open connections at a stop;
+/// [`crate::server::lifecycle::ServerHandle::stop`] has its own deadline, which is what counts.
 const STOP_SECONDS: u64 = 24 * 60 * 60;
 
 /// Connections that may wait to be accepted.

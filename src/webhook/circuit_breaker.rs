@@ -1,5 +1,5 @@
-//! A brake for a receiver that is down: its messages stay in their queue instead of being leased
-//! and given back one after the other.
+//! A circuit breaker for a receiver that is down: its messages stay in their queue instead of being
+//! leased and given back one after the other.
 
 use std::time::Duration;
 
@@ -87,31 +87,34 @@ mod tests {
 
     #[test]
     fn a_few_failures_change_nothing_and_a_success_forgets_them() {
-        let mut brake = Brake::default();
+        let mut circuit_breaker = Brake::default();
         for verdict in [Verdict::Down, Verdict::Down, Verdict::Up, Verdict::Down, Verdict::Down] {
-            assert_eq!(brake.note(verdict, SECOND, 1.0), None);
-            assert_eq!((brake.room(5), brake.paused_until(SECOND)), (5, None));
+            assert_eq!(circuit_breaker.note(verdict, SECOND, 1.0), None);
+            assert_eq!((circuit_breaker.room(5), circuit_breaker.paused_until(SECOND)), (5, None));
         }
-        assert_eq!(brake.note(Verdict::Unknown, SECOND, 1.0), None);
-        assert_eq!(brake.note(Verdict::Down, SECOND, 1.0), Some(true));
-        assert_eq!((brake.room(5), brake.paused_until(SECOND)), (1, Some(2 * SECOND)));
+        assert_eq!(circuit_breaker.note(Verdict::Unknown, SECOND, 1.0), None);
+        assert_eq!(circuit_breaker.note(Verdict::Down, SECOND, 1.0), Some(true));
+        assert_eq!(
+            (circuit_breaker.room(5), circuit_breaker.paused_until(SECOND)),
+            (1, Some(2 * SECOND))
+        );
     }
 
     #[test]
     fn a_pause_grows_with_each_try_that_fails_and_ends_with_the_first_that_does_not() {
-        let mut brake = Brake::default();
+        let mut circuit_breaker = Brake::default();
         let mut now = SECOND;
         for _ in 0..5 {
-            brake.note(Verdict::Down, now, 1.0);
+            circuit_breaker.note(Verdict::Down, now, 1.0);
         }
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(brake.paused_until(now), Some(now + seconds * SECOND));
+            assert_eq!(circuit_breaker.paused_until(now), Some(now + seconds * SECOND));
             now += seconds * SECOND;
-            assert_eq!(brake.paused_until(now), None, "it is tried");
-            assert_eq!(brake.room(5), 1, "with one message");
-            assert_eq!(brake.note(Verdict::Down, now, 1.0), None);
+            assert_eq!(circuit_breaker.paused_until(now), None, "it is tried");
+            assert_eq!(circuit_breaker.room(5), 1, "with one message");
+            assert_eq!(circuit_breaker.note(Verdict::Down, now, 1.0), None);
         }
-        assert_eq!(brake.note(Verdict::Up, now, 1.0), Some(false));
-        assert_eq!((brake.room(5), brake.paused_until(now)), (5, None));
+        assert_eq!(circuit_breaker.note(Verdict::Up, now, 1.0), Some(false));
+        assert_eq!((circuit_breaker.room(5), circuit_breaker.paused_until(now)), (5, None));
     }
 }

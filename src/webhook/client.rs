@@ -118,15 +118,19 @@ impl Client {
     /// public ones.
     pub(crate) fn new(
         policy: AddressPolicy,
-        roots: Option<TrustedRoots>,
+        trusted_cas: Option<TrustedRoots>,
         posts_max: usize,
     ) -> Self {
         let resolver = CheckedResolver::new(policy, DefaultResolver::default());
-        Self::looking_up(resolver, roots, IDLE_MAX.min(posts_max))
+        Self::looking_up(resolver, trusted_cas, IDLE_MAX.min(posts_max))
     }
 
-    fn looking_up(resolver: impl Resolver, roots: Option<TrustedRoots>, idle_max: usize) -> Self {
-        let roots = roots.map_or(RootCerts::WebPki, TrustedRoots::into_certs);
+    fn looking_up(
+        resolver: impl Resolver,
+        trusted_cas: Option<TrustedRoots>,
+        idle_max: usize,
+    ) -> Self {
+        let trusted_cas = trusted_cas.map_or(RootCerts::WebPki, TrustedRoots::into_certs);
         let config = Config::builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -140,7 +144,7 @@ impl Client {
             .timeout_resolve(Some(RESOLVE_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_body(Some(BODY_TIMEOUT))
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(TlsConfig::builder().root_certs(trusted_cas).build())
             .build();
         Self(Agent::with_parts(config, DefaultConnector::default(), resolver))
     }

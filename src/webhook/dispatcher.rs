@@ -69,13 +69,13 @@ struct Source<'a> {
 struct Line<'a> {
     source: Source<'a>,
     number: u64,
-    brake: Brake,
+    circuit_breaker: Brake,
     held_back: Option<Counted<'a>>,
 }
 
 impl<'a> Line<'a> {
     fn new(source: Source<'a>, number: u64) -> Self {
-        Self { source, number, brake: Brake::default(), held_back: None }
+        Self { source, number, circuit_breaker: Brake::default(), held_back: None }
     }
 
     /// Delivers until the sink changes.
@@ -97,10 +97,10 @@ impl<'a> Line<'a> {
         let clock = shared.node.clock();
         let (mut polling, mut idle) = (None, None);
         loop {
-            let room = self.brake.room(sink.concurrency_max as usize);
+            let room = self.circuit_breaker.room(sink.concurrency_max as usize);
             let free = room.saturating_sub(deliveries.len());
             let depth = free.min(shared.node.queue_limits().depth_max);
-            let until = self.brake.paused_until(clock.elapsed());
+            let until = self.circuit_breaker.paused_until(clock.elapsed());
             if until.is_some() {
                 // What it has leased already goes back.
                 polling = None;
@@ -135,8 +135,8 @@ impl<'a> Line<'a> {
         let ended = ended.filter(|(number, _)| *number == self.number);
         let Some((_, (verdict, ended_at))) = ended else { return };
         let Source { shared, queue, .. } = self.source;
-        let pauses = self.brake.pauses();
-        let change = self.brake.note(verdict, ended_at, fastrand::f64());
+        let pauses = self.circuit_breaker.pauses();
+        let change = self.circuit_breaker.note(verdict, ended_at, fastrand::f64());
         match change {
             Some(true) => {
                 self.held_back = Some(shared.counters.hold_back());
@@ -148,7 +148,7 @@ impl<'a> Line<'a> {
             }
             None => {}
         }
-        if self.brake.pauses() > pauses {
+        if self.circuit_breaker.pauses() > pauses {
             count(&shared.counters.pauses);
         }
     }

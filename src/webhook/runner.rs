@@ -35,7 +35,7 @@ pub struct SinkOptions {
     /// brought within that; 128 by default.
     pub posts_max: usize,
     /// By whom receivers over TLS are trusted; the public authorities that are built in if `None`.
-    pub roots: Option<TrustedRoots>,
+    pub trusted_cas: Option<TrustedRoots>,
     /// Sinks that are delivered to, and taken over HTTP: 1,000 by default. Those that were set
     /// beyond it wait until one of the others is removed; after a restart, the first by the ids of
     /// their queues are delivered to.
@@ -50,7 +50,7 @@ impl SinkOptions {
 impl Default for SinkOptions {
     fn default() -> Self {
         let policy = AddressPolicy::default();
-        Self { policy, posts_max: 128, roots: None, sinks_max: 1_000 }
+        Self { policy, posts_max: 128, trusted_cas: None, sinks_max: 1_000 }
     }
 }
 
@@ -87,7 +87,7 @@ pub fn run(node: Node, options: SinkOptions) -> Sinks {
     let posts_max = options.posts_max.clamp(1, SinkOptions::POSTS_MAX);
     let shared = Arc::new(Shared {
         node,
-        client: Client::new(options.policy, options.roots, posts_max),
+        client: Client::new(options.policy, options.trusted_cas, posts_max),
         posts: Arc::new(Semaphore::new(posts_max)),
         sinks_max: options.sinks_max,
         counters: Arc::default(),

@@ -23,7 +23,8 @@ pub struct SinkStats {
     pub late_total: u64,
     /// Deliveries under way.
     pub under_way: u64,
-    /// Sinks that wait because there are more than [`SinkOptions`](crate::webhook::runner::SinkOptions) allows.
+    /// Sinks that wait because there are more than
+    /// [`SinkOptions`](crate::webhook::runner::SinkOptions) allows.
     pub waiting: u64,
     /// Sinks whose receivers are taken to be down: they are tried now and then.
     pub held_back: u64,

@@ -1,4 +1,4 @@
-//! One courier for each sink there is, told when its sink changes.
+//! One dispatcher for each sink there is, told when its sink changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ const PAGE: usize = 1_000;
 /// How long to wait before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps a courier for every sink, until it is to stop; returns once nothing is under way.
+/// Keeps a dispatcher for every sink, until it is to stop; returns once nothing is under way.
 pub(crate) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
     // Before the first look: what changes after it must not be missed.
     let mut changes = shared.node.sink_changes();
@@ -35,7 +35,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
             () = tokio::time::sleep(RETRY), if !has_seen_all => Ok(()),
             change = changes.next() => match change {
                 Some(SinkChange::Of(queue)) => couriers.look_at(&queue).await,
-                // Its courier stands in the line of the queue.
+                // Its dispatcher stands in the line of the queue.
                 Some(SinkChange::Resumed(_)) => Ok(()),
                 Some(SinkChange::Missed(_)) => {
                     has_seen_all = false;
@@ -60,7 +60,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
 
 struct Couriers {
     shared: Arc<Shared>,
-    /// What the courier of each queue was told last.
+    /// What the dispatcher of each queue was told last.
     at_work: HashMap<String, watch::Sender<Option<Sink>>>,
     tasks: JoinSet<String>,
 }
@@ -113,11 +113,11 @@ impl Couriers {
         self.at_work.len() < self.shared.sinks_max
     }
 
-    /// Tells the courier of a queue, if that is news; one that is missing begins if there is a
+    /// Tells the dispatcher of a queue, if that is news; one that is missing begins if there is a
     /// place for it, and waits for one otherwise.
     fn tell(&mut self, queue: &str, sink: Option<Sink>) {
-        let courier = self.at_work.get(queue).filter(|told| !told.is_closed());
-        match courier {
+        let dispatcher = self.at_work.get(queue).filter(|told| !told.is_closed());
+        match dispatcher {
             Some(told) => {
                 told.send_if_modified(|current| {
                     let is_news = *current != sink;
@@ -146,7 +146,7 @@ impl Couriers {
         }
     }
 
-    /// Ends every courier once what it has under way has ended.
+    /// Ends every dispatcher once what it has under way has ended.
     async fn stop(mut self) {
         for told in self.at_work.values() {
             told.send_replace(None);

@@ -24,14 +24,14 @@ impl TrustedRoots {
     /// # Errors
     /// [`InvalidRoots`].
     pub fn from_pem(text: &[u8]) -> Result<Self, InvalidRoots> {
-        let mut roots = Vec::new();
+        let mut trusted_cas = Vec::new();
         for item in parse_pem(text) {
             let item = item.map_err(|error| InvalidRoots::Malformed(error.to_string()))?;
             if let PemItem::Certificate(certificate) = item {
-                roots.push(certificate);
+                trusted_cas.push(certificate);
             }
         }
-        if roots.is_empty() { Err(InvalidRoots::Empty) } else { Ok(Self(roots)) }
+        if trusted_cas.is_empty() { Err(InvalidRoots::Empty) } else { Ok(Self(trusted_cas)) }
     }
 
     pub(crate) fn into_certs(self) -> RootCerts {

@@ -1,6 +1,6 @@
 //! From what leasing gives to what the wire carries.
 
-use lanekeeper_actors::queue::{Extended, Lease, LeaseError, LeaseToken};
+use lanekeeper_actors::queue::{ExtendedLeases, Lease, LeaseError, LeaseToken};
 
 use crate::wire::{
     convert::unix_millis,
@@ -37,7 +37,7 @@ impl From<(LeaseToken, LeaseError)> for FailedLease {
 
 impl ExtendedLease {
     /// The extended leases.
-    pub fn all(extended: &Extended) -> Vec<Self> {
+    pub fn all(extended: &ExtendedLeases) -> Vec<Self> {
         let lease_expires_at = unix_millis(extended.expires_at);
         let one = |token: &LeaseToken| Self { lease: token.to_string(), lease_expires_at };
         extended.extended.iter().map(one).collect()

@@ -25,7 +25,7 @@ pub use check::{CheckReport, Problem, check};
 pub use codec::{CodecError, decode_state, encode_state};
 pub use embedded::{EmbeddedEngine, EmbeddedOptions};
 pub use engine::seam::{
-    CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+    CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Maintenance, ScanLimit, ShardNo,
 };
 pub use error::{CommitError, LoadError, OpenError};
 pub use key::{Key, KeyRange};

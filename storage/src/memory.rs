@@ -14,7 +14,8 @@ use crate::{
     engine::{
         ownership::Ownership,
         seam::{
-            CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+            CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Maintenance, ScanLimit,
+            ShardNo,
         },
     },
     error::{CommitError, LoadError},
@@ -159,8 +160,8 @@ impl Engine for MemoryEngine {
         Poll::Pending
     }
 
-    fn upkeep(&self) -> Result<Upkeep, LoadError> {
-        Ok(Upkeep::default())
+    fn upkeep(&self) -> Result<Maintenance, LoadError> {
+        Ok(Maintenance::default())
     }
 
     fn may_block(&self) -> bool {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 /// A moment from which time is counted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(Instant);
+pub(crate) struct Stopwatch(Instant);
 
-impl Moment {
+impl Stopwatch {
     /// This moment.
     pub(crate) fn now() -> Self {
         Self(Instant::now())

@@ -12,11 +12,11 @@ use crate::{
         virtual_actor::{Actor, Handler, Request},
     },
     runtime::{
-        activation::{Activation, Step},
-        call_chain::{self, ActorHash, Link},
-        directory::{Found, Kind, Mailbox, Release},
+        activation::{Activation, TurnOutcome},
+        call_chain::{self, ActorHash, CallChain},
+        directory::{ActorType, AfterTurn, Mailbox, SlotLookup},
         mailbox::{Deadline, WaitingAsk, WaitingRequest, WaitingTell},
-        turn::{self, Outcome},
+        turn::{self, HandlerOutcome},
     },
 };
 
@@ -26,7 +26,7 @@ const INLINE_DEPTH_MAX: usize = 16;
 /// The address of an actor. Cheap to make and to clone, without I/O, and valid across passivation
 /// and restart.
 pub struct ActorRef<A: Actor> {
-    pub(crate) kind: Arc<Kind<A>>,
+    pub(crate) kind: Arc<ActorType<A>>,
     key: Result<Arc<str>, Box<NotExecuted>>,
     hash: u64,
 }
@@ -44,7 +44,7 @@ impl<A: Actor> fmt::Debug for ActorRef<A> {
 }
 
 impl<A: Actor> ActorRef<A> {
-    pub(crate) fn new(kind: Arc<Kind<A>>, key: Result<Arc<str>, NotExecuted>) -> Self {
+    pub(crate) fn new(kind: Arc<ActorType<A>>, key: Result<Arc<str>, NotExecuted>) -> Self {
         let hash = key.as_ref().map_or(0, |key| kind.hash(key));
         Self { kind, key: key.map_err(Box::new), hash }
     }
@@ -92,16 +92,20 @@ impl<A: Actor> ActorRef<A> {
         let executor = &self.kind.runtime.executor;
         let mut take = || Box::new(request.take().expect("a request is handed over once"));
         match self.kind.occupy(key, self.hash, |mailbox| self.enqueue(mailbox, &mut take)) {
-            Found::Occupied(accepted) => accepted?,
-            Found::Idle(activation) => {
-                let request: Box<dyn WaitingRequest<A>> = take();
-                executor.spawn(async { turn::carry_on(kind, request.run(activation).await).await });
-            }
-            Found::Vacant(seat) => {
+            SlotLookup::Occupied(accepted) => accepted?,
+            SlotLookup::Idle(activation) => {
                 let request: Box<dyn WaitingRequest<A>> = take();
                 executor.spawn(async {
-                    match Activation::begin(seat).await {
-                        Ok(activation) => turn::carry_on(kind, request.run(activation).await).await,
+                    turn::drain_mailbox(kind, request.run(activation).await).await;
+                });
+            }
+            SlotLookup::Vacant(guard) => {
+                let request: Box<dyn WaitingRequest<A>> = take();
+                executor.spawn(async {
+                    match Activation::begin(guard).await {
+                        Ok(activation) => {
+                            turn::drain_mailbox(kind, request.run(activation).await).await;
+                        }
                         Err(error) => request.refuse(error.into()),
                     }
                 });
@@ -121,8 +125,8 @@ impl<A: Actor> ActorRef<A> {
         let Some(activation) = taken else { return false };
         let executor = &self.kind.runtime.executor;
         let kind = Arc::clone(&self.kind);
-        let mut retiring = Box::pin(turn::carry_on(kind, Step::Retiring(activation)));
-        turn::poll_here(executor, retiring.as_mut()).is_ready()
+        let mut retiring = Box::pin(turn::drain_mailbox(kind, TurnOutcome::Retiring(activation)));
+        turn::poll_inline(executor, retiring.as_mut()).is_ready()
             || executor.spawn(retiring).await.is_ok()
     }
 
@@ -134,7 +138,7 @@ impl<A: Actor> ActorRef<A> {
         self.key()
     }
 
-    fn check_cycle(&self, caller: &Link) -> Result<(), NotExecuted> {
+    fn check_cycle(&self, caller: &CallChain) -> Result<(), NotExecuted> {
         let actor = ActorHash { kind: A::KIND, hash: self.hash };
         let Some(chain) = caller.cycle_with(actor) else { return Ok(()) };
         let chain = chain.into_iter().map(|actor| self.kind.runtime.id_of(actor)).collect();
@@ -159,7 +163,7 @@ impl<A: Actor> ActorRef<A> {
         &self,
         request: R,
         deadline: Option<&Deadline>,
-    ) -> Begun<R::Reply>
+    ) -> AskStart<R::Reply>
     where
         A: Handler<R>,
     {
@@ -167,7 +171,7 @@ impl<A: Actor> ActorRef<A> {
         let checked = caller.as_deref().map_or(Ok(()), |caller| self.check_cycle(caller));
         let key = match checked.and_then(|()| self.admit(caller.is_some())) {
             Ok(key) => key,
-            Err(error) => return Begun::Ended(Err(error.into())),
+            Err(error) => return AskStart::Ended(Err(error.into())),
         };
         let mut parts = Some((request, caller));
         let found = self.kind.occupy(key, self.hash, |mailbox| {
@@ -178,26 +182,26 @@ impl<A: Actor> ActorRef<A> {
             })
             .map(|()| receiver)
         });
-        if let Found::Occupied(waiting) = found {
+        if let SlotLookup::Occupied(waiting) = found {
             return match waiting {
-                Ok(receiver) => Begun::Waiting(receiver),
-                Err(error) => Begun::Ended(Err(error.into())),
+                Ok(receiver) => AskStart::Waiting(receiver),
+                Err(error) => AskStart::Ended(Err(error.into())),
             };
         }
         let (request, caller) = parts.take().expect("only an occupied slot took the request");
-        let depth = caller.as_ref().map_or(0, |link| link.depth());
+        let depth = caller.as_ref().map_or(0, |call_chain| call_chain.depth());
         if let Some(deadline) = deadline {
             deadline.start.begin();
         }
         match found {
-            Found::Idle(activation) => self.run(depth, turn::run(activation, request, caller)),
-            Found::Vacant(seat) => self.run(depth, async move {
-                match Activation::begin(seat).await {
+            SlotLookup::Idle(activation) => self.run(depth, turn::run(activation, request, caller)),
+            SlotLookup::Vacant(guard) => self.run(depth, async move {
+                match Activation::begin(guard).await {
                     Ok(activation) => turn::run(activation, request, caller).await,
-                    Err(error) => (Step::Over, Err(NotExecuted::from(error).into())),
+                    Err(error) => (TurnOutcome::Over, Err(NotExecuted::from(error).into())),
                 }
             }),
-            Found::Occupied(_) => unreachable!("an occupied slot was handled above"),
+            SlotLookup::Occupied(_) => unreachable!("an occupied slot was handled above"),
         }
     }
 
@@ -205,50 +209,50 @@ impl<A: Actor> ActorRef<A> {
     fn run<T: Send + 'static>(
         &self,
         depth: usize,
-        turn: impl Future<Output = (Step<A>, Outcome<T>)> + Send + 'static,
-    ) -> Begun<T> {
+        turn: impl Future<Output = (TurnOutcome<A>, HandlerOutcome<T>)> + Send + 'static,
+    ) -> AskStart<T> {
         let executor = &self.kind.runtime.executor;
         let mut turn = Box::pin(turn);
         if depth < INLINE_DEPTH_MAX
-            && let Poll::Ready((step, outcome)) = turn::poll_here(executor, turn.as_mut())
+            && let Poll::Ready((outcome_step, outcome)) = turn::poll_inline(executor, turn.as_mut())
         {
-            self.settle(step);
-            return Begun::Ended(outcome);
+            self.finish_turn(outcome_step);
+            return AskStart::Ended(outcome);
         }
         let (reply, receiver) = oneshot::channel();
         let kind = Arc::clone(&self.kind);
         executor.spawn(async move {
-            let (step, outcome) = turn.await;
+            let (outcome_step, outcome) = turn.await;
             let _ = reply.send(outcome);
-            turn::carry_on(kind, step).await;
+            turn::drain_mailbox(kind, outcome_step).await;
         });
-        Begun::Waiting(receiver)
+        AskStart::Waiting(receiver)
     }
 
     /// Gives the activation back, or runs who waits for it.
-    fn settle(&self, step: Step<A>) {
+    fn finish_turn(&self, outcome_step: TurnOutcome<A>) {
         let kind = || Arc::clone(&self.kind);
         let executor = &self.kind.runtime.executor;
-        let step = match step {
-            Step::Over => return,
-            Step::Alive(activation) => match self.kind.release(activation) {
-                Release::Idle => return,
-                Release::Next(request, activation) => {
+        let outcome_step = match outcome_step {
+            TurnOutcome::Over => return,
+            TurnOutcome::Alive(activation) => match self.kind.release(activation) {
+                AfterTurn::Idle => return,
+                AfterTurn::Next(request, activation) => {
                     let kind = kind();
                     return turn::start(executor, async {
-                        turn::carry_on(kind, request.run(activation).await).await;
+                        turn::drain_mailbox(kind, request.run(activation).await).await;
                     });
                 }
-                Release::Retire(activation) => Step::Retiring(activation),
+                AfterTurn::Retire(activation) => TurnOutcome::Retiring(activation),
             },
-            step => step,
+            outcome_step => outcome_step,
         };
-        turn::start(executor, turn::carry_on(kind(), step));
+        turn::start(executor, turn::drain_mailbox(kind(), outcome_step));
     }
 }
 
 /// How far an ask got on its caller's thread.
-pub(crate) enum Begun<T> {
-    Ended(Outcome<T>),
-    Waiting(oneshot::Receiver<Outcome<T>>),
+pub(crate) enum AskStart<T> {
+    Ended(HandlerOutcome<T>),
+    Waiting(oneshot::Receiver<HandlerOutcome<T>>),
 }

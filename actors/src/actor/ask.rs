@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 
 use crate::{
     actor::{
-        actor_ref::{ActorRef, Begun},
+        actor_ref::{ActorRef, AskStart},
         error::{AskError, NotExecuted, Unknown},
         virtual_actor::{Handler, Request},
     },
-    runtime::{commit_barrier::OutputGate, mailbox::Deadline, turn::Outcome},
+    runtime::{commit_barrier::CommitBarrier, mailbox::Deadline, turn::HandlerOutcome},
     time::clock::Sleep,
 };
 
@@ -45,68 +45,68 @@ impl<'a, A: Handler<R>, R: Request> Ask<'a, A, R> {
 
 impl<'a, A: Handler<R>, R: Request> IntoFuture for Ask<'a, A, R> {
     type Output = Result<R::Reply, AskError>;
-    type IntoFuture = Asking<'a, A, R>;
+    type IntoFuture = AskFuture<'a, A, R>;
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { actor, request, deadline } = self;
         let limit = deadline.map(|wait| {
             let clock = &actor.kind.runtime.clock;
             let start = Arc::default();
-            Box::new(Limit {
+            Box::new(AskDeadline {
                 deadline: Deadline { at: clock.elapsed() + wait, start },
                 sleep: clock.sleep(wait),
             })
         });
-        Asking { actor, stage: Stage::Unasked(request), limit }
+        AskFuture { actor, stage: AskStage::Unasked(request), limit }
     }
 }
 
 /// A request under way: the future of an [`Ask`].
-pub struct Asking<'a, A: Handler<R>, R: Request> {
+pub struct AskFuture<'a, A: Handler<R>, R: Request> {
     actor: &'a ActorRef<A>,
-    stage: Stage<R>,
-    limit: Option<Box<Limit>>,
+    stage: AskStage<R>,
+    limit: Option<Box<AskDeadline>>,
 }
 
-struct Limit {
+struct AskDeadline {
     deadline: Deadline,
     sleep: Sleep,
 }
 
-enum Stage<R: Request> {
+enum AskStage<R: Request> {
     Unasked(R),
-    Waiting(oneshot::Receiver<Outcome<R::Reply>>),
-    Gated(R::Reply, OutputGate),
+    Waiting(oneshot::Receiver<HandlerOutcome<R::Reply>>),
+    Gated(R::Reply, CommitBarrier),
     Over,
 }
 
 // Nothing in it is pinned: the request is moved out before it runs.
-impl<A: Handler<R>, R: Request> Unpin for Asking<'_, A, R> {}
+impl<A: Handler<R>, R: Request> Unpin for AskFuture<'_, A, R> {}
 
-impl<A: Handler<R>, R: Request> Asking<'_, A, R> {
+impl<A: Handler<R>, R: Request> AskFuture<'_, A, R> {
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<R::Reply, AskError>> {
         loop {
-            let outcome = match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Unasked(request) => {
+            let outcome = match std::mem::replace(&mut self.stage, AskStage::Over) {
+                AskStage::Unasked(request) => {
                     let deadline = self.limit.as_ref().map(|limit| &limit.deadline);
                     match self.actor.begin(request, deadline) {
-                        Begun::Ended(outcome) => outcome,
-                        Begun::Waiting(receiver) => {
-                            self.stage = Stage::Waiting(receiver);
+                        AskStart::Ended(outcome) => outcome,
+                        AskStart::Waiting(receiver) => {
+                            self.stage = AskStage::Waiting(receiver);
                             continue;
                         }
                     }
                 }
-                Stage::Waiting(mut receiver) => match Pin::new(&mut receiver).poll(cx) {
+                AskStage::Waiting(mut receiver) => match Pin::new(&mut receiver).poll(cx) {
                     Poll::Ready(outcome) => {
                         outcome.unwrap_or(Err(AskError::Unknown(Unknown::CutOff)))
                     }
                     Poll::Pending => {
-                        self.stage = Stage::Waiting(receiver);
+                        self.stage = AskStage::Waiting(receiver);
                         return Poll::Pending;
                     }
                 },
-                Stage::Gated(reply, gate) => {
+                AskStage::Gated(reply, gate) => {
                     let engine = self.actor.kind.runtime.store.engine();
                     return match gate.poll_open(&**engine, cx) {
                         Poll::Ready(Ok(())) => Poll::Ready(Ok(reply)),
@@ -114,22 +114,22 @@ impl<A: Handler<R>, R: Request> Asking<'_, A, R> {
                             Poll::Ready(Err(AskError::Unknown(Unknown::Commit(error))))
                         }
                         Poll::Pending => {
-                            self.stage = Stage::Gated(reply, gate);
+                            self.stage = AskStage::Gated(reply, gate);
                             Poll::Pending
                         }
                     };
                 }
-                Stage::Over => panic!("polled after it was ready"),
+                AskStage::Over => panic!("polled after it was ready"),
             };
             match outcome {
-                Ok((reply, gate)) => self.stage = Stage::Gated(reply, gate),
+                Ok((reply, gate)) => self.stage = AskStage::Gated(reply, gate),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
 }
 
-impl<A: Handler<R>, R: Request> Future for Asking<'_, A, R> {
+impl<A: Handler<R>, R: Request> Future for AskFuture<'_, A, R> {
     type Output = Result<R::Reply, AskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -139,7 +139,7 @@ impl<A: Handler<R>, R: Request> Future for Asking<'_, A, R> {
         }
         let Some(limit) = &mut this.limit else { return Poll::Pending };
         ready!(Pin::new(&mut limit.sleep).poll(cx));
-        this.stage = Stage::Over;
+        this.stage = AskStage::Over;
         Poll::Ready(Err(if limit.deadline.start.withdraw() {
             NotExecuted::DeadlinePassed.into()
         } else {
@@ -154,7 +154,7 @@ impl<A: Handler<R>, R: Request> fmt::Debug for Ask<'_, A, R> {
     }
 }
 
-impl<A: Handler<R>, R: Request> fmt::Debug for Asking<'_, A, R> {
+impl<A: Handler<R>, R: Request> fmt::Debug for AskFuture<'_, A, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Asking({:?})", self.actor)
     }

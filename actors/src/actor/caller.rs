@@ -45,17 +45,17 @@ thread_local! {
 /// whatever another turn has to bring about. One that is being carried out does not wait, however
 /// long that takes. A request that waits has taken nothing yet: dropping it takes nothing.
 ///
-/// A verb waits when it awaits a [`Deferred`](crate::actor::deferred_reply::Deferred); so every verb that is answered by a
-/// later turn is known here, without being listed.
+/// A verb waits when it awaits a [`Deferred`](crate::actor::deferred_reply::Deferred); so every
+/// verb that is answered by a later turn is known here, without being listed.
 pub fn poll_request<F: Future>(
     request: Pin<&mut F>,
     cx: &mut Context<'_>,
 ) -> (Poll<F::Output>, bool) {
     let outer = IS_WAITING.replace(false);
-    let polled = request.poll(cx);
+    let catch_panic = request.poll(cx);
     let is_waiting = IS_WAITING.replace(outer);
-    let is_pending = polled.is_pending();
-    (polled, is_pending && is_waiting)
+    let is_pending = catch_panic.is_pending();
+    (catch_panic, is_pending && is_waiting)
 }
 
 /// Says that what is polled waits, each time it is polled in vain.

@@ -15,38 +15,38 @@ use crate::{
         caller,
         error::{AskError, NotExecuted, Unknown},
     },
-    runtime::commit_barrier::OutputGate,
+    runtime::commit_barrier::CommitBarrier,
 };
 
 /// The obligation to answer later, kept by the actor. Dropping it tells the waiter that there will
 /// be no answer.
 #[derive(Debug)]
-pub struct Promise<T>(oneshot::Sender<(T, OutputGate)>);
+pub struct ReplyHandle<T>(oneshot::Sender<(T, CommitBarrier)>);
 
-/// The other end of a [`Promise`], given out in a reply.
-pub struct Deferred<T> {
-    receiver: oneshot::Receiver<(T, OutputGate)>,
+/// The other end of a [`ReplyHandle`], given out in a reply.
+pub struct DeferredReply<T> {
+    receiver: oneshot::Receiver<(T, CommitBarrier)>,
     engine: Arc<dyn Engine>,
 }
 
-pub(crate) fn pair<T>(engine: Arc<dyn Engine>) -> (Promise<T>, Deferred<T>) {
+pub(crate) fn pair<T>(engine: Arc<dyn Engine>) -> (ReplyHandle<T>, DeferredReply<T>) {
     let (sender, receiver) = oneshot::channel();
-    (Promise(sender), Deferred { receiver, engine })
+    (ReplyHandle(sender), DeferredReply { receiver, engine })
 }
 
-impl<T> Promise<T> {
+impl<T> ReplyHandle<T> {
     /// Whether nobody waits any more.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_closed()
     }
 
-    pub(crate) fn fulfil(self, value: T, gate: OutputGate) {
+    pub(crate) fn fulfil(self, value: T, gate: CommitBarrier) {
         // A waiter that went away meanwhile is no failure of the turn.
         let _ = self.0.send((value, gate));
     }
 }
 
-impl<T> Deferred<T> {
+impl<T> DeferredReply<T> {
     /// Waits for the value, and until the turn that gave it is as durable as promised. Dropping the
     /// future gives up the wait; a value that was given in that moment is lost with it.
     ///
@@ -56,11 +56,11 @@ impl<T> Deferred<T> {
     pub async fn wait(self) -> Result<T, AskError> {
         let mut receiver = pin!(self.receiver);
         let received = poll_fn(|cx| {
-            let polled = receiver.as_mut().poll(cx);
-            if polled.is_pending() {
+            let catch_panic = receiver.as_mut().poll(cx);
+            if catch_panic.is_pending() {
                 caller::mark_waiting();
             }
-            polled
+            catch_panic
         });
         let (value, gate) = received.await.map_err(|_| NotExecuted::ShuttingDown)?;
         let opened = gate.open(&*self.engine).await;
@@ -69,7 +69,7 @@ impl<T> Deferred<T> {
     }
 }
 
-impl<T> fmt::Debug for Deferred<T> {
+impl<T> fmt::Debug for DeferredReply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Deferred")
     }

@@ -99,7 +99,7 @@ pub trait Actor: Sized + Send + 'static {
     const KIND: &'static str;
 
     /// Brings the actor into memory.
-    fn load(from: &Origin<'_>) -> impl Future<Output = Result<Self, ActivateError>> + Send;
+    fn load(from: &LoadContext<'_>) -> impl Future<Output = Result<Self, ActivateError>> + Send;
 
     /// Adds the writes of [`Turn::save`] to `batch`.
     ///
@@ -167,14 +167,14 @@ pub trait Actor: Sized + Send + 'static {
 }
 
 /// Where an actor is loaded from.
-pub struct Origin<'a> {
+pub struct LoadContext<'a> {
     pub(crate) id: &'a ActorId,
     pub(crate) store: &'a Store,
     pub(crate) clock: &'a Clock,
     pub(crate) runtime: &'a Runtime,
 }
 
-impl<'a> Origin<'a> {
+impl<'a> LoadContext<'a> {
     /// Who is loaded.
     pub fn id(&self) -> &'a ActorId {
         self.id
@@ -196,7 +196,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-impl fmt::Debug for Origin<'_> {
+impl fmt::Debug for LoadContext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Origin({})", self.id)
     }
@@ -205,7 +205,7 @@ impl fmt::Debug for Origin<'_> {
 impl<T: VirtualActor> Actor for T {
     const KIND: &'static str = T::KIND;
 
-    async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
+    async fn load(from: &LoadContext<'_>) -> Result<Self, ActivateError> {
         let key = key::actor(T::KIND, &from.id.key);
         let Some(bytes) = from.store.get(&key)? else { return Ok(Self::default()) };
         read_state(&bytes)

@@ -19,10 +19,10 @@ use tokio::sync::Notify;
 
 use crate::{
     gate,
-    maintenance::service::StandingDuty,
+    maintenance::service::MaintenanceService,
     node::builder::NodeBuilder,
     queue,
-    runtime::{kind_settings::Settings, mailbox::BoxFuture, shared_state::Runtime},
+    runtime::{kind_settings::KindSettings, mailbox::BoxFuture, shared_state::Runtime},
     worker,
 };
 
@@ -53,9 +53,10 @@ impl NodeBuilder {
 }
 
 /// The duty, if the settings ask for it.
-pub(crate) fn duty(settings: &Settings) -> Option<Arc<dyn StandingDuty>> {
+pub(crate) fn duty(settings: &KindSettings) -> Option<Arc<dyn MaintenanceService>> {
     let ForgetIdleAfter(after) = *settings.get()?;
-    let walk = Walk { range: key::queue_entries(""), of: Of::Queues, due: Duration::ZERO };
+    let walk =
+        Walk { range: key::queue_entries(""), of: ForgetTarget::Queues, due: Duration::ZERO };
     let (walk, seen, changed) = (Mutex::new(walk), Mutex::default(), Notify::new());
     Some(Arc::new(Forget { after, walk, seen, changed, hasher: RandomState::new() }))
 }
@@ -73,13 +74,13 @@ struct Forget {
 #[derive(Clone)]
 struct Walk {
     range: KeyRange,
-    of: Of,
+    of: ForgetTarget,
     due: Duration,
 }
 
 /// What is walked over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
+enum ForgetTarget {
     Queues,
     Gates,
 }
@@ -93,7 +94,7 @@ struct Seen {
     last: Duration,
 }
 
-impl StandingDuty for Forget {
+impl MaintenanceService for Forget {
     fn name(&self) -> &'static str {
         "forget"
     }
@@ -110,7 +111,11 @@ impl StandingDuty for Forget {
             }
             let next = self.slice(&runtime, walk, now).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "what is idle is looked at again");
-                Walk { due: now + self.rest(), range: key::queue_entries(""), of: Of::Queues }
+                Walk {
+                    due: now + self.rest(),
+                    range: key::queue_entries(""),
+                    of: ForgetTarget::Queues,
+                }
             });
             let due = next.due;
             *self.walk.lock() = next;
@@ -142,8 +147,8 @@ impl Forget {
             let mut idle: Vec<(String, Bytes)> = Vec::new();
             for (key, record) in &found {
                 let candidate = match of {
-                    Of::Queues => queue::verb::delete::idle(engine, key, record)?,
-                    Of::Gates => gate::verb::delete::idle(engine, key, record)?,
+                    ForgetTarget::Queues => queue::verb::delete::idle(engine, key, record)?,
+                    ForgetTarget::Gates => gate::verb::delete::idle(engine, key, record)?,
                 };
                 idle.extend(candidate);
             }
@@ -153,11 +158,11 @@ impl Forget {
         for (id, record) in idle {
             if self.is_due(of, &id, &record, now) {
                 let forgotten = match of {
-                    Of::Queues => {
+                    ForgetTarget::Queues => {
                         let forgotten = queue::verb::delete::forget(runtime, &id, record).await;
                         forgotten.map_err(|error| error.to_string())
                     }
-                    Of::Gates => {
+                    ForgetTarget::Gates => {
                         let forgotten = gate::verb::delete::forget(runtime, &id, record).await;
                         forgotten.map_err(|error| error.to_string())
                     }
@@ -170,13 +175,15 @@ impl Forget {
         walk.due = now + PAUSE;
         match (last, of) {
             (Some(last), _) => walk.range = walk.range.after(&last),
-            (None, Of::Queues) => (walk.range, walk.of) = (key::gate_metas(""), Of::Gates),
-            (None, Of::Gates) => {
+            (None, ForgetTarget::Queues) => {
+                (walk.range, walk.of) = (key::gate_metas(""), ForgetTarget::Gates);
+            }
+            (None, ForgetTarget::Gates) => {
                 if let Err(error) = worker::delete::forget_offline(runtime, self.after).await {
                     tracing::warn!(%error, "workers that are offline are not forgotten");
                 }
                 self.end_of_walk(now);
-                (walk.range, walk.of) = (key::queue_entries(""), Of::Queues);
+                (walk.range, walk.of) = (key::queue_entries(""), ForgetTarget::Queues);
                 walk.due = now + self.rest();
             }
         }
@@ -184,8 +191,8 @@ impl Forget {
     }
 
     /// Whether a candidate has been as it is for long enough.
-    fn is_due(&self, of: Of, id: &str, record: &Bytes, now: Duration) -> bool {
-        let name = self.hasher.hash_one((of == Of::Gates, id));
+    fn is_due(&self, of: ForgetTarget, id: &str, record: &Bytes, now: Duration) -> bool {
+        let name = self.hasher.hash_one((of == ForgetTarget::Gates, id));
         let record = self.hasher.hash_one(record);
         let mut seen = self.seen.lock();
         let has_room = seen.len() < CANDIDATES_MAX;

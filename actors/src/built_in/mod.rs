@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use crate::{
     gate::{self, actor::GateActor},
-    maintenance::service::StandingDuty,
+    maintenance::service::MaintenanceService,
     node::lifecycle::Node,
     queue::{self, actor::QueueActor},
-    runtime::{kind_settings::Settings, shared_state::BuiltIn},
+    runtime::{kind_settings::KindSettings, shared_state::BuiltIn},
     time::clock::Clock,
-    worker::{self, background::offline_handlers::Followers},
+    worker::{self, background::offline_handlers::OfflineHandlers},
 };
 
 /// Makes the built-ins of a node that is about to start.
-pub(crate) fn install(mut settings: Settings, clock: &Clock) -> BuiltIn {
+pub(crate) fn install(mut settings: KindSettings, clock: &Clock) -> BuiltIn {
     queue::setting::sink::install(&mut settings);
-    let mut followers = Followers::default();
+    let mut followers = OfflineHandlers::default();
     followers.add("queues", queue::verb::worker_offline::follow);
     followers.add("gates", gate::verb::release_worker::follow);
-    let mut duties: Vec<Arc<dyn StandingDuty>> =
+    let mut services: Vec<Arc<dyn MaintenanceService>> =
         worker::background::maintenance::install(&mut settings, clock, followers);
-    duties.extend(forget::duty(&settings));
-    BuiltIn { settings, duties }
+    services.extend(forget::duty(&settings));
+    BuiltIn { settings, services }
 }
 
 /// Makes a node that begins know its built-in actors, so that their reminders wake them after a

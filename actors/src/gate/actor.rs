@@ -7,14 +7,14 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     ScanLimit,
     key::{self},
-    record::{GateLetter, GateMeta, ReminderDue},
+    record::{GateMeta, GateOutboxRecord, ReminderDue},
 };
 
 use crate::{
     actor::{
-        deferred_reply::Deferred,
+        deferred_reply::DeferredReply,
         error::ActivateError,
-        virtual_actor::{Actor, Origin},
+        virtual_actor::{Actor, LoadContext},
     },
     gate::{
         api::{
@@ -23,12 +23,12 @@ use crate::{
             policy::{DefaultPolicy, GatePolicy},
         },
         load::policy_of,
-        pending_replies::Listeners,
-        policy_cache::Board,
+        pending_replies::PendingReplies,
+        policy_cache::PolicyCache,
         state::{
             entry::NEVER,
-            gate_state::Rules,
-            turn_context::{Change, Decision},
+            gate_state::GateState,
+            turn_context::{Decision, TurnContext},
         },
     },
     runtime::turn::Turn,
@@ -49,43 +49,43 @@ const GATES_PAGE: usize = 1_000;
 
 /// A gate in memory, and those who are told when their turn comes.
 pub(crate) struct GateActor {
-    pub(crate) rules: Rules,
-    pub(crate) board: Arc<Board>,
-    watch: Option<Box<Watch>>,
+    pub(crate) rules: GateState,
+    pub(crate) policy_cache: Arc<PolicyCache>,
+    watch: Option<Box<PolicyWatch>>,
 }
 
 /// What follows from somebody being there who waits, or whose permit ends by itself: gone with
 /// them, so that a gate at which nobody is takes little.
-struct Watch {
-    listeners: Listeners,
+struct PolicyWatch {
+    pending_replies: PendingReplies,
     /// When the reminder of what is due is set to go off; [`NEVER`] if it is not.
     armed_ms: u64,
     is_listed: bool,
 }
 
-impl Default for Watch {
+impl Default for PolicyWatch {
     fn default() -> Self {
-        Self { listeners: Listeners::default(), armed_ms: NEVER, is_listed: false }
+        Self { pending_replies: PendingReplies::default(), armed_ms: NEVER, is_listed: false }
     }
 }
 
-impl Watch {
+impl PolicyWatch {
     fn is_over(&self) -> bool {
-        self.listeners.is_empty() && self.armed_ms == NEVER && !self.is_listed
+        self.pending_replies.is_empty() && self.armed_ms == NEVER && !self.is_listed
     }
 }
 
 impl Actor for GateActor {
     const KIND: &'static str = "gate";
 
-    async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
+    async fn load(from: &LoadContext<'_>) -> Result<Self, ActivateError> {
         let gate = &*from.id().key;
         let get = |key: &_| from.store().get(key);
         let runtime = from.runtime();
-        let board: Arc<Board> = runtime.shared.get();
-        let resolved = board.changes();
+        let policy_cache: Arc<PolicyCache> = runtime.shared.get();
+        let resolved = policy_cache.changes();
         let applied = policy_of(gate, runtime.settings.get::<DefaultPolicy>(), get)?;
-        let (mut rules, people) = Rules::load(gate, board.shared(applied), get)?;
+        let (mut rules, people) = GateState::load(gate, policy_cache.shared(applied), get)?;
         rules.resolved = resolved;
         if people > 0 {
             let mut found = Vec::new();
@@ -102,11 +102,11 @@ impl Actor for GateActor {
         let armed = armed.map(|due| ReminderDue::decode(&due)).transpose();
         let armed_ms = armed.map_err(LoadError::from)?.map_or(NEVER, |due| due.due_ms);
         // An earlier life may have left it there.
-        board.list(&from.id().key, false);
-        board.tally.stand(Mark::default(), Mark::of(&rules));
-        let watch = Watch { armed_ms, ..Watch::default() };
+        policy_cache.list(&from.id().key, false);
+        policy_cache.metrics.stand(Mark::default(), Mark::of(&rules));
+        let watch = PolicyWatch { armed_ms, ..PolicyWatch::default() };
         let watch = (!watch.is_over()).then(|| Box::new(watch));
-        Ok(Self { rules, board, watch })
+        Ok(Self { rules, policy_cache, watch })
     }
 
     async fn on_activate(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), String> {
@@ -115,12 +115,12 @@ impl Actor for GateActor {
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
         let (id, now_ms) = (turn.id(), unix_ms(turn.now()));
-        self.rules.settle_figures(&mut Change::new(&id.key, now_ms, turn.batch()));
+        self.rules.settle_figures(&mut TurnContext::new(&id.key, now_ms, turn.batch()));
     }
 
     async fn on_reminder(&mut self, reminder: &Reminder, turn: &mut Turn<'_, Self>) {
         let done = if reminder.name == SPREAD {
-            self.spread(turn).await
+            self.propagate(turn).await
         } else {
             self.watch().armed_ms = NEVER;
             self.run(turn, |_, _| ()).map(drop)
@@ -135,19 +135,21 @@ impl Actor for GateActor {
         letter: Bytes,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
-        let GateLetter { owner } = GateLetter::decode(&letter)?;
+        let GateOutboxRecord { owner } = GateOutboxRecord::decode(&letter)?;
         self.run(turn, |rules, change| rules.release(&owner, change)).map(drop)
     }
 
     fn is_passivatable(&self) -> bool {
-        self.watch.as_ref().is_none_or(|watch| watch.listeners.is_empty())
+        self.watch.as_ref().is_none_or(|watch| watch.pending_replies.is_empty())
     }
 
     fn memory_bytes(&self) -> usize {
-        let crowd = self.rules.crowd.as_ref().map_or(0, |crowd| crowd.memory_bytes());
-        let listeners = self.watch.as_ref().map_or(0, |watch| watch.listeners.memory_bytes());
-        let watch = self.watch.as_ref().map_or(0, |_| size_of::<Watch>());
-        size_of::<Self>() + crowd + watch + listeners + self.rules.rare_bytes()
+        let wait_queue =
+            self.rules.wait_queue.as_ref().map_or(0, |wait_queue| wait_queue.memory_bytes());
+        let pending_replies =
+            self.watch.as_ref().map_or(0, |watch| watch.pending_replies.memory_bytes());
+        let watch = self.watch.as_ref().map_or(0, |_| size_of::<PolicyWatch>());
+        size_of::<Self>() + wait_queue + watch + pending_replies + self.rules.rare_bytes()
     }
 }
 
@@ -157,17 +159,17 @@ impl GateActor {
     pub(crate) fn run<T>(
         &mut self,
         turn: &mut Turn<'_, Self>,
-        verb: impl FnOnce(&mut Rules, &mut Change<'_>) -> T,
+        verb: impl FnOnce(&mut GateState, &mut TurnContext<'_>) -> T,
     ) -> Result<(T, Vec<String>), LoadError> {
         self.resolve(turn)?;
         let (id, now_ms) = (turn.id(), unix_ms(turn.now()));
         let before = Mark::of(&self.rules);
-        let mut change = Change::new(&id.key, now_ms, &mut turn.effects.batch);
+        let mut change = TurnContext::new(&id.key, now_ms, &mut turn.effects.batch);
         self.rules.begin(&mut change);
         let value = verb(&mut self.rules, &mut change);
         self.rules.settle(&mut change);
-        let Change { decided, granted, .. } = change;
-        self.board.tally.add(before, Mark::of(&self.rules));
+        let TurnContext { decided, granted, .. } = change;
+        self.policy_cache.metrics.add(before, Mark::of(&self.rules));
         self.tell(decided, turn);
         self.list(&id.key, turn)?;
         self.arm(turn);
@@ -183,21 +185,21 @@ impl GateActor {
         self.watch.take_if(|watch| watch.is_over());
     }
 
-    fn watch(&mut self) -> &mut Watch {
+    fn watch(&mut self) -> &mut PolicyWatch {
         self.watch.get_or_insert_default()
     }
 
     /// Goes by the policy that applies now, if any has changed.
     fn resolve(&mut self, turn: &Turn<'_, Self>) -> Result<(), LoadError> {
-        let changes = self.board.changes();
+        let changes = self.policy_cache.changes();
         if changes == self.rules.resolved {
             return Ok(());
         }
-        let settings = &turn.meta.seat.kind.runtime.settings;
+        let settings = &turn.meta.guard.kind.runtime.settings;
         let get = |key: &_| turn.store().get(key);
         let applied = policy_of(&turn.id().key, settings.get::<DefaultPolicy>(), get)?;
         self.rules.resolved = changes;
-        self.rules.apply(self.board.shared(applied));
+        self.rules.apply(self.policy_cache.shared(applied));
         Ok(())
     }
 
@@ -205,13 +207,13 @@ impl GateActor {
     fn tell(&mut self, decided: Vec<(u32, Decision)>, turn: &mut Turn<'_, Self>) {
         for (index, decision) in decided {
             let Some(watch) = &mut self.watch else { return };
-            let promises = watch.listeners.take(index);
+            let promises = watch.pending_replies.take(index);
             if promises.len() > 1
                 && matches!(decision, Decision::Granted(_))
-                && let Some(crowd) = &mut self.rules.crowd
+                && let Some(wait_queue) = &mut self.rules.wait_queue
             {
                 // Several got the same permit: none of them gives it up for the others.
-                crowd.places[index].attempt = 0;
+                wait_queue.places[index].attempt = 0;
             }
             for promise in promises {
                 turn.fulfil(promise, decision);
@@ -225,53 +227,55 @@ impl GateActor {
         index: u32,
         attempt: u32,
         turn: &Turn<'_, Self>,
-    ) -> Deferred<Decision> {
+    ) -> DeferredReply<Decision> {
         let (promise, deferred) = turn.defer();
-        self.watch().listeners.add(index, attempt, promise);
+        self.watch().pending_replies.add(index, attempt, promise);
         deferred
     }
 
     /// Gives up what an acquire got or waits for, if nobody else waits for it.
-    pub(crate) fn abandon(
+    pub(crate) fn cancel_wait(
         &mut self,
         owner: &str,
         attempt: u32,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         let Some(index) = self.rules.find(owner) else { return Ok(()) };
-        let place = &mut self.rules.crowd().places[index];
+        let place = &mut self.rules.wait_queue().places[index];
         if place.attempt != attempt {
             if let Some(watch) = &mut self.watch
-                && let Some(heir) = watch.listeners.forget(index, attempt)
+                && let Some(successor) = watch.pending_replies.forget(index, attempt)
                 && place.attempt != 0
             {
-                place.attempt = heir;
+                place.attempt = successor;
             }
             return Ok(());
         }
-        if let Some(heir) = self.watch.as_mut().and_then(|watch| watch.listeners.inherit(index)) {
-            place.attempt = heir;
+        if let Some(successor) =
+            self.watch.as_mut().and_then(|watch| watch.pending_replies.inherit(index))
+        {
+            place.attempt = successor;
             return Ok(());
         }
         self.run(turn, |rules, change| {
             // It may have timed out in this very turn.
             if let Some(index) = rules.find(owner) {
-                rules.abandon(index, change);
+                rules.cancel_wait(index, change);
             }
         })
         .map(drop)
     }
 
-    /// Keeps the board's list of gates at which somebody waits.
+    /// Keeps the policy cache's list of gates at which somebody waits.
     fn list(&mut self, gate: &Arc<str>, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
         let is_waiting = self.rules.waiting_count() > 0;
         if is_waiting == self.watch.as_ref().is_some_and(|watch| watch.is_listed) {
             return Ok(());
         }
         self.watch().is_listed = is_waiting;
-        self.board.list(gate, is_waiting);
+        self.policy_cache.list(gate, is_waiting);
         // A policy may have changed between the beginning of this turn and the list.
-        if is_waiting && self.board.changes() != self.rules.resolved {
+        if is_waiting && self.policy_cache.changes() != self.rules.resolved {
             return self.run(turn, |_, _| ()).map(drop);
         }
         Ok(())
@@ -301,7 +305,7 @@ impl GateActor {
         self.resolve(turn)?;
         let id = turn.id();
         let key = key::gate_policy(&id.key);
-        let settings = &turn.meta.seat.kind.runtime.settings;
+        let settings = &turn.meta.guard.kind.runtime.settings;
         let record = policy.map(|policy| policy.record().encode());
         let get = |own: &_| if *own == key { Ok(record.clone()) } else { turn.store().get(own) };
         let applied = policy_of(&id.key, settings.get::<DefaultPolicy>(), get)?;
@@ -323,10 +327,10 @@ impl GateActor {
 
     /// Tells the gates below this one, as far as somebody waits at them, that a policy has changed.
     /// The others find out with their next turn.
-    pub(crate) async fn spread(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
-        self.board.note_change();
+    pub(crate) async fn propagate(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+        self.policy_cache.note_change();
         let id = turn.id();
-        let mut below: BTreeSet<Arc<str>> = self.board.waiting_below(&id.key);
+        let mut below: BTreeSet<Arc<str>> = self.policy_cache.waiting_below(&id.key);
         let mut range = key::gate_metas(&format!("{}.", id.key));
         loop {
             let limit = ScanLimit::count(GATES_PAGE);
@@ -343,7 +347,7 @@ impl GateActor {
         }
         for gate in below {
             // Refused only if it is about to run a turn anyway, or the node ends.
-            let _ = turn.actor::<Self>(&gate).tell(crate::gate::verb::handler::Reconsider);
+            let _ = turn.actor::<Self>(&gate).tell(crate::gate::verb::handler::ReevaluatePolicy);
         }
         self.run(turn, |_, _| ()).map(drop)
     }
@@ -351,7 +355,7 @@ impl GateActor {
 
 impl Drop for GateActor {
     fn drop(&mut self) {
-        self.board.tally.stand(Mark::of(&self.rules), Mark::default());
+        self.policy_cache.metrics.stand(Mark::of(&self.rules), Mark::default());
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Key, LoadError,
     key::{self},
-    record::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
+    record::{EntryRecord, GateMeta, GatePolicyRecord, GateUsage, GateWaits, StoredEntryState},
 };
 
 use crate::gate::{
@@ -16,25 +16,25 @@ use crate::gate::{
     },
     state::{
         entry::NEVER,
-        extras::{Rare, RareTotals},
-        gate_state::Rules,
-        rate_limit::Usage,
-        release_rate::Pace,
-        wait_histogram::Waits,
-        wait_queue::{Arriving, Crowd},
+        extras::{ExtraTotals, Extras},
+        gate_state::GateState,
+        rate_limit::RateUsage,
+        release_rate::ReleaseRate,
+        wait_histogram::WaitHistogram,
+        wait_queue::{NewEntry, WaitQueue},
     },
 };
 
 /// Reads one value of the store.
-pub(crate) trait Get: Fn(&Key) -> Result<Option<Bytes>, LoadError> {}
+pub(crate) trait ReadKey: Fn(&Key) -> Result<Option<Bytes>, LoadError> {}
 
-impl<F: Fn(&Key) -> Result<Option<Bytes>, LoadError>> Get for F {}
+impl<F: Fn(&Key) -> Result<Option<Bytes>, LoadError>> ReadKey for F {}
 
 /// The policy that applies to a gate: its own, its nearest parent's, the default, or none.
 pub(crate) fn policy_of(
     gate: &str,
     default: Option<&DefaultPolicy>,
-    get: impl Get,
+    get: impl ReadKey,
 ) -> Result<AppliedPolicy, LoadError> {
     let own = [(gate, PolicySource::Own)].into_iter();
     let parents = parents(gate).map(|parent| (parent, PolicySource::Parent(parent.to_owned())));
@@ -53,12 +53,12 @@ pub(crate) fn policy_of(
     })
 }
 
-impl Rules {
+impl GateState {
     /// A gate as its own records have it; whoever is at it is still to be [let in](Self::people).
     pub(crate) fn load(
         gate: &str,
         applied: Arc<AppliedPolicy>,
-        get: impl Get,
+        get: impl ReadKey,
     ) -> Result<(Self, u64), LoadError> {
         let mut rules = Self::unused(applied);
         let Some(meta) = get(&key::gate_meta(gate))? else { return Ok((rules, 0)) };
@@ -70,24 +70,25 @@ impl Rules {
         rules.updated_at_ms = meta.updated_at_ms;
         rules.is_paused = meta.is_paused;
         let interval_us = u32::try_from(meta.end_interval_us).unwrap_or(u32::MAX);
-        let mut rare = Rare {
-            totals: RareTotals {
+        let mut extras = Extras {
+            totals: ExtraTotals {
                 timed_out: meta.timed_out_total,
                 cancelled: meta.cancelled_total,
                 evicted: meta.evicted_total,
                 expired: meta.expired_total,
                 rejected: meta.rejected_total,
             },
-            pace: Pace { ended_at_ms: meta.ended_at_ms, interval_us },
-            ..Rare::default()
+            release_rate: ReleaseRate { ended_at_ms: meta.ended_at_ms, interval_us },
+            ..Extras::default()
         };
-        if let Some(usage) = get(&key::gate_usage(gate))? {
-            rare.usage = Some(Usage::from(GateUsage::decode(&usage)?));
+        if let Some(rate_usage) = get(&key::gate_usage(gate))? {
+            extras.rate_usage = Some(RateUsage::from(GateUsage::decode(&rate_usage)?));
         }
-        if let Some(waits) = get(&key::gate_waits(gate))? {
-            (rules.waits, rare.waits) = Waits::restored(GateWaits::decode(&waits)?);
+        if let Some(wait_histogram) = get(&key::gate_waits(gate))? {
+            (rules.wait_histogram, extras.wait_histogram) =
+                WaitHistogram::restored(GateWaits::decode(&wait_histogram)?);
         }
-        rules.rare = (rare != Rare::default()).then(|| Box::new(rare));
+        rules.extras = (extras != Extras::default()).then(|| Box::new(extras));
         Ok((rules, meta.waiting_count + meta.held_count))
     }
 
@@ -97,33 +98,38 @@ impl Rules {
         let mut records = Vec::with_capacity(found.len());
         for (key, value) in found {
             let owner = key::owner_of(&key).ok_or_else(|| damaged("a key is no place's"))?;
-            records.push((Box::<str>::from(owner), PlaceRecord::decode(&value)?));
+            records.push((Box::<str>::from(owner), EntryRecord::decode(&value)?));
         }
         records.sort_unstable_by_key(|(_, record)| record.arrival);
         let limits = Arc::clone(&self.applied);
-        let crowd = self.crowd.get_or_insert_default();
+        let wait_queue = self.wait_queue.get_or_insert_default();
         for (owner, record) in records {
-            enter(crowd, owner, record, &limits);
+            enter(wait_queue, owner, record, &limits);
         }
         Ok(())
     }
 }
 
-fn enter(crowd: &mut Crowd, owner: Box<str>, record: PlaceRecord, applied: &AppliedPolicy) {
-    let PlaceRecord { arrival, priority, group, worker, state } = record;
-    let line = crowd.line_of(&Group::restored(group), &applied.policy.group);
-    let arriving =
-        |since_ms, due_ms| Arriving { owner, arrival, priority, since_ms, due_ms, attempt: 0 };
+fn enter(
+    wait_queue: &mut WaitQueue,
+    owner: Box<str>,
+    record: EntryRecord,
+    applied: &AppliedPolicy,
+) {
+    let EntryRecord { arrival, priority, group, worker, state } = record;
+    let group_queue = wait_queue.line_of(&Group::restored(group), &applied.policy.group);
+    let new_entry =
+        |since_ms, due_ms| NewEntry { owner, arrival, priority, since_ms, due_ms, attempt: 0 };
     let index = match state {
-        PlaceState::Waiting { since_ms, due_ms, ttl_ms } => {
-            crowd.join(arriving(since_ms, due_ms), line, ttl_ms)
+        StoredEntryState::Waiting { since_ms, due_ms, ttl_ms } => {
+            wait_queue.join(new_entry(since_ms, due_ms), group_queue, ttl_ms)
         }
-        PlaceState::Held { since_ms, due_ms, waited_ms } => {
+        StoredEntryState::Held { since_ms, due_ms, waited_ms } => {
             let waited_ms = u32::try_from(waited_ms).unwrap_or(u32::MAX);
-            crowd.admit(arriving(since_ms, due_ms.unwrap_or(NEVER)), line, waited_ms)
+            wait_queue.admit(new_entry(since_ms, due_ms.unwrap_or(NEVER)), group_queue, waited_ms)
         }
     };
     if let Some(worker) = worker {
-        crowd.tie(index, worker.into());
+        wait_queue.tie(index, worker.into());
     }
 }

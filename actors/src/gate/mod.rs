@@ -6,8 +6,8 @@
 //!      └──► granted, if a permit is free and nobody waits for it
 //! ```
 //!
-//! `rules` decides, `crowd` keeps the order, `actor` writes and answers, `handle` and `verb` are
-//! what users call.
+//! `state` has the rules, `verb` what a gate is asked, `actor` writes and answers, and `api` is
+//! what users hold.
 
 pub(crate) mod actor;
 pub(crate) mod api;
@@ -15,6 +15,7 @@ mod load;
 mod pending_replies;
 pub(crate) mod policy_cache;
 mod state;
+#[cfg(test)]
 mod testing;
 pub(crate) mod verb;
 

@@ -1,21 +1,23 @@
 //! Those who are told when the turn of an owner comes.
 
-use crate::{actor::deferred_reply::Promise, gate::state::turn_context::Decision, slab::growth};
+use crate::{
+    actor::deferred_reply::ReplyHandle, gate::state::turn_context::Decision, slab::growth,
+};
 
 /// What a promise takes beside itself: the cell it shares with who waits.
 const PROMISE_BYTES: usize = 88;
 
 /// Those who wait for a decision, by the number of their place.
 #[derive(Default)]
-pub(crate) struct Listeners {
-    first: Vec<Option<Promise<Decision>>>,
+pub(crate) struct PendingReplies {
+    first: Vec<Option<ReplyHandle<Decision>>>,
     /// Others who wait for the same owner: their place, their acquire.
-    more: Vec<(u32, u32, Promise<Decision>)>,
+    more: Vec<(u32, u32, ReplyHandle<Decision>)>,
     count: usize,
 }
 
-impl Listeners {
-    pub(crate) fn add(&mut self, index: u32, attempt: u32, promise: Promise<Decision>) {
+impl PendingReplies {
+    pub(crate) fn add(&mut self, index: u32, attempt: u32, promise: ReplyHandle<Decision>) {
         let at = index as usize;
         if at >= self.first.len() {
             if at >= self.first.capacity() {
@@ -36,7 +38,7 @@ impl Listeners {
     }
 
     /// Takes out everyone who waits for a place.
-    pub(crate) fn take(&mut self, index: u32) -> Vec<Promise<Decision>> {
+    pub(crate) fn take(&mut self, index: u32) -> Vec<ReplyHandle<Decision>> {
         let first = self.first.get_mut(index as usize).and_then(Option::take);
         let Some(first) = first else { return Vec::new() };
         self.count -= 1;
@@ -67,17 +69,17 @@ impl Listeners {
     /// gone too.
     pub(crate) fn forget(&mut self, index: u32, attempt: u32) -> Option<u32> {
         self.more.retain(|(at, own, _)| (*at, *own) != (index, attempt));
-        let is_gone = |first: &Promise<Decision>| first.is_abandoned();
+        let is_gone = |first: &ReplyHandle<Decision>| first.is_abandoned();
         let first = self.first.get(index as usize).and_then(Option::as_ref);
         if !first.is_some_and(is_gone) {
             return None;
         }
-        let heir = self.inherit(index);
-        if heir.is_none() {
+        let successor = self.inherit(index);
+        if successor.is_none() {
             self.first[index as usize] = None;
             self.count -= 1;
         }
-        heir
+        successor
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -85,8 +87,8 @@ impl Listeners {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.first.capacity() * size_of::<Option<Promise<Decision>>>()
+        self.first.capacity() * size_of::<Option<ReplyHandle<Decision>>>()
             + self.count * PROMISE_BYTES
-            + self.more.capacity() * size_of::<(u32, u32, Promise<Decision>)>()
+            + self.more.capacity() * size_of::<(u32, u32, ReplyHandle<Decision>)>()
     }
 }

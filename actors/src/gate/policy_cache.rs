@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::gate::api::{
-    metrics::Tally,
+    metrics::GateMetrics,
     policy::{AppliedPolicy, PolicySource},
 };
 
@@ -22,8 +22,8 @@ use crate::gate::api::{
 /// A gate that begins to wait puts itself on the list *before* it looks at the number of changes; a
 /// change is counted *before* the list is read. So one of the two always sees the other.
 #[derive(Debug, Default)]
-pub(crate) struct Board {
-    pub(crate) tally: Tally,
+pub(crate) struct PolicyCache {
+    pub(crate) metrics: GateMetrics,
     changes: AtomicU32,
     /// A gate may let somebody in that refused before: it was resumed, or a policy has changed.
     reopened: Notify,
@@ -31,7 +31,7 @@ pub(crate) struct Board {
     policies: Mutex<HashMap<PolicySource, Arc<AppliedPolicy>>>,
 }
 
-impl Board {
+impl PolicyCache {
     /// How often a policy was changed; after four billion times it begins anew.
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::SeqCst)

@@ -9,19 +9,19 @@ use tokio::sync::Notify;
 
 /// Counts deliveries under way.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries {
+pub(crate) struct InFlight {
     count: AtomicUsize,
     ended: Notify,
 }
 
 /// One of them; dropping it ends it.
 #[derive(Debug)]
-pub(crate) struct Delivery(Arc<Deliveries>);
+pub(crate) struct InFlightGuard(Arc<InFlight>);
 
-impl Deliveries {
-    pub(crate) fn begin(self: &Arc<Self>) -> Delivery {
+impl InFlight {
+    pub(crate) fn begin(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
-        Delivery(Arc::clone(self))
+        InFlightGuard(Arc::clone(self))
     }
 
     /// Whether none is under way.
@@ -41,7 +41,7 @@ impl Deliveries {
     }
 }
 
-impl Drop for Delivery {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::AcqRel);
         self.0.ended.notify_waiters();

@@ -11,12 +11,12 @@ use crate::runtime::{mailbox::BoxFuture, shared_state::Runtime};
 
 /// Something that a built-in does by itself for as long as the node lives, and its last deed.
 /// Each one is a supervised actor on the arbiter of the duties.
-pub(crate) trait StandingDuty: Send + Sync + 'static {
+pub(crate) trait MaintenanceService: Send + Sync + 'static {
     /// What it is called in logs and errors.
     fn name(&self) -> &'static str;
 
     /// Does what is due by `now` (the node's monotonic clock), and nothing if nothing is. Answers
-    /// when it is due again, or `None`: not before [`StandingDuty::changed`] says so.
+    /// when it is due again, or `None`: not before [`MaintenanceService::changed`] says so.
     fn run_once(
         self: Arc<Self>,
         runtime: Arc<Runtime>,
@@ -38,12 +38,12 @@ pub(crate) trait StandingDuty: Send + Sync + 'static {
 }
 
 /// Does a duty whenever it is due.
-pub(crate) async fn keep(duty: Arc<dyn StandingDuty>, runtime: Weak<Runtime>) {
+pub(crate) async fn commit_effects(service: Arc<dyn MaintenanceService>, runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
-        let changed = duty.changed().notified();
+        let changed = service.changed().notified();
         let now = runtime.clock.elapsed();
-        let running = runtime.deliveries.begin();
-        let due = Arc::clone(&duty).run_once(Arc::clone(&runtime), now).await;
+        let running = runtime.in_flight.begin();
+        let due = Arc::clone(&service).run_once(Arc::clone(&runtime), now).await;
         drop(running);
         match due {
             None => changed.await,

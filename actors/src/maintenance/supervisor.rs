@@ -12,11 +12,11 @@ use actix::{
     System, WrapFuture,
 };
 use futures_util::FutureExt;
-use lanekeeper_storage::{Engine, LoadError, Upkeep};
+use lanekeeper_storage::{Engine, LoadError, Maintenance};
 use tokio::sync::oneshot;
 
 use crate::{
-    maintenance::service::{self, StandingDuty},
+    maintenance::service::{self, MaintenanceService},
     node::event::Event,
     outbox::delivery,
     runtime::{mailbox::BoxFuture, passivation, shared_state::Runtime},
@@ -24,47 +24,52 @@ use crate::{
 };
 
 /// One duty: runs until its arbiter stops, and again if it panics.
-struct Duty {
+struct ServiceActor {
     name: &'static str,
     runtime: Weak<Runtime>,
     run: Run,
 }
 
-impl Actor for Duty {
+impl Actor for ServiceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let run = AssertUnwindSafe((self.run)(Weak::clone(&self.runtime))).catch_unwind();
-        let restart_on_panic = |result: Result<(), _>, duty: &mut Self, ctx: &mut Self::Context| {
-            if result.is_err() {
-                tracing::error!(duty = duty.name, "a duty of the node panicked; it starts again");
-                ctx.stop();
-            }
-        };
+        let restart_on_panic =
+            |result: Result<(), _>, service: &mut Self, ctx: &mut Self::Context| {
+                if result.is_err() {
+                    tracing::error!(
+                        service = service.name,
+                        "a duty of the node panicked; it starts again"
+                    );
+                    ctx.stop();
+                }
+            };
         ctx.spawn(run.into_actor(self).map(restart_on_panic));
     }
 }
 
-impl Supervised for Duty {}
+impl Supervised for ServiceActor {}
 
 type Run = Box<dyn Fn(Weak<Runtime>) -> BoxFuture<()> + Send>;
 
 /// The runtime's own duties, and those of the built-ins.
-fn duties(built_in: Vec<Arc<dyn StandingDuty>>) -> Vec<(&'static str, Run)> {
-    let mut duties: Vec<(&'static str, Run)> = vec![
+fn services(built_in: Vec<Arc<dyn MaintenanceService>>) -> Vec<(&'static str, Run)> {
+    let mut services: Vec<(&'static str, Run)> = vec![
         ("passivation", Box::new(|runtime| Box::pin(passivate(runtime)))),
         ("timers", Box::new(|runtime| Box::pin(fire_timers(runtime)))),
         ("reminders", Box::new(|runtime| Box::pin(deliver_reminders(runtime)))),
         ("outbox", Box::new(|runtime| Box::pin(deliver_letters(runtime)))),
         ("upkeep", Box::new(|runtime| Box::pin(keep_up(runtime)))),
     ];
-    for duty in built_in {
-        let name = duty.name();
-        let run =
-            move |runtime| Box::pin(service::keep(Arc::clone(&duty), runtime)) as BoxFuture<()>;
-        duties.push((name, Box::new(run)));
+    for service in built_in {
+        let name = service.name();
+        let run = move |runtime| {
+            Box::pin(service::commit_effects(Arc::clone(&service), runtime)) as BoxFuture<()>
+        };
+        services.push((name, Box::new(run)));
     }
-    duties
+    services
 }
 
 /// The thread on which the duties' actix system lives.
@@ -76,12 +81,12 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn start(runtime: &Arc<Runtime>) -> std::io::Result<Self> {
-        let duties = duties(runtime.duties.clone());
+        let services = services(runtime.services.clone());
         let runtime = Arc::downgrade(runtime);
         let (stop, is_stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("lanekeeper-duty".to_owned())
-            .spawn(move || run_system(&runtime, duties, &is_stopped))?;
+            .spawn(move || run_system(&runtime, services, &is_stopped))?;
         Ok(Self { stop, thread: Some(thread) })
     }
 
@@ -99,14 +104,14 @@ impl Services {
 
 fn run_system(
     runtime: &Weak<Runtime>,
-    duties: Vec<(&'static str, Run)>,
+    services: Vec<(&'static str, Run)>,
     is_stopped: &mpsc::Receiver<()>,
 ) {
     let system = System::new();
     let arbiter = system.block_on(async { Arbiter::new() });
-    for (name, run) in duties {
-        let duty = Duty { name, runtime: Weak::clone(runtime), run };
-        Supervisor::start_in_arbiter(&arbiter.handle(), |_| duty);
+    for (name, run) in services {
+        let service = ServiceActor { name, runtime: Weak::clone(runtime), run };
+        Supervisor::start_in_arbiter(&arbiter.handle(), |_| service);
     }
     // Also ends when the sender is dropped.
     let _ = is_stopped.recv();
@@ -154,7 +159,7 @@ const REMINDER_SLEEP_MAX: Duration = Duration::from_secs(1);
 async fn deliver_reminders(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let changed = runtime.reminders.changed.notified();
-        let looking = runtime.deliveries.begin();
+        let looking = runtime.in_flight.begin();
         let due_ms = reminder::run_once(&runtime).await.unwrap_or_else(|error| {
             tracing::error!(%error, "reminders could not be read");
             Some(runtime.clock.now_ms() + 1000)
@@ -178,7 +183,7 @@ const LETTERS_RETRY_AFTER: Duration = Duration::from_secs(1);
 async fn deliver_letters(runtime: Weak<Runtime>) {
     while let Some(runtime) = runtime.upgrade() {
         let changed = runtime.outbox.changed.notified();
-        let looking = runtime.deliveries.begin();
+        let looking = runtime.in_flight.begin();
         let looked = delivery::run_once(&runtime).await;
         drop(looking);
         if let Err(error) = looked {
@@ -197,20 +202,20 @@ async fn keep_up(runtime: Weak<Runtime>) {
     let Some(engine) = runtime.upgrade().map(|runtime| Arc::clone(runtime.store.engine())) else {
         return;
     };
-    let worker = UpkeepWorker::start(Arc::clone(&engine), Some(UPKEEP_NICENESS));
+    let worker = EngineMaintenance::start(Arc::clone(&engine), Some(UPKEEP_NICENESS));
     let mut urgent = None;
     loop {
         std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
         // Somebody is refused until upkeep has made room: it would starve behind those who ask.
         let worker = if engine.status().is_disk_full {
-            urgent.get_or_insert_with(|| UpkeepWorker::start(Arc::clone(&engine), None))
+            urgent.get_or_insert_with(|| EngineMaintenance::start(Arc::clone(&engine), None))
         } else {
             &worker
         };
         let done = worker.run().await;
         let Some(runtime) = runtime.upgrade() else { return };
         match done {
-            Ok(upkeep) => runtime.events.emit(|| Event::Upkeep(upkeep)),
+            Ok(upkeep) => runtime.events.emit(|| Event::Maintenance(upkeep)),
             Err(error) => {
                 tracing::error!(%error, "upkeep failed; it is tried again");
                 runtime.clock.sleep(UPKEEP_RETRY_AFTER).await;
@@ -225,9 +230,9 @@ const UPKEEP_NICENESS: i32 = 10;
 /// A thread for upkeep alone, which yields to everything that somebody waits for. It is one thread
 /// for all of it: what the store allocates outlives the call, and threads that end leave their
 /// memory scattered.
-struct UpkeepWorker(mpsc::Sender<oneshot::Sender<Result<Upkeep, LoadError>>>);
+struct EngineMaintenance(mpsc::Sender<oneshot::Sender<Result<Maintenance, LoadError>>>);
 
-impl UpkeepWorker {
+impl EngineMaintenance {
     fn start(engine: Arc<dyn Engine>, niceness: Option<i32>) -> Self {
         let (orders, taken) = mpsc::channel::<oneshot::Sender<_>>();
         let work = move || {
@@ -246,7 +251,7 @@ impl UpkeepWorker {
         Self(orders)
     }
 
-    async fn run(&self) -> Result<Upkeep, LoadError> {
+    async fn run(&self) -> Result<Maintenance, LoadError> {
         let (done, is_done) = oneshot::channel();
         let ended = || LoadError::Io("the thread for upkeep has ended".into());
         self.0.send(done).map_err(|_| ended())?;

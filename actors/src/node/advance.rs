@@ -18,10 +18,10 @@ use crate::{
 const ASLEEP_GRACE: Duration = Duration::from_millis(20);
 
 impl Node {
-    /// Moves the node's [manual clock](crate::time::clock::Clock::manual) on, and does all that falls due
-    /// meanwhile, each thing at its moment and in the order of these moments: turns of timers and
-    /// of reminders, ends of leases, delays and time limits, passivation, the sweep of silent
-    /// workers. A periodic timer of 10 s ticks three times in 30 s.
+    /// Moves the node's [manual clock](crate::time::clock::Clock::manual) on, and does all that
+    /// falls due meanwhile, each thing at its moment and in the order of these moments: turns of
+    /// timers and of reminders, ends of leases, delays and time limits, passivation, the sweep of
+    /// silent workers. A periodic timer of 10 s ticks three times in 30 s.
     ///
     /// It returns when the turns that this began have ended, and those that they led to by letters.
     /// A turn that itself sleeps by this clock is not waited for beyond the time that is left.
@@ -96,20 +96,20 @@ async fn do_due(runtime: &Arc<Runtime>) -> Result<Option<Duration>, LoadError> {
     for _ in 0..ROUNDS_MAX {
         let now = runtime.clock.elapsed();
         passivation::run_once(runtime);
-        settle(runtime).await?;
+        await_idle(runtime).await?;
         runtime.timers.run_once(now);
-        settle(runtime).await?;
+        await_idle(runtime).await?;
         let reminder_ms = reminder::run_once(runtime).await?;
-        settle(runtime).await?;
+        await_idle(runtime).await?;
         let until = |due_ms| {
             let wait = from_unix_ms(due_ms).duration_since(runtime.clock.now());
             now.saturating_add(wait.unwrap_or_default())
         };
         let mut moments = vec![runtime.timers.first_due(), reminder_ms.map(until)];
-        for duty in &runtime.duties {
-            moments.push(Arc::clone(duty).run_once(Arc::clone(runtime), now).await);
+        for service in &runtime.services {
+            moments.push(Arc::clone(service).run_once(Arc::clone(runtime), now).await);
         }
-        settle(runtime).await?;
+        await_idle(runtime).await?;
         next = moments.into_iter().flatten().min();
         if next.is_none_or(|next| next > now) {
             break;
@@ -119,11 +119,11 @@ async fn do_due(runtime: &Arc<Runtime>) -> Result<Option<Duration>, LoadError> {
 }
 
 /// Waits until what was begun has ended, the letters included that it sent.
-async fn settle(runtime: &Arc<Runtime>) -> Result<(), LoadError> {
+async fn await_idle(runtime: &Arc<Runtime>) -> Result<(), LoadError> {
     loop {
         tokio::select! {
             biased;
-            () = runtime.deliveries.wait_ended() => {}
+            () = runtime.in_flight.wait_ended() => {}
             () = tokio::time::sleep(ASLEEP_GRACE) => {
                 if runtime.clock.is_slept_by_in_a_turn() {
                     return Ok(());
@@ -132,7 +132,7 @@ async fn settle(runtime: &Arc<Runtime>) -> Result<(), LoadError> {
             }
         }
         delivery::run_once(runtime).await?;
-        if runtime.deliveries.have_ended() {
+        if runtime.in_flight.have_ended() {
             return Ok(());
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     maintenance::supervisor::Services,
     node::lifecycle::Node,
     runtime::{
-        kind_settings::Settings,
+        kind_settings::KindSettings,
         memory_budget::MemoryBudget,
         shared_state::{Runtime, RuntimeOptions},
     },
@@ -31,7 +31,7 @@ pub struct NodeBuilder {
     embedded: EmbeddedOptions,
     clock: Clock,
     options: RuntimeOptions,
-    settings: Settings,
+    settings: KindSettings,
     has_duties: bool,
 }
 
@@ -50,7 +50,7 @@ impl Default for NodeBuilder {
             embedded: EmbeddedOptions::default(),
             clock: Clock::system(),
             options,
-            settings: Settings::default(),
+            settings: KindSettings::default(),
             has_duties: true,
         }
     }

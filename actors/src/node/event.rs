@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lanekeeper_storage::{CommitSeq, Durability, Upkeep};
+use lanekeeper_storage::{CommitSeq, Durability, Maintenance};
 use tokio::sync::broadcast;
 
 use crate::actor::id::ActorId;
@@ -79,7 +79,7 @@ pub enum Event {
         id: ActorId,
     },
     /// The engine did its upkeep.
-    Upkeep(Upkeep),
+    Maintenance(Maintenance),
     /// The node accepts no more requests.
     Draining,
     /// The node has stopped.

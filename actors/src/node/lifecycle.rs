@@ -172,11 +172,11 @@ impl Node {
 
     async fn finish_duties(&self) -> Result<(), ShutdownError> {
         let mut finished = Ok(());
-        for duty in &self.0.runtime.duties {
-            let done = Arc::clone(duty).finish(Arc::clone(&self.0.runtime)).await;
+        for service in &self.0.runtime.services {
+            let done = Arc::clone(service).finish(Arc::clone(&self.0.runtime)).await;
             finished = finished.and(done.map_err(|reason| {
-                tracing::error!(duty = duty.name(), %reason, "a duty was not finished");
-                ShutdownError::Unfinished { duty: duty.name(), reason }
+                tracing::error!(service = service.name(), %reason, "a duty was not finished");
+                ShutdownError::Unfinished { service: service.name(), reason }
             }));
         }
         finished
@@ -209,10 +209,10 @@ pub enum ShutdownError {
     #[error("{0} actors were still busy at the deadline")]
     TurnsRunning(usize),
     /// Merged changes could not be written in time.
-    #[error("{duty} was not finished: {reason}")]
+    #[error("{service} was not finished: {reason}")]
     Unfinished {
         /// The service with these changes.
-        duty: &'static str,
+        service: &'static str,
         /// The reason.
         reason: String,
     },
@@ -256,7 +256,8 @@ impl Node {
     ///
     /// # Panics
     /// If the duties run in the background too: what a test sees next would depend on which of the
-    /// two was first. See [`NodeBuilder::without_duties`](crate::node::builder::NodeBuilder::without_duties).
+    /// two was first. See
+    /// [`NodeBuilder::without_duties`](crate::node::builder::NodeBuilder::without_duties).
     #[cfg(feature = "test-util")]
     pub async fn run_duties(&self) -> Result<(), lanekeeper_storage::LoadError> {
         assert!(self.0.services.lock().is_none(), "a node whose duties run by themselves");
@@ -265,9 +266,9 @@ impl Node {
         crate::node::advance::fire_timers(runtime);
         crate::time::reminder::run_once(runtime).await?;
         crate::outbox::delivery::run_once(runtime).await?;
-        for duty in &runtime.duties {
+        for service in &runtime.services {
             let now = runtime.clock.elapsed();
-            Arc::clone(duty).run_once(Arc::clone(runtime), now).await;
+            Arc::clone(service).run_once(Arc::clone(runtime), now).await;
         }
         runtime.store.read(|engine| engine.upkeep().map(drop)).await
     }
@@ -280,10 +281,10 @@ impl Node {
     pub async fn settle_duties(&self) -> Result<(), lanekeeper_storage::LoadError> {
         let runtime = self.runtime();
         self.run_duties().await?;
-        runtime.deliveries.wait_ended().await;
+        runtime.in_flight.wait_ended().await;
         // What was reminded may have sent letters.
         crate::outbox::delivery::run_once(runtime).await?;
-        runtime.deliveries.wait_ended().await;
+        runtime.in_flight.wait_ended().await;
         Ok(())
     }
 }

@@ -15,15 +15,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use lanekeeper_storage::{Batch, Epoch, Key, LoadError, ScanLimit, key, record::LetterRecord};
+use lanekeeper_storage::{Batch, Epoch, Key, LoadError, ScanLimit, key, record::OutboxRecord};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
     actor::virtual_actor::{Actor, Handler, Request},
     node::event::Event,
-    outbox::delivery_queue::{Receiver, Receivers},
-    runtime::{actor_type::AnyKind, shared_state::Runtime, turn::Turn},
+    outbox::delivery_queue::{DeliveryQueue, Receiver},
+    runtime::{actor_type::ErasedActorType, shared_state::Runtime, turn::Turn},
 };
 
 /// Letters read at once, and taken in one turn.
@@ -43,7 +43,7 @@ pub(crate) struct Outbox {
     /// letters get their numbers and are committed: so numbers grow from commit to commit, and
     /// below the next number every letter there will ever be is in the store.
     first: Mutex<u64>,
-    receivers: Mutex<Receivers>,
+    delivery_queue: Mutex<DeliveryQueue>,
     places: Arc<Semaphore>,
     pub(crate) changed: Notify,
     /// Letters were taken.
@@ -54,7 +54,7 @@ impl Default for Outbox {
     fn default() -> Self {
         Self {
             first: Mutex::new(0),
-            receivers: Mutex::default(),
+            delivery_queue: Mutex::default(),
             places: Arc::new(Semaphore::new(DELIVERIES_MAX)),
             changed: Notify::new(),
             taken: Notify::new(),
@@ -65,21 +65,21 @@ impl Default for Outbox {
 impl Outbox {
     /// Has the letters from this number on looked at.
     pub(crate) fn look_from(&self, number: u64) {
-        self.post_box().note(number);
+        self.sequencer().note(number);
     }
 
-    fn post_box(&self) -> PostBox<'_> {
-        PostBox { first: self.first.lock(), changed: &self.changed }
+    fn sequencer(&self) -> OutboxSequencer<'_> {
+        OutboxSequencer { first: self.first.lock(), changed: &self.changed }
     }
 }
 
 /// The right to number letters, until they are committed.
-struct PostBox<'a> {
+struct OutboxSequencer<'a> {
     first: MutexGuard<'a, u64>,
     changed: &'a Notify,
 }
 
-impl PostBox<'_> {
+impl OutboxSequencer<'_> {
     fn note(&mut self, number: u64) {
         *self.first = number.min(*self.first);
         self.changed.notify_one();
@@ -88,16 +88,16 @@ impl PostBox<'_> {
 
 /// Letters that a turn sends: one at least.
 #[derive(Default)]
-pub(crate) struct Letters {
+pub(crate) struct OutboxMessages {
     records: Vec<Bytes>,
-    last: Option<Posted>,
+    last: Option<OutboxId>,
 }
 
 /// The number of a letter, once it is committed.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Posted(Arc<AtomicU64>);
+pub(crate) struct OutboxId(Arc<AtomicU64>);
 
-impl Letters {
+impl OutboxMessages {
     /// Commits a batch with these letters in it.
     pub(crate) fn post<T, E>(
         self,
@@ -106,17 +106,17 @@ impl Letters {
         mut batch: Batch,
         commit: impl FnOnce(Batch) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut post_box = outbox.post_box();
+        let mut sequencer = outbox.sequencer();
         let sent = self.records.len() as u64;
         let first = NUMBERED.fetch_add(sent, Ordering::Relaxed);
         for (count, record) in (first..).zip(self.records) {
-            batch.add(key::letter(epoch.long_number(count)), record);
+            batch.add(key::outbox_message(epoch.long_number(count)), record);
         }
-        if let Some(Posted(last)) = &self.last {
+        if let Some(OutboxId(last)) = &self.last {
             last.store(epoch.long_number(first + sent - 1), Ordering::Relaxed);
         }
         let committed = commit(batch)?;
-        post_box.note(epoch.long_number(first));
+        sequencer.note(epoch.long_number(first));
         Ok(committed)
     }
 }
@@ -127,36 +127,36 @@ impl<A: Actor> Turn<'_, A> {
     /// actor sent its letters.
     pub(crate) fn send<B: Actor>(&mut self, actor_key: &str, content: Bytes) {
         let (kind, actor_key) = (B::KIND.to_owned(), actor_key.to_owned());
-        let record = LetterRecord { kind, actor_key, content };
-        self.effects.letters.get_or_insert_default().records.push(record.encode());
+        let record = OutboxRecord { kind, actor_key, content };
+        self.effects.outbox_messages.get_or_insert_default().records.push(record.encode());
     }
 
     /// The number that the last letter of this turn will have; nothing if it sent none.
-    pub(crate) fn last_letter(&mut self) -> Option<Posted> {
-        let letters = self.effects.letters.as_mut()?;
-        Some(letters.last.get_or_insert_default().clone())
+    pub(crate) fn last_letter(&mut self) -> Option<OutboxId> {
+        let outbox_messages = self.effects.outbox_messages.as_mut()?;
+        Some(outbox_messages.last.get_or_insert_default().clone())
     }
 }
 
 /// The turn in which an actor takes letters.
-pub(crate) struct Take(pub(crate) Vec<u64>);
+pub(crate) struct DeliverOutbox(pub(crate) Vec<u64>);
 
-impl Request for Take {
+impl Request for DeliverOutbox {
     type Reply = Result<(), LoadError>;
 }
 
-impl<A: Actor> Handler<Take> for A {
+impl<A: Actor> Handler<DeliverOutbox> for A {
     async fn handle(
         &mut self,
-        Take(numbers): Take,
+        DeliverOutbox(numbers): DeliverOutbox,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         for number in numbers {
             // Without its record it was taken before.
-            let Some(record) = turn.store().get(&key::letter(number))? else { continue };
-            let content = LetterRecord::decode(&record)?.content;
+            let Some(record) = turn.store().get(&key::outbox_message(number))? else { continue };
+            let content = OutboxRecord::decode(&record)?.content;
             self.on_letter(content, turn).await?;
-            turn.lasting().delete(key::letter(number));
+            turn.lasting().delete(key::outbox_message(number));
         }
         Ok(())
     }
@@ -171,50 +171,50 @@ pub(crate) async fn run_once(runtime: &Arc<Runtime>) -> Result<(), LoadError> {
         let end = runtime.epoch().long_number(NUMBERED.load(Ordering::Relaxed));
         (kinds.clone(), std::mem::replace(&mut *first, u64::MAX), end)
     });
-    let mut look = outbox.receivers.lock().look(first);
+    let mut scan = outbox.delivery_queue.lock().scan(first);
     loop {
-        let range = key::letters_between(look.page, end);
+        let range = key::letters_between(scan.page, end);
         let page = runtime.store.scan(range, PAGE).await;
-        let page = page.inspect_err(|_| outbox.look_from(look.page))?;
+        let page = page.inspect_err(|_| outbox.look_from(scan.page))?;
         let Some((last, _)) = page.last() else { break };
         for (receiver, numbers) in sorted(&page) {
             // They wait in the store until their kind is registered.
             let Some(kind) = kinds.get(&*receiver.0) else { continue };
-            if outbox.receivers.lock().begin(&receiver, numbers[0], &look) {
+            if outbox.delivery_queue.lock().begin(&receiver, numbers[0], &scan) {
                 deliver(runtime, Arc::clone(kind), receiver, numbers).await;
             }
         }
-        look.page = key::letter_number(last).map_or(end, |number| number + 1);
+        scan.page = key::letter_number(last).map_or(end, |number| number + 1);
     }
-    outbox.receivers.lock().looked(&look);
+    outbox.delivery_queue.lock().looked(&scan);
     Ok(())
 }
 
 /// The numbers of the letters of a page, by receiver.
 fn sorted(page: &[(Key, Bytes)]) -> BTreeMap<Receiver, Vec<u64>> {
-    let mut letters: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
-    for (letter, record) in page {
-        let Some(number) = key::letter_number(letter) else { continue };
-        match LetterRecord::decode(record) {
-            Ok(LetterRecord { kind, actor_key, .. }) => {
-                letters.entry((kind, actor_key)).or_default().push(number);
+    let mut outbox_messages: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
+    for (outbox_message, record) in page {
+        let Some(number) = key::letter_number(outbox_message) else { continue };
+        match OutboxRecord::decode(record) {
+            Ok(OutboxRecord { kind, actor_key, .. }) => {
+                outbox_messages.entry((kind, actor_key)).or_default().push(number);
             }
             Err(error) => tracing::error!(number, %error, "a letter cannot be read"),
         }
     }
-    letters
+    outbox_messages
 }
 
 /// Delivers letters to one receiver, which has no other delivery under way.
 async fn deliver(
     runtime: &Arc<Runtime>,
-    kind: Arc<dyn AnyKind>,
+    kind: Arc<dyn ErasedActorType>,
     receiver: Receiver,
     numbers: Vec<u64>,
 ) {
     let places = Arc::clone(&runtime.outbox.places);
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
-    let mut delivery = Some(runtime.deliveries.begin());
+    let mut delivery = Some(runtime.in_flight.begin());
     let runtime = Arc::clone(runtime);
     runtime.clone().executor.spawn(async move {
         let _place = place;
@@ -231,7 +231,7 @@ async fn deliver(
             }
         }
         let outbox = &runtime.outbox;
-        let next = outbox.receivers.lock().end(receiver, failed);
+        let next = outbox.delivery_queue.lock().end(receiver, failed);
         next.into_iter().for_each(|next| outbox.look_from(next));
         outbox.taken.notify_waiters();
         drop(delivery);
@@ -241,14 +241,14 @@ async fn deliver(
 /// Waits until a letter was taken, or so long; true if it was. Dropping the future is safe.
 pub(crate) async fn wait_taken(
     runtime: &Runtime,
-    Posted(number): &Posted,
+    OutboxId(number): &OutboxId,
     wait: Duration,
 ) -> Result<bool, LoadError> {
-    let letter = key::letter(number.load(Ordering::Relaxed));
+    let outbox_message = key::outbox_message(number.load(Ordering::Relaxed));
     let mut sleep = std::pin::pin!(runtime.clock.sleep(wait));
     loop {
         let taken = runtime.outbox.taken.notified();
-        if runtime.store.get(&letter)?.is_none() {
+        if runtime.store.get(&outbox_message)?.is_none() {
             return Ok(true);
         }
         tokio::select! {

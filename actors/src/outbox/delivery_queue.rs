@@ -3,7 +3,7 @@
 //! A look at the store goes through the letters by their numbers, while deliveries that earlier
 //! looks began take theirs. Who is delivered to just now gets no second delivery: what is found
 //! for it meanwhile waits for another look. Until that look comes by, nothing that stands behind
-//! those letters may be delivered, which is what [`Stage::Behind`] remembers.
+//! those letters may be delivered, which is what [`ReceiverStage::Behind`] remembers.
 
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -12,14 +12,14 @@ pub(crate) type Receiver = (String, String);
 
 /// Receivers with letters on their way. Bounded: whoever has none takes no room.
 #[derive(Debug, Default)]
-pub(crate) struct Receivers {
-    stages: HashMap<Receiver, Stage>,
+pub(crate) struct DeliveryQueue {
+    stages: HashMap<Receiver, ReceiverStage>,
     /// Looks begun so far.
-    looks: u64,
+    scans: u64,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum ReceiverStage {
     /// It is delivered to. Letters from this number on were found meanwhile.
     Taking { next: Option<u64> },
     /// The first letter for it is this one, or none if that was taken; noted during this look.
@@ -28,47 +28,47 @@ enum Stage {
 
 /// A look at the letters, from one number on.
 #[derive(Clone, Debug)]
-pub(crate) struct Look {
+pub(crate) struct ScanCursor {
     number: u64,
     first: u64,
     /// Where the page begins that it has come to.
     pub(crate) page: u64,
 }
 
-impl Receivers {
+impl DeliveryQueue {
     /// A look begins, from the letter `first` on.
-    pub(crate) fn look(&mut self, first: u64) -> Look {
-        self.looks += 1;
-        Look { number: self.looks, first, page: first }
+    pub(crate) fn scan(&mut self, first: u64) -> ScanCursor {
+        self.scans += 1;
+        ScanCursor { number: self.scans, first, page: first }
     }
 
     /// A look has come to the end of all letters. Those it was to find letters for and did not
     /// have none.
-    pub(crate) fn looked(&mut self, look: &Look) {
+    pub(crate) fn looked(&mut self, scan: &ScanCursor) {
         self.stages.retain(|_, stage| match stage {
-            Stage::Taking { .. } => true,
-            Stage::Behind { next, noted } => !look.is_for(*next, *noted),
+            ReceiverStage::Taking { .. } => true,
+            ReceiverStage::Behind { next, noted } => !scan.is_for(*next, *noted),
         });
     }
 
     /// Letters were found, `first` the first of them. Answers whether to deliver them now; if not,
     /// they will be found again.
-    pub(crate) fn begin(&mut self, receiver: &Receiver, first: u64, look: &Look) -> bool {
+    pub(crate) fn begin(&mut self, receiver: &Receiver, first: u64, scan: &ScanCursor) -> bool {
         match self.stages.entry(receiver.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert(Stage::Taking { next: None });
+                entry.insert(ReceiverStage::Taking { next: None });
                 true
             }
             Entry::Occupied(mut entry) => match entry.get_mut() {
-                Stage::Taking { next } => {
+                ReceiverStage::Taking { next } => {
                     *next = Some(next.map_or(first, |next| next.min(first)));
                     false
                 }
-                Stage::Behind { next, noted } => {
+                ReceiverStage::Behind { next, noted } => {
                     // Whatever stands before these letters is on this page, or was taken.
-                    let is_next = look.page <= *next || look.is_for(*next, *noted);
+                    let is_next = scan.page <= *next || scan.is_for(*next, *noted);
                     if is_next {
-                        entry.insert(Stage::Taking { next: None });
+                        entry.insert(ReceiverStage::Taking { next: None });
                     }
                     is_next
                 }
@@ -80,11 +80,11 @@ impl Receivers {
     /// which letter on to look again.
     pub(crate) fn end(&mut self, receiver: Receiver, failed: Option<u64>) -> Option<u64> {
         let found = match self.stages.remove(&receiver) {
-            Some(Stage::Taking { next }) => next,
+            Some(ReceiverStage::Taking { next }) => next,
             _ => None,
         };
         let next = failed.into_iter().chain(found).min()?;
-        self.stages.insert(receiver, Stage::Behind { next, noted: self.looks });
+        self.stages.insert(receiver, ReceiverStage::Behind { next, noted: self.scans });
         Some(next)
     }
 
@@ -94,7 +94,7 @@ impl Receivers {
     }
 }
 
-impl Look {
+impl ScanCursor {
     /// Whether this look was to find the letters from `next` on, as noted during the look `noted`.
     fn is_for(&self, next: u64, noted: u64) -> bool {
         noted < self.number && self.first <= next
@@ -111,10 +111,10 @@ mod tests {
     #[derive(Default)]
     struct Post {
         random: fastrand::Rng,
-        receivers: Receivers,
+        delivery_queue: DeliveryQueue,
         /// What was posted and not taken, by number.
         store: BTreeMap<u64, Receiver>,
-        posted: u64,
+        outbox_id: u64,
         first: Option<u64>,
         looking: Option<Looking>,
         under_way: Vec<(Receiver, Vec<u64>)>,
@@ -123,7 +123,7 @@ mod tests {
 
     /// A look under way: where its next page begins, how far it goes, and what is left of a page.
     struct Looking {
-        look: Look,
+        scan: ScanCursor,
         next: u64,
         end: u64,
         page: Vec<(Receiver, Vec<u64>)>,
@@ -133,35 +133,36 @@ mod tests {
         fn post(&mut self) {
             for _ in 0..self.random.u64(1..4) {
                 let receiver = ("kind".to_owned(), self.random.u8(..3).to_string());
-                self.store.insert(self.posted, receiver);
-                self.first = Some(self.first.map_or(self.posted, |first| first.min(self.posted)));
-                self.posted += 1;
+                self.store.insert(self.outbox_id, receiver);
+                self.first =
+                    Some(self.first.map_or(self.outbox_id, |first| first.min(self.outbox_id)));
+                self.outbox_id += 1;
             }
         }
 
         fn go_on_looking(&mut self) {
-            let Some(Looking { look, next, end, page }) = &mut self.looking else {
+            let Some(Looking { scan, next, end, page }) = &mut self.looking else {
                 let Some(first) = self.first.take() else { return };
-                let look = self.receivers.look(first);
-                let (next, end, page) = (first, self.posted, Vec::new());
-                self.looking = Some(Looking { look, next, end, page });
+                let scan = self.delivery_queue.scan(first);
+                let (next, end, page) = (first, self.outbox_id, Vec::new());
+                self.looking = Some(Looking { scan, next, end, page });
                 return;
             };
             if let Some((receiver, numbers)) = page.pop() {
-                if self.receivers.begin(&receiver, numbers[0], look) {
+                if self.delivery_queue.begin(&receiver, numbers[0], scan) {
                     self.under_way.push((receiver, numbers));
                 }
                 return;
             }
-            let mut letters: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
-            look.page = *next;
+            let mut outbox_messages: BTreeMap<Receiver, Vec<u64>> = BTreeMap::new();
+            scan.page = *next;
             for (&number, receiver) in self.store.range(*next..*end).take(2) {
-                letters.entry(receiver.clone()).or_default().push(number);
+                outbox_messages.entry(receiver.clone()).or_default().push(number);
                 *next = number + 1;
             }
-            page.extend(letters);
+            page.extend(outbox_messages);
             if page.is_empty() {
-                self.receivers.looked(look);
+                self.delivery_queue.looked(scan);
                 self.looking = None;
             }
         }
@@ -180,7 +181,7 @@ mod tests {
                 }
             }
             let failed = is_failed.then_some(numbers[0]);
-            let again = self.receivers.end(receiver, failed);
+            let again = self.delivery_queue.end(receiver, failed);
             self.first = self.first.into_iter().chain(again).min();
         }
     }
@@ -204,7 +205,7 @@ mod tests {
                 post.end_delivery();
             }
             assert!(post.store.is_empty(), "left behind: {:?}", post.store);
-            assert!(post.receivers.is_empty(), "{:?}", post.receivers);
+            assert!(post.delivery_queue.is_empty(), "{:?}", post.delivery_queue);
         }
     }
 }

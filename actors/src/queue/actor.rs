@@ -13,33 +13,33 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Durability, Key, LoadError, Write,
     key::{self, Arrival, Priority, QueueNo},
-    record::{QueueLetter, ReminderDue},
+    record::{QueueOutboxRecord, ReminderDue},
 };
 
 use crate::{
     actor::{
-        deferred_reply::Deferred,
+        deferred_reply::DeferredReply,
         error::ActivateError,
-        virtual_actor::{Actor, Origin},
+        virtual_actor::{Actor, LoadContext},
     },
     queue::{
         api::{
             error::QueueError,
-            lease_token::{LeaseTerms, Nonce, Provision},
+            lease_token::{LeaseGrant, LeaseOptions, Nonce},
             message::Message,
-            metrics::Tally,
+            metrics::QueueMetrics,
         },
         state::{
-            queue_state::{MemoryBounds, Need, Rules, Stop},
-            undelivered::Granted,
-            waiters::{InLine, Line, WAITING_MAX},
+            queue_state::{Blocked, MemoryBounds, MissingData, QueueState},
+            undelivered::UndeliveredLeases,
+            waiters::{WAITING_MAX, WaiterTicket, Waiters},
         },
         verb::{
             dead_letter::SUFFIX,
-            expire::GoingOn,
-            gate_permits::{AtGate, Permits},
-            push::Incoming,
-            serve_waiters::Asker,
+            expire::ExpiryUnderWay,
+            gate_permits::{GatePermits, HeldPermits},
+            push::PushRequest,
+            serve_waiters::Waiter,
         },
     },
     runtime::{
@@ -50,24 +50,24 @@ use crate::{
 };
 
 /// What a pop gets.
-pub(crate) type Taken = Result<Vec<Message>, QueueError>;
+pub(crate) type TakenMessages = Result<Vec<Message>, QueueError>;
 
 /// A queue in memory, and those who wait for it. Nobody waits while it has a message to give: every
 /// turn ends with [`QueueActor::serve`], so that no verb has to think of those who wait.
 pub(crate) struct QueueActor {
-    pub(crate) rules: Rules,
-    pub(crate) line: Line<Asker>,
-    pub(crate) going_on: GoingOn,
-    pub(crate) at_gate: AtGate,
+    pub(crate) rules: QueueState,
+    pub(crate) line: Waiters<Waiter>,
+    pub(crate) going_on: ExpiryUnderWay,
+    pub(crate) at_gate: GatePermits,
     /// When the timer is due that serves those who wait, by the node's monotonic clock.
     pub(crate) serve_at: Option<Duration>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) metrics: Arc<QueueMetrics>,
 }
 
 /// What one who waits holds.
-pub(crate) struct Waiting<T> {
-    pub(crate) place: InLine,
-    pub(crate) given: Deferred<T>,
+pub(crate) struct WaitingReply<T> {
+    pub(crate) place: WaiterTicket,
+    pub(crate) given: DeferredReply<T>,
 }
 
 /// Queues made by this process; with the epoch of the store's owner it makes their numbers unique.
@@ -79,9 +79,9 @@ pub(crate) const WAKE: &str = "due";
 impl Actor for QueueActor {
     const KIND: &'static str = "queue";
 
-    async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
+    async fn load(from: &LoadContext<'_>) -> Result<Self, ActivateError> {
         let get = |key: &_| from.store().get(key);
-        let mut rules = Rules::load(&from.id().key, MemoryBounds::QUEUE, get)?;
+        let mut rules = QueueState::load(&from.id().key, MemoryBounds::QUEUE, get)?;
         check_wake(&mut rules, from)?;
         // What was in memory when the process before this one ended left no number behind: each
         // process has numbers of its own then, so that no id or lease is ever of two messages.
@@ -89,10 +89,10 @@ impl Actor for QueueActor {
             let first = from.runtime().epoch().long_number(0);
             rules.meta.arrival_next = rules.meta.arrival_next.max(first);
         }
-        let (line, going_on) = (Line::new(WAITING_MAX), GoingOn::new());
-        let tally = from.runtime().shared.get();
-        let at_gate = AtGate::default();
-        Ok(Self { rules, line, going_on, at_gate, serve_at: None, tally })
+        let (line, going_on) = (Waiters::new(WAITING_MAX), ExpiryUnderWay::new());
+        let metrics = from.runtime().shared.get();
+        let at_gate = GatePermits::default();
+        Ok(Self { rules, line, going_on, at_gate, serve_at: None, metrics })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -109,7 +109,7 @@ impl Actor for QueueActor {
         letter: Bytes,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
-        let mut letter = QueueLetter::decode(&letter)?;
+        let mut letter = QueueOutboxRecord::decode(&letter)?;
         self.create(turn);
         self.check_key(&mut letter, turn)?;
         let now_ms = clock::unix_ms(turn.now());
@@ -140,17 +140,17 @@ impl QueueActor {
     /// Accepts messages; answers the first arrival number.
     pub(crate) async fn push(
         &mut self,
-        messages: &[Incoming],
+        messages: &[PushRequest],
         turn: &mut Turn<'_, Self>,
     ) -> Result<Arrival, QueueError> {
         self.create(turn);
         let now_ms = clock::unix_ms(turn.now());
-        let verb = |rules: &mut Rules, batch: &mut Batch| rules.push(messages, now_ms, batch);
+        let verb = |rules: &mut QueueState, batch: &mut Batch| rules.push(messages, now_ms, batch);
         self.decide(turn, verb).await
     }
 
     /// Takes messages for good.
-    pub(crate) async fn pop(&mut self, depth: usize, turn: &mut Turn<'_, Self>) -> Taken {
+    pub(crate) async fn pop(&mut self, depth: usize, turn: &mut Turn<'_, Self>) -> TakenMessages {
         let now_ms = clock::unix_ms(turn.now());
         let taken = self.decide(turn, |rules, batch| rules.pop(depth, now_ms, batch)).await;
         turn.batch().frees_space();
@@ -160,52 +160,52 @@ impl QueueActor {
     /// Leases messages.
     pub(crate) async fn lease(
         &mut self,
-        terms: &LeaseTerms,
+        options: &LeaseOptions,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Granted, QueueError> {
-        let permits = self.take_permits(terms, turn).await?;
-        self.lease_with(permits, terms, turn).await
+    ) -> Result<UndeliveredLeases, QueueError> {
+        let permits = self.take_permits(options, turn).await?;
+        self.lease_with(permits, options, turn).await
     }
 
     /// Leases messages with permits that were taken.
     pub(crate) async fn lease_with(
         &mut self,
-        permits: Permits,
-        terms: &LeaseTerms,
+        permits: HeldPermits,
+        options: &LeaseOptions,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Granted, QueueError> {
+    ) -> Result<UndeliveredLeases, QueueError> {
         let now_ms = clock::unix_ms(turn.now());
-        let allowed = permits.as_ref().map_or(terms.depth, Vec::len);
-        let provision = Provision { nonces: nonces(allowed.min(terms.depth)), permits };
+        let allowed = permits.as_ref().map_or(options.depth, Vec::len);
+        let grant = LeaseGrant { nonces: nonces(allowed.min(options.depth)), permits };
         let verb =
-            |rules: &mut Rules, batch: &mut Batch| rules.lease(terms, &provision, now_ms, batch);
+            |rules: &mut QueueState, batch: &mut Batch| rules.lease(options, &grant, now_ms, batch);
         let leased = self.decide(turn, verb).await;
         let used = leased.as_ref().map_or(0, Vec::len);
-        self.rules.freed.extend(provision.permits.into_iter().flatten().skip(used));
-        Ok(Granted::new(leased?, turn.me()))
+        self.rules.freed.extend(grant.permits.into_iter().flatten().skip(used));
+        Ok(UndeliveredLeases::new(leased?, turn.me()))
     }
 
     /// Lets the rules decide, as often as they have to see more of the store first.
     pub(crate) async fn decide<T>(
         &mut self,
         turn: &mut Turn<'_, Self>,
-        mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
+        mut verb: impl FnMut(&mut QueueState, &mut Batch) -> Result<T, Blocked>,
     ) -> Result<T, QueueError> {
         let before = self.rules.meta.totals;
         self.rules.give_bytes_max = give_bytes_max(turn.store().memory());
         let decided = loop {
             match verb(&mut self.rules, turn.batch()) {
                 Ok(value) => break Ok(value),
-                Err(Stop::Refuse(QueueError::NoMemory(full))) => {
+                Err(Blocked::Refuse(QueueError::NoMemory(full))) => {
                     break Err(QueueError::NoMemory(
                         turn.store().memory().refuse(MemoryUse::Answer, full.wanted),
                     ));
                 }
-                Err(Stop::Refuse(error)) => break Err(error),
-                Err(Stop::Load(need)) => self.load_more(need, turn).await?,
+                Err(Blocked::Refuse(error)) => break Err(error),
+                Err(Blocked::Load(missing)) => self.load_more(missing, turn).await?,
             }
         };
-        self.tally.add(&before, &self.rules.meta.totals);
+        self.metrics.add(&before, &self.rules.meta.totals);
         decided
     }
 
@@ -215,7 +215,7 @@ impl QueueActor {
             return;
         }
         let (id, now_ms) = (turn.id(), clock::unix_ms(turn.now()));
-        let epoch = turn.meta.seat.kind.runtime.fence(id.kind, &id.key).epoch;
+        let epoch = turn.meta.guard.kind.runtime.fence(id.kind, &id.key).epoch;
         let number = QueueNo(epoch.number(CREATED.fetch_add(1, Ordering::Relaxed)));
         self.rules.create(&id.key, number, now_ms, turn.lasting());
     }
@@ -250,23 +250,32 @@ impl QueueActor {
         }
     }
 
-    async fn load_more(&mut self, need: Need, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
+    async fn load_more(
+        &mut self,
+        missing: MissingData,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
         // What this turn has taken out is still in the store.
         let is_deleted = |write: &&Write| matches!(write, Write::Delete(_));
         let deleted = turn.batch().writes().iter().filter(is_deleted);
         let deleted: HashSet<Key> = deleted.map(|write| write.key().clone()).collect();
         let store = turn.store();
-        let found = match &need {
-            Need::Lanes(priorities) => {
+        let found = match &missing {
+            MissingData::PriorityCounts(priorities) => {
                 let queue = self.rules.number();
                 let read = |&priority: &Priority| {
-                    let key = key::lane(queue, priority);
-                    store.get(&key).map(|lane| lane.map(|lane| (key, lane))).transpose()
+                    let key = key::priority_count(queue, priority);
+                    store
+                        .get(&key)
+                        .map(|priority_count| {
+                            priority_count.map(|priority_count| (key, priority_count))
+                        })
+                        .transpose()
                 };
                 priorities.iter().filter_map(read).collect::<Result<_, _>>()?
             }
-            Need::AllLanes(range, limit) => store.scan(range.clone(), *limit).await?,
-            Need::LaneHead(_, range, limit) | Need::Head(range, limit) => {
+            MissingData::AllLanes(range, limit) => store.scan(range.clone(), *limit).await?,
+            MissingData::LaneHead(_, range, limit) | MissingData::Head(range, limit) => {
                 let mut rest = range.clone();
                 loop {
                     let mut found = store.scan(rest.clone(), *limit).await?;
@@ -278,7 +287,7 @@ impl QueueActor {
                     }
                 }
             }
-            Need::Tail(range, limit) => {
+            MissingData::TailCache(range, limit) => {
                 let mut rest = range.clone();
                 loop {
                     let mut found = store.scan_back(rest.clone(), *limit).await?;
@@ -291,13 +300,13 @@ impl QueueActor {
                 }
             }
         };
-        self.rules.supply(need, found)
+        self.rules.supply(missing, found)
     }
 }
 
 /// Compares when the queue thinks it is woken with the reminder that does it, which a queue that
 /// was kept in memory may have lost: then the next turn has it woken at once.
-fn check_wake(rules: &mut Rules, from: &Origin<'_>) -> Result<(), LoadError> {
+fn check_wake(rules: &mut QueueState, from: &LoadContext<'_>) -> Result<(), LoadError> {
     let Some(wake_at_ms) = rules.meta.wake_at_ms else { return Ok(()) };
     let due = from.store().get(&key::reminder_due(from.id().kind, &from.id().key, WAKE))?;
     let due = due.map(|due| ReminderDue::decode(&due)).transpose()?;

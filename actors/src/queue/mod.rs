@@ -6,6 +6,7 @@ mod consumer;
 mod listing;
 pub(crate) mod setting;
 mod state;
+#[cfg(test)]
 mod testing;
 pub(crate) mod verb;
 
@@ -26,7 +27,7 @@ pub use api::{
 pub use consumer::{
     lease_source::LeaseSource,
     options::{ConsumeOptions, Consumer, ConsumerStats},
-    retry::{Failure, Retry},
+    retry::{HandlerFailure, Retry},
 };
 pub use listing::{
     counts::QueueCounts,
@@ -36,5 +37,15 @@ pub use listing::{
 pub use setting::sink::{ListSinks, Sink, SinkChange, SinkChanges, SinkHeaders, SinkList};
 pub use verb::{
     inspect::{DueCursor, DueMessage, DuePage, InvalidDueCursor, PeekDue},
-    settle::{Extended, Settled},
+    settle::{ExtendedLeases, SettledLeases},
 };
+
+/// The former name of [`ExtendedLeases`].
+#[deprecated(note = "it is called `ExtendedLeases`")]
+pub type Extended = ExtendedLeases;
+/// The former name of [`HandlerFailure`].
+#[deprecated(note = "it is called `HandlerFailure`")]
+pub type Failure = HandlerFailure;
+/// The former name of [`SettledLeases`].
+#[deprecated(note = "it is called `SettledLeases`")]
+pub type Settled = SettledLeases;

@@ -11,22 +11,22 @@ use crate::{
     actor::{
         error::{ActivateError, AskError},
         id::ActorId,
-        virtual_actor::{Actor, Origin},
+        virtual_actor::{Actor, LoadContext},
     },
     node::event::Event,
     runtime::{
         call_chain::ActorHash,
-        commit_barrier::OutputGate,
-        directory::Kind,
-        turn::{Effects, Lasting, Turn, polled},
+        commit_barrier::CommitBarrier,
+        directory::ActorType,
+        turn::{Effects, LastingEffects, Turn, catch_panic},
     },
     time::timer::ArmedTimers,
 };
 
 /// The right to run turns of one actor: exactly one exists while its slot is occupied. Dropped
 /// without being given back (its executor ended), it frees the slot and tells those who wait.
-pub(crate) struct Seat<A: Actor> {
-    pub(crate) kind: Arc<Kind<A>>,
+pub(crate) struct SlotGuard<A: Actor> {
+    pub(crate) kind: Arc<ActorType<A>>,
     pub(crate) key: Arc<str>,
     pub(crate) hash: u64,
     generation: u32,
@@ -37,8 +37,8 @@ pub(crate) struct Seat<A: Actor> {
 
 const HELD: u32 = 1 << 31;
 
-impl<A: Actor> Seat<A> {
-    pub(crate) fn new(kind: Arc<Kind<A>>, key: Arc<str>, hash: u64, slot: u32) -> Self {
+impl<A: Actor> SlotGuard<A> {
+    pub(crate) fn new(kind: Arc<ActorType<A>>, key: Arc<str>, hash: u64, slot: u32) -> Self {
         Self { kind, key, hash, generation: 0, slot: slot | HELD }
     }
 
@@ -66,7 +66,7 @@ impl<A: Actor> Seat<A> {
     }
 }
 
-impl<A: Actor> Drop for Seat<A> {
+impl<A: Actor> Drop for SlotGuard<A> {
     fn drop(&mut self) {
         if self.slot & HELD != 0 {
             self.kind.abandon(self.hash, self.slot());
@@ -82,38 +82,38 @@ pub(crate) struct Activation<A: Actor> {
 
 /// What the runtime keeps beside the actor's own state.
 pub(crate) struct Meta<A: Actor> {
-    pub(crate) seat: Seat<A>,
-    pub(crate) gate: OutputGate,
+    pub(crate) guard: SlotGuard<A>,
+    pub(crate) gate: CommitBarrier,
     pub(crate) timers: ArmedTimers,
 }
 
 /// Where an actor stands after a turn.
-pub(crate) enum Step<A: Actor> {
+pub(crate) enum TurnOutcome<A: Actor> {
     /// It lives, and more requests may wait.
     Alive(Box<Activation<A>>),
     /// It is to be put away.
     Retiring(Box<Activation<A>>),
     /// Its memory is gone; the next incarnation may begin behind the gate.
-    Gone(Seat<A>, OutputGate),
+    Gone(SlotGuard<A>, CommitBarrier),
     /// The slot was given up.
     Over,
 }
 
 impl<A: Actor> Activation<A> {
     /// Loads the actor and runs its `on_activate`. On failure everyone who waits is told.
-    pub(crate) async fn begin(mut seat: Seat<A>) -> Result<Box<Self>, ActivateError> {
-        let kind = Arc::clone(&seat.kind);
+    pub(crate) async fn begin(mut guard: SlotGuard<A>) -> Result<Box<Self>, ActivateError> {
+        let kind = Arc::clone(&guard.kind);
         let runtime = &kind.runtime;
-        let id = seat.id();
-        let origin = Origin { id: &id, store: &runtime.store, clock: &runtime.clock, runtime };
-        let loaded = polled(seat.actor_hash(), None, A::load(&origin)).await;
+        let id = guard.id();
+        let origin = LoadContext { id: &id, store: &runtime.store, clock: &runtime.clock, runtime };
+        let loaded = catch_panic(guard.actor_hash(), None, A::load(&origin)).await;
         let actor = match loaded.unwrap_or(Err(ActivateError::Panicked)) {
             Ok(actor) => actor,
-            Err(error) => return Err(kind.fail(seat, error)),
+            Err(error) => return Err(kind.fail(guard, error)),
         };
         let generation = runtime.next_generation();
-        seat.generation = generation;
-        let meta = Meta { seat, gate: OutputGate::default(), timers: ArmedTimers::default() };
+        guard.generation = generation;
+        let meta = Meta { guard, gate: CommitBarrier::default(), timers: ArmedTimers::default() };
         let mut activation = Box::new(Self { actor, meta });
         match activation.on_activate().await {
             Ok(()) => {
@@ -125,63 +125,65 @@ impl<A: Actor> Activation<A> {
     }
 
     async fn on_activate(&mut self) -> Result<(), ActivateError> {
-        let actor = self.meta.seat.actor_hash();
+        let actor = self.meta.guard.actor_hash();
         let mut turn = Turn::new(&mut self.meta);
-        let activated = polled(actor, None, self.actor.on_activate(&mut turn)).await;
+        let activated = catch_panic(actor, None, self.actor.on_activate(&mut turn)).await;
         let effects = turn.into_effects();
         activated
             .unwrap_or(Err("on_activate panicked".to_owned()))
             .map_err(ActivateError::Refused)?;
-        self.keep(effects).map_err(|error| ActivateError::Refused(error.to_string()))
+        self.commit_effects(effects).map_err(|error| ActivateError::Refused(error.to_string()))
     }
 
     /// Runs `on_passivate` and gives the memory back.
-    pub(crate) async fn retire(mut self: Box<Self>) -> Step<A> {
-        let actor = self.meta.seat.actor_hash();
+    pub(crate) async fn passivate(mut self: Box<Self>) -> TurnOutcome<A> {
+        let actor = self.meta.guard.actor_hash();
         let mut turn = Turn::new(&mut self.meta);
-        let passivated = polled(actor, None, self.actor.on_passivate(&mut turn)).await;
+        let passivated = catch_panic(actor, None, self.actor.on_passivate(&mut turn)).await;
         let effects = turn.into_effects();
         let kept = match passivated {
-            Some(()) => self.keep(effects),
+            Some(()) => self.commit_effects(effects),
             None => Err(AskError::Panicked),
         };
         if let Err(error) = kept {
-            tracing::error!(actor = %self.meta.seat.id(), %error, "on_passivate kept nothing");
+            tracing::error!(actor = %self.meta.guard.id(), %error, "on_passivate kept nothing");
         }
-        self.kill()
+        self.discard()
     }
 
     /// Hands the turn's writes to the commit and fulfils what it promised. On an error the
     /// activation's memory is ahead of the store and must go.
-    pub(crate) fn keep(&mut self, mut effects: Effects) -> Result<(), AskError> {
-        let Meta { seat, gate, .. } = &mut self.meta;
+    pub(crate) fn commit_effects(&mut self, mut effects: Effects) -> Result<(), AskError> {
+        let Meta { guard, gate, .. } = &mut self.meta;
         if effects.is_saving {
-            let saved = self.actor.save(&seat.id(), &mut effects.batch);
+            let saved = self.actor.save(&guard.id(), &mut effects.batch);
             saved.map_err(|error| AskError::NotSaved(error.to_string()))?;
         }
-        let runtime = &seat.kind.runtime;
+        let runtime = &guard.kind.runtime;
         let mut level = effects.durability.unwrap_or(runtime.options.durability);
-        let fence = runtime.fence(A::KIND, &seat.key);
+        let fence = runtime.fence(A::KIND, &guard.key);
         if let Some(lasting) = effects.lasting.take() {
-            let Lasting { batch, level: lasting_level } = *lasting;
+            let LastingEffects { batch, level: lasting_level } = *lasting;
             if level == Durability::Memory && lasting_level > level && !batch.is_empty() {
                 let seq = runtime.store.commit(fence, batch, lasting_level, gate);
                 let seq = seq.map_err(AskError::Refused)?;
                 let durability = lasting_level;
-                runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability });
+                runtime.events.emit(|| Event::Commit { id: guard.id(), seq, durability });
             } else {
                 level = level.max(lasting_level);
                 effects.batch.precede_with(batch);
             }
         }
-        if !effects.batch.is_empty() || effects.letters.is_some() {
+        if !effects.batch.is_empty() || effects.outbox_messages.is_some() {
             let mut commit = |batch| runtime.store.commit(fence, batch, level, gate);
-            let seq = match effects.letters {
+            let seq = match effects.outbox_messages {
                 None => commit(effects.batch),
-                Some(letters) => letters.post(&runtime.outbox, fence.epoch, effects.batch, commit),
+                Some(outbox_messages) => {
+                    outbox_messages.post(&runtime.outbox, fence.epoch, effects.batch, commit)
+                }
             };
             let seq = seq.map_err(AskError::Refused)?;
-            runtime.events.emit(|| Event::Commit { id: seat.id(), seq, durability: level });
+            runtime.events.emit(|| Event::Commit { id: guard.id(), seq, durability: level });
         }
         runtime.reminders.note(&effects.reminders);
         for fulfil in effects.fulfilments {
@@ -191,20 +193,20 @@ impl<A: Actor> Activation<A> {
     }
 
     /// Drops the memory, not the seat.
-    pub(crate) fn kill(self) -> Step<A> {
+    pub(crate) fn discard(self) -> TurnOutcome<A> {
         let gate = self.meta.gate;
-        Step::Gone(self.into_seat(), gate)
+        TurnOutcome::Gone(self.into_seat(), gate)
     }
 
-    fn into_seat(self) -> Seat<A> {
+    fn into_seat(self) -> SlotGuard<A> {
         let Self { actor, meta } = self;
-        let Meta { seat, mut timers, .. } = meta;
-        seat.kind.runtime.timers.disarm_all(&mut timers);
+        let Meta { guard, mut timers, .. } = meta;
+        guard.kind.runtime.timers.disarm_all(&mut timers);
         if catch_unwind(AssertUnwindSafe(|| drop(actor))).is_err() {
-            tracing::error!(actor = %seat.id(), "dropping the actor panicked");
+            tracing::error!(actor = %guard.id(), "dropping the actor panicked");
         }
-        let passivated = || Event::Passivated { id: seat.id(), generation: seat.generation };
-        seat.kind.runtime.events.emit(passivated);
-        seat
+        let passivated = || Event::Passivated { id: guard.id(), generation: guard.generation };
+        guard.kind.runtime.events.emit(passivated);
+        guard
     }
 }

@@ -11,12 +11,12 @@ use crate::{
         id::ActorId,
         virtual_actor::{Actor, Handler, Request},
     },
-    outbox::delivery::Take,
+    outbox::delivery::DeliverOutbox,
     runtime::{
-        activation::{Activation, Step},
-        directory::Kind,
+        activation::{Activation, TurnOutcome},
+        directory::ActorType,
         mailbox::{BoxFuture, WaitingRequest},
-        shared_state::Moment,
+        shared_state::CoarseInstant,
         turn,
     },
     time::reminder::Due,
@@ -25,12 +25,12 @@ use crate::{
 /// Activations taken out of a shard under one lock.
 const SLICE: usize = 128;
 
-pub(crate) trait AnyKind: Send + Sync {
+pub(crate) trait ErasedActorType: Send + Sync {
     /// Puts away idle activations not used since `before`, at most `count_max`; says how many.
-    fn passivate_idle(&self, before: Moment, count_max: usize) -> usize;
+    fn passivate_idle(&self, before: CoarseInstant, count_max: usize) -> usize;
 
     /// When each idle activation was last used, and its bytes.
-    fn idle_activations(&self) -> Vec<(Moment, usize)>;
+    fn idle_activations(&self) -> Vec<(CoarseInstant, usize)>;
 
     /// Puts away every idle activation.
     fn passivate_all(&self);
@@ -62,12 +62,12 @@ pub(crate) trait AnyKind: Send + Sync {
     ) -> BoxFuture<Result<ActorId, AskError>>;
 }
 
-impl<A: Actor> Kind<A> {
-    fn retire(&self, activation: Box<Activation<A>>) {
-        let kind = Arc::clone(&activation.meta.seat.kind);
-        let retiring = self.runtime.deliveries.begin();
+impl<A: Actor> ActorType<A> {
+    fn passivate(&self, activation: Box<Activation<A>>) {
+        let kind = Arc::clone(&activation.meta.guard.kind);
+        let retiring = self.runtime.in_flight.begin();
         turn::start(&self.runtime.executor, async {
-            turn::carry_on(kind, Step::Retiring(activation)).await;
+            turn::drain_mailbox(kind, TurnOutcome::Retiring(activation)).await;
             drop(retiring);
         });
     }
@@ -97,14 +97,14 @@ impl<A: Actor> Kind<A> {
         if let (Some(activation), Some(request)) = (taken, request) {
             let kind = Arc::clone(self);
             turn::start(&self.runtime.executor, async {
-                turn::carry_on(kind, request.run(activation).await).await;
+                turn::drain_mailbox(kind, request.run(activation).await).await;
             });
         }
     }
 }
 
-impl<A: Actor> AnyKind for Kind<A> {
-    fn passivate_idle(&self, before: Moment, count_max: usize) -> usize {
+impl<A: Actor> ErasedActorType for ActorType<A> {
+    fn passivate_idle(&self, before: CoarseInstant, count_max: usize) -> usize {
         let mut count = 0;
         for shard in 0..self.shard_count() {
             loop {
@@ -112,7 +112,7 @@ impl<A: Actor> AnyKind for Kind<A> {
                 let taken = self.take_idle_since(shard, before, slice);
                 count += taken.len();
                 let is_done = taken.len() < slice || count == count_max;
-                taken.into_iter().for_each(|activation| self.retire(activation));
+                taken.into_iter().for_each(|activation| self.passivate(activation));
                 if is_done {
                     break;
                 }
@@ -121,14 +121,14 @@ impl<A: Actor> AnyKind for Kind<A> {
         count
     }
 
-    fn idle_activations(&self) -> Vec<(Moment, usize)> {
+    fn idle_activations(&self) -> Vec<(CoarseInstant, usize)> {
         Self::idle_activations(self)
     }
 
     fn passivate_all(&self) {
         for shard in 0..self.shard_count() {
             let taken = self.take_all(shard);
-            taken.into_iter().for_each(|activation| self.retire(activation));
+            taken.into_iter().for_each(|activation| self.passivate(activation));
         }
     }
 
@@ -168,6 +168,6 @@ impl<A: Actor> AnyKind for Kind<A> {
         actor_key: &str,
         numbers: Vec<u64>,
     ) -> BoxFuture<Result<ActorId, AskError>> {
-        Box::pin(self.told(actor_key.into(), Take(numbers)))
+        Box::pin(self.told(actor_key.into(), DeliverOutbox(numbers)))
     }
 }

@@ -12,55 +12,56 @@ pub(crate) struct ActorHash {
 
 /// A turn that runs or waits, and the turn that waits for it.
 #[derive(Clone, Debug)]
-pub(crate) struct Link {
+pub(crate) struct CallChain {
     pub(crate) actor: ActorHash,
-    pub(crate) caller: Option<Arc<Link>>,
+    pub(crate) caller: Option<Arc<CallChain>>,
 }
 
-impl Link {
+impl CallChain {
     /// How many turns wait for this one, one for another.
     pub(crate) fn depth(&self) -> usize {
-        std::iter::successors(self.caller.as_deref(), |link| link.caller.as_deref()).count()
+        std::iter::successors(self.caller.as_deref(), |call_chain| call_chain.caller.as_deref())
+            .count()
     }
 
     /// The chain with `actor` at its end if `actor` is in it already: a cycle.
     pub(crate) fn cycle_with(&self, actor: ActorHash) -> Option<Vec<ActorHash>> {
         let mut chain = vec![actor];
-        let mut link = self;
+        let mut call_chain = self;
         loop {
-            chain.push(link.actor);
-            if link.actor == actor {
+            chain.push(call_chain.actor);
+            if call_chain.actor == actor {
                 chain.reverse();
                 return Some(chain);
             }
-            link = link.caller.as_deref()?;
+            call_chain = call_chain.caller.as_deref()?;
         }
     }
 }
 
 thread_local! {
-    static CURRENT: Cell<Option<Link>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<CallChain>> = const { Cell::new(None) };
 }
 
 /// The turn being polled on this thread, if any.
-pub(crate) fn current() -> Option<Arc<Link>> {
+pub(crate) fn current() -> Option<Arc<CallChain>> {
     CURRENT.with(|current| {
-        let link = current.take()?;
-        let shared = Arc::new(link.clone());
-        current.set(Some(link));
+        let call_chain = current.take()?;
+        let shared = Arc::new(call_chain.clone());
+        current.set(Some(call_chain));
         Some(shared)
     })
 }
 
 /// Makes `link` the current turn until the guard is dropped.
-pub(crate) fn enter(link: Link) -> Entered {
-    Entered(CURRENT.with(|current| current.replace(Some(link))))
+pub(crate) fn enter(call_chain: CallChain) -> CallChainGuard {
+    CallChainGuard(CURRENT.with(|current| current.replace(Some(call_chain))))
 }
 
 /// Restores the turn that was current before.
-pub(crate) struct Entered(Option<Link>);
+pub(crate) struct CallChainGuard(Option<CallChain>);
 
-impl Drop for Entered {
+impl Drop for CallChainGuard {
     fn drop(&mut self) {
         let before = self.0.take();
         CURRENT.with(|current| drop(current.replace(before)));
@@ -71,13 +72,13 @@ impl Drop for Entered {
 mod tests {
     use super::*;
 
-    fn link(hash: u64, caller: Option<Link>) -> Link {
-        Link { actor: ActorHash { kind: "test", hash }, caller: caller.map(Arc::new) }
+    fn call_chain(hash: u64, caller: Option<CallChain>) -> CallChain {
+        CallChain { actor: ActorHash { kind: "test", hash }, caller: caller.map(Arc::new) }
     }
 
     #[test]
     fn a_cycle_is_told_from_the_first_to_the_last() {
-        let chain = link(3, Some(link(2, Some(link(1, None)))));
+        let chain = call_chain(3, Some(call_chain(2, Some(call_chain(1, None)))));
         let actor = |hash| ActorHash { kind: "test", hash };
         assert_eq!(chain.cycle_with(actor(2)), Some(vec![actor(2), actor(3), actor(2)]));
         assert_eq!(chain.cycle_with(actor(4)), None);
@@ -86,9 +87,9 @@ mod tests {
 
     #[test]
     fn the_current_turn_is_restored_also_after_a_panic() {
-        let _outer = enter(link(1, None));
+        let _outer = enter(call_chain(1, None));
         let panicked = std::panic::catch_unwind(|| {
-            let _inner = enter(link(2, None));
+            let _inner = enter(call_chain(2, None));
             panic!("on purpose");
         });
         assert!(panicked.is_err());

@@ -150,7 +150,7 @@ impl Store {
         fence: Fence,
         batch: Batch,
         level: Durability,
-        gate: &mut OutputGate,
+        gate: &mut CommitBarrier,
     ) -> Result<CommitSeq, CommitError> {
         let seq = self.hand_over(fence, batch, level)?;
         gate.raise(seq, level);
@@ -190,12 +190,12 @@ impl fmt::Debug for Store {
 /// What must be committed before a reply may leave: everything the reply could have been derived
 /// from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OutputGate {
+pub(crate) struct CommitBarrier {
     durable: CommitSeq,
     relaxed: CommitSeq,
 }
 
-impl OutputGate {
+impl CommitBarrier {
     /// Moves the gate behind a commit.
     pub(crate) fn raise(&mut self, seq: CommitSeq, level: Durability) {
         match level {

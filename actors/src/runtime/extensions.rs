@@ -12,9 +12,9 @@ use parking_lot::RwLock;
 
 /// At most one value of each type.
 #[derive(Default)]
-pub(crate) struct Shared(RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub(crate) struct Extensions(RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
 
-impl Shared {
+impl Extensions {
     pub(crate) fn get<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let known = self.0.read().get(&TypeId::of::<T>()).cloned();
         let shared = known.unwrap_or_else(|| {
@@ -26,7 +26,7 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Shared({})", self.0.read().len())
     }

@@ -9,9 +9,9 @@ use std::{
 
 /// At most one value of each type.
 #[derive(Clone, Default)]
-pub(crate) struct Settings(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub(crate) struct KindSettings(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
 
-impl Settings {
+impl KindSettings {
     pub(crate) fn insert<T: Send + Sync + 'static>(&mut self, setting: T) {
         self.0.insert(TypeId::of::<T>(), Arc::new(setting));
     }
@@ -21,7 +21,7 @@ impl Settings {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for KindSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Settings({})", self.0.len())
     }

@@ -23,10 +23,10 @@ const SMALL_BYTES: u64 = 16 << 10;
 /// A use takes a [permit](MemoryPermit) before it grows, and is refused without one. Memory of the
 /// engine counts as it is at the moment. Cloning shares the budget.
 #[derive(Clone, Debug)]
-pub struct MemoryBudget(Arc<State>);
+pub struct MemoryBudget(Arc<BudgetState>);
 
 #[derive(Debug)]
-struct State {
+struct BudgetState {
     process_bytes: u64,
     bytes_max: u64,
     taken: AtomicU64,
@@ -86,7 +86,7 @@ impl MemoryBudget {
     }
 
     fn new(process_bytes: u64, bytes_max: u64) -> Self {
-        Self(Arc::new(State {
+        Self(Arc::new(BudgetState {
             process_bytes,
             bytes_max,
             taken: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use crate::runtime::{actor_type::AnyKind, shared_state::Runtime};
+use crate::runtime::{actor_type::ErasedActorType, shared_state::Runtime};
 
 /// How often to look: idle activations go between once and one and a half times the idle timeout.
 pub(crate) fn interval(idle_timeout: Duration) -> Duration {
@@ -22,7 +22,7 @@ pub(crate) fn run_once(runtime: &Runtime) {
 }
 
 /// Puts away the longest idle until the bounds on number and memory hold again.
-fn relieve(runtime: &Runtime, kinds: &[Arc<dyn AnyKind>]) {
+fn relieve(runtime: &Runtime, kinds: &[Arc<dyn ErasedActorType>]) {
     let options = &runtime.options;
     let count: usize = kinds.iter().map(|kind| kind.len()).sum();
     let is_memory_bounded = options.memory_max_bytes != usize::MAX;

@@ -21,12 +21,13 @@ use crate::{
         id::{ActorId, check_id},
         virtual_actor::Actor,
     },
-    maintenance::{in_flight::Deliveries, service::StandingDuty},
+    maintenance::{in_flight::InFlight, service::MaintenanceService},
     node::event::{Event, Events},
     outbox::delivery::Outbox,
     runtime::{
-        actor_type::AnyKind, call_chain::ActorHash, commit_barrier::Store, directory::Kind,
-        extensions::Shared, kind_settings::Settings, memory_budget::MemoryBudget,
+        actor_type::ErasedActorType, call_chain::ActorHash, commit_barrier::Store,
+        directory::ActorType, extensions::Extensions, kind_settings::KindSettings,
+        memory_budget::MemoryBudget,
     },
     time::{clock::Clock, reminder::Reminders, timer::Timers},
 };
@@ -48,16 +49,16 @@ pub(crate) struct RuntimeOptions {
 /// What a node has besides the runtime: the settings of single kinds of actors, and what the
 /// built-ins do by themselves.
 pub(crate) struct BuiltIn {
-    pub(crate) settings: Settings,
-    pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
+    pub(crate) settings: KindSettings,
+    pub(crate) services: Vec<Arc<dyn MaintenanceService>>,
 }
 
 pub(crate) struct Runtime {
     pub(crate) options: RuntimeOptions,
-    pub(crate) settings: Settings,
-    pub(crate) shared: Shared,
+    pub(crate) settings: KindSettings,
+    pub(crate) shared: Extensions,
     /// What the built-ins do by themselves.
-    pub(crate) duties: Vec<Arc<dyn StandingDuty>>,
+    pub(crate) services: Vec<Arc<dyn MaintenanceService>>,
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) executor: Handle,
@@ -65,12 +66,12 @@ pub(crate) struct Runtime {
     pub(crate) timers: Timers,
     pub(crate) reminders: Reminders,
     pub(crate) outbox: Outbox,
-    pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) in_flight: Arc<InFlight>,
     /// There may be more activations than there should.
     pub(crate) pressure: Notify,
     /// A slot was freed while the node drains.
     pub(crate) freed: Notify,
-    kinds: RwLock<Kinds>,
+    kinds: RwLock<ActorTypes>,
     epochs: Box<[Epoch]>,
     counters: Counters,
     coarse_now: AtomicU32,
@@ -78,12 +79,12 @@ pub(crate) struct Runtime {
 }
 
 /// Kinds by their names.
-type KindNames = HashMap<&'static str, Arc<dyn AnyKind>>;
+type ActorTypeNames = HashMap<&'static str, Arc<dyn ErasedActorType>>;
 
 #[derive(Default)]
-struct Kinds {
+struct ActorTypes {
     by_type: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    by_name: KindNames,
+    by_name: ActorTypeNames,
 }
 
 #[derive(Default)]
@@ -103,15 +104,15 @@ impl Runtime {
         options: RuntimeOptions,
         built_in: BuiltIn,
     ) -> Result<Arc<Self>, CommitError> {
-        let BuiltIn { settings, duties } = built_in;
+        let BuiltIn { settings, services } = built_in;
         let epochs = (0..OWNERSHIP_SHARDS).map(|shard| engine.claim(ShardNo(shard)));
         let epochs = epochs.collect::<Result<_, _>>()?;
         let store = Store::new(engine, executor.clone(), options.memory.clone(), &clock);
         Ok(Arc::new(Self {
             options,
             settings,
-            shared: Shared::default(),
-            duties,
+            shared: Extensions::default(),
+            services,
             store,
             clock,
             executor,
@@ -119,7 +120,7 @@ impl Runtime {
             timers: Timers::default(),
             reminders: Reminders::default(),
             outbox: Outbox::default(),
-            deliveries: Arc::default(),
+            in_flight: Arc::default(),
             pressure: Notify::new(),
             freed: Notify::new(),
             kinds: RwLock::default(),
@@ -153,14 +154,14 @@ impl Runtime {
     pub(crate) fn actor<A: Actor>(self: &Arc<Self>, key: &str) -> ActorRef<A> {
         let kind = match self.kind::<A>() {
             Ok(kind) => kind,
-            Err(error) => return ActorRef::new(Kind::new(Arc::clone(self)), Err(error)),
+            Err(error) => return ActorRef::new(ActorType::new(Arc::clone(self)), Err(error)),
         };
         let key = check_id(key).map(|()| key.into());
         ActorRef::new(kind, key.map_err(NotExecuted::InvalidId))
     }
 
     /// The registry of one kind, made on its first use.
-    pub(crate) fn kind<A: Actor>(self: &Arc<Self>) -> Result<Arc<Kind<A>>, NotExecuted> {
+    pub(crate) fn kind<A: Actor>(self: &Arc<Self>) -> Result<Arc<ActorType<A>>, NotExecuted> {
         let known = self.kinds.read().by_type.get(&TypeId::of::<A>()).cloned();
         let kind = match known {
             Some(kind) => kind,
@@ -177,7 +178,7 @@ impl Runtime {
         if check_id(A::KIND).is_err() || kinds.by_name.contains_key(A::KIND) {
             return Err(NotExecuted::KindTaken { kind: A::KIND, by: type_name::<A>() });
         }
-        let kind: Arc<Kind<A>> = Kind::new(Arc::clone(self));
+        let kind: Arc<ActorType<A>> = ActorType::new(Arc::clone(self));
         kinds.by_type.insert(TypeId::of::<A>(), Arc::clone(&kind) as _);
         kinds.by_name.insert(A::KIND, Arc::clone(&kind) as _);
         // Its reminders and letters may have waited for somebody who knows it.
@@ -188,11 +189,11 @@ impl Runtime {
     }
 
     /// Looks at the kinds that are registered, while no other can be.
-    pub(crate) fn with_kinds<T>(&self, look: impl FnOnce(&KindNames) -> T) -> T {
+    pub(crate) fn with_kinds<T>(&self, look: impl FnOnce(&ActorTypeNames) -> T) -> T {
         look(&self.kinds.read().by_name)
     }
 
-    pub(crate) fn kind_named(&self, name: &str) -> Option<Arc<dyn AnyKind>> {
+    pub(crate) fn kind_named(&self, name: &str) -> Option<Arc<dyn ErasedActorType>> {
         self.kinds.read().by_name.get(name).cloned()
     }
 
@@ -202,7 +203,7 @@ impl Runtime {
         ActorId { kind: actor.kind, key: key.unwrap_or_else(|| "?".into()) }
     }
 
-    pub(crate) fn kinds(&self) -> Vec<Arc<dyn AnyKind>> {
+    pub(crate) fn kinds(&self) -> Vec<Arc<dyn ErasedActorType>> {
         self.kinds.read().by_name.values().cloned().collect()
     }
 
@@ -217,13 +218,13 @@ impl Runtime {
     }
 
     /// Monotonic time as of the last look at the clock: for idle times.
-    pub(crate) fn coarse_now(&self) -> Moment {
-        Moment(self.coarse_now.load(Ordering::Relaxed))
+    pub(crate) fn coarse_now(&self) -> CoarseInstant {
+        CoarseInstant(self.coarse_now.load(Ordering::Relaxed))
     }
 
     /// Looks at the clock.
-    pub(crate) fn update_coarse_now(&self) -> Moment {
-        let now = Moment(self.clock.elapsed().as_millis() as u32);
+    pub(crate) fn update_coarse_now(&self) -> CoarseInstant {
+        let now = CoarseInstant(self.clock.elapsed().as_millis() as u32);
         self.coarse_now.store(now.0, Ordering::Relaxed);
         now
     }
@@ -278,9 +279,9 @@ impl Runtime {
 /// A moment of monotonic time in milliseconds that begins anew every 49 days: small enough to be
 /// kept for every idle activation, ordered within half of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment(u32);
+pub(crate) struct CoarseInstant(u32);
 
-impl Moment {
+impl CoarseInstant {
     /// The longest time that can be told.
     const SPAN_MAX: u32 = u32::MAX / 2;
 

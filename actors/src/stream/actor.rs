@@ -10,7 +10,7 @@ use lanekeeper_storage::{
 use crate::{
     actor::{
         error::ActivateError,
-        virtual_actor::{Actor, Origin},
+        virtual_actor::{Actor, LoadContext},
     },
     queue::api::item::Item,
     runtime::turn::Turn,
@@ -18,15 +18,15 @@ use crate::{
         api::{
             config::{StreamConfig, StreamLimits},
             event::{End, Message, SubscriberId},
-            metrics::Tally,
+            metrics::StreamMetrics,
             priority_class::{Class, PerClass},
             stats::{Counts, Published},
-            subscriber::Exits,
+            subscriber::ExitSignals,
         },
         state::{
             numbering::{EventId, Numbering},
             retained::Retained,
-            subscriber_set::{Audience, Offers},
+            subscriber_set::{OfferResult, SubscriberSet},
         },
     },
 };
@@ -35,10 +35,10 @@ use crate::{
 pub(crate) struct StreamActor {
     pub(crate) config: StreamConfig,
     pub(crate) limits: StreamLimits,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) metrics: Arc<StreamMetrics>,
     pub(crate) retained: Retained,
-    pub(crate) audience: Audience,
-    pub(crate) exits: Arc<Exits>,
+    pub(crate) subscriber_set: SubscriberSet,
+    pub(crate) exit_signals: Arc<ExitSignals>,
     pub(crate) seq_last: u64,
     pub(crate) numbering: Arc<Numbering>,
     pub(crate) published: PerClass<u64>,
@@ -49,7 +49,7 @@ pub(crate) struct StreamActor {
 impl Actor for StreamActor {
     const KIND: &'static str = "stream";
 
-    async fn load(from: &Origin<'_>) -> Result<Self, ActivateError> {
+    async fn load(from: &LoadContext<'_>) -> Result<Self, ActivateError> {
         let topic = &from.id().key;
         let config = match from.store().get(&key::stream_settings(topic))? {
             Some(settings) => StreamSettings::decode(&settings).map_err(LoadError::from)?.into(),
@@ -69,21 +69,21 @@ impl Actor for StreamActor {
         Ok(Self {
             config,
             limits: StreamLimits::default(),
-            tally: Arc::default(),
+            metrics: Arc::default(),
             seq_last: retained.iter().last().map_or(0, |last| last.seq),
             numbering: Arc::new(Numbering::new(kept.into_iter())),
             retained,
-            audience: Audience::default(),
-            exits: Arc::default(),
+            subscriber_set: SubscriberSet::default(),
+            exit_signals: Arc::default(),
             published: PerClass::default(),
             departed: Counts::default(),
         })
     }
 
     async fn on_activate(&mut self, turn: &mut Turn<'_, Self>) -> Result<(), String> {
-        let runtime = &turn.meta.seat.kind.runtime;
+        let runtime = &turn.meta.guard.kind.runtime;
         self.limits = runtime.settings.get().copied().unwrap_or_default();
-        self.tally = runtime.shared.get();
+        self.metrics = runtime.shared.get();
         Ok(())
     }
 
@@ -93,18 +93,18 @@ impl Actor for StreamActor {
 
     fn is_passivatable(&self) -> bool {
         let is_kept = self.retained.len() == 0 || self.config.persist;
-        is_kept && self.audience.len() == self.exits.lock().len()
+        is_kept && self.subscriber_set.len() == self.exit_signals.lock().len()
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.retained.bytes() + self.audience.bytes()
+        size_of::<Self>() + self.retained.bytes() + self.subscriber_set.bytes()
     }
 }
 
 impl StreamActor {
     /// Offers a message to all subscribers.
     pub(crate) fn offer_to_all(&mut self, message: &Arc<Message>) -> Published {
-        let done = self.audience.offer_to_all(message);
+        let done = self.subscriber_set.offer_to_all(message);
         self.count(&done)
     }
 
@@ -114,27 +114,27 @@ impl StreamActor {
         message: &Arc<Message>,
         id: SubscriberId,
     ) -> Option<Published> {
-        let done = self.audience.offer_to(message, id)?;
+        let done = self.subscriber_set.offer_to(message, id)?;
         Some(self.count(&done))
     }
 
-    fn count(&mut self, done: &Offers) -> Published {
+    fn count(&mut self, done: &OfferResult) -> Published {
         *self.published.of_mut(done.class) += 1;
-        self.tally.published(done.class, &done.published, &done.evicted);
+        self.metrics.published(done.class, &done.published, &done.evicted);
         done.published
     }
 
     /// Forgets the subscribers that have left.
     pub(crate) fn settle_exits(&mut self) {
-        let exits = std::mem::take(&mut *self.exits.lock());
-        for key in exits {
-            let inbox = self.audience.remove(key);
-            self.departed.add(&inbox.counts());
+        let exit_signals = std::mem::take(&mut *self.exit_signals.lock());
+        for key in exit_signals {
+            let shared_buffer = self.subscriber_set.remove(key);
+            self.departed.add(&shared_buffer.counts());
         }
     }
 
     fn close_all(&self, end: End) {
-        self.audience.iter().for_each(|inbox| inbox.close(end));
+        self.subscriber_set.iter().for_each(|shared_buffer| shared_buffer.close(end));
     }
 }
 

@@ -1,9 +1,10 @@
 //! The stream: a virtual actor that fans messages out to subscribers that cannot hurt each other.
 //!
-//! `class_queue` says what stays when there is no room, `backlog` where something is missing,
-//! `pace` who is slow, and `outlet` puts the three together as the rules of one subscriber, without
-//! a clock or a lock. `inbox` is the lock around them where the actor and its subscriber meet, and
-//! `audience` is all of those together. `numbering` tells what a client that comes back has seen.
+//! `state::class_queue` says what stays when there is no room, `state::send_queue` where something
+//! is missing, `state::drain_rate` who is slow, and `state::subscriber_state` puts the three
+//! together as the rules of one subscriber, without a clock or a lock. `state::shared_buffer` is
+//! the lock around them where the actor and its subscriber meet, and `state::subscriber_set` is all
+//! of those together. `state::numbering` tells what a client that comes back has seen.
 
 mod actor;
 mod api;
@@ -24,6 +25,6 @@ pub use api::{
     subscriber::Subscriber,
 };
 pub use state::{
-    class_queue::{CONTROL_MAX, ClassQueue, Pushed},
+    class_queue::{CONTROL_MAX, ClassPushed, ClassQueue},
     numbering::{EventId, InvalidEventId},
 };

@@ -20,10 +20,10 @@ use crate::runtime::call_chain;
 /// Wall time, for users and for times that survive a restart, and monotonic time, for timeouts.
 /// Cloning shares the clock.
 #[derive(Clone)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Clone)]
-enum Source {
+enum ClockSource {
     System { origin: Instant, wall: Arc<Onward> },
     Manual(Arc<Mutex<Manual>>),
 }
@@ -66,7 +66,7 @@ pub(crate) trait Driven: Send + Sync {
 impl Clock {
     /// The clock of the operating system.
     pub fn system() -> Self {
-        Self(Source::System { origin: Instant::now(), wall: Arc::default() })
+        Self(ClockSource::System { origin: Instant::now(), wall: Arc::default() })
     }
 
     /// A clock that moves only by [`advance`](Clock::advance). It begins at 2026-01-01T00:00:00Z.
@@ -80,7 +80,7 @@ impl Clock {
             sleepers: BTreeMap::new(),
             driven: Vec::new(),
         };
-        Self(Source::Manual(Arc::new(Mutex::new(manual))))
+        Self(ClockSource::Manual(Arc::new(Mutex::new(manual))))
     }
 
     /// Wall time, which never runs backwards: when the system clock is set back by a second or
@@ -89,8 +89,8 @@ impl Clock {
     /// clock.
     pub fn now(&self) -> SystemTime {
         match &self.0 {
-            Source::System { wall, .. } => wall.follow(SystemTime::now()),
-            Source::Manual(manual) => {
+            ClockSource::System { wall, .. } => wall.follow(SystemTime::now()),
+            ClockSource::Manual(manual) => {
                 let manual = manual.lock();
                 manual.onward.follow(manual.wall)
             }
@@ -105,8 +105,8 @@ impl Clock {
     /// Has wall time go on from a later time than the clock that it follows tells.
     pub(crate) fn go_on_from(&self, time: SystemTime) {
         match &self.0 {
-            Source::System { wall, .. } => wall.go_on_from(time, SystemTime::now()),
-            Source::Manual(manual) => {
+            ClockSource::System { wall, .. } => wall.go_on_from(time, SystemTime::now()),
+            ClockSource::Manual(manual) => {
                 let manual = manual.lock();
                 manual.onward.go_on_from(time, manual.wall);
             }
@@ -117,8 +117,8 @@ impl Clock {
     pub(crate) fn ahead(&self) -> Duration {
         self.now();
         let ahead = match &self.0 {
-            Source::System { wall, .. } => wall.ahead.load(Ordering::Acquire),
-            Source::Manual(manual) => manual.lock().onward.ahead.load(Ordering::Acquire),
+            ClockSource::System { wall, .. } => wall.ahead.load(Ordering::Acquire),
+            ClockSource::Manual(manual) => manual.lock().onward.ahead.load(Ordering::Acquire),
         };
         Duration::from_nanos(ahead)
     }
@@ -126,8 +126,8 @@ impl Clock {
     /// Monotonic time since the clock was made.
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
-            Source::System { origin, .. } => origin.elapsed(),
-            Source::Manual(manual) => manual.lock().elapsed,
+            ClockSource::System { origin, .. } => origin.elapsed(),
+            ClockSource::Manual(manual) => manual.lock().elapsed,
         }
     }
 
@@ -140,11 +140,11 @@ impl Clock {
     /// between the choice of that moment and this call. Dropping it is safe at any time.
     pub fn sleep_until(&self, moment: Duration) -> Sleep {
         match &self.0 {
-            Source::System { origin, .. } => {
+            ClockSource::System { origin, .. } => {
                 let left = moment.saturating_sub(origin.elapsed());
                 Sleep::System(Box::pin(tokio::time::sleep(left)))
             }
-            Source::Manual(manual) => Sleep::Manual(ManualSleep::new(manual, moment)),
+            ClockSource::Manual(manual) => Sleep::Manual(ManualSleep::new(manual, moment)),
         }
     }
 
@@ -159,12 +159,12 @@ impl Clock {
 
     /// Whether it moves only by [`advance`](Clock::advance).
     pub(crate) fn is_manual(&self) -> bool {
-        matches!(self.0, Source::Manual(_))
+        matches!(self.0, ClockSource::Manual(_))
     }
 
     /// Has what is driven done by whoever moves this clock, if it is a manual one.
     pub(crate) fn drive(&self, driven: Weak<dyn Driven>) {
-        if let Source::Manual(manual) = &self.0 {
+        if let ClockSource::Manual(manual) = &self.0 {
             manual.lock().driven.push(driven);
         }
     }
@@ -201,7 +201,7 @@ impl Clock {
 
     /// The first moment for which somebody sleeps who is not just a service.
     pub(crate) fn first_sleeper(&self) -> Option<Duration> {
-        let Source::Manual(manual) = &self.0 else { return None };
+        let ClockSource::Manual(manual) = &self.0 else { return None };
         let manual = manual.lock();
         let mut others = manual.sleepers.iter().filter(|(_, own)| own.kind != SleeperKind::Service);
         others.next().map(|((moment, _), _)| *moment)
@@ -209,14 +209,14 @@ impl Clock {
 
     /// Whether a turn sleeps by this clock, which is a manual one.
     pub(crate) fn is_slept_by_in_a_turn(&self) -> bool {
-        let Source::Manual(manual) = &self.0 else { return false };
+        let ClockSource::Manual(manual) = &self.0 else { return false };
         manual.lock().sleepers.values().any(|own| own.kind == SleeperKind::Turn)
     }
 
     fn manual_only(&self, verb: &str) -> &Arc<Mutex<Manual>> {
         match &self.0 {
-            Source::Manual(manual) => manual,
-            Source::System { .. } => panic!("the system's clock cannot be {verb}"),
+            ClockSource::Manual(manual) => manual,
+            ClockSource::System { .. } => panic!("the system's clock cannot be {verb}"),
         }
     }
 
@@ -304,8 +304,8 @@ impl Onward {
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match &self.0 {
-            Source::System { .. } => "system",
-            Source::Manual(_) => "manual",
+            ClockSource::System { .. } => "system",
+            ClockSource::Manual(_) => "manual",
         };
         write!(f, "Clock({name}, {:?})", self.elapsed())
     }
@@ -428,7 +428,7 @@ mod tests {
         let mut sleep = clock.sleep(Duration::from_secs(1));
         assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         drop(sleep);
-        let Source::Manual(manual) = &clock.0 else { unreachable!() };
+        let ClockSource::Manual(manual) = &clock.0 else { unreachable!() };
         assert!(manual.lock().sleepers.is_empty());
     }
 }

@@ -286,7 +286,7 @@ async fn deliver(runtime: &Arc<Runtime>, key: Key, record: ReminderRecord) {
     };
     let places = Arc::clone(&runtime.reminders.places);
     let place = places.acquire_owned().await.expect("the semaphore is never closed");
-    let delivery = runtime.deliveries.begin();
+    let delivery = runtime.in_flight.begin();
     let runtime = Arc::clone(runtime);
     runtime.clone().executor.spawn(async move {
         let _place = place;

@@ -18,10 +18,10 @@ use crate::{
         id::ActorId,
         virtual_actor::{Actor, Handler, Request},
     },
-    maintenance::in_flight::Delivery,
+    maintenance::in_flight::InFlightGuard,
     node::event::Event,
     runtime::{
-        activation::{Activation, Meta, Step},
+        activation::{Activation, Meta, TurnOutcome},
         mailbox::{BoxFuture, WaitingRequest},
         shared_state::Runtime,
         turn::{self, Turn},
@@ -69,7 +69,7 @@ pub struct ArmedTimer {
     pub due: Duration,
 }
 
-struct Waiting {
+struct WaitingTimer {
     id: ActorId,
     name: Box<str>,
     fire: Box<dyn FnOnce() + Send>,
@@ -78,7 +78,7 @@ struct Waiting {
 /// Every timer of a node, in the order in which they are due.
 #[derive(Default)]
 pub(crate) struct Timers {
-    waiting: Mutex<BTreeMap<TimerPlace, Waiting>>,
+    waiting: Mutex<BTreeMap<TimerPlace, WaitingTimer>>,
     number_next: AtomicU64,
     pub(crate) changed: Notify,
     /// Held while what is due is fired: with a manual clock, its mover and the service both do.
@@ -86,7 +86,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    fn arm(&self, place: TimerPlace, timer: Waiting) {
+    fn arm(&self, place: TimerPlace, timer: WaitingTimer) {
         let mut waiting = self.waiting.lock();
         let is_first = waiting.first_key_value().is_none_or(|(first, _)| place < *first);
         waiting.insert(place, timer);
@@ -121,7 +121,7 @@ impl Timers {
 
     pub(crate) fn list(&self) -> Vec<ArmedTimer> {
         let waiting = self.waiting.lock();
-        let timer = |((due, _), timer): (&TimerPlace, &Waiting)| ArmedTimer {
+        let timer = |((due, _), timer): (&TimerPlace, &WaitingTimer)| ArmedTimer {
             id: timer.id.clone(),
             name: timer.name.to_string(),
             due: *due,
@@ -160,27 +160,27 @@ impl Driven for Runtime {
 }
 
 /// The request of a timer on its way to its actor.
-struct Fired<R> {
+struct TimerFired<R> {
     name: Box<str>,
     place: TimerPlace,
     request: R,
-    again: Option<Again<R>>,
+    again: Option<TimerTick<R>>,
     /// From when it is fired until its turn has ended.
-    delivery: Option<Delivery>,
+    delivery: Option<InFlightGuard>,
 }
 
 /// How a repeating timer repeats.
-struct Again<R> {
+struct TimerTick<R> {
     period: Duration,
     copy: fn(&R) -> R,
 }
 
-impl<A: Handler<R>, R: Request> WaitingRequest<A> for Fired<R> {
-    fn run(self: Box<Self>, mut activation: Box<Activation<A>>) -> BoxFuture<Step<A>> {
+impl<A: Handler<R>, R: Request> WaitingRequest<A> for TimerFired<R> {
+    fn run(self: Box<Self>, mut activation: Box<Activation<A>>) -> BoxFuture<TurnOutcome<A>> {
         let Self { name, place, request, again, delivery } = *self;
         // It may have been cancelled, or armed anew, or have outlived its activation.
         if !activation.meta.timers.is_armed(&name, place) {
-            return Box::pin(async { Step::Alive(activation) });
+            return Box::pin(async { TurnOutcome::Alive(activation) });
         }
         activation.meta.timers.remove(&name);
         if let Some(again) = again {
@@ -189,15 +189,15 @@ impl<A: Handler<R>, R: Request> WaitingRequest<A> for Fired<R> {
             arm(&mut activation.meta, &name, due, next, Some(again));
         }
         Box::pin(async move {
-            let kind = Arc::clone(&activation.meta.seat.kind);
-            let id = activation.meta.seat.id();
-            let (step, outcome) = turn::run(activation, request, None).await;
+            let kind = Arc::clone(&activation.meta.guard.kind);
+            let id = activation.meta.guard.id();
+            let (outcome_step, outcome) = turn::run(activation, request, None).await;
             if let Err(error) = outcome {
                 tracing::warn!(actor = %id, timer = %name, %error, "the turn of a timer failed");
             }
             kind.runtime.events.emit(|| Event::TimerFired { id, name: name.into() });
             drop(delivery);
-            step
+            outcome_step
         })
     }
 
@@ -211,23 +211,24 @@ fn arm<A: Handler<R>, R: Request>(
     name: &str,
     due: Duration,
     request: R,
-    again: Option<Again<R>>,
+    again: Option<TimerTick<R>>,
 ) {
-    let runtime = Arc::clone(&meta.seat.kind.runtime);
+    let runtime = Arc::clone(&meta.guard.kind.runtime);
     if let Some(place) = meta.timers.remove(name) {
         runtime.timers.disarm(place);
     }
     let place = (due, runtime.timers.number_next.fetch_add(1, Ordering::Relaxed));
     meta.timers.insert(name, place);
-    let mut fired = Box::new(Fired { name: name.into(), place, request, again, delivery: None });
-    let (kind, hash, id) = (Arc::clone(&meta.seat.kind), meta.seat.hash, meta.seat.id());
-    let generation = meta.seat.generation();
+    let mut fired =
+        Box::new(TimerFired { name: name.into(), place, request, again, delivery: None });
+    let (kind, hash, id) = (Arc::clone(&meta.guard.kind), meta.guard.hash, meta.guard.id());
+    let generation = meta.guard.generation();
     let key = Arc::clone(&id.key);
     let fire = Box::new(move || {
-        fired.delivery = Some(kind.runtime.deliveries.begin());
+        fired.delivery = Some(kind.runtime.in_flight.begin());
         kind.deliver_timer(hash, &key, generation, fired);
     });
-    runtime.timers.arm(place, Waiting { id, name: name.into(), fire });
+    runtime.timers.arm(place, WaitingTimer { id, name: name.into(), fire });
 }
 
 impl<A: Actor> Turn<'_, A> {
@@ -238,7 +239,7 @@ impl<A: Actor> Turn<'_, A> {
     where
         A: Handler<R>,
     {
-        let due = self.meta.seat.kind.runtime.clock.elapsed() + after;
+        let due = self.meta.guard.kind.runtime.clock.elapsed() + after;
         arm(self.meta, name, due, request, None);
     }
 
@@ -248,14 +249,14 @@ impl<A: Actor> Turn<'_, A> {
         A: Handler<R>,
     {
         let period = period.max(Duration::from_millis(1));
-        let due = self.meta.seat.kind.runtime.clock.elapsed() + period;
-        arm(self.meta, name, due, request, Some(Again { period, copy: R::clone }));
+        let due = self.meta.guard.kind.runtime.clock.elapsed() + period;
+        arm(self.meta, name, due, request, Some(TimerTick { period, copy: R::clone }));
     }
 
     /// Disarms a timer; false if no timer of this name was armed.
     pub fn cancel_timer(&mut self, name: &str) -> bool {
         let Some(place) = self.meta.timers.remove(name) else { return false };
-        self.meta.seat.kind.runtime.timers.disarm(place);
+        self.meta.guard.kind.runtime.timers.disarm(place);
         true
     }
 }

@@ -8,19 +8,22 @@ use crate::{
     runtime::shared_state::Runtime,
     worker::{
         api::{error::LivenessError, handle::Worker},
-        service::{Keeper, commit, hand_over, now, settled},
-        state::pending_write::Step,
+        service::{LivenessService, commit, hand_over, now, settled},
+        state::pending_write::WriteStep,
     },
 };
 
-impl Keeper {
+impl LivenessService {
     /// Forgets a worker, which departs first if it is online.
     async fn delete(&self, runtime: &Runtime, id: &str) -> Result<(), LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let seq = {
-            let mut fleet = fleet.lock();
-            if let Step::Write(change) = fleet.deregister(id, None, now(&runtime.clock))? {
-                commit(runtime, &mut fleet, vec![*change]).map_err(LivenessError::refused)?;
+            let mut worker_table = worker_table.lock();
+            if let WriteStep::Write(change) =
+                worker_table.deregister(id, None, now(&runtime.clock))?
+            {
+                commit(runtime, &mut worker_table, vec![*change])
+                    .map_err(LivenessError::refused)?;
             }
             let mut batch = Batch::new();
             batch.delete(key::worker(id));
@@ -28,7 +31,7 @@ impl Keeper {
             batch.frees_space();
             let seq = hand_over(runtime, batch).map_err(LivenessError::refused)?;
             let id: Arc<str> = id.into();
-            fleet.forget(&id);
+            worker_table.forget(&id);
             seq
         };
         self.departed.notify_one();
@@ -44,13 +47,13 @@ pub(crate) async fn forget_offline(
     runtime: &Arc<Runtime>,
     after: Duration,
 ) -> Result<(), LivenessError> {
-    let keeper: &Arc<Keeper> = runtime.settings.get().expect("every node has a liveness");
-    let fleet = keeper.fleet(runtime).await?;
+    let service: &Arc<LivenessService> = runtime.settings.get().expect("every node has a liveness");
+    let worker_table = service.worker_table(runtime).await?;
     loop {
         let before_ms = runtime.clock.now_ms().saturating_sub(after.as_millis() as u64);
         let seq = {
-            let mut fleet = fleet.lock();
-            let ids = fleet.offline_before(before_ms, BATCH);
+            let mut worker_table = worker_table.lock();
+            let ids = worker_table.offline_before(before_ms, BATCH);
             if ids.is_empty() {
                 return Ok(());
             }
@@ -61,7 +64,7 @@ pub(crate) async fn forget_offline(
             }
             batch.frees_space();
             let seq = hand_over(runtime, batch).map_err(LivenessError::refused)?;
-            ids.iter().for_each(|id| fleet.forget(id));
+            ids.iter().for_each(|id| worker_table.forget(id));
             seq
         };
         settled(runtime, seq).await?;
@@ -77,6 +80,6 @@ impl Worker {
     /// [`LivenessError::NotFound`], [`LivenessError::TooManyUntold`].
     pub async fn delete(&self) -> Result<(), LivenessError> {
         let liveness = &self.liveness;
-        liveness.keeper.delete(&liveness.runtime, self.checked_id()?).await
+        liveness.service.delete(&liveness.runtime, self.checked_id()?).await
     }
 }

@@ -1,4 +1,4 @@
-//! The fleet as the store has it.
+//! The worker table as the store has it.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,26 +14,28 @@ use crate::{
     runtime::shared_state::Runtime,
     worker::{
         api::options::LivenessOptions,
-        state::{pending_write::Untold, worker_entry::Member, worker_table::Fleet},
+        state::{
+            pending_write::PendingOffline, worker_entry::WorkerEntry, worker_table::WorkerTable,
+        },
     },
 };
 
 /// Records read at a time.
 const PAGE: usize = 4_096;
 
-/// Reads the fleet. New departures are numbered from `first` on.
-pub(crate) async fn fleet(
+/// Reads the worker table. New departures are numbered from `first` on.
+pub(crate) async fn worker_table(
     runtime: &Runtime,
     options: LivenessOptions,
     first: DepartureNo,
-) -> Result<Fleet, LoadError> {
+) -> Result<WorkerTable, LoadError> {
     let mut metas = HashMap::new();
     for (key, value) in all(runtime, key::worker_metas()).await? {
         let meta = Item::from_store(WorkerMeta::decode(&value)?.json);
         metas.insert(id_of(&key)?, meta);
     }
     let (now, now_ms) = (runtime.clock.elapsed(), runtime.clock.now_ms());
-    let mut fleet = Fleet::new(options, first);
+    let mut worker_table = WorkerTable::new(options, first);
     for (key, value) in all(runtime, key::workers()).await? {
         let (id, mut record) = (id_of(&key)?, WorkerRecord::decode(&value)?);
         // Nobody was seen in the future: a clock was ahead of what is known of it.
@@ -41,14 +43,20 @@ pub(crate) async fn fleet(
         record.last_seen_at_ms = record.last_seen_at_ms.min(now_ms);
         record.offline_since_ms = record.offline_since_ms.map(|since_ms| since_ms.min(now_ms));
         let meta = metas.remove(&id);
-        fleet.restore(id, Member::stored(record, meta, now));
+        worker_table.restore(id, WorkerEntry::stored(record, meta, now));
     }
     for (key, value) in all(runtime, key::departures()).await? {
         let number = key::number_of_departure(&key).ok_or_else(|| strange(&key))?;
         let DepartureRecord { worker_id, at_ms, cause, life } = DepartureRecord::decode(&value)?;
-        fleet.restore_departure(Untold { number, id: worker_id.into(), at_ms, cause, life });
+        worker_table.restore_departure(PendingOffline {
+            number,
+            id: worker_id.into(),
+            at_ms,
+            cause,
+            life,
+        });
     }
-    Ok(fleet)
+    Ok(worker_table)
 }
 
 async fn all(runtime: &Runtime, mut rest: KeyRange) -> Result<Vec<(Key, Bytes)>, LoadError> {

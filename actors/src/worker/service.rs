@@ -1,4 +1,4 @@
-//! The fleet of a node: its rules behind a lock, and its writes on their way to the store.
+//! The worker table of a node: its rules behind a lock, and its writes on their way to the store.
 //!
 //! A change is written and applied under the lock, so that whoever decides next sees it; the wait
 //! for the disk comes after it.
@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as TaskMutex, Notify, OnceCell};
 use crate::{
     node::event::Event,
     queue::api::item::Item,
-    runtime::{commit_barrier::OutputGate, shared_state::Runtime},
+    runtime::{commit_barrier::CommitBarrier, shared_state::Runtime},
     time::clock::{self, Clock},
     worker::{
         api::{
@@ -24,12 +24,12 @@ use crate::{
             stats::LivenessStats,
             worker_info::{Beat, WorkerInfo, WorkerStatus},
         },
-        background::offline_handlers::{Followers, Reached},
+        background::offline_handlers::{HandlerProgress, OfflineHandlers},
         load,
         state::{
-            pending_write::{Change, Step},
-            worker_entry::{Member, Now},
-            worker_table::Fleet,
+            pending_write::{WorkerChange, WriteStep},
+            worker_entry::{Now, WorkerEntry},
+            worker_table::WorkerTable,
         },
     },
 };
@@ -44,39 +44,42 @@ const DEPARTURES_MAX: usize = 1_000;
 static NUMBERED: AtomicU32 = AtomicU32::new(0);
 
 /// Everything that liveness is in one node.
-pub(crate) struct Keeper {
+pub(crate) struct LivenessService {
     pub(crate) options: LivenessOptions,
-    pub(crate) followers: Followers,
+    pub(crate) offline_handlers: OfflineHandlers,
     /// Somebody has departed.
     pub(crate) departed: Notify,
-    fleet: OnceCell<Mutex<Fleet>>,
+    worker_table: OnceCell<Mutex<WorkerTable>>,
     /// One flush at a time.
     flushing: TaskMutex<()>,
     /// One tale at a time, in order.
-    pub(crate) telling: TaskMutex<Reached>,
+    pub(crate) telling: TaskMutex<HandlerProgress>,
     is_closed: AtomicBool,
 }
 
-impl Keeper {
-    pub(crate) fn new(options: LivenessOptions, followers: Followers) -> Self {
+impl LivenessService {
+    pub(crate) fn new(options: LivenessOptions, offline_handlers: OfflineHandlers) -> Self {
         Self {
             options,
-            followers,
+            offline_handlers,
             departed: Notify::new(),
-            fleet: OnceCell::new(),
+            worker_table: OnceCell::new(),
             flushing: TaskMutex::default(),
             telling: TaskMutex::default(),
             is_closed: AtomicBool::new(false),
         }
     }
 
-    /// The fleet, read from the store when it is first asked for.
-    pub(crate) async fn fleet(&self, runtime: &Runtime) -> Result<&Mutex<Fleet>, LoadError> {
+    /// The worker table, read from the store when it is first asked for.
+    pub(crate) async fn worker_table(
+        &self,
+        runtime: &Runtime,
+    ) -> Result<&Mutex<WorkerTable>, LoadError> {
         let load = || async {
             let first = fence(runtime).epoch.number(NUMBERED.load(Ordering::Relaxed));
-            load::fleet(runtime, self.options, DepartureNo(first)).await.map(Mutex::new)
+            load::worker_table(runtime, self.options, DepartureNo(first)).await.map(Mutex::new)
         };
-        self.fleet.get_or_try_init(load).await
+        self.worker_table.get_or_try_init(load).await
     }
 
     /// A sign of life; with what the worker says of itself, if it does.
@@ -87,20 +90,22 @@ impl Keeper {
         meta: Option<Item>,
         life: Option<u64>,
     ) -> Result<Beat, LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let (seq, life) = {
-            let mut fleet = fleet.lock();
+            let mut worker_table = worker_table.lock();
             if self.is_closed.load(Ordering::SeqCst) {
                 return Err(LivenessError::shutting_down());
             }
-            let step = fleet.beat(id, meta, life, now(&runtime.clock))?;
-            let passed = self.options.is_passthrough.then(|| fleet.rewrite(id)).flatten();
+            let step = worker_table.beat(id, meta, life, now(&runtime.clock))?;
+            let passed = self.options.is_passthrough.then(|| worker_table.rewrite(id)).flatten();
             let seq = match (step, passed) {
-                (Step::Write(change), _) => commit(runtime, &mut fleet, vec![*change]),
-                (Step::Merged(_), Some(change)) => commit(runtime, &mut fleet, vec![change]),
-                (Step::Merged(seq), None) => Ok(seq),
+                (WriteStep::Write(change), _) => commit(runtime, &mut worker_table, vec![*change]),
+                (WriteStep::Merged(_), Some(change)) => {
+                    commit(runtime, &mut worker_table, vec![change])
+                }
+                (WriteStep::Merged(seq), None) => Ok(seq),
             };
-            (seq, fleet.get(id).map_or(0, |(_, member)| member.record.life))
+            (seq, worker_table.get(id).map_or(0, |(_, entry)| entry.record.life))
         };
         settled(runtime, seq.map_err(LivenessError::refused)?).await?;
         Ok(Beat { status: WorkerStatus::Online, drain: runtime.is_draining(), life })
@@ -113,12 +118,12 @@ impl Keeper {
         id: &str,
         life: Option<u64>,
     ) -> Result<(), LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let seq = {
-            let mut fleet = fleet.lock();
-            match fleet.deregister(id, life, now(&runtime.clock))? {
-                Step::Merged(seq) => Ok(seq),
-                Step::Write(change) => commit(runtime, &mut fleet, vec![*change]),
+            let mut worker_table = worker_table.lock();
+            match worker_table.deregister(id, life, now(&runtime.clock))? {
+                WriteStep::Merged(seq) => Ok(seq),
+                WriteStep::Write(change) => commit(runtime, &mut worker_table, vec![*change]),
             }
         };
         settled(runtime, seq.map_err(LivenessError::refused)?).await?;
@@ -132,11 +137,11 @@ impl Keeper {
         runtime: &Runtime,
         id: &str,
     ) -> Result<WorkerInfo, LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let (info, seq) = {
-            let fleet = fleet.lock();
-            let (id, member) = fleet.get(id).ok_or(LivenessError::NotFound)?;
-            (info_of(id, member), member.seq)
+            let worker_table = worker_table.lock();
+            let (id, entry) = worker_table.get(id).ok_or(LivenessError::NotFound)?;
+            (info_of(id, entry), entry.seq)
         };
         settled(runtime, seq).await?;
         Ok(info)
@@ -145,15 +150,15 @@ impl Keeper {
     /// Writes every beat that is pending; how many workers that were. Touches no disk if there are
     /// none.
     pub(crate) async fn flush(&self, runtime: &Runtime) -> Result<usize, LivenessError> {
-        let Some(fleet) = self.fleet.get() else { return Ok(0) };
+        let Some(worker_table) = self.worker_table.get() else { return Ok(0) };
         let _alone = self.flushing.lock().await;
-        let mut left = fleet.lock().pending_count();
+        let mut left = worker_table.lock().pending_count();
         let mut written = 0;
         while left > 0 {
             let (count, begun) = {
-                let mut fleet = fleet.lock();
+                let mut worker_table = worker_table.lock();
                 let mut batch = Batch::new();
-                let count = fleet.begin_flush(&mut batch);
+                let count = worker_table.begin_flush(&mut batch);
                 if count == 0 {
                     break;
                 }
@@ -163,9 +168,9 @@ impl Keeper {
                 Ok(seq) => settled(runtime, seq).await,
                 Err(error) => Err(LivenessError::refused(error)),
             };
-            let mut fleet = fleet.lock();
-            fleet.end_flush(done.is_ok());
-            fleet.totals.flush_failures += u64::from(done.is_err());
+            let mut worker_table = worker_table.lock();
+            worker_table.end_flush(done.is_ok());
+            worker_table.totals.flush_failures += u64::from(done.is_err());
             done?;
             left = left.saturating_sub(count);
             written += count;
@@ -175,13 +180,13 @@ impl Keeper {
 
     /// Takes for dead who was not seen for too long; how many that were.
     pub(crate) async fn sweep(&self, runtime: &Runtime) -> Result<usize, LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let (mut after, mut dead) = (None::<Arc<str>>, 0);
         loop {
             let elapsed = runtime.clock.elapsed();
-            let (stale, next) = fleet.lock().stale(after.as_deref(), SLICE, elapsed);
+            let (stale, next) = worker_table.lock().stale(after.as_deref(), SLICE, elapsed);
             for ids in stale.chunks(DEPARTURES_MAX) {
-                dead += self.bury(runtime, fleet, ids).await?;
+                dead += self.mark_offline(runtime, worker_table, ids).await?;
             }
             match next {
                 Some(_) => after = next,
@@ -190,20 +195,21 @@ impl Keeper {
         }
     }
 
-    async fn bury(
+    async fn mark_offline(
         &self,
         runtime: &Runtime,
-        fleet: &Mutex<Fleet>,
+        worker_table: &Mutex<WorkerTable>,
         ids: &[Arc<str>],
     ) -> Result<usize, LivenessError> {
         let (count, seq) = {
-            let mut fleet = fleet.lock();
-            let changes = fleet.bury(ids, now(&runtime.clock));
+            let mut worker_table = worker_table.lock();
+            let changes = worker_table.mark_offline(ids, now(&runtime.clock));
             if changes.is_empty() {
                 return Ok(0);
             }
             let count = changes.len();
-            let seq = commit(runtime, &mut fleet, changes).map_err(LivenessError::refused)?;
+            let seq =
+                commit(runtime, &mut worker_table, changes).map_err(LivenessError::refused)?;
             (count, seq)
         };
         self.departed.notify_one();
@@ -212,14 +218,14 @@ impl Keeper {
 
     /// Writes what is pending until nothing is, and takes no more.
     pub(crate) async fn drain(&self, runtime: &Runtime) -> Result<(), LivenessError> {
-        if self.fleet.get().is_none() {
+        if self.worker_table.get().is_none() {
             self.close();
         }
-        let Some(fleet) = self.fleet.get() else { return Ok(()) };
+        let Some(worker_table) = self.worker_table.get() else { return Ok(()) };
         loop {
             self.flush(runtime).await?;
-            let fleet = fleet.lock();
-            if fleet.pending_count() == 0 {
+            let worker_table = worker_table.lock();
+            if worker_table.pending_count() == 0 {
                 self.close();
                 return Ok(());
             }
@@ -233,20 +239,20 @@ impl Keeper {
 
     /// Workers with heartbeats that are not written yet.
     pub(crate) fn pending_count(&self) -> usize {
-        self.fleet.get().map_or(0, |fleet| fleet.lock().pending_count())
+        self.worker_table.get().map_or(0, |worker_table| worker_table.lock().pending_count())
     }
 
-    /// The figures; zeros before anything was asked of the fleet.
+    /// The figures; zeros before anything was asked of the worker table.
     pub(crate) fn stats(&self) -> LivenessStats {
-        let Some(fleet) = self.fleet.get() else { return LivenessStats::default() };
-        let fleet = fleet.lock();
-        let (online, offline) = fleet.counts();
-        let totals = fleet.totals;
+        let Some(worker_table) = self.worker_table.get() else { return LivenessStats::default() };
+        let worker_table = worker_table.lock();
+        let (online, offline) = worker_table.counts();
+        let totals = worker_table.totals;
         LivenessStats {
             online: online as u64,
             offline: offline as u64,
-            pending: fleet.pending_count() as u64,
-            untold: fleet.untold_count() as u64,
+            pending: worker_table.pending_count() as u64,
+            untold: worker_table.untold_count() as u64,
             beats_total: totals.beats,
             written_total: totals.written,
             flushed_total: totals.flushed,
@@ -262,26 +268,26 @@ impl Keeper {
 }
 
 /// What is known of a worker, for people.
-pub(crate) fn info_of(id: &Arc<str>, member: &Member) -> WorkerInfo {
-    let record = member.record;
+pub(crate) fn info_of(id: &Arc<str>, entry: &WorkerEntry) -> WorkerInfo {
+    let record = entry.record;
     WorkerInfo {
         id: Arc::clone(id),
-        status: if member.is_online() { WorkerStatus::Online } else { WorkerStatus::Offline },
+        status: if entry.is_online() { WorkerStatus::Online } else { WorkerStatus::Offline },
         first_seen_at: clock::from_unix_ms(record.first_seen_at_ms),
         last_seen_at: clock::from_unix_ms(record.last_seen_at_ms),
         offline_since: record.offline_since_ms.map(clock::from_unix_ms),
-        meta: member.meta.clone(),
+        meta: entry.meta.clone(),
     }
 }
 
 /// Waits until a commit is as durable as the node promises.
 pub(crate) async fn settled(runtime: &Runtime, seq: CommitSeq) -> Result<(), LivenessError> {
-    let mut gate = OutputGate::default();
+    let mut gate = CommitBarrier::default();
     gate.raise(seq, runtime.options.durability);
     gate.open(&**runtime.store.engine()).await.map_err(LivenessError::unknown)
 }
 
-/// Hands writes of the fleet over.
+/// Hands writes of the worker table over.
 pub(crate) fn hand_over(runtime: &Runtime, batch: Batch) -> Result<CommitSeq, CommitError> {
     runtime.store.hand_over(fence(runtime), batch, runtime.options.durability)
 }
@@ -289,17 +295,17 @@ pub(crate) fn hand_over(runtime: &Runtime, batch: Batch) -> Result<CommitSeq, Co
 /// Hands changes over and, if they were accepted, makes them take effect.
 pub(crate) fn commit(
     runtime: &Runtime,
-    fleet: &mut Fleet,
-    changes: Vec<Change>,
+    worker_table: &mut WorkerTable,
+    changes: Vec<WorkerChange>,
 ) -> Result<CommitSeq, CommitError> {
     let mut batch = Batch::new();
     changes.iter().for_each(|change| change.write(&mut batch));
     let seq = hand_over(runtime, batch)?;
     for change in changes {
-        let (was_online, worker) = (fleet.is_online(&change.id), Arc::clone(&change.id));
-        fleet.apply(change, seq);
-        NUMBERED.fetch_max(fleet.departure_next().0 as u32, Ordering::Relaxed);
-        match (was_online, fleet.is_online(&worker)) {
+        let (was_online, worker) = (worker_table.is_online(&change.id), Arc::clone(&change.id));
+        worker_table.apply(change, seq);
+        NUMBERED.fetch_max(worker_table.departure_next().0 as u32, Ordering::Relaxed);
+        match (was_online, worker_table.is_online(&worker)) {
             (false, true) => runtime.events.emit(|| Event::WorkerOnline { worker }),
             (true, false) => runtime.events.emit(|| Event::WorkerOffline { worker }),
             _ => {}
@@ -308,7 +314,7 @@ pub(crate) fn commit(
     Ok(seq)
 }
 
-/// What the commits of the fleet are checked against.
+/// What the commits of the worker table are checked against.
 fn fence(runtime: &Runtime) -> Fence {
     runtime.fence("worker", "fleet")
 }

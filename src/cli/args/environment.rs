@@ -208,7 +208,7 @@ mod tests {
             assert!(!name.starts_with(MESSAGE_PREFIX), "{name} is of messages");
         }
         let shared: Vec<_> = flags_of.iter().filter(|(_, flags)| flags.len() > 1).collect();
-        let common = ["SERVER", "TOKEN", "CLIENT_DATA", "JSON", "WORKER", "GRACE"];
+        let common = ["SERVER", "TOKEN", "CLIENT_DATA", "JSON", "WORKER", "LIFE", "GRACE"];
         for (name, flags) in shared {
             let own = name.trim_start_matches(PREFIX);
             assert!(common.contains(&own), "{name} is read by several commands: {flags:?}");

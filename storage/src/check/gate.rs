@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use crate::{
     check::CheckReport,
     codec::CodecError,
-    key::decode::Meaning,
-    record::gate::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
+    key::decode::DecodedKey,
+    record::gate::{
+        EntryRecord, GateMeta, GatePolicyRecord, GateUsage, GateWaits, StoredEntryState,
+    },
 };
 
 /// What is known of a gate from its own record and from its places.
 #[derive(Debug, Default)]
-struct Account {
+struct GateAccount {
     meta: GateMeta,
     waiting_count: u64,
     held_count: u64,
@@ -20,27 +22,27 @@ struct Account {
 
 /// The accounts of all gates.
 #[derive(Debug, Default)]
-pub(crate) struct Gates(BTreeMap<String, Account>);
+pub(crate) struct GateChecks(BTreeMap<String, GateAccount>);
 
-impl Gates {
+impl GateChecks {
     /// Enters a record if it is a gate's.
     pub(crate) fn enter(
         &mut self,
-        meaning: Meaning<'_>,
+        meaning: DecodedKey<'_>,
         value: &[u8],
         report: &mut CheckReport,
     ) -> Result<(), CodecError> {
         match meaning {
-            Meaning::GateMeta(gate) => {
+            DecodedKey::GateMeta(gate) => {
                 report.gate_count += 1;
                 self.account(gate).meta = GateMeta::decode(value)?;
             }
-            Meaning::GatePlace(gate, owner) => {
-                let place = PlaceRecord::decode(value)?;
+            DecodedKey::GatePlace(gate, owner) => {
+                let place = EntryRecord::decode(value)?;
                 let account = self.account(gate);
                 match place.state {
-                    PlaceState::Waiting { .. } => account.waiting_count += 1,
-                    PlaceState::Held { .. } => {
+                    StoredEntryState::Waiting { .. } => account.waiting_count += 1,
+                    StoredEntryState::Held { .. } => {
                         account.held_count += 1;
                         report.permit_count += 1;
                     }
@@ -50,15 +52,15 @@ impl Gates {
                     report.add(format_args!("gate {gate:?}"), what);
                 }
             }
-            Meaning::GatePolicy(_) => drop(GatePolicyRecord::decode(value)?),
-            Meaning::GateUsage(_) => drop(GateUsage::decode(value)?),
-            Meaning::GateWaits(_) => drop(GateWaits::decode(value)?),
+            DecodedKey::GatePolicy(_) => drop(GatePolicyRecord::decode(value)?),
+            DecodedKey::GateUsage(_) => drop(GateUsage::decode(value)?),
+            DecodedKey::GateWaits(_) => drop(GateWaits::decode(value)?),
             _ => {}
         }
         Ok(())
     }
 
-    fn account(&mut self, gate: &str) -> &mut Account {
+    fn account(&mut self, gate: &str) -> &mut GateAccount {
         self.0.entry(gate.to_owned()).or_default()
     }
 

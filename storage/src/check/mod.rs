@@ -15,14 +15,14 @@ use std::{
 };
 
 use crate::{
-    check::queue_checks::Ledger,
+    check::queue_checks::QueueChecks,
     embedded::{
         backing::{
-            directories::BaseFiles,
-            port::{Base, Bases, Direction},
-            sled_backing::SledBases,
+            directories::BackingFiles,
+            port::{Backing, BackingDirectory, Direction},
+            sled_backing::SledDirectory,
         },
-        commit::memtable::Overlay,
+        commit::memtable::Memtable,
         directory::{
             lock::lock,
             manifest::{MANIFEST, Manifest, base_name},
@@ -30,7 +30,7 @@ use crate::{
         },
         disk::{Disk, FsDisk},
         journal::{
-            recovery::{self, Known},
+            recovery::{self, KnownPosition},
             segment::JOURNAL,
             tail::Tail,
         },
@@ -183,12 +183,12 @@ pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, OpenError> {
     let disk = FsDisk::new(dir);
     let copy = Scratch::new().map_err(|error| io_error(&std::env::temp_dir(), error))?;
     let cache_bytes = EmbeddedOptions::default().cache_bytes;
-    let bases = SledBases::new(dir, cache_bytes);
+    let bases = SledDirectory::new(dir, cache_bytes);
     check_disk(&disk, &bases, |base| {
         let name = base_name(base);
         let copied = copy_dir(&dir.join(&name), &copy.0.join(&name));
         copied.map_err(|error| io_error(&dir.join(&name), error))?;
-        let opened = SledBases::new(&copy.0, cache_bytes).open(base);
+        let opened = SledDirectory::new(&copy.0, cache_bytes).open(base);
         opened.map_err(|error| error.moved(&copy.0, dir))
     })
 }
@@ -196,8 +196,8 @@ pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, OpenError> {
 /// Verifies what is on a disk, given a way to open its store.
 pub(crate) fn check_disk(
     disk: &dyn Disk,
-    bases: &dyn Bases,
-    open_base: impl Fn(u64) -> Result<Arc<dyn Base>, OpenError>,
+    bases: &dyn BackingDirectory,
+    open_base: impl Fn(u64) -> Result<Arc<dyn Backing>, OpenError>,
 ) -> Result<CheckReport, OpenError> {
     let mut report = CheckReport::default();
     let found =
@@ -223,7 +223,7 @@ pub(crate) fn check_disk(
     if let Err(error) = survey.leftovers(disk, used, is_unfinished, open_base) {
         report.add_error(&error);
     }
-    let overlay = Overlay::new(base);
+    let overlay = Memtable::new(base);
     if let Err(error) = check_journal(disk, manifest, &overlay, &mut report) {
         if matches!(error, OpenError::UnknownFormat { .. }) {
             return Err(error);
@@ -240,7 +240,7 @@ pub(crate) fn check_disk(
 fn check_used(dir: &Path) -> io::Result<()> {
     let is_used = dir.join(MANIFEST).exists()
         || dir.join(JOURNAL).exists()
-        || !BaseFiles::new(dir).numbers()?.is_empty();
+        || !BackingFiles::new(dir).numbers()?.is_empty();
     if is_used { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
@@ -256,12 +256,12 @@ fn damaged(mut report: CheckReport, error: OpenError) -> Result<CheckReport, Ope
 fn check_journal(
     disk: &dyn Disk,
     manifest: Manifest,
-    overlay: &Overlay,
+    overlay: &Memtable,
     report: &mut CheckReport,
 ) -> Result<(), OpenError> {
     let checkpointed = overlay.base().checkpointed();
     let tail = Tail::read(disk)?;
-    let known = Known { incarnation: manifest.incarnation, checkpointed, tail };
+    let known = KnownPosition { incarnation: manifest.incarnation, checkpointed, tail };
     let listing = recovery::list(disk, known)?;
     report.segment_count = listing.used.len() as u64;
     report.journal_bytes = listing.used.iter().map(|segment| segment.used.bytes).sum();
@@ -279,8 +279,8 @@ fn check_journal(
 }
 
 /// Reads every record as it will be found after the next opening.
-fn check_records(overlay: &Overlay, report: &mut CheckReport) -> Result<(), LoadError> {
-    let mut ledger = Ledger::new(overlay);
+fn check_records(overlay: &Memtable, report: &mut CheckReport) -> Result<(), LoadError> {
+    let mut ledger = QueueChecks::new(overlay);
     let last = Key::from_bytes(&[0xff; 64]);
     let mut rest = KeyRange { start: Key::from_bytes(&[]), end: last };
     loop {

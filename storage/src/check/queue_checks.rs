@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    check::{CheckReport, gate::Gates, references, worker},
+    check::{CheckReport, gate::GateChecks, references, worker},
     codec::CodecError,
-    embedded::commit::memtable::Overlay,
+    embedded::commit::memtable::Memtable,
     error::LoadError,
     key::{
         self, Key,
-        decode::Meaning,
+        decode::DecodedKey,
         queue::{Arrival, MessageState, Priority, QueueNo},
     },
     record::{
-        actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord},
+        actor::{ActorState, OutboxRecord, ReminderDue, ReminderRecord},
         message::{DedupRecord, DueEntry, MessageRecord, MovedRecord, SinkRecord},
         node::ClockRecord,
-        queue::{LaneMeta, QueueEntry, QueueMeta, QueueSettings},
+        queue::{PriorityMeta, QueueEntry, QueueMeta, QueueSettings},
         stream::{RetainedMessage, StreamSettings},
         worker::WorkerLease,
     },
@@ -26,10 +26,10 @@ use crate::{
 
 /// What is known of a queue from its own records and from its messages.
 #[derive(Debug, Default)]
-struct Account {
+struct QueueAccount {
     id: Option<String>,
     meta: Option<QueueMeta>,
-    lanes: BTreeMap<Priority, Lane>,
+    priority_counts: BTreeMap<Priority, PriorityCount>,
     scheduled_count: u64,
     leased_count: u64,
     message_bytes: u64,
@@ -38,20 +38,20 @@ struct Account {
 
 /// Messages of one priority: as its record says, and as there are.
 #[derive(Clone, Copy, Debug, Default)]
-struct Lane {
+struct PriorityCount {
     told_count: u64,
     message_count: u64,
 }
 
-pub(crate) struct Ledger<'a> {
-    records: &'a Overlay,
-    queues: BTreeMap<QueueNo, Account>,
-    gates: Gates,
+pub(crate) struct QueueChecks<'a> {
+    records: &'a Memtable,
+    queues: BTreeMap<QueueNo, QueueAccount>,
+    gates: GateChecks,
 }
 
-impl<'a> Ledger<'a> {
-    pub(crate) fn new(records: &'a Overlay) -> Self {
-        Self { records, queues: BTreeMap::new(), gates: Gates::default() }
+impl<'a> QueueChecks<'a> {
+    pub(crate) fn new(records: &'a Memtable) -> Self {
+        Self { records, queues: BTreeMap::new(), gates: GateChecks::default() }
     }
 
     /// Enters one record.
@@ -81,35 +81,35 @@ impl<'a> Ledger<'a> {
     fn decode(
         &mut self,
         key: &Key,
-        meaning: Meaning<'_>,
+        meaning: DecodedKey<'_>,
         value: &Bytes,
         report: &mut CheckReport,
     ) -> Result<(), CodecError> {
         match meaning {
-            Meaning::Actor(..) => {
+            DecodedKey::Actor(..) => {
                 ActorState::decode(value)?;
                 report.actor_count += 1;
             }
-            Meaning::Reminder => {
+            DecodedKey::Reminder => {
                 ReminderRecord::decode(value)?;
                 report.reminder_count += 1;
             }
-            Meaning::ReminderDue(..) => drop(ReminderDue::decode(value)?),
-            Meaning::Letter(_) => {
-                LetterRecord::decode(value)?;
+            DecodedKey::ReminderDue(..) => drop(ReminderDue::decode(value)?),
+            DecodedKey::Letter(_) => {
+                OutboxRecord::decode(value)?;
                 report.letter_count += 1;
             }
-            Meaning::Clock => drop(ClockRecord::decode(value)?),
-            Meaning::Worker(_) | Meaning::WorkerMeta(_) | Meaning::Departure => {
+            DecodedKey::Clock => drop(ClockRecord::decode(value)?),
+            DecodedKey::Worker(_) | DecodedKey::WorkerMeta(_) | DecodedKey::Departure => {
                 worker::decode(meaning, value, report)?;
             }
-            Meaning::StreamSettings(_) => drop(StreamSettings::decode(value)?),
-            Meaning::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
-            Meaning::GateMeta(_)
-            | Meaning::GatePlace(..)
-            | Meaning::GatePolicy(_)
-            | Meaning::GateUsage(_)
-            | Meaning::GateWaits(_) => self.gates.enter(meaning, value, report)?,
+            DecodedKey::StreamSettings(_) => drop(StreamSettings::decode(value)?),
+            DecodedKey::StreamRetained(_) => drop(RetainedMessage::decode(value)?),
+            DecodedKey::GateMeta(_)
+            | DecodedKey::GatePlace(..)
+            | DecodedKey::GatePolicy(_)
+            | DecodedKey::GateUsage(_)
+            | DecodedKey::GateWaits(_) => self.gates.enter(meaning, value, report)?,
             _ => self.decode_of_queue(key, meaning, value, report)?,
         }
         Ok(())
@@ -118,12 +118,12 @@ impl<'a> Ledger<'a> {
     fn decode_of_queue(
         &mut self,
         key: &Key,
-        meaning: Meaning<'_>,
+        meaning: DecodedKey<'_>,
         value: &Bytes,
         report: &mut CheckReport,
     ) -> Result<(), CodecError> {
         match meaning {
-            Meaning::QueueEntry(id) => {
+            DecodedKey::QueueEntry(id) => {
                 let queue = QueueEntry::decode(value)?.queue();
                 report.queue_count += 1;
                 if let Some(other) = self.account(queue).id.replace(id.to_string()) {
@@ -131,18 +131,19 @@ impl<'a> Ledger<'a> {
                     report.add(format_args!("queue {id:?}"), what);
                 }
             }
-            Meaning::QueueMeta(queue) => {
+            DecodedKey::QueueMeta(queue) => {
                 self.account(queue).meta = Some(QueueMeta::decode(value)?);
             }
-            Meaning::QueueSettings(queue) => {
+            DecodedKey::QueueSettings(queue) => {
                 QueueSettings::decode(value)?;
                 self.account(queue);
             }
-            Meaning::Lane(queue, priority) => {
-                let told_count = LaneMeta::decode(value)?.ready_count;
-                self.account(queue).lanes.entry(priority).or_default().told_count = told_count;
+            DecodedKey::Lane(queue, priority) => {
+                let told_count = PriorityMeta::decode(value)?.ready_count;
+                self.account(queue).priority_counts.entry(priority).or_default().told_count =
+                    told_count;
             }
-            Meaning::Message(queue, state, priority, arrival) => {
+            DecodedKey::Message(queue, state, priority, arrival) => {
                 let message = MessageRecord::decode(value)?;
                 report.message_count += 1;
                 if message.state.of_key() != state {
@@ -150,11 +151,11 @@ impl<'a> Ledger<'a> {
                 }
                 self.account(queue).enter(state, priority, arrival, &message);
             }
-            Meaning::Due(..) => drop(DueEntry::decode(value)?),
-            Meaning::Dedup(..) => drop(DedupRecord::decode(value)?),
-            Meaning::Moved(..) => drop(MovedRecord::decode(value)?),
-            Meaning::Sink(_) => drop(SinkRecord::decode(value)?),
-            Meaning::WorkerLease(..) => drop(WorkerLease::decode(value)?),
+            DecodedKey::Due(..) => drop(DueEntry::decode(value)?),
+            DecodedKey::Dedup(..) => drop(DedupRecord::decode(value)?),
+            DecodedKey::Moved(..) => drop(MovedRecord::decode(value)?),
+            DecodedKey::Sink(_) => drop(SinkRecord::decode(value)?),
+            DecodedKey::WorkerLease(..) => drop(WorkerLease::decode(value)?),
             _ => {}
         }
         Ok(())
@@ -164,10 +165,10 @@ impl<'a> Ledger<'a> {
     fn check_retained(
         &self,
         key: &Key,
-        meaning: Meaning<'_>,
+        meaning: DecodedKey<'_>,
         report: &mut CheckReport,
     ) -> Result<(), LoadError> {
-        let Meaning::StreamRetained(topic) = meaning else { return Ok(()) };
+        let DecodedKey::StreamRetained(topic) = meaning else { return Ok(()) };
         let settings = self.records.get(&key::stream::stream_settings(topic))?;
         let settings = settings.and_then(|settings| StreamSettings::decode(&settings).ok());
         if !settings.is_some_and(|settings| settings.is_persistent) {
@@ -176,7 +177,7 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    fn account(&mut self, queue: QueueNo) -> &mut Account {
+    fn account(&mut self, queue: QueueNo) -> &mut QueueAccount {
         self.queues.entry(queue).or_default()
     }
 
@@ -189,7 +190,7 @@ impl<'a> Ledger<'a> {
     }
 }
 
-impl Account {
+impl QueueAccount {
     fn enter(
         &mut self,
         state: MessageState,
@@ -198,7 +199,9 @@ impl Account {
         message: &MessageRecord,
     ) {
         match state {
-            MessageState::Ready => self.lanes.entry(priority).or_default().message_count += 1,
+            MessageState::Ready => {
+                self.priority_counts.entry(priority).or_default().message_count += 1;
+            }
             MessageState::Scheduled => self.scheduled_count += 1,
             MessageState::Leased => self.leased_count += 1,
         }
@@ -215,8 +218,10 @@ impl Account {
             report.add(&place, "it has no queue id");
         }
         let meta = self.meta.unwrap_or_default();
-        let message_count: u64 = self.lanes.values().map(|lane| lane.message_count).sum();
-        let told_count: u64 = self.lanes.values().map(|lane| lane.told_count).sum();
+        let message_count: u64 =
+            self.priority_counts.values().map(|priority_count| priority_count.message_count).sum();
+        let told_count: u64 =
+            self.priority_counts.values().map(|priority_count| priority_count.told_count).sum();
         let pairs = [
             ("ready messages", meta.ready_count, message_count),
             ("ready messages by priority", told_count, message_count),
@@ -227,7 +232,7 @@ impl Account {
         for (what, told, found) in pairs.into_iter().filter(|(_, told, found)| told != found) {
             report.add(&place, format_args!("{told} {what} are recorded, {found} are there"));
         }
-        for (priority, Lane { told_count, message_count }) in &self.lanes {
+        for (priority, PriorityCount { told_count, message_count }) in &self.priority_counts {
             if told_count != message_count {
                 let what = format!("{told_count} are recorded, {message_count} are there");
                 report.add(format_args!("{place}, priority {}", priority.get()), what);

@@ -5,60 +5,62 @@ use bytes::Bytes;
 
 use crate::{
     check::CheckReport,
-    embedded::commit::memtable::Overlay,
+    embedded::commit::memtable::Memtable,
     error::LoadError,
     key::{
         self, Key,
-        decode::Meaning,
+        decode::DecodedKey,
         queue::{Arrival, MessageState, Priority, QueueNo},
     },
     record::{
         actor::{ReminderDue, ReminderRecord},
-        message::{DedupRecord, DueEntry, LeaseRecord, MessageRecord, MovedRecord, State},
+        message::{
+            DedupRecord, DueEntry, LeaseRecord, MessageRecord, MessageStateRecord, MovedRecord,
+        },
     },
 };
 
 /// Looks for the counterpart of a record, if it needs one.
 pub(crate) fn check(
-    records: &Overlay,
+    records: &Memtable,
     key: &Key,
-    meaning: Meaning<'_>,
+    meaning: DecodedKey<'_>,
     value: &Bytes,
     report: &mut CheckReport,
 ) -> Result<(), LoadError> {
     let has = |key: &Key| Ok::<_, LoadError>(records.get(key)?.is_some());
     let (what, is_there) = match meaning {
-        Meaning::Reminder => ("reminder", has_reminder_due(records, key, value)?),
-        Meaning::ReminderDue(kind, actor_key, name) => {
+        DecodedKey::Reminder => ("reminder", has_reminder_due(records, key, value)?),
+        DecodedKey::ReminderDue(kind, actor_key, name) => {
             let due_ms = ReminderDue::decode(value)?.due_ms;
             ("reminder", has(&key::actor::reminder(due_ms, kind, actor_key, name))?)
         }
-        Meaning::Message(queue, state, priority, arrival) => {
+        DecodedKey::Message(queue, state, priority, arrival) => {
             let message = MessageRecord::decode(value)?;
             let place = (queue, state, priority, arrival);
             ("message", has_indexes(records, place, &message)?)
         }
-        Meaning::Due(queue, due_ms, arrival) => {
+        DecodedKey::Due(queue, due_ms, arrival) => {
             let entry = DueEntry::decode(value)?;
             let message = key::queue::message(queue, entry.state, entry.priority(), arrival);
             let found = records.get(&message)?;
             let found = found.map(|found| MessageRecord::decode(&found)).transpose()?;
             ("due message", found.and_then(|found| found.due_ms()) == Some(due_ms))
         }
-        Meaning::Dedup(queue, dedup_key) => {
+        DecodedKey::Dedup(queue, dedup_key) => {
             let forget_at_ms = DedupRecord::decode(value)?.forget_at_ms;
             ("deduplication key", has(&key::queue::dedup_due(queue, forget_at_ms, dedup_key))?)
         }
-        Meaning::DedupDue(queue, due_ms, dedup_key) => {
+        DecodedKey::DedupDue(queue, due_ms, dedup_key) => {
             let found = records.get(&key::queue::dedup(queue, dedup_key))?;
             let found = found.map(|found| DedupRecord::decode(&found)).transpose()?;
             ("deduplication key", found.is_some_and(|found| found.forget_at_ms == due_ms))
         }
-        Meaning::WorkerLease(queue, priority, arrival) => {
+        DecodedKey::WorkerLease(queue, priority, arrival) => {
             let leased = MessageState::Leased;
             ("lease of a worker", has(&key::queue::message(queue, leased, priority, arrival))?)
         }
-        Meaning::Moved(queue, arrival) => {
+        DecodedKey::Moved(queue, arrival) => {
             let moved = MovedRecord::decode(value)?;
             ("moved message", has_moved(records, (queue, arrival), moved)?)
         }
@@ -71,7 +73,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-fn has_reminder_due(records: &Overlay, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
+fn has_reminder_due(records: &Memtable, key: &Key, value: &Bytes) -> Result<bool, LoadError> {
     let ReminderRecord { kind, actor_key, name, due_ms, .. } = ReminderRecord::decode(value)?;
     let due = records.get(&key::actor::reminder_due(&kind, &actor_key, &name))?;
     let is_due = due.is_some_and(|due| ReminderDue::decode(&due) == Ok(ReminderDue { due_ms }));
@@ -80,7 +82,7 @@ fn has_reminder_due(records: &Overlay, key: &Key, value: &Bytes) -> Result<bool,
 
 /// Whether a message that was moved is where it was moved to, and knows of that.
 fn has_moved(
-    records: &Overlay,
+    records: &Memtable,
     (queue, arrival): (QueueNo, Arrival),
     MovedRecord { priority, came_with }: MovedRecord,
 ) -> Result<bool, LoadError> {
@@ -95,7 +97,7 @@ fn has_moved(
 
 /// Whether a message is in the indexes of what is due and of its worker, as far as it should be.
 fn has_indexes(
-    records: &Overlay,
+    records: &Memtable,
     (queue, state, priority, arrival): (QueueNo, MessageState, Priority, Arrival),
     message: &MessageRecord,
 ) -> Result<bool, LoadError> {
@@ -114,7 +116,7 @@ fn has_indexes(
         }
     }
     match &message.state {
-        State::Leased(LeaseRecord { worker: Some(worker), .. }) => {
+        MessageStateRecord::Leased(LeaseRecord { worker: Some(worker), .. }) => {
             Ok(records.get(&key::queue::worker_lease(worker, queue, priority, arrival))?.is_some())
         }
         _ => Ok(true),

@@ -4,12 +4,12 @@ use std::{io, sync::atomic::Ordering};
 
 use crate::{
     embedded::{
-        backing::port::FoldRoom, commit::memtable::Frozen, directory::manifest::Manifest,
-        engine_core::Store, journal::segment::JOURNAL, os_error::load_error,
+        backing::port::MergeSpace, commit::memtable::FrozenMemtable, directory::manifest::Manifest,
+        engine_core::EngineCore, journal::segment::JOURNAL, os_error::load_error,
     },
-    engine::seam::Upkeep,
+    engine::seam::Maintenance,
     error::{CommitError, LoadError},
-    stopwatch::Moment,
+    stopwatch::Stopwatch,
 };
 
 /// Segments in use at which a checkpoint is due, whatever the overlay holds.
@@ -18,11 +18,11 @@ const SEGMENTS_MAX: usize = 4;
 const BLOAT_IDLE: u64 = 4;
 const BLOAT_BUSY: u64 = 16;
 
-impl Store {
+impl EngineCore {
     /// Does what is due, one caller at a time.
-    pub(crate) fn do_upkeep(&self) -> Result<Upkeep, LoadError> {
-        let Some(_turn) = self.upkeep.try_lock() else { return Ok(Upkeep::default()) };
-        let began = Moment::now();
+    pub(crate) fn do_upkeep(&self) -> Result<Maintenance, LoadError> {
+        let Some(_turn) = self.upkeep.try_lock() else { return Ok(Maintenance::default()) };
+        let began = Stopwatch::now();
         self.bell.hush();
         self.look_at_space();
         let done = self.do_what_is_due();
@@ -34,15 +34,15 @@ impl Store {
         } else if self.is_driven {
             self.bell.ring();
         }
-        done.map(|done| Upkeep { took: began.elapsed(), ..done })
+        done.map(|done| Maintenance { took: began.elapsed(), ..done })
     }
 
-    fn do_what_is_due(&self) -> Result<Upkeep, LoadError> {
+    fn do_what_is_due(&self) -> Result<Maintenance, LoadError> {
         let is_closing = self.intake.lock().check_admission().is_err();
         let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
         // Nothing is folded into files that cannot be trusted.
         if self.overlay.base().is_suspect() && !is_closing && !self.replace_suspect(is_idle)? {
-            return Ok(Upkeep::default());
+            return Ok(Maintenance::default());
         }
         let mut done = self.checkpoint()?;
         // An engine that closes leaves a large rewrite to the next incarnation.
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Folds what the overlay holds into the store and frees the journal before it.
-    fn checkpoint(&self) -> Result<Upkeep, LoadError> {
+    fn checkpoint(&self) -> Result<Maintenance, LoadError> {
         let frozen = {
             let intake = self.intake.lock();
             if self.space.is_short.load(Ordering::Relaxed) && self.overlay.active_bytes() > 0 {
@@ -72,18 +72,18 @@ impl Store {
         let base = self.overlay.base();
         if frozen.changes.is_empty() && frozen.through == base.checkpointed() {
             self.overlay.thaw();
-            return Ok(Upkeep::default());
+            return Ok(Maintenance::default());
         }
         match self.wait_durable(frozen.seq) {
             Ok(()) => {}
             // The store may not have what the journal has not; another time.
-            Err(CommitError::Held { .. }) => return Ok(Upkeep::default()),
+            Err(CommitError::Held { .. }) => return Ok(Maintenance::default()),
             Err(error) => return Err(LoadError::Io(error.to_string().into())),
         }
         let folded_count = match self.fold_or_make_room(&frozen) {
             Err(LoadError::NoSpace(reason)) => {
                 self.wait_for_space(&reason);
-                return Ok(Upkeep::default());
+                return Ok(Maintenance::default());
             }
             done => done?,
         };
@@ -94,12 +94,12 @@ impl Store {
         self.note_spares(spare_count);
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(through = frozen.through, folded_count, "checkpoint");
-        Ok(Upkeep { checkpoint: Some(frozen.seq), folded_count, ..Upkeep::default() })
+        Ok(Maintenance { checkpoint: Some(frozen.seq), folded_count, ..Maintenance::default() })
     }
 
     /// Folds changes in, if need be with the space of the reserve: not to fill the disk still more,
     /// only where something is deleted.
-    fn fold_or_make_room(&self, frozen: &Frozen) -> Result<u64, LoadError> {
+    fn fold_or_make_room(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
         let done = self.fold(frozen);
         let deletes = || frozen.changes.values().any(|change| change.value.is_none());
         let is_short = matches!(done, Err(LoadError::NoSpace(_)));
@@ -109,10 +109,10 @@ impl Store {
         done
     }
 
-    fn fold(&self, frozen: &Frozen) -> Result<u64, LoadError> {
+    fn fold(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
         let base = self.overlay.base();
         let is_ample = self.has_space_for(base.fold_needs_bytes(frozen.bytes));
-        let room = if is_ample { FoldRoom::Ample } else { FoldRoom::Tight };
+        let room = if is_ample { MergeSpace::Ample } else { MergeSpace::Tight };
         self.while_folding(|| {
             base.fold(&frozen.changes, frozen.through, room, &mut || self.look_at_space())
         })

@@ -15,15 +15,15 @@ use parking_lot::Mutex;
 use crate::{
     batch::Batch,
     embedded::{
-        backing::{port::Direction, sled_backing::SledBases},
+        backing::{port::Direction, sled_backing::SledDirectory},
         directory::lock,
         disk::FsDisk,
-        engine_core::Store,
+        engine_core::EngineCore,
         options::EmbeddedOptions,
         os_error::io_error,
     },
     engine::seam::{
-        CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+        CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Maintenance, ScanLimit, ShardNo,
     },
     error::{CommitError, LoadError, OpenError},
     key::{Key, KeyRange},
@@ -35,7 +35,7 @@ use crate::{
 /// Dropping it writes and fsyncs what was handed over; [`Engine::close`] also leaves nothing to
 /// replay at the next opening.
 pub struct EmbeddedEngine {
-    store: Arc<Store>,
+    store: Arc<EngineCore>,
     commits: Mutex<Option<JoinHandle<()>>>,
     last_written_ms: Option<u64>,
     /// Locked as long as it is open.
@@ -52,17 +52,18 @@ impl EmbeddedEngine {
     pub fn open(dir: impl AsRef<Path>, options: EmbeddedOptions) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
         let lock = lock::take(dir)?;
-        let bases = SledBases::new(dir, options.bounded().cache_bytes);
+        let bases = SledDirectory::new(dir, options.bounded().cache_bytes);
         let disk = Arc::new(FsDisk::new(dir));
         let last_written_ms = lock::last_written_ms(dir);
-        let store = Store::open(disk, Box::new(bases), options, false)?;
+        let store = EngineCore::open(disk, Box::new(bases), options, false)?;
         let mut engine = Self::start(store, Some(lock))?;
         engine.last_written_ms = last_written_ms;
         Ok(engine)
     }
 
     /// Opens what is on a disk that can be made to fail. Unlike in a
-    /// [`FaultEngine`](crate::testing::fault::engine::FaultEngine), the commit thread is there and runs when it likes.
+    /// [`FaultEngine`](crate::testing::fault::engine::FaultEngine), the commit thread is there and
+    /// runs when it likes.
     ///
     /// # Errors
     /// As [`EmbeddedEngine::open`].
@@ -72,10 +73,10 @@ impl EmbeddedEngine {
         options: EmbeddedOptions,
     ) -> Result<Self, OpenError> {
         let bases = Box::new(disk.clone());
-        Self::start(Store::open(Arc::new(disk.clone()), bases, options, false)?, None)
+        Self::start(EngineCore::open(Arc::new(disk.clone()), bases, options, false)?, None)
     }
 
-    fn start(store: Store, lock: Option<fs::File>) -> Result<Self, OpenError> {
+    fn start(store: EngineCore, lock: Option<fs::File>) -> Result<Self, OpenError> {
         let store = Arc::new(store);
         let commits = std::thread::Builder::new().name("lanekeeper-commit".into()).spawn({
             let store = store.clone();
@@ -158,7 +159,7 @@ impl Engine for EmbeddedEngine {
         self.store.bell.poll(cx)
     }
 
-    fn upkeep(&self) -> Result<Upkeep, LoadError> {
+    fn upkeep(&self) -> Result<Maintenance, LoadError> {
         self.store.do_upkeep()
     }
 

@@ -15,17 +15,17 @@ use parking_lot::{Condvar, Mutex};
 use crate::{
     batch::Batch,
     embedded::{
-        backing::port::Bases,
+        backing::port::BackingDirectory,
         commit::{
-            commit_queue::{Admission, Intake},
-            memtable::Overlay,
+            commit_queue::{Admission, CommitQueue},
+            memtable::Memtable,
             waiters::Waiters,
         },
         directory::manifest::Manifest,
-        journal::{frame, segment_files::Segments, writer::Journal},
-        maintenance_signal::Bell,
+        journal::{frame, segment_files::Segments, writer::JournalWriter},
+        maintenance_signal::MaintenanceSignal,
         options::EmbeddedOptions,
-        os_error::Trouble,
+        os_error::OsTrouble,
         space::Space,
     },
     engine::seam::{CommitSeq, Durability, EngineStatus, Epoch, Fence, ShardNo},
@@ -35,18 +35,18 @@ use crate::{
 /// How often whoever waits for a commit looks whether it is held back.
 const HELD_LOOK: Duration = Duration::from_millis(100);
 
-pub(crate) struct Store {
+pub(crate) struct EngineCore {
     pub(crate) options: EmbeddedOptions,
-    pub(crate) bases: Box<dyn Bases>,
+    pub(crate) bases: Box<dyn BackingDirectory>,
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) segments: Segments,
-    pub(crate) overlay: Overlay,
-    pub(crate) intake: Mutex<Intake>,
+    pub(crate) overlay: Memtable,
+    pub(crate) intake: Mutex<CommitQueue>,
     /// Wakes the commit thread.
     pub(crate) work: Condvar,
-    pub(crate) journal: Mutex<Journal>,
+    pub(crate) journal: Mutex<JournalWriter>,
     pub(crate) waiters: Waiters,
-    pub(crate) bell: Bell,
+    pub(crate) bell: MaintenanceSignal,
     pub(crate) counters: Counters,
     /// Held by the one who does the upkeep.
     pub(crate) upkeep: Mutex<()>,
@@ -70,7 +70,7 @@ pub(crate) struct Counters {
     pub(crate) committed: AtomicU64,
 }
 
-impl Store {
+impl EngineCore {
     /// Takes a batch in, or refuses it with nothing applied.
     pub(crate) fn commit(
         &self,
@@ -133,7 +133,12 @@ impl Store {
         self.overlay.bytes() > self.options.store_margin_bytes().max(1 << 20)
     }
 
-    fn check_bounds(&self, intake: &Intake, bytes: u64, frees: bool) -> Result<(), CommitError> {
+    fn check_bounds(
+        &self,
+        intake: &CommitQueue,
+        bytes: u64,
+        frees: bool,
+    ) -> Result<(), CommitError> {
         let batch_bytes_max = self.options.batch_bytes;
         if bytes > batch_bytes_max {
             return Err(CommitError::TooLarge { batch_bytes: bytes, batch_bytes_max });
@@ -163,7 +168,7 @@ impl Store {
     }
 
     /// Wakes the commit thread if it sleeps.
-    pub(crate) fn wake_commit(&self, intake: &mut Intake) {
+    pub(crate) fn wake_commit(&self, intake: &mut CommitQueue) {
         if intake.is_asleep {
             intake.is_asleep = false;
             self.work.notify_one();
@@ -183,7 +188,7 @@ impl Store {
         if self.is_driven {
             self.drive(durability == Durability::Durable);
             // Without a commit thread nobody else will write it.
-            let held = self.intake.lock().held.as_ref().map(Trouble::reason);
+            let held = self.intake.lock().held.as_ref().map(OsTrouble::reason);
             if let Some(reason) = held.filter(|_| !self.waiters.is_reached(seq, durability)) {
                 return Poll::Ready(Err(CommitError::Held { reason }));
             }

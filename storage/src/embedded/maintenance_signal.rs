@@ -8,12 +8,12 @@ use std::{
 use parking_lot::Mutex;
 
 #[derive(Default)]
-pub(crate) struct Bell {
+pub(crate) struct MaintenanceSignal {
     is_rung: AtomicBool,
     waiting: Mutex<Vec<Waker>>,
 }
 
-impl Bell {
+impl MaintenanceSignal {
     /// Calls for upkeep, if that has not been done yet.
     pub(crate) fn ring(&self) {
         // What made it ring is seen by whoever hushes it later, and a ring by whoever did not see

@@ -15,23 +15,23 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     embedded::{
-        backing::port::{Base, Bases, Direction, FoldRoom},
-        commit::{commit_queue::Intake, memtable::Overlay, waiters::Waiters},
+        backing::port::{Backing, BackingDirectory, Direction, MergeSpace},
+        commit::{commit_queue::CommitQueue, memtable::Memtable, waiters::Waiters},
         directory::{
             manifest::{Manifest, base_name},
             survey::{Survey, remedy},
         },
         disk::Disk,
-        engine_core::{Counters, Store},
+        engine_core::{Counters, EngineCore},
         journal::{
-            journal_space::Room,
-            recovery::{self, Known, Listing, Walked},
+            journal_space::JournalSpace,
+            recovery::{self, KnownPosition, SegmentListing, Walked},
             segment::JOURNAL,
             segment_files::Segments,
             tail::{TAIL, Tail, TailFile},
-            writer::Journal,
+            writer::JournalWriter,
         },
-        maintenance_signal::Bell,
+        maintenance_signal::MaintenanceSignal,
         options::EmbeddedOptions,
         os_error::{io_error, refused},
         reserve::{self, RESERVE},
@@ -39,25 +39,25 @@ use crate::{
     },
     engine::seam::CommitSeq,
     error::{LoadError, OpenError},
-    stopwatch::Moment,
+    stopwatch::Stopwatch,
 };
 
 /// What was proved of a data directory.
-struct Proved {
+struct ProvedDirectory {
     /// As it is, before this opening.
     manifest: Manifest,
-    overlay: Overlay,
-    listing: Listing,
+    overlay: Memtable,
+    listing: SegmentListing,
     walked: Walked,
     /// Stores that are not needed.
     leftovers: Vec<u64>,
 }
 
-impl Store {
+impl EngineCore {
     /// Opens what is on the disk, as a new incarnation.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
-        bases: Box<dyn Bases>,
+        bases: Box<dyn BackingDirectory>,
         options: EmbeddedOptions,
         is_driven: bool,
     ) -> Result<Self, OpenError> {
@@ -69,13 +69,13 @@ impl Store {
 
     fn open_with_room(
         disk: Arc<dyn Disk>,
-        bases: Box<dyn Bases>,
+        bases: Box<dyn BackingDirectory>,
         options: EmbeddedOptions,
         is_driven: bool,
     ) -> Result<Self, OpenError> {
-        let began = Moment::now();
+        let began = Stopwatch::now();
         let options = fitted(&*disk, options.bounded())?;
-        let Proved { mut manifest, overlay, listing, walked, leftovers } =
+        let ProvedDirectory { mut manifest, overlay, listing, walked, leftovers } =
             prove(&*disk, &*bases, &options)?;
         manifest.incarnation += 1;
         manifest.write(&*disk)?;
@@ -98,12 +98,12 @@ impl Store {
             bases,
             manifest: Mutex::new(manifest),
             overlay,
-            intake: Mutex::new(Intake::new(incarnation, last_seq, room)),
+            intake: Mutex::new(CommitQueue::new(incarnation, last_seq, room)),
             work: Condvar::new(),
-            journal: Mutex::new(Journal::new(incarnation, next_id, last_seq, tail)),
+            journal: Mutex::new(JournalWriter::new(incarnation, next_id, last_seq, tail)),
             segments,
             waiters: Waiters::default(),
-            bell: Bell::default(),
+            bell: MaintenanceSignal::default(),
             counters: Counters::default(),
             upkeep: Mutex::new(()),
             folding: Mutex::new(false),
@@ -129,9 +129,9 @@ impl Store {
 /// Proves that everything is there and reads it. Only a directory that is fresh is written to.
 fn prove(
     disk: &dyn Disk,
-    bases: &dyn Bases,
+    bases: &dyn BackingDirectory,
     options: &EmbeddedOptions,
-) -> Result<Proved, OpenError> {
+) -> Result<ProvedDirectory, OpenError> {
     let survey = Survey::take(disk, bases)?;
     let (manifest, base) = match survey.manifest_in_use(disk)? {
         Some(manifest) => (manifest, bases.open(manifest.base)?),
@@ -140,22 +140,22 @@ fn prove(
     let checkpointed = base.checkpointed();
     manifest.check(disk, checkpointed)?;
     let tail = Tail::read(disk)?;
-    let known = Known { incarnation: manifest.incarnation, checkpointed, tail };
+    let known = KnownPosition { incarnation: manifest.incarnation, checkpointed, tail };
     let listing = recovery::list(disk, known)?;
     let used = (manifest.base, checkpointed);
     let is_unfinished = |number| bases.is_unfinished(number);
     let leftovers = survey.leftovers(disk, used, is_unfinished, |number| bases.open(number))?;
-    let overlay = Overlay::new(base);
+    let overlay = Memtable::new(base);
     let walked = replay(disk, &listing, &overlay, options)?;
-    Ok(Proved { manifest, overlay, listing, walked, leftovers })
+    Ok(ProvedDirectory { manifest, overlay, listing, walked, leftovers })
 }
 
 /// Makes a directory, or goes on where that was cut off.
 fn make(
     disk: &dyn Disk,
-    bases: &dyn Bases,
+    bases: &dyn BackingDirectory,
     survey: &Survey,
-) -> Result<(Manifest, Arc<dyn Base>), OpenError> {
+) -> Result<(Manifest, Arc<dyn Backing>), OpenError> {
     if survey.manifest.is_none() {
         Manifest::default().write(disk)?;
     }
@@ -189,8 +189,8 @@ fn fitted(disk: &dyn Disk, options: EmbeddedOptions) -> Result<EmbeddedOptions, 
 /// is made durable first, as it may be read from now on.
 fn replay(
     disk: &dyn Disk,
-    listing: &Listing,
-    overlay: &Overlay,
+    listing: &SegmentListing,
+    overlay: &Memtable,
     options: &EmbeddedOptions,
 ) -> Result<Walked, OpenError> {
     let base = overlay.base();
@@ -212,7 +212,7 @@ fn replay(
             }
             if overlay.bytes() > overlay_bytes_max {
                 let frozen = overlay.freeze(seq, CommitSeq::ZERO);
-                match base.fold(&frozen.changes, seq, FoldRoom::Tight, &mut || ()) {
+                match base.fold(&frozen.changes, seq, MergeSpace::Tight, &mut || ()) {
                     Ok(_) => overlay.thaw(),
                     // What the disk has no space for stays in memory, and in the journal.
                     Err(LoadError::NoSpace(_)) => overlay_bytes_max = u64::MAX,
@@ -233,12 +233,12 @@ fn replay(
 }
 
 /// Notes the segments in use, takes over the files that hold nothing and returns the room there is.
-fn adopt_files(segments: &Segments, listing: &Listing) -> Result<Room, OpenError> {
+fn adopt_files(segments: &Segments, listing: &SegmentListing) -> Result<JournalSpace, OpenError> {
     segments.number_spares_after(listing.spare_max);
     for segment in &listing.used {
         segments.used(segment.id, segment.used);
     }
-    let mut room = Room::new(segments.capacity());
+    let mut room = JournalSpace::new(segments.capacity());
     let recycled = segments.recycle(&listing.unused);
     let count = recycled.map_err(|error| io_error(&segments.disk().path(JOURNAL), error))?;
     (0..count).for_each(|_| room.spare_ready());

@@ -91,14 +91,14 @@ pub(crate) fn told(error: &io::Error) -> String {
 
 /// Why nothing can be prepared or written for the moment, for whoever is refused.
 #[derive(Clone, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum OsTrouble {
     /// No space is left.
     Full,
     /// Something else that may pass.
     Other(Arc<str>),
 }
 
-impl Trouble {
+impl OsTrouble {
     pub(crate) fn of(what: &str, error: &io::Error) -> Self {
         if is_full(error) {
             Self::Full
@@ -126,9 +126,9 @@ impl Trouble {
 
 /// Lets a message that would be repeated as long as trouble lasts through once in a while.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom(AtomicU64);
+pub(crate) struct RateLimitedLog(AtomicU64);
 
-impl Seldom {
+impl RateLimitedLog {
     /// Whether it is time to say it: the first time, and then every 600th (a minute of rechecks).
     pub(crate) fn is_time(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(600)

@@ -29,11 +29,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::embedded::{
-    commit::commit_queue::Intake,
+    commit::commit_queue::CommitQueue,
     disk::Disk,
-    engine_core::Store,
+    engine_core::EngineCore,
     journal::frame,
-    os_error::{Seldom, Trouble},
+    os_error::{OsTrouble, RateLimitedLog},
     reserve::{OPENING, RESERVE, Reserve},
 };
 
@@ -44,7 +44,7 @@ pub(crate) struct Space {
     /// Whether the last fold had too little space to be finished.
     pub(crate) is_short: AtomicBool,
     /// Whether trouble that lasts is told again.
-    pub(crate) troubles: Seldom,
+    pub(crate) troubles: RateLimitedLog,
     /// Held back for the next opening.
     pub(crate) opening_reserve: Reserve,
     /// Held back for checkpoints and the journal on a full disk.
@@ -58,20 +58,20 @@ impl Space {
         Self {
             is_disk_full: AtomicBool::new(false),
             is_short: AtomicBool::new(false),
-            troubles: Seldom::default(),
+            troubles: RateLimitedLog::default(),
             opening_reserve: Reserve::new(disk, OPENING, opening_bytes),
             reserve: Reserve::new(disk, RESERVE, reserve_bytes - opening_bytes),
         }
     }
 }
 
-impl Store {
+impl EngineCore {
     /// Looks at the disk's free space and prepares a segment if one is wanted.
     pub(crate) fn look_at_space(&self) {
         let free = match self.segments.disk().free_bytes() {
             Ok(free) => free,
             Err(error) => {
-                return self.note_trouble(Trouble::of("free space is not known", &error));
+                return self.note_trouble(OsTrouble::of("free space is not known", &error));
             }
         };
         if let Err(trouble) = self.see_to_spares(free) {
@@ -98,7 +98,7 @@ impl Store {
 
     /// Holds space back, and prepares a segment if one is wanted. Where there is no room left at
     /// all, not even for what frees space, the reserve is given up for it.
-    fn see_to_spares(&self, free: u64) -> Result<(), Trouble> {
+    fn see_to_spares(&self, free: u64) -> Result<(), OsTrouble> {
         let disk = self.segments.disk();
         self.space.opening_reserve.make(disk, free);
         if !self.space.is_short.load(Ordering::Relaxed) && !*self.folding.lock() {
@@ -118,12 +118,12 @@ impl Store {
         if is_last && is_bare && free < last && is_enough {
             self.space.reserve.give_up(disk);
         } else if is_last && !(is_at_its_end && free >= last) {
-            return Err(Trouble::Full);
+            return Err(OsTrouble::Full);
         }
         match self.segments.prepare() {
             Ok(()) if is_last => self.intake.lock().room.last_spare_ready(),
             Ok(()) => self.note_spares(1),
-            Err(error) => return Err(Trouble::of("a segment cannot be prepared", &error)),
+            Err(error) => return Err(OsTrouble::of("a segment cannot be prepared", &error)),
         }
         Ok(())
     }
@@ -138,7 +138,12 @@ impl Store {
 
     /// Looks at the disk before room is given that is not prepared yet: others may have taken the
     /// space since upkeep looked.
-    pub(crate) fn look_where_doubtful(&self, intake: &mut Intake, bytes: u64, frees_space: bool) {
+    pub(crate) fn look_where_doubtful(
+        &self,
+        intake: &mut CommitQueue,
+        bytes: u64,
+        frees_space: bool,
+    ) {
         let with_header = bytes + frame::HEADER_BYTES as u64;
         if !intake.room.is_doubtful(with_header, frees_space) {
             return;
@@ -163,8 +168,8 @@ impl Store {
     }
 
     /// Notes what cannot be had for the moment: from now on only room that is certain is given.
-    pub(crate) fn note_trouble(&self, trouble: Trouble) {
-        if let Trouble::Other(reason) = &trouble
+    pub(crate) fn note_trouble(&self, trouble: OsTrouble) {
+        if let OsTrouble::Other(reason) = &trouble
             && self.space.troubles.is_time()
         {
             tracing::error!(%reason, "the store goes on with what it has, and tries again");
@@ -173,7 +178,7 @@ impl Store {
             let mut intake = self.intake.lock();
             intake.room.ample(false);
             let is_full = intake.room.is_full() || intake.held.is_some();
-            let is_for_space = matches!(trouble, Trouble::Full);
+            let is_for_space = matches!(trouble, OsTrouble::Full);
             intake.wants_space = is_full || !is_for_space;
             intake.trouble = Some(trouble);
             is_full && is_for_space

@@ -108,7 +108,7 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`LoadError`] with what failed; the engine goes on, and the work stays due.
-    fn upkeep(&self) -> Result<Upkeep, LoadError>;
+    fn upkeep(&self) -> Result<Maintenance, LoadError>;
 
     /// Whether reads may block on a disk, so that an asynchronous caller should scan on a thread
     /// for blocking work.
@@ -259,7 +259,7 @@ impl ScanLimit {
 
 /// The result of one call of [`Engine::upkeep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Upkeep {
+pub struct Maintenance {
     /// The checkpoint reached, if one was made.
     pub checkpoint: Option<CommitSeq>,
     /// Keys that the checkpoint changed in the backing store.

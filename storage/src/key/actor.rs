@@ -32,17 +32,17 @@ pub fn reminder_due(kind: &str, actor_key: &str, name: &str) -> Key {
 }
 
 /// A letter from one actor to another, in the order in which letters were sent.
-pub fn letter(number: u64) -> Key {
+pub fn outbox_message(number: u64) -> Key {
     key(tag::LETTER, &[&number.to_be_bytes()])
 }
 
 /// The letters from the number `first` on, up to and without `end`.
 pub fn letters_between(first: u64, end: u64) -> KeyRange {
-    KeyRange { start: letter(first), end: letter(end) }
+    KeyRange { start: outbox_message(first), end: outbox_message(end) }
 }
 
 /// The number of a letter's key, or `None` for any other key.
-pub fn letter_number(letter: &Key) -> Option<u64> {
-    let number = letter.as_bytes().strip_prefix(&[tag::LETTER])?;
+pub fn letter_number(outbox_message: &Key) -> Option<u64> {
+    let number = outbox_message.as_bytes().strip_prefix(&[tag::LETTER])?;
     Some(u64::from_be_bytes(number.try_into().ok()?))
 }

@@ -46,7 +46,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 pub use actor::{
-    actor, letter, letter_number, letters_between, reminder, reminder_due, reminders,
+    actor, letter_number, letters_between, outbox_message, reminder, reminder_due, reminders,
     reminders_due_by,
 };
 pub use gate::{
@@ -56,9 +56,10 @@ pub use gate::{
 pub use node::clock;
 pub use queue::{
     Arrival, MessageState, Priority, QueueNo, dedup, dedup_due, dedup_due_of, dedup_dues,
-    dedup_dues_by, due, due_of, dues, dues_by, lane, lanes, message, messages, messages_of, moved,
-    place_of, priority_of_lane, queue_entries, queue_entry, queue_id_of, queue_id_of_sink,
-    queue_meta, queue_settings, sink, sinks, worker_lease, worker_lease_of, worker_leases,
+    dedup_dues_by, due, due_of, dues, dues_by, message, messages, messages_of, moved, place_of,
+    priority_count, priority_counts, priority_of_lane, queue_entries, queue_entry, queue_id_of,
+    queue_id_of_sink, queue_meta, queue_settings, sink, sinks, worker_lease, worker_lease_of,
+    worker_leases,
 };
 pub use stream::{stream_retained, stream_retained_all, stream_seq_of, stream_settings};
 pub use worker::{
@@ -187,7 +188,7 @@ fn key(tag: u8, parts: &[&[u8]]) -> Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::decode::{Meaning, meaning};
+    use crate::key::decode::{DecodedKey, meaning};
 
     fn place(priority: u32, arrival: u64) -> Key {
         let priority = Priority::new(priority).expect("in bounds");
@@ -221,30 +222,30 @@ mod tests {
     fn every_key_says_what_it_stands_for() {
         let (queue, priority) = (QueueNo(9), Priority::default());
         let keys = [
-            (actor("k", "a"), Meaning::Actor("k", "a")),
-            (reminder(5, "k", "a", "n"), Meaning::Reminder),
-            (reminder_due("k", "a", "n"), Meaning::ReminderDue("k", "a", "n")),
-            (queue_entry("q"), Meaning::QueueEntry("q")),
-            (queue_meta(queue), Meaning::QueueMeta(queue)),
-            (queue_settings(queue), Meaning::QueueSettings(queue)),
-            (lane(queue, priority), Meaning::Lane(queue, priority)),
+            (actor("k", "a"), DecodedKey::Actor("k", "a")),
+            (reminder(5, "k", "a", "n"), DecodedKey::Reminder),
+            (reminder_due("k", "a", "n"), DecodedKey::ReminderDue("k", "a", "n")),
+            (queue_entry("q"), DecodedKey::QueueEntry("q")),
+            (queue_meta(queue), DecodedKey::QueueMeta(queue)),
+            (queue_settings(queue), DecodedKey::QueueSettings(queue)),
+            (priority_count(queue, priority), DecodedKey::Lane(queue, priority)),
             (
                 message(queue, MessageState::Leased, priority, Arrival(4)),
-                Meaning::Message(queue, MessageState::Leased, priority, Arrival(4)),
+                DecodedKey::Message(queue, MessageState::Leased, priority, Arrival(4)),
             ),
-            (stream_settings("t"), Meaning::StreamSettings("t")),
-            (stream_retained("t", 7), Meaning::StreamRetained("t")),
-            (worker("w"), Meaning::Worker("w")),
-            (worker_meta("w"), Meaning::WorkerMeta("w")),
-            (departure(DepartureNo(7)), Meaning::Departure),
-            (gate_meta("g"), Meaning::GateMeta("g")),
-            (gate_place("g", "o"), Meaning::GatePlace("g", "o")),
-            (gate_policy("g"), Meaning::GatePolicy("g")),
-            (gate_usage("g"), Meaning::GateUsage("g")),
-            (gate_waits("g"), Meaning::GateWaits("g")),
-            (letter(5), Meaning::Letter(5)),
-            (clock(), Meaning::Clock),
-            (worker_place("w", "g", "o"), Meaning::WorkerPlace("w", "g", "o")),
+            (stream_settings("t"), DecodedKey::StreamSettings("t")),
+            (stream_retained("t", 7), DecodedKey::StreamRetained("t")),
+            (worker("w"), DecodedKey::Worker("w")),
+            (worker_meta("w"), DecodedKey::WorkerMeta("w")),
+            (departure(DepartureNo(7)), DecodedKey::Departure),
+            (gate_meta("g"), DecodedKey::GateMeta("g")),
+            (gate_place("g", "o"), DecodedKey::GatePlace("g", "o")),
+            (gate_policy("g"), DecodedKey::GatePolicy("g")),
+            (gate_usage("g"), DecodedKey::GateUsage("g")),
+            (gate_waits("g"), DecodedKey::GateWaits("g")),
+            (outbox_message(5), DecodedKey::Letter(5)),
+            (clock(), DecodedKey::Clock),
+            (worker_place("w", "g", "o"), DecodedKey::WorkerPlace("w", "g", "o")),
         ];
         for (key, expected) in keys {
             assert_eq!(meaning(&key), Some(expected));
@@ -271,13 +272,13 @@ mod tests {
     fn every_key_of_a_message_says_what_it_stands_for() {
         let (queue, priority) = (QueueNo(9), Priority::default());
         let keys = [
-            (due(queue, 77, Arrival(4)), Meaning::Due(queue, 77, Arrival(4))),
-            (dedup(queue, "once"), Meaning::Dedup(queue, "once")),
-            (dedup_due(queue, 77, "once"), Meaning::DedupDue(queue, 77, "once")),
-            (sink("q"), Meaning::Sink("q")),
+            (due(queue, 77, Arrival(4)), DecodedKey::Due(queue, 77, Arrival(4))),
+            (dedup(queue, "once"), DecodedKey::Dedup(queue, "once")),
+            (dedup_due(queue, 77, "once"), DecodedKey::DedupDue(queue, 77, "once")),
+            (sink("q"), DecodedKey::Sink("q")),
             (
                 worker_lease("w", queue, priority, Arrival(4)),
-                Meaning::WorkerLease(queue, priority, Arrival(4)),
+                DecodedKey::WorkerLease(queue, priority, Arrival(4)),
             ),
         ];
         for (key, expected) in keys {

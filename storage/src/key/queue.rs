@@ -1,9 +1,11 @@
 //! Keys of queues and their messages.
 
-use bincode::{Decode, Encode};
 use smallvec::SmallVec;
 
-use crate::key::{Key, KeyRange, key, tag};
+use crate::{
+    codec::{Decode, Encode},
+    key::{Key, KeyRange, key, tag},
+};
 
 /// The number a queue id is interned to: short in keys, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,18 +89,18 @@ pub fn queue_settings(queue: QueueNo) -> Key {
 }
 
 /// The counts of one priority of a queue.
-pub fn lane(queue: QueueNo, priority: Priority) -> Key {
+pub fn priority_count(queue: QueueNo, priority: Priority) -> Key {
     key(tag::LANE, &[&queue.0.to_be_bytes(), &priority.0.to_be_bytes()])
 }
 
 /// The counts of every priority of a queue, most urgent first.
-pub fn lanes(queue: QueueNo) -> KeyRange {
+pub fn priority_counts(queue: QueueNo) -> KeyRange {
     KeyRange::prefix(&key(tag::LANE, &[&queue.0.to_be_bytes()]))
 }
 
 /// The priority of a lane key, or `None` for any other key.
-pub fn priority_of_lane(lane: &Key) -> Option<Priority> {
-    let rest = lane.as_bytes().strip_prefix(&[tag::LANE])?.get(8..)?;
+pub fn priority_of_lane(priority_count: &Key) -> Option<Priority> {
+    let rest = priority_count.as_bytes().strip_prefix(&[tag::LANE])?.get(8..)?;
     Priority::new(u32::from_be_bytes(rest.try_into().ok()?))
 }
 

@@ -1,10 +1,9 @@
 //! Values of actors and their reminders.
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::{
-    codec::{self, CodecError},
+    codec::{self, CodecError, Decode, Encode},
     record::{header, record},
 };
 
@@ -68,7 +67,7 @@ record!(ReminderDue, "reminder due time", 1);
 
 /// A letter: what one actor's turn sent to another actor, until that one's turn has taken it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LetterRecord {
+pub struct OutboxRecord {
     /// The kind of the receiver.
     pub kind: String,
     /// The key of the receiver.
@@ -78,18 +77,18 @@ pub struct LetterRecord {
 }
 
 #[derive(Encode, Decode)]
-struct LetterHeader {
+struct OutboxHeader {
     kind: String,
     actor_key: String,
 }
 
-header!(LetterHeader, "letter", 1);
+header!(OutboxHeader, "letter", 1);
 
-impl LetterRecord {
+impl OutboxRecord {
     /// The value as the store keeps it.
     pub fn encode(&self) -> Bytes {
         let Self { kind, actor_key, content } = self;
-        let header = LetterHeader { kind: kind.clone(), actor_key: actor_key.clone() };
+        let header = OutboxHeader { kind: kind.clone(), actor_key: actor_key.clone() };
         codec::encode(&header, content)
     }
 
@@ -98,7 +97,7 @@ impl LetterRecord {
     /// # Errors
     /// [`CodecError`] if the bytes are of an unknown format or damaged.
     pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
-        let (LetterHeader { kind, actor_key }, tail) = codec::decode(bytes)?;
+        let (OutboxHeader { kind, actor_key }, tail) = codec::decode(bytes)?;
         Ok(Self { kind, actor_key, content: bytes.slice(tail..) })
     }
 }

@@ -1,7 +1,6 @@
 //! Values of gates.
 
-use bincode::{Decode, Encode};
-
+use crate::codec::{Decode, Encode};
 use crate::record::{
     rate::{Rate, RateV1},
     record,
@@ -47,7 +46,7 @@ record!(GateMeta, "gate metadata", 1);
 
 /// One owner at a gate.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct PlaceRecord {
+pub struct EntryRecord {
     /// Its number in the order of arrival.
     pub arrival: u64,
     /// Its urgency: 0 first.
@@ -57,14 +56,14 @@ pub struct PlaceRecord {
     /// The worker at whose end the permit ends too, if there is one.
     pub worker: Option<String>,
     /// Whether it waits or holds a permit.
-    pub state: PlaceState,
+    pub state: StoredEntryState,
 }
 
-record!(PlaceRecord, "place at a gate", 1);
+record!(EntryRecord, "place at a gate", 1);
 
 /// Whether an owner waits or holds a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum PlaceState {
+pub enum StoredEntryState {
     /// It waits.
     Waiting {
         /// Since when.
@@ -173,9 +172,9 @@ record!(GateWaits, "gate waits", 1);
 
 /// What a gate is told by another actor's turn: this owner is done.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct GateLetter {
+pub struct GateOutboxRecord {
     /// Whose permit ends.
     pub owner: String,
 }
 
-record!(GateLetter, "gate letter", 1);
+record!(GateOutboxRecord, "gate letter", 1);

@@ -9,18 +9,19 @@ mod rate;
 pub(crate) mod stream;
 pub(crate) mod worker;
 
-pub use actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord};
+pub use actor::{ActorState, OutboxRecord, ReminderDue, ReminderRecord};
 pub use gate::{
-    GateLetter, GateMeta, GatePolicyRecord, GateUsage, GateWaits, OnFullLine, PlaceRecord,
-    PlaceState,
+    EntryRecord, GateMeta, GateOutboxRecord, GatePolicyRecord, GateUsage, GateWaits, OnFullLine,
+    StoredEntryState,
 };
 pub use message::{
-    DeathRecord, DedupRecord, DueEntry, Ending, LeaseRecord, MessageRecord, MovedRecord, Note,
-    PermitRecord, QueueLetter, SinkRecord, State,
+    Annotation, DeathRecord, DedupRecord, DueEntry, KeyOutcome, LeaseRecord, MessageRecord,
+    MessageStateRecord, MovedRecord, PermitRecord, QueueOutboxRecord, SinkRecord,
 };
 pub use node::ClockRecord;
 pub use queue::{
-    LaneMeta, OnExpire, OnFull, QueueDurability, QueueEntry, QueueMeta, QueueSettings, QueueTotals,
+    OnExpire, OnFull, PriorityMeta, QueueDurability, QueueEntry, QueueMeta, QueueSettings,
+    QueueTotals,
 };
 pub use rate::Rate;
 pub use stream::{OnSlow, RetainedMessage, StreamSettings};
@@ -56,7 +57,8 @@ macro_rules! record {
             /// The value read back.
             ///
             /// # Errors
-            /// [`CodecError`](crate::codec::CodecError) if the bytes are of an unknown format or damaged.
+            /// [`CodecError`](crate::codec::CodecError) if the bytes are of an unknown format or
+            /// damaged.
             pub fn decode(bytes: &[u8]) -> Result<Self, crate::codec::CodecError> {
                 Ok(crate::codec::decode(bytes)?.0)
             }
@@ -87,8 +89,9 @@ mod tests {
             permit: Some(PermitRecord { gate: "g".to_owned(), owner: "o".to_owned() }),
             life: Some(9),
         };
-        let scheduled = State::Scheduled { ready_at_ms: 5, since_ms: 4, is_holding: true };
-        for state in [State::Ready, scheduled, State::Leased(lease)] {
+        let scheduled =
+            MessageStateRecord::Scheduled { ready_at_ms: 5, since_ms: 4, is_holding: true };
+        for state in [MessageStateRecord::Ready, scheduled, MessageStateRecord::Leased(lease)] {
             let message = MessageRecord {
                 pushed_at_ms: 1_800_000_000_000,
                 deliveries: 3,
@@ -106,7 +109,7 @@ mod tests {
         let message = Bytes::from_static(b"\x01\x05\x02{}");
         let message = MessageRecord::decode(&message).unwrap();
         assert_eq!((message.pushed_at_ms, message.deliveries), (5, 2));
-        assert_eq!((message.state, &message.payload[..]), (State::Ready, &b"{}"[..]));
+        assert_eq!((message.state, &message.payload[..]), (MessageStateRecord::Ready, &b"{}"[..]));
         let meta = QueueMeta::decode(&[1, 9, 2, 30, 8, 6, 5, 4, 3, 2]).unwrap();
         assert_eq!((meta.arrival_next, meta.ready_count, meta.bytes), (9, 2, 30));
         let QueueTotals { pushed, popped, rejected, evicted, cancelled, purged, .. } = meta.totals;
@@ -120,7 +123,9 @@ mod tests {
     fn records_of_format_2_are_upgraded() {
         let leased = [&b"\x02\x05\x02\x02"[..], &[7; 16], b"\x03\x04\x01\x01w\x00\x00{}"].concat();
         let message = MessageRecord::decode(&leased.into()).unwrap();
-        let State::Leased(lease) = message.state else { panic!("{:?}", message.state) };
+        let MessageStateRecord::Leased(lease) = message.state else {
+            panic!("{:?}", message.state)
+        };
         assert_eq!((lease.nonce, lease.leased_at_ms, lease.expires_at_ms), ([7; 16], 3, 4));
         assert_eq!((lease.worker.as_deref(), lease.permit), (Some("w"), None));
         assert_eq!(&message.payload[..], b"{}");
@@ -137,12 +142,15 @@ mod tests {
         let leased =
             [&b"\x03\x05\x02\x02"[..], &[7; 16], b"\x03\x04\x01\x01w\x00\x00\x00{}"].concat();
         let message = MessageRecord::decode(&leased.into()).unwrap();
-        let State::Leased(lease) = message.state else { panic!("{:?}", message.state) };
+        let MessageStateRecord::Leased(lease) = message.state else {
+            panic!("{:?}", message.state)
+        };
         assert_eq!((lease.worker.as_deref(), lease.permit, lease.life), (Some("w"), None, None));
         assert_eq!(&message.payload[..], b"{}");
         let scheduled = Bytes::from_static(b"\x03\x05\x00\x01\x09\x00\x00{}");
         let message = MessageRecord::decode(&scheduled).unwrap();
-        let state = State::Scheduled { ready_at_ms: 9, since_ms: 5, is_holding: false };
+        let state =
+            MessageStateRecord::Scheduled { ready_at_ms: 9, since_ms: 5, is_holding: false };
         assert_eq!(message.state, state);
         let totals = [1; 14];
         let meta = [&[2, 9, 2, 3, 4, 30, 1, 7, 8, 100][..], &totals].concat();
@@ -171,7 +179,7 @@ mod tests {
         assert_eq!((note.dedup_key.as_deref(), note.forget_at_ms), (Some("k"), None));
         assert_eq!((message.deliveries, &message.payload[..]), (2, &b"{}"[..]));
         let letter = Bytes::from_static(b"\x01\x07\x01\x01\x01k\x00\x00{}");
-        let letter = QueueLetter::decode(&letter).unwrap();
+        let letter = QueueOutboxRecord::decode(&letter).unwrap();
         assert_eq!((letter.priority.get(), &letter.payload[..]), (7, &b"{}"[..]));
         assert_eq!(letter.note.unwrap().dedup_key.as_deref(), Some("k"));
         let dedup = DedupRecord::decode(&[1, 9, 3, 8]).unwrap();

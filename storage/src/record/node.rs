@@ -1,8 +1,9 @@
 //! Values of the node itself.
 
-use bincode::{Decode, Encode};
-
-use crate::record::record;
+use crate::{
+    codec::{Decode, Encode},
+    record::record,
+};
 
 /// How far the node's clock had come, as far as it was written: time goes on from there, whatever
 /// the system's clock says at the next opening.

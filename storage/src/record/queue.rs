@@ -1,8 +1,7 @@
 //! Values of queues and their messages.
 
-use bincode::{Decode, Encode};
-
 use crate::{
+    codec::{Decode, Encode},
     engine::seam::Durability,
     key::queue::QueueNo,
     record::{
@@ -304,9 +303,9 @@ impl From<QueueSettingsV1> for QueueSettings {
 
 /// The counts of one priority of a queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct LaneMeta {
+pub struct PriorityMeta {
     /// Messages ready to be taken.
     pub ready_count: u64,
 }
 
-record!(LaneMeta, "lane", 1);
+record!(PriorityMeta, "lane", 1);

@@ -1,6 +1,6 @@
 //! How often something may happen.
 
-use bincode::{Decode, Encode};
+use crate::codec::{Decode, Encode};
 use std::{fmt, time::Duration};
 
 /// Millionths in a whole.

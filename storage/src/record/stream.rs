@@ -1,10 +1,9 @@
 //! Values of streams.
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::{
-    codec::{self, CodecError, Format},
+    codec::{self, CodecError, Decode, Encode, Format},
     record::{header, record},
 };
 

@@ -1,10 +1,9 @@
 //! Values of workers.
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::{
-    codec::{self, CodecError},
+    codec::{self, CodecError, Decode, Encode},
     record::{header, record},
 };
 

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use crate::{
     key::{
         self,
-        decode::Meaning,
+        decode::DecodedKey,
         queue::{Arrival, MessageState, Priority},
     },
     record::{
-        message::{MessageRecord, State},
+        message::{MessageRecord, MessageStateRecord},
         queue::QueueEntry,
     },
     salvage::Salvage,
@@ -34,7 +34,7 @@ pub struct SavedMessage {
     /// How often it was delivered.
     pub deliveries: u32,
     /// Whether it is ready, scheduled or leased, and until when.
-    pub state: State,
+    pub state: MessageStateRecord,
     /// When its time to live ends, in Unix milliseconds, if it does.
     pub expires_at_ms: Option<u64>,
     /// The deduplication key it was pushed with.
@@ -52,16 +52,16 @@ impl SavedMessage {
     /// When it becomes ready, in Unix milliseconds, if it is scheduled.
     pub fn ready_at_ms(&self) -> Option<u64> {
         match self.state {
-            State::Scheduled { ready_at_ms, .. } => Some(ready_at_ms),
-            State::Ready | State::Leased(_) => None,
+            MessageStateRecord::Scheduled { ready_at_ms, .. } => Some(ready_at_ms),
+            MessageStateRecord::Ready | MessageStateRecord::Leased(_) => None,
         }
     }
 
     /// When its lease ends, in Unix milliseconds, if it is leased.
     pub fn lease_expires_at_ms(&self) -> Option<u64> {
         match &self.state {
-            State::Leased(lease) => Some(lease.expires_at_ms),
-            State::Ready | State::Scheduled { .. } => None,
+            MessageStateRecord::Leased(lease) => Some(lease.expires_at_ms),
+            MessageStateRecord::Ready | MessageStateRecord::Scheduled { .. } => None,
         }
     }
 }
@@ -72,7 +72,7 @@ impl Salvage {
     pub fn messages(&mut self, queue: Option<&str>) -> Vec<SavedMessage> {
         let mut ids = BTreeMap::new();
         for (key, value) in &self.records {
-            if let (Some(Meaning::QueueEntry(id)), Ok(entry)) =
+            if let (Some(DecodedKey::QueueEntry(id)), Ok(entry)) =
                 (key::decode::meaning(key), QueueEntry::decode(value))
             {
                 ids.insert(entry.queue(), id.to_owned());
@@ -80,7 +80,7 @@ impl Salvage {
         }
         let mut messages = Vec::new();
         for (key, value) in &self.records {
-            let Some(Meaning::Message(number, state, priority, arrival)) =
+            let Some(DecodedKey::Message(number, state, priority, arrival)) =
                 key::decode::meaning(key)
             else {
                 continue;

@@ -6,9 +6,9 @@ use crate::{
         directory::format,
         disk::{self, Disk, FsDisk},
         journal::{
-            frame::{FoundGroup, Group},
+            frame::{Frame, FrameLookup},
             segment::{
-                FoundHeader, HEADER_BYTES, JOURNAL, SegmentHeader, segment_id, segment_name,
+                HEADER_BYTES, HeaderLookup, JOURNAL, SegmentHeader, segment_id, segment_name,
             },
             tail::Tail,
         },
@@ -62,14 +62,14 @@ fn read(disk: &FsDisk, losses: &mut Losses) -> (Vec<Segment>, u64) {
             Ok(bytes) => {
                 let mut first_seq = None;
                 let header = SegmentHeader::decode(&bytes, id, format::NEWEST);
-                if let FoundHeader::Used(header) = header {
+                if let HeaderLookup::Used(header) = header {
                     first_seq = Some(header.first_seq);
                     latest = latest.max(header.incarnation);
                     if header.file_bytes > bytes.len() as u64 {
                         let what = format!("it was {} bytes long", header.file_bytes);
                         losses.add(format_args!("{name} at {}", bytes.len()), what);
                     }
-                } else if header != FoundHeader::Unused {
+                } else if header != HeaderLookup::Unused {
                     losses.add(format_args!("{name} at 0"), "its header is damaged");
                 }
                 segments.push(Segment { id, name, bytes, first_seq });
@@ -96,9 +96,9 @@ impl Replay<'_> {
         let mut expected = segment.first_seq;
         loop {
             let rest = segment.bytes.get(offset..).unwrap_or_default();
-            let (at, group) = match Group::find(rest, segment.id) {
-                FoundGroup::Valid(group) => (offset, group),
-                _ => match Group::search(&segment.bytes, offset, segment.id) {
+            let (at, group) = match Frame::find(rest, segment.id) {
+                FrameLookup::Valid(group) => (offset, group),
+                _ => match Frame::search(&segment.bytes, offset, segment.id) {
                     Some(found) => found,
                     None => return,
                 },
@@ -121,7 +121,7 @@ impl Replay<'_> {
         }
     }
 
-    fn group(&mut self, segment: &Segment, at: usize, group: &Group<'_>) {
+    fn group(&mut self, segment: &Segment, at: usize, group: &Frame<'_>) {
         let first_seq = group.header.first_seq;
         if first_seq > self.next_seq {
             let place = format!("{} at {at}", segment.name);

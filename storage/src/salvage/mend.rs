@@ -8,15 +8,15 @@ use crate::{
     codec::CodecError,
     key::{
         self, Key,
-        decode::Meaning,
+        decode::DecodedKey,
         queue::{Arrival, MessageState, Priority, QueueNo},
     },
     record::{
-        actor::{ActorState, LetterRecord, ReminderDue, ReminderRecord},
-        gate::{GateMeta, GatePolicyRecord, GateUsage, GateWaits, PlaceRecord, PlaceState},
-        message::{DedupRecord, DueEntry, MessageRecord, SinkRecord, State},
+        actor::{ActorState, OutboxRecord, ReminderDue, ReminderRecord},
+        gate::{EntryRecord, GateMeta, GatePolicyRecord, GateUsage, GateWaits, StoredEntryState},
+        message::{DedupRecord, DueEntry, MessageRecord, MessageStateRecord, SinkRecord},
         node::ClockRecord,
-        queue::{LaneMeta, QueueEntry, QueueMeta, QueueSettings},
+        queue::{PriorityMeta, QueueEntry, QueueMeta, QueueSettings},
         stream::{RetainedMessage, StreamSettings},
         worker::{DepartureRecord, WorkerLease, WorkerMeta, WorkerRecord},
     },
@@ -46,29 +46,29 @@ fn leave_out_unreadable(records: &mut Records, losses: &mut Losses) {
     });
 }
 
-fn decode(meaning: Meaning<'_>, value: &Bytes) -> Result<(), CodecError> {
+fn decode(meaning: DecodedKey<'_>, value: &Bytes) -> Result<(), CodecError> {
     match meaning {
-        Meaning::Actor(..) => ActorState::decode(value).map(drop),
-        Meaning::Reminder => ReminderRecord::decode(value).map(drop),
-        Meaning::ReminderDue(..) => ReminderDue::decode(value).map(drop),
-        Meaning::QueueEntry(_) => QueueEntry::decode(value).map(drop),
-        Meaning::QueueMeta(_) => QueueMeta::decode(value).map(drop),
-        Meaning::QueueSettings(_) => QueueSettings::decode(value).map(drop),
-        Meaning::StreamSettings(_) => StreamSettings::decode(value).map(drop),
-        Meaning::StreamRetained(_) => RetainedMessage::decode(value).map(drop),
-        Meaning::GateMeta(_) => GateMeta::decode(value).map(drop),
-        Meaning::GatePlace(..) => PlaceRecord::decode(value).map(drop),
-        Meaning::GatePolicy(_) => GatePolicyRecord::decode(value).map(drop),
-        Meaning::GateUsage(_) => GateUsage::decode(value).map(drop),
-        Meaning::GateWaits(_) => GateWaits::decode(value).map(drop),
-        Meaning::Worker(_) => WorkerRecord::decode(value).map(drop),
-        Meaning::WorkerMeta(_) => WorkerMeta::decode(value).map(drop),
-        Meaning::Departure => DepartureRecord::decode(value).map(drop),
-        Meaning::Message(..) => MessageRecord::decode(value).map(drop),
-        Meaning::Dedup(..) => DedupRecord::decode(value).map(drop),
-        Meaning::Sink(_) => SinkRecord::decode(value).map(drop),
-        Meaning::Clock => ClockRecord::decode(value).map(drop),
-        Meaning::Letter(_) => LetterRecord::decode(value).map(drop),
+        DecodedKey::Actor(..) => ActorState::decode(value).map(drop),
+        DecodedKey::Reminder => ReminderRecord::decode(value).map(drop),
+        DecodedKey::ReminderDue(..) => ReminderDue::decode(value).map(drop),
+        DecodedKey::QueueEntry(_) => QueueEntry::decode(value).map(drop),
+        DecodedKey::QueueMeta(_) => QueueMeta::decode(value).map(drop),
+        DecodedKey::QueueSettings(_) => QueueSettings::decode(value).map(drop),
+        DecodedKey::StreamSettings(_) => StreamSettings::decode(value).map(drop),
+        DecodedKey::StreamRetained(_) => RetainedMessage::decode(value).map(drop),
+        DecodedKey::GateMeta(_) => GateMeta::decode(value).map(drop),
+        DecodedKey::GatePlace(..) => EntryRecord::decode(value).map(drop),
+        DecodedKey::GatePolicy(_) => GatePolicyRecord::decode(value).map(drop),
+        DecodedKey::GateUsage(_) => GateUsage::decode(value).map(drop),
+        DecodedKey::GateWaits(_) => GateWaits::decode(value).map(drop),
+        DecodedKey::Worker(_) => WorkerRecord::decode(value).map(drop),
+        DecodedKey::WorkerMeta(_) => WorkerMeta::decode(value).map(drop),
+        DecodedKey::Departure => DepartureRecord::decode(value).map(drop),
+        DecodedKey::Message(..) => MessageRecord::decode(value).map(drop),
+        DecodedKey::Dedup(..) => DedupRecord::decode(value).map(drop),
+        DecodedKey::Sink(_) => SinkRecord::decode(value).map(drop),
+        DecodedKey::Clock => ClockRecord::decode(value).map(drop),
+        DecodedKey::Letter(_) => OutboxRecord::decode(value).map(drop),
         // These are made anew.
         _ => Ok(()),
     }
@@ -76,10 +76,10 @@ fn decode(meaning: Meaning<'_>, value: &Bytes) -> Result<(), CodecError> {
 
 /// What a queue has, counted.
 #[derive(Default)]
-struct Queue {
+struct MendedQueue {
     id: Option<String>,
     meta: QueueMeta,
-    lanes: BTreeMap<Priority, u64>,
+    priority_counts: BTreeMap<Priority, u64>,
     counts: BTreeMap<MessageState, u64>,
     bytes: u64,
     arrival_next: u64,
@@ -89,7 +89,10 @@ fn mend_queues(records: &mut Records, losses: &mut Losses) {
     let queues = count_queues(records, losses);
     let is_derived = |key: &Key| {
         let meaning = key::decode::meaning(key);
-        matches!(meaning, Some(Meaning::Lane(..) | Meaning::Due(..) | Meaning::WorkerLease(..)))
+        matches!(
+            meaning,
+            Some(DecodedKey::Lane(..) | DecodedKey::Due(..) | DecodedKey::WorkerLease(..))
+        )
     };
     records.retain(|key, _| !is_derived(key));
     let mut names: BTreeSet<String> =
@@ -111,12 +114,12 @@ fn mend_queues(records: &mut Records, losses: &mut Losses) {
 }
 
 /// Counts what the queues have, and puts each message where its state belongs.
-fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo, Queue> {
-    let mut queues: BTreeMap<QueueNo, Queue> = BTreeMap::new();
+fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo, MendedQueue> {
+    let mut queues: BTreeMap<QueueNo, MendedQueue> = BTreeMap::new();
     let mut moved = Vec::new();
     records.retain(|key, value| {
         match key::decode::meaning(key) {
-            Some(Meaning::QueueEntry(id)) => {
+            Some(DecodedKey::QueueEntry(id)) => {
                 let Ok(entry) = QueueEntry::decode(value) else { return false };
                 let queue = queues.entry(entry.queue()).or_default();
                 if let Some(other) = &queue.id {
@@ -125,12 +128,12 @@ fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo,
                 }
                 queue.id = Some(id.to_owned());
             }
-            Some(Meaning::QueueMeta(number)) => {
+            Some(DecodedKey::QueueMeta(number)) => {
                 let meta = QueueMeta::decode(value).unwrap_or_default();
                 queues.entry(number).or_default().meta = meta;
             }
-            Some(Meaning::QueueSettings(number)) => drop(queues.entry(number).or_default()),
-            Some(Meaning::Message(number, state, priority, arrival)) => {
+            Some(DecodedKey::QueueSettings(number)) => drop(queues.entry(number).or_default()),
+            Some(DecodedKey::Message(number, state, priority, arrival)) => {
                 let Ok(message) = MessageRecord::decode(value) else { return false };
                 let found = message.state.of_key();
                 queues.entry(number).or_default().count(found, priority, arrival, &message);
@@ -150,7 +153,7 @@ fn count_queues(records: &mut Records, losses: &mut Losses) -> BTreeMap<QueueNo,
     queues
 }
 
-impl Queue {
+impl MendedQueue {
     fn count(
         &mut self,
         state: MessageState,
@@ -160,7 +163,7 @@ impl Queue {
     ) {
         *self.counts.entry(state).or_default() += 1;
         if state == MessageState::Ready {
-            *self.lanes.entry(priority).or_default() += 1;
+            *self.priority_counts.entry(priority).or_default() += 1;
         }
         self.bytes += message.payload.len() as u64;
         self.arrival_next = self.arrival_next.max(arrival.0 + 1);
@@ -186,8 +189,11 @@ impl Queue {
         meta.bytes = self.bytes;
         meta.arrival_next = meta.arrival_next.max(self.arrival_next);
         records.insert(key::queue::queue_meta(number), meta.encode());
-        for (priority, ready_count) in self.lanes {
-            records.insert(key::queue::lane(number, priority), LaneMeta { ready_count }.encode());
+        for (priority, ready_count) in self.priority_counts {
+            records.insert(
+                key::queue::priority_count(number, priority),
+                PriorityMeta { ready_count }.encode(),
+            );
         }
     }
 }
@@ -196,7 +202,7 @@ impl Queue {
 fn index_messages(ids: &BTreeMap<QueueNo, String>, records: &mut Records) {
     let mut index = Vec::new();
     for (key, value) in &*records {
-        let Some(Meaning::Message(number, state, priority, arrival)) = key::decode::meaning(key)
+        let Some(DecodedKey::Message(number, state, priority, arrival)) = key::decode::meaning(key)
         else {
             continue;
         };
@@ -205,7 +211,7 @@ fn index_messages(ids: &BTreeMap<QueueNo, String>, records: &mut Records) {
             let entry = DueEntry::new(priority, state).encode();
             index.push((key::queue::due(number, due_ms, arrival), entry));
         }
-        if let State::Leased(lease) = &message.state
+        if let MessageStateRecord::Leased(lease) = &message.state
             && let (Some(worker), Some(queue_id)) = (&lease.worker, ids.get(&number))
         {
             let entry = WorkerLease { queue_id: queue_id.clone() }.encode();
@@ -216,10 +222,10 @@ fn index_messages(ids: &BTreeMap<QueueNo, String>, records: &mut Records) {
 }
 
 fn mend_dedup(records: &mut Records) {
-    records.retain(|key, _| !matches!(key::decode::meaning(key), Some(Meaning::DedupDue(..))));
+    records.retain(|key, _| !matches!(key::decode::meaning(key), Some(DecodedKey::DedupDue(..))));
     let mut index = Vec::new();
     for (key, value) in &*records {
-        if let (Some(Meaning::Dedup(number, name)), Ok(record)) =
+        if let (Some(DecodedKey::Dedup(number, name)), Ok(record)) =
             (key::decode::meaning(key), DedupRecord::decode(value))
         {
             index.push((key::queue::dedup_due(number, record.forget_at_ms, name), Bytes::new()));
@@ -231,7 +237,7 @@ fn mend_dedup(records: &mut Records) {
 fn mend_reminders(records: &mut Records, losses: &mut Losses) {
     let mut reminders = BTreeMap::new();
     records.retain(|key, value| match key::decode::meaning(key) {
-        Some(Meaning::Reminder) => {
+        Some(DecodedKey::Reminder) => {
             if let Ok(found) = ReminderRecord::decode(value) {
                 let name = (found.kind.clone(), found.actor_key.clone(), found.name.clone());
                 reminders.insert(name, found);
@@ -241,7 +247,7 @@ fn mend_reminders(records: &mut Records, losses: &mut Losses) {
         _ => true,
     });
     for (key, value) in &*records {
-        if let Some(Meaning::ReminderDue(kind, actor_key, name)) = key::decode::meaning(key) {
+        if let Some(DecodedKey::ReminderDue(kind, actor_key, name)) = key::decode::meaning(key) {
             let due_ms = ReminderDue::decode(value).map_or(0, |due| due.due_ms);
             let (kind, actor_key) = (kind.to_owned(), actor_key.to_owned());
             let place = (kind, actor_key, name.to_owned());
@@ -264,19 +270,20 @@ fn mend_reminders(records: &mut Records, losses: &mut Losses) {
 }
 
 fn mend_gates(records: &mut Records, losses: &mut Losses) {
-    records.retain(|key, _| !matches!(key::decode::meaning(key), Some(Meaning::WorkerPlace(..))));
+    records
+        .retain(|key, _| !matches!(key::decode::meaning(key), Some(DecodedKey::WorkerPlace(..))));
     let mut gates: BTreeMap<String, (GateMeta, u64, u64)> = BTreeMap::new();
     let mut index = Vec::new();
     for (key, value) in &*records {
         match key::decode::meaning(key) {
-            Some(Meaning::GateMeta(gate)) => {
+            Some(DecodedKey::GateMeta(gate)) => {
                 let meta = GateMeta::decode(value).unwrap_or_default();
                 gates.entry(gate.to_owned()).or_default().0 = meta;
             }
-            Some(Meaning::GatePlace(gate, owner)) => {
-                let Ok(place) = PlaceRecord::decode(value) else { continue };
+            Some(DecodedKey::GatePlace(gate, owner)) => {
+                let Ok(place) = EntryRecord::decode(value) else { continue };
                 let (meta, waiting, held) = gates.entry(gate.to_owned()).or_default();
-                let is_held = matches!(place.state, PlaceState::Held { .. });
+                let is_held = matches!(place.state, StoredEntryState::Held { .. });
                 *held += u64::from(is_held);
                 *waiting += u64::from(!is_held);
                 meta.arrival_next = meta.arrival_next.max(place.arrival + 1);
@@ -302,8 +309,8 @@ fn mend_gates(records: &mut Records, losses: &mut Losses) {
 /// What is said of a worker or kept by a stream that is not known is left out.
 fn leave_out_orphans(records: &mut Records, losses: &mut Losses) {
     let is_orphan = |key: &Key| match key::decode::meaning(key) {
-        Some(Meaning::WorkerMeta(id)) => !records.contains_key(&key::worker::worker(id)),
-        Some(Meaning::StreamRetained(topic)) => {
+        Some(DecodedKey::WorkerMeta(id)) => !records.contains_key(&key::worker::worker(id)),
+        Some(DecodedKey::StreamRetained(topic)) => {
             let settings = records.get(&key::stream::stream_settings(topic));
             let settings = settings.and_then(|settings| StreamSettings::decode(settings).ok());
             !settings.is_some_and(|settings| settings.is_persistent)

@@ -22,9 +22,9 @@ use crate::{
     check::{CheckReport, Problem, Scratch, check, copy_dir},
     embedded::{
         backing::{
-            directories::BaseFiles,
-            port::{Base, Bases, Cursor, Direction},
-            sled_backing::SledBases,
+            directories::BackingFiles,
+            port::{Backing, BackingDirectory, Cursor, Direction},
+            sled_backing::SledDirectory,
         },
         directory::{
             lock,
@@ -80,7 +80,7 @@ impl Salvage {
     /// temporary files has no space for a copy of its store.
     pub fn read(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
-        let numbers = BaseFiles::new(dir).numbers().map_err(|error| io_error(dir, error))?;
+        let numbers = BackingFiles::new(dir).numbers().map_err(|error| io_error(dir, error))?;
         if numbers.is_empty() && !dir.join(MANIFEST).exists() && !dir.join("journal").exists() {
             return Err(io_error(&dir.join(MANIFEST), io::ErrorKind::NotFound.into()));
         }
@@ -174,7 +174,7 @@ impl Salvage {
 }
 
 /// A store and its number.
-type Chosen = (u64, Arc<dyn Base>);
+type ChosenStore = (u64, Arc<dyn Backing>);
 
 /// The stores of a directory, read from copies.
 struct Stores<'a> {
@@ -190,9 +190,9 @@ impl Stores<'_> {
         &mut self,
         numbers: &[u64],
         manifest: Option<Manifest>,
-    ) -> Result<Option<Chosen>, OpenError> {
-        let mut best: Option<Chosen> = None;
-        let files = BaseFiles::new(self.dir);
+    ) -> Result<Option<ChosenStore>, OpenError> {
+        let mut best: Option<ChosenStore> = None;
+        let files = BackingFiles::new(self.dir);
         for number in numbers.iter().copied().filter(|number| !files.is_unfinished(*number)) {
             let base = match self.open(number)? {
                 Ok(base) => base,
@@ -218,7 +218,7 @@ impl Stores<'_> {
     }
 
     /// Opens a copy of a store.
-    fn open(&mut self, number: u64) -> Result<Result<Arc<dyn Base>, OpenError>, OpenError> {
+    fn open(&mut self, number: u64) -> Result<Result<Arc<dyn Backing>, OpenError>, OpenError> {
         self.copies += 1;
         let (name, copy) = (base_name(number), self.scratch.join(self.copies.to_string()));
         let from: PathBuf = self.dir.join(&name);
@@ -228,12 +228,12 @@ impl Stores<'_> {
         let copied = fs::create_dir(&copy).and_then(|()| copy_dir(&from, &copy.join(&name)));
         copied.map_err(|error| io_error(&from, error))?;
         let cache_bytes = EmbeddedOptions::default().cache_bytes;
-        let opened = SledBases::new(&copy, cache_bytes).open(number);
+        let opened = SledDirectory::new(&copy, cache_bytes).open(number);
         Ok(opened.map_err(|error| error.moved(&copy, self.dir)))
     }
 
     /// Reads a store from its beginning, and where that fails, from its end.
-    fn read(&mut self, number: u64, base: &dyn Base) -> Result<Records, OpenError> {
+    fn read(&mut self, number: u64, base: &dyn Backing) -> Result<Records, OpenError> {
         let mut records = Records::new();
         let read = drain(&mut *base.all(Direction::Forward), |key, value| {
             records.insert(key, value);

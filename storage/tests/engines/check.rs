@@ -8,9 +8,9 @@ use lanekeeper_storage::{
     conformance::wait_committed,
     key::{self, Arrival, MessageState, Priority, QueueNo},
     record::{
-        ActorState, DedupRecord, DueEntry, LaneMeta, MessageRecord, PlaceRecord, PlaceState,
-        QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord, State, WorkerLease,
-        WorkerMeta, WorkerRecord,
+        ActorState, DedupRecord, DueEntry, EntryRecord, MessageRecord, MessageStateRecord,
+        PriorityMeta, QueueEntry, QueueMeta, QueueSettings, ReminderDue, ReminderRecord,
+        StoredEntryState, WorkerLease, WorkerMeta, WorkerRecord,
     },
 };
 
@@ -31,7 +31,10 @@ fn sound() -> Batch {
     let meta = QueueMeta { arrival_next: 2, ready_count: 2, bytes: 7, ..QueueMeta::default() };
     batch.put(key::queue_meta(QUEUE), meta.encode());
     batch.put(key::queue_settings(QUEUE), QueueSettings::default().encode());
-    batch.put(key::lane(QUEUE, Priority::default()), LaneMeta { ready_count: 2 }.encode());
+    batch.put(
+        key::priority_count(QUEUE, Priority::default()),
+        PriorityMeta { ready_count: 2 }.encode(),
+    );
     for (key, value) in [message(0, b"one"), message(1, b"four")] {
         batch.put(key, value);
     }
@@ -119,7 +122,8 @@ fn records_that_disagree_are_each_named() {
     );
     with(&|batch| batch.put(message(1, b"").0, message(1, b"six").1), "7 bytes of messages are");
     with(&|batch| batch.put(message(5, b"").0, message(5, b"").1), "message 5 comes after");
-    with(&|batch| batch.delete(key::lane(QUEUE, Priority::default())), "priority 1: 0 are");
+    let count = key::priority_count(QUEUE, Priority::default());
+    with(&|batch| batch.delete(count.clone()), "priority 1: 0 are");
     with(&|batch| batch.delete(key::queue_entry("orders")), "queue number 1: it has no queue id");
     with(
         &|batch| batch.delete(key::queue_meta(QUEUE)),
@@ -134,9 +138,9 @@ fn records_that_disagree_are_each_named() {
         "the reminder's other record does not match",
     );
     let held = |worker: &str| {
-        let state = PlaceState::Held { since_ms: 1, due_ms: None, waited_ms: 0 };
+        let state = StoredEntryState::Held { since_ms: 1, due_ms: None, waited_ms: 0 };
         let worker = Some(worker.to_owned());
-        PlaceRecord { arrival: 0, priority: 1, group: Vec::new(), worker, state }.encode()
+        EntryRecord { arrival: 0, priority: 1, group: Vec::new(), worker, state }.encode()
     };
     with(
         &|batch| batch.put(key::gate_place("g", "o"), held("w1")),
@@ -167,7 +171,8 @@ fn records_that_lead_nowhere_are_each_named() {
     };
     let (queue, place) = (QUEUE, (Priority::default(), Arrival(1)));
     let scheduled = || {
-        let state = State::Scheduled { ready_at_ms: 50, since_ms: 1, is_holding: false };
+        let state =
+            MessageStateRecord::Scheduled { ready_at_ms: 50, since_ms: 1, is_holding: false };
         MessageRecord { state, ..MessageRecord::ready(1, "four".into()) }
     };
     with(

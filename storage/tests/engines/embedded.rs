@@ -9,7 +9,7 @@ use std::{
 
 use lanekeeper_storage::{
     Batch, CommitSeq, Durability, EmbeddedEngine, EmbeddedOptions, Engine, Fence, Key, KeyRange,
-    OpenError, ScanLimit, ShardNo, Upkeep, conformance::wait_committed,
+    Maintenance, OpenError, ScanLimit, ShardNo, conformance::wait_committed,
 };
 
 /// Settings under which little data goes a long way.
@@ -63,7 +63,7 @@ fn what_was_committed_is_there_after_a_reopen() {
 }
 
 /// Waits until the engine asks for upkeep, and does it.
-pub(crate) fn await_upkeep(engine: &EmbeddedEngine) -> Upkeep {
+pub(crate) fn await_upkeep(engine: &EmbeddedEngine) -> Maintenance {
     let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
     while engine.poll_upkeep(&mut cx).is_pending() {

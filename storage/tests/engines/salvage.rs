@@ -6,7 +6,7 @@ use lanekeeper_storage::{
     Batch, Durability, EmbeddedEngine, Engine, Fence, Salvage, ShardNo, check,
     conformance::wait_committed,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, LeaseRecord, MessageRecord, QueueEntry, QueueMeta, State},
+    record::{LeaseRecord, MessageRecord, MessageStateRecord, PriorityMeta, QueueEntry, QueueMeta},
 };
 
 use crate::embedded::small;
@@ -30,11 +30,14 @@ fn push(dir: &Path, arrivals: std::ops::Range<u64>) {
         };
         batch.put(key::queue_meta(QUEUE), meta.encode());
         if ready_count > 0 {
-            batch.put(key::lane(QUEUE, Priority::default()), LaneMeta { ready_count }.encode());
+            batch.put(
+                key::priority_count(QUEUE, Priority::default()),
+                PriorityMeta { ready_count }.encode(),
+            );
         }
         let mut message = MessageRecord::ready(1, vec![arrival as u8; 100].into());
         if arrival == 0 {
-            message.state = State::Leased(LeaseRecord {
+            message.state = MessageStateRecord::Leased(LeaseRecord {
                 nonce: [0; 16],
                 leased_at_ms: 1,
                 expires_at_ms: 2,
@@ -140,7 +143,7 @@ fn a_store_that_lost_records_is_made_to_agree() {
     let fence = Fence { shard: ShardNo(0), epoch: engine.claim(ShardNo(0)).unwrap() };
     let mut batch = Batch::new();
     batch.delete(key::queue_entry("orders"));
-    batch.delete(key::lane(QUEUE, Priority::default()));
+    batch.delete(key::priority_count(QUEUE, Priority::default()));
     batch.put(key::message(QUEUE, MessageState::Ready, Priority::default(), Arrival(4)), "\u{9}");
     batch.delete(key::due(QUEUE, 2, Arrival(0)));
     batch.delete(key::queue_meta(QUEUE));

@@ -10,7 +10,7 @@ use std::{
 };
 
 use lanekeeper_actors::{
-    AskError, Clock, Event, Handler, Node, NotExecuted, Promise, Request, Turn, Unknown,
+    AskError, Clock, Event, Handler, Node, NotExecuted, ReplyHandle, Request, Turn, Unknown,
     VirtualActor,
 };
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ struct Waiter {
     #[serde(skip)]
     running: usize,
     #[serde(skip)]
-    promises: VecDeque<Promise<u32>>,
+    promises: VecDeque<ReplyHandle<u32>>,
 }
 
 impl VirtualActor for Waiter {
@@ -315,7 +315,7 @@ struct Later;
 struct Now(u32);
 
 impl Request for Later {
-    type Reply = lanekeeper_actors::Deferred<u32>;
+    type Reply = lanekeeper_actors::DeferredReply<u32>;
 }
 
 impl Request for Now {
@@ -327,7 +327,7 @@ impl Handler<Later> for Waiter {
         &mut self,
         _: Later,
         turn: &mut Turn<'_, Self>,
-    ) -> lanekeeper_actors::Deferred<u32> {
+    ) -> lanekeeper_actors::DeferredReply<u32> {
         let (promise, deferred) = turn.defer();
         self.promises.push_back(promise);
         deferred

@@ -115,7 +115,7 @@ fn each_lease_that_fails_is_named_and_harms_no_other() {
     assert_eq!((&done["extended"][0]["lease"], &done["failed"]), (&json!(good), &failed));
     let detail = server.settle("ack", &json!({"leases": [short, "x"]}));
     let detail = detail.detail(404, "lease_not_found");
-    assert!(detail.starts_with("none of 2 leases"), "{detail}");
+    assert!(detail.starts_with("none of the 2 leases"), "{detail}");
     server.settle("ack", &json!({"leases": [short, short]})).refused(410, "lease_expired");
     let twice = server.settle("ack", &json!({"leases": [good, good]})).ok();
     assert_eq!(twice, json!({"acked": 1, "failed": [not_found(&good)]}));

@@ -126,7 +126,7 @@ fn leases_that_are_none_hide_nothing_that_is_wrong_beside_them() {
     for verb in ["ack", "nack", "extend", "dead-letter"] {
         let body = json!({"leases": ["x", "y"]});
         let detail = server.settle(verb, &body).detail(404, "lease_not_found");
-        assert!(detail.starts_with("none of 2 leases"), "{detail}");
+        assert!(detail.starts_with("none of the 2 leases"), "{detail}");
     }
 }
 

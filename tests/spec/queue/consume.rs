@@ -13,8 +13,8 @@ use futures_util::poll;
 use lanekeeper_actors::{
     Clock, Event, Node,
     queue::{
-        ConsumeOptions, Consumer, ConsumerStats, Failure, Message, Paused, Queue, QueueConfig,
-        Retry,
+        ConsumeOptions, Consumer, ConsumerStats, HandlerFailure, Message, Paused, Queue,
+        QueueConfig, Retry,
     },
 };
 use serde_json::json;
@@ -68,7 +68,7 @@ fn held(queue: &Queue, options: ConsumeOptions) -> Held {
         let gate = Arc::clone(&gate);
         async move {
             gate.notified().await;
-            Ok::<(), Failure>(())
+            Ok::<(), HandlerFailure>(())
         }
     };
     Held { consumer: queue.consume(options, handler).unwrap(), begun, go }
@@ -107,7 +107,8 @@ async fn a_failed_message_returns_after_its_delay_with_the_reason() {
     let handler = move |message: Message| {
         let is_first = message.deliveries == 1;
         report.send(message).unwrap();
-        async move { if is_first { Err(Failure::retry_after(delay, "not now")) } else { Ok(()) } }
+        let failure = is_first.then(|| HandlerFailure::retry_after(delay, "not now"));
+        async move { failure.map_or(Ok(()), Err) }
     };
     let consumer = queue.consume(options(1), handler).unwrap();
     assert_eq!(begun.recv().await.unwrap().deliveries, 1);
@@ -147,7 +148,7 @@ async fn a_handler_can_give_a_message_up_at_once() {
     let node = Node::in_memory();
     let queue = node.queue("q");
     fill(&queue, 1).await;
-    let handler = |_| async { Err::<(), _>(Failure::dead_letter("no such customer")) };
+    let handler = |_| async { Err::<(), _>(HandlerFailure::dead_letter("no such customer")) };
     let consumer = queue.consume(options(1), handler).unwrap();
     until(&consumer, |stats| stats.failed == 1).await;
     let letter = node.queue("q-deadletter").peek(1).await.unwrap().messages.remove(0);
@@ -165,7 +166,7 @@ async fn a_panic_is_a_failure_of_its_message_and_harms_no_other() {
         async move {
             tokio::task::yield_now().await;
             assert_ne!(number(&message), 3, "after it has waited");
-            Ok::<(), Failure>(())
+            Ok::<(), HandlerFailure>(())
         }
     };
     let consumer = queue.consume(ConsumeOptions { retry, ..options(2) }, handler).unwrap();
@@ -313,7 +314,7 @@ async fn a_consumer_can_end_by_itself() {
     let queue = node.queue("q");
     fill(&queue, 5).await;
     let options = ConsumeOptions { messages_max: Some(2), ..options(4) };
-    let handler = |_| async { Ok::<(), Failure>(()) };
+    let handler = |_| async { Ok::<(), HandlerFailure>(()) };
     let mut consumer = queue.consume(options.clone(), handler).unwrap();
     consumer.ended().await;
     assert_eq!((consumer.stats().handled, queue.stats().await.unwrap().ready), (2, 3));
@@ -328,7 +329,7 @@ async fn settings_out_of_bounds_are_refused_by_name() {
     let node = Node::in_memory();
     let queue = node.queue("q");
     let refused = |options: ConsumeOptions| {
-        let handler = |_| async { Ok::<(), Failure>(()) };
+        let handler = |_| async { Ok::<(), HandlerFailure>(()) };
         queue.consume(options, handler).unwrap_err().to_string()
     };
     assert_eq!(refused(options(0)), "concurrency: must be from 1 to 10000");
@@ -357,7 +358,7 @@ async fn of_a_thousand_messages_that_fail_at_random_none_is_lost() {
             running.fetch_sub(1, Ordering::AcqRel);
             let of_message = seed ^ (number(&message) << 32) ^ u64::from(message.deliveries);
             match fastrand::Rng::with_seed(of_message).u32(0..4) {
-                0 => return Err(Failure::retry_after(Duration::ZERO, "chance")),
+                0 => return Err(HandlerFailure::retry_after(Duration::ZERO, "chance")),
                 1 => panic!("chance"),
                 _ => {}
             }

@@ -18,7 +18,7 @@ use crate::{
 /// A script that knows the standard library of its language alone; `None` without an interpreter.
 fn script(args: &[&str]) -> Option<Child> {
     let mut command = Command::new("python3");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spec/client.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spec/server/client.py");
     command.arg(script).args(args).stdout(Stdio::piped());
     let child = command.spawn().ok();
     if child.is_none() {

@@ -94,8 +94,8 @@ fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>) -> io::Result<St
     Ok(String::from_utf8(request).unwrap())
 }
 
-fn start(roots: Option<TrustedRoots>) -> (TestServer, Sinks) {
-    let sink = SinkOptions { roots, ..local() };
+fn start(trusted_cas: Option<TrustedRoots>) -> (TestServer, Sinks) {
+    let sink = SinkOptions { trusted_cas, ..local() };
     let server = TestServer::with(ServerOptions { sink: sink.clone(), ..options() }, |builder| {
         builder.clock(Clock::manual()).without_duties()
     });
@@ -126,11 +126,11 @@ fn a_receiver_is_trusted_by_the_authority_that_the_operator_names() {
 #[test]
 fn a_receiver_that_nobody_vouches_for_gets_nothing() {
     // Nobody who is trusted, or for another address.
-    for (roots, ip, complaint) in [
+    for (trusted_cas, ip, complaint) in [
         (None, [127, 0, 0, 1], "UnknownIssuer"),
         (own_authority(), [127, 0, 0, 2], "not valid for name"),
     ] {
-        let (server, _sinks) = start(roots);
+        let (server, _sinks) = start(trusted_cas);
         let receiver = Receiver::start(ip);
         put(&server, &receiver);
         let id = push(&server, "q", "{}");

@@ -25,8 +25,8 @@ use crate::{
         },
         state::turn_context::Decision,
         verb::{
-            acquire::Wanted,
-            handler::{Abandon, AcquireOne, Acquired},
+            acquire::AcquireRequest,
+            handler::{AcquireOne, Acquired, CancelWait},
         },
     },
     runtime::mailbox::BoxFuture,
@@ -104,14 +104,14 @@ impl Acquire {
         TakeTicket(self)
     }
 
-    fn wanted(&self, attempt: u32) -> Result<Wanted, GateError> {
+    fn wanted(&self, attempt: u32) -> Result<AcquireRequest, GateError> {
         let number = self.priority;
         let priority = Priority::new(number).ok_or(GateError::InvalidPriority { number })?;
         if let Some(timeout) = self.timeout.filter(|&timeout| timeout > TIMEOUT_MAX) {
             return Err(GateError::InvalidTimeout { timeout, timeout_max: TIMEOUT_MAX });
         }
         let worker = self.worker.as_deref().map(checked_owner).transpose()?;
-        Ok(Wanted {
+        Ok(AcquireRequest {
             owner: checked_owner(&self.owner)?,
             priority: priority.get(),
             group: Group::new(self.group.clone())?,
@@ -132,9 +132,9 @@ impl IntoFuture for Acquire {
             let actor = self.gate.actor()?;
             let wanted = self.wanted(next_attempt())?;
             let clock = self.gate.clock().clone();
-            let mut hold = Hold { actor: actor.clone(), clock, wanted, is_held: true };
-            let waited = hold.wait().await;
-            hold.is_held = waited.as_ref().is_err_and(has_unknown_outcome);
+            let mut guard = AcquireGuard { actor: actor.clone(), clock, wanted, is_held: true };
+            let waited = guard.wait().await;
+            guard.is_held = waited.as_ref().is_err_and(has_unknown_outcome);
             let waited = Duration::from_millis(waited?.into());
             Ok(Permit::new(self.gate.clone(), &self.owner, waited))
         })
@@ -156,14 +156,14 @@ fn next_attempt() -> u32 {
 }
 
 /// What an acquire holds while it is awaited: dropping it gives that up.
-struct Hold {
+struct AcquireGuard {
     actor: ActorRef<GateActor>,
     clock: Clock,
-    wanted: Wanted,
+    wanted: AcquireRequest,
     is_held: bool,
 }
 
-impl Hold {
+impl AcquireGuard {
     /// Waits for the permit; answers for how many milliseconds the owner has waited.
     async fn wait(&self) -> Result<u32, GateError> {
         loop {
@@ -188,19 +188,19 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for AcquireGuard {
     fn drop(&mut self) {
         if !self.is_held {
             return;
         }
-        let Wanted { owner, attempt, .. } = self.wanted.clone();
-        if !is_overloaded(&self.actor.tell(Abandon { owner: owner.clone(), attempt })) {
+        let AcquireRequest { owner, attempt, .. } = self.wanted.clone();
+        if !is_overloaded(&self.actor.tell(CancelWait { owner: owner.clone(), attempt })) {
             return;
         }
         let (actor, clock) = (self.actor.clone(), self.clock.clone());
         let executor = self.actor.kind.runtime.executor.clone();
         executor.spawn(async move {
-            while is_overloaded(&actor.tell(Abandon { owner: owner.clone(), attempt })) {
+            while is_overloaded(&actor.tell(CancelWait { owner: owner.clone(), attempt })) {
                 clock.sleep(RETRY_AFTER).await;
             }
         });

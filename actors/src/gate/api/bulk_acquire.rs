@@ -7,37 +7,37 @@ use crate::{
     gate::{
         actor::GateActor,
         api::{error::GateError, group::Group, handle::Gate},
-        verb::acquire::{Admission, Wanted},
+        verb::acquire::{AcquireRequest, Admission},
     },
     runtime::turn::Turn,
 };
 
 /// Let each of these owners hold a permit that ends so many milliseconds from now, in this order,
 /// as far as there are any; none of them waits.
-pub(crate) struct HoldSeveral {
+pub(crate) struct HoldPermits {
     owners: Vec<Box<str>>,
     ttl_ms: u32,
 }
 
 /// How many of the owners hold one now, and why the next one does not.
-pub(crate) type Held = (usize, Option<GateError>);
+pub(crate) type HeldPermits = (usize, Option<GateError>);
 
-impl Request for HoldSeveral {
-    type Reply = Result<Held, GateError>;
+impl Request for HoldPermits {
+    type Reply = Result<HeldPermits, GateError>;
 }
 
-impl Handler<HoldSeveral> for GateActor {
+impl Handler<HoldPermits> for GateActor {
     async fn handle(
         &mut self,
-        HoldSeveral { owners, ttl_ms }: HoldSeveral,
+        HoldPermits { owners, ttl_ms }: HoldPermits,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Held, GateError> {
+    ) -> Result<HeldPermits, GateError> {
         let (held, _) = self.run(turn, |rules, change| {
             for (count, owner) in owners.into_iter().enumerate() {
                 if rules.extend(&owner, ttl_ms.into(), change).is_ok() {
                     continue;
                 }
-                let wanted = Wanted {
+                let wanted = AcquireRequest {
                     owner,
                     priority: Priority::default().get(),
                     group: Group::default(),
@@ -55,7 +55,7 @@ impl Handler<HoldSeveral> for GateActor {
             (usize::MAX, None)
         })?;
         if let Some(blocked_by) = held.1.as_ref().and_then(GateError::blocked_by) {
-            self.board.tally.refuse(blocked_by);
+            self.policy_cache.metrics.refuse(blocked_by);
         }
         Ok(held)
     }
@@ -68,9 +68,9 @@ impl Gate {
         &self,
         owners: Vec<Box<str>>,
         ttl_ms: u32,
-    ) -> Result<Held, GateError> {
+    ) -> Result<HeldPermits, GateError> {
         let asked = owners.len();
-        let (count, error) = self.ask(HoldSeveral { owners, ttl_ms }).await??;
+        let (count, error) = self.ask(HoldPermits { owners, ttl_ms }).await??;
         Ok((count.min(asked), error))
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use lanekeeper_storage::record::GateLetter;
+use lanekeeper_storage::record::GateOutboxRecord;
 
 use crate::{
     actor::{
@@ -23,8 +23,8 @@ use crate::{
             stats::{GateStats, Released, Ticket},
         },
         verb::handler::{
-            CancelOne, ExtendOne, Pause, ReadPolicy, ReadStats, ReadTicket, ReleaseOne, SetPolicy,
-            Spread,
+            CancelOne, ExtendOne, Pause, PropagatePolicy, ReadPolicy, ReadStats, ReadTicket,
+            ReleaseOne, SetPolicy,
         },
     },
     node::lifecycle::Node,
@@ -156,7 +156,7 @@ impl Gate {
         let policy = policy.into();
         policy.as_ref().map_or(Ok(()), GatePolicy::check)?;
         let applied = self.ask(SetPolicy(policy)).await??;
-        self.ask(Spread).await??;
+        self.ask(PropagatePolicy).await??;
         Ok(applied)
     }
 
@@ -225,7 +225,7 @@ impl<A: Actor> Turn<'_, A> {
     /// with a [timeout](Acquire::timeout) of zero it waits not at all. Acquiring is idempotent by
     /// owner, so that a turn that is lost after it can be run again.
     pub fn gate(&self, id: &str) -> Gate {
-        gate_of(&self.meta.seat.kind.runtime, id)
+        gate_of(&self.meta.guard.kind.runtime, id)
     }
 
     /// Ends an owner's permit with this turn's commit: exactly once, a moment later, also after a
@@ -236,7 +236,7 @@ impl<A: Actor> Turn<'_, A> {
     /// [`GateError::InvalidId`], [`GateError::InvalidOwner`].
     pub fn release_permit(&mut self, gate: &str, owner: &str) -> Result<(), GateError> {
         check_id(gate)?;
-        let letter = GateLetter { owner: checked_owner(owner)?.into() };
+        let letter = GateOutboxRecord { owner: checked_owner(owner)?.into() };
         self.send::<GateActor>(gate, letter.encode());
         Ok(())
     }

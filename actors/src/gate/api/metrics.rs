@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use crate::{
-    gate::{api::error::BlockedBy, state::gate_state::Rules},
+    gate::{api::error::BlockedBy, state::gate_state::GateState},
     node::lifecycle::Node,
 };
 
@@ -44,7 +44,7 @@ impl GateTotals {
 
 /// The figures as they are counted.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct GateMetrics {
     waiting: AtomicI64,
     held: AtomicI64,
     granted: AtomicU64,
@@ -63,31 +63,31 @@ pub(crate) struct Mark {
     held: u32,
     granted: u64,
     released: u64,
-    rare: [u64; 4],
+    extras: [u64; 4],
 }
 
 impl Mark {
-    pub(crate) fn of(rules: &Rules) -> Self {
-        let rare = rules.rare_totals();
+    pub(crate) fn of(rules: &GateState) -> Self {
+        let extras = rules.rare_totals();
         Self {
             waiting: rules.waiting_count(),
             held: rules.held_count(),
             granted: rules.granted_total,
             released: rules.completed_total,
-            rare: [rare.expired, rare.timed_out, rare.cancelled, rare.evicted],
+            extras: [extras.expired, extras.timed_out, extras.cancelled, extras.evicted],
         }
     }
 }
 
-impl Tally {
+impl GateMetrics {
     /// Counts what a gate did between two moments.
     pub(crate) fn add(&self, before: Mark, after: Mark) {
         self.stand(before, after);
         add(&self.granted, after.granted - before.granted);
         add(&self.released, after.released - before.released);
-        let rare = [&self.expired, &self.timed_out, &self.cancelled, &self.evicted];
-        for (place, total) in rare.into_iter().enumerate() {
-            add(total, after.rare[place] - before.rare[place]);
+        let extras = [&self.expired, &self.timed_out, &self.cancelled, &self.evicted];
+        for (place, total) in extras.into_iter().enumerate() {
+            add(total, after.extras[place] - before.extras[place]);
         }
     }
 
@@ -135,6 +135,6 @@ fn add(total: &AtomicU64, count: u64) {
 impl Node {
     /// All gates of this node together.
     pub fn gate_totals(&self) -> GateTotals {
-        self.runtime().shared.get::<crate::gate::policy_cache::Board>().tally.totals()
+        self.runtime().shared.get::<crate::gate::policy_cache::PolicyCache>().metrics.totals()
     }
 }

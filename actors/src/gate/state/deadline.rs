@@ -1,7 +1,7 @@
 //! Which place is due first.
 
 use crate::{
-    gate::state::entry::{NOWHERE, Places},
+    gate::state::entry::{Entries, NOWHERE},
     slab::growth,
 };
 
@@ -17,7 +17,7 @@ impl Deadlines {
     }
 
     /// Puts a place in.
-    pub(crate) fn add(&mut self, index: u32, places: &mut Places) {
+    pub(crate) fn add(&mut self, index: u32, places: &mut Entries) {
         let at = self.0.len();
         if at == self.0.capacity() {
             self.0.reserve_exact(growth(at));
@@ -28,7 +28,7 @@ impl Deadlines {
     }
 
     /// Takes a place out, if it is in.
-    pub(crate) fn remove(&mut self, index: u32, places: &mut Places) {
+    pub(crate) fn remove(&mut self, index: u32, places: &mut Entries) {
         let at = places[index].heap_at;
         if at == NOWHERE {
             return;
@@ -48,7 +48,7 @@ impl Deadlines {
         self.0.capacity() * size_of::<u32>()
     }
 
-    fn rise(&mut self, mut at: usize, places: &mut Places) {
+    fn rise(&mut self, mut at: usize, places: &mut Entries) {
         while at > 0 {
             let above = (at - 1) / 2;
             if self.due(above, places) <= self.due(at, places) {
@@ -59,7 +59,7 @@ impl Deadlines {
         }
     }
 
-    fn sink(&mut self, mut at: usize, places: &mut Places) {
+    fn sink(&mut self, mut at: usize, places: &mut Entries) {
         loop {
             let (left, right) = (2 * at + 1, 2 * at + 2);
             let mut least = at;
@@ -76,12 +76,12 @@ impl Deadlines {
         }
     }
 
-    fn due(&self, at: usize, places: &Places) -> (u64, u64) {
+    fn due(&self, at: usize, places: &Entries) -> (u64, u64) {
         let place = &places[self.0[at]];
         (place.due_ms, place.arrival)
     }
 
-    fn swap(&mut self, one: usize, other: usize, places: &mut Places) {
+    fn swap(&mut self, one: usize, other: usize, places: &mut Entries) {
         self.0.swap(one, other);
         places[self.0[one]].heap_at = one as u32;
         places[self.0[other]].heap_at = other as u32;

@@ -1,8 +1,8 @@
 //! The rules of a gate: what it knows, and how it changes. No clock, no I/O, no task.
 //!
-//! [`Rules::begin`] begins a turn: it ends what is over by now. [`Rules::settle`] ends it: it gives
-//! every permit that is free, and writes. A verb in between either does all it should or refuses;
-//! then it has changed nothing.
+//! [`GateState::begin`] begins a turn: it ends what is over by now. [`GateState::settle`] ends it:
+//! it gives every permit that is free, and writes. A verb in between either does all it should or
+//! refuses; then it has changed nothing.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use lanekeeper_storage::key;
 use crate::gate::{
     api::{error::GateError, policy::AppliedPolicy},
     state::{
-        entry::State,
-        extras::{Rare, RareTotals},
-        release_rate::Pace,
-        turn_context::{Change, Decision},
-        wait_histogram::{Buckets, Waits},
-        wait_queue::Crowd,
+        entry::EntryState,
+        extras::{ExtraTotals, Extras},
+        release_rate::ReleaseRate,
+        turn_context::{Decision, TurnContext},
+        wait_histogram::{Buckets, WaitHistogram},
+        wait_queue::WaitQueue,
     },
 };
 
@@ -25,16 +25,16 @@ use crate::gate::{
 /// Kept small, since there may be a million of them at which nobody is: what only some have is in a
 /// box of its own.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct GateState {
     pub(crate) applied: Arc<AppliedPolicy>,
-    pub(crate) crowd: Option<Box<Crowd>>,
-    pub(crate) rare: Option<Box<Rare>>,
+    pub(crate) wait_queue: Option<Box<WaitQueue>>,
+    pub(crate) extras: Option<Box<Extras>>,
     /// Owners accepted so far: also the arrival of the next one.
     pub(crate) enqueued_total: u64,
     pub(crate) granted_total: u64,
     pub(crate) completed_total: u64,
     pub(crate) updated_at_ms: u64,
-    pub(crate) waits: Waits,
+    pub(crate) wait_histogram: WaitHistogram,
     /// The change of policies up to which `applied` was looked up.
     pub(crate) resolved: u32,
     pub(crate) is_paused: bool,
@@ -45,18 +45,18 @@ pub(crate) struct Rules {
     pub(crate) has_unwritten_waits: bool,
 }
 
-impl Rules {
+impl GateState {
     /// A gate never used.
     pub(crate) fn unused(applied: Arc<AppliedPolicy>) -> Self {
         Self {
             applied,
-            crowd: None,
-            rare: None,
+            wait_queue: None,
+            extras: None,
             enqueued_total: 0,
             granted_total: 0,
             completed_total: 0,
             updated_at_ms: 0,
-            waits: Waits::default(),
+            wait_histogram: WaitHistogram::default(),
             resolved: 0,
             is_paused: false,
             is_changed: false,
@@ -67,49 +67,49 @@ impl Rules {
     }
 
     pub(crate) fn waiting_count(&self) -> u32 {
-        self.crowd.as_ref().map_or(0, |crowd| crowd.waiting_count)
+        self.wait_queue.as_ref().map_or(0, |wait_queue| wait_queue.waiting_count)
     }
 
     pub(crate) fn held_count(&self) -> u32 {
-        self.crowd.as_ref().map_or(0, |crowd| crowd.held_count)
+        self.wait_queue.as_ref().map_or(0, |wait_queue| wait_queue.held_count)
     }
 
     /// Bytes of memory held by what most gates never have.
     pub(crate) fn rare_bytes(&self) -> usize {
-        let rare = self.rare.as_ref().map_or(0, |_| size_of::<Rare>());
-        rare + self.buckets().map_or(0, size_of_val)
+        let extras = self.extras.as_ref().map_or(0, |_| size_of::<Extras>());
+        extras + self.buckets().map_or(0, size_of_val)
     }
 
     pub(crate) fn find(&self, owner: &str) -> Option<u32> {
-        self.crowd.as_ref()?.find(owner)
+        self.wait_queue.as_ref()?.find(owner)
     }
 
     /// What most gates never have, made if it is missing.
-    pub(crate) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    pub(crate) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
     }
 
     /// Totals that most gates never count, to be counted.
-    pub(crate) fn count(&mut self) -> &mut RareTotals {
-        &mut self.rare().totals
+    pub(crate) fn count(&mut self) -> &mut ExtraTotals {
+        &mut self.extras().totals
     }
 
-    pub(crate) fn rare_totals(&self) -> RareTotals {
-        self.rare.as_ref().map_or_else(RareTotals::default, |rare| rare.totals)
+    pub(crate) fn rare_totals(&self) -> ExtraTotals {
+        self.extras.as_ref().map_or_else(ExtraTotals::default, |extras| extras.totals)
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        self.rare.as_ref().map_or_else(Pace::default, |rare| rare.pace)
+    pub(crate) fn release_rate(&self) -> ReleaseRate {
+        self.extras.as_ref().map_or_else(ReleaseRate::default, |extras| extras.release_rate)
     }
 
     /// The waits of those who did wait.
     pub(crate) fn buckets(&self) -> Option<&Buckets> {
-        self.rare.as_ref()?.waits.as_deref()
+        self.extras.as_ref()?.wait_histogram.as_deref()
     }
 
     /// The places; there are some.
-    pub(crate) fn crowd(&mut self) -> &mut Crowd {
-        self.crowd.as_mut().expect("an owner at the gate is in its crowd")
+    pub(crate) fn wait_queue(&mut self) -> &mut WaitQueue {
+        self.wait_queue.as_mut().expect("an owner at the gate is in its crowd")
     }
 
     /// When the gate has something to do by itself.
@@ -117,22 +117,22 @@ impl Rules {
         if self.is_behind {
             return Some(now_ms);
         }
-        self.crowd.as_ref()?.first_due().map(|(_, due_ms)| due_ms)
+        self.wait_queue.as_ref()?.first_due().map(|(_, due_ms)| due_ms)
     }
 
     /// Ends what is over: permits whose ttl has passed, owners that have waited too long.
-    pub(crate) fn begin(&mut self, change: &mut Change<'_>) {
+    pub(crate) fn begin(&mut self, change: &mut TurnContext<'_>) {
         self.is_behind = false;
-        while let Some(crowd) = &self.crowd
-            && let Some((index, due_ms)) = crowd.first_due()
+        while let Some(wait_queue) = &self.wait_queue
+            && let Some((index, due_ms)) = wait_queue.first_due()
             && due_ms <= change.now_ms
             && change.take_move()
         {
-            if crowd.places[index].is_held() {
+            if wait_queue.places[index].is_held() {
                 self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
-                let since_ms = crowd.places[index].since_ms;
+                let since_ms = wait_queue.places[index].since_ms;
                 let waited = change.now_ms.saturating_sub(since_ms);
                 let waited = u32::try_from(waited).unwrap_or(u32::MAX);
                 self.count().timed_out += 1;
@@ -144,9 +144,9 @@ impl Rules {
     }
 
     /// Ends a permit.
-    pub(crate) fn release(&mut self, owner: &str, change: &mut Change<'_>) -> bool {
+    pub(crate) fn release(&mut self, owner: &str, change: &mut TurnContext<'_>) -> bool {
         let Some(index) = self.find(owner) else { return false };
-        if !self.crowd().places[index].is_held() {
+        if !self.wait_queue().places[index].is_held() {
             return false;
         }
         self.completed_total += 1;
@@ -155,9 +155,13 @@ impl Rules {
     }
 
     /// Takes a waiter out of the line.
-    pub(crate) fn cancel(&mut self, owner: &str, change: &mut Change<'_>) -> Result<(), GateError> {
+    pub(crate) fn cancel(
+        &mut self,
+        owner: &str,
+        change: &mut TurnContext<'_>,
+    ) -> Result<(), GateError> {
         let index = self.find(owner).ok_or(GateError::TicketNotFound)?;
-        if self.crowd().places[index].is_held() {
+        if self.wait_queue().places[index].is_held() {
             return Err(GateError::Granted);
         }
         self.count().cancelled += 1;
@@ -166,8 +170,8 @@ impl Rules {
     }
 
     /// Gives up what an acquire got for somebody who is not there any more.
-    pub(crate) fn abandon(&mut self, index: u32, change: &mut Change<'_>) {
-        if self.crowd().places[index].is_held() {
+    pub(crate) fn cancel_wait(&mut self, index: u32, change: &mut TurnContext<'_>) {
+        if self.wait_queue().places[index].is_held() {
             self.completed_total += 1;
             self.end_permit(index, change);
         } else {
@@ -181,14 +185,14 @@ impl Rules {
         &mut self,
         owner: &str,
         ttl_ms: u64,
-        change: &mut Change<'_>,
+        change: &mut TurnContext<'_>,
     ) -> Result<u64, GateError> {
         let index = self.find(owner).ok_or(GateError::PermitNotFound)?;
-        if !self.crowd().places[index].is_held() {
+        if !self.wait_queue().places[index].is_held() {
             return Err(GateError::PermitNotFound);
         }
         let due_ms = change.now_ms + ttl_ms;
-        self.crowd().move_deadline(index, due_ms);
+        self.wait_queue().move_deadline(index, due_ms);
         self.write_place(index, change);
         self.is_changed = true;
         Ok(due_ms)
@@ -206,18 +210,18 @@ impl Rules {
     pub(crate) fn apply(&mut self, applied: Arc<AppliedPolicy>) {
         let has_other_groups = applied.policy.group != self.applied.policy.group;
         self.applied = applied;
-        if let Some(crowd) = self.crowd.as_mut().filter(|_| has_other_groups) {
-            crowd.regroup(&self.applied.policy.group);
+        if let Some(wait_queue) = self.wait_queue.as_mut().filter(|_| has_other_groups) {
+            wait_queue.regroup(&self.applied.policy.group);
         }
     }
 
     /// Ends a turn: gives the permits that are free, and writes what has changed.
-    pub(crate) fn settle(&mut self, change: &mut Change<'_>) {
+    pub(crate) fn settle(&mut self, change: &mut TurnContext<'_>) {
         self.grant(change);
-        if let Some(crowd) = &self.crowd
-            && crowd.places.len() == 0
+        if let Some(wait_queue) = &self.wait_queue
+            && wait_queue.places.len() == 0
         {
-            self.crowd = None;
+            self.wait_queue = None;
         }
         if std::mem::take(&mut self.is_changed) {
             self.updated_at_ms = change.now_ms;
@@ -227,20 +231,20 @@ impl Rules {
     }
 
     /// Gives permits for as long as one is free and somebody can have it.
-    fn grant(&mut self, change: &mut Change<'_>) {
-        let Some(crowd) = self.crowd.as_mut().filter(|_| !self.is_paused) else { return };
+    fn grant(&mut self, change: &mut TurnContext<'_>) {
+        let Some(wait_queue) = self.wait_queue.as_mut().filter(|_| !self.is_paused) else { return };
         let max_concurrent = self.applied.policy.max_concurrent;
         let mut granted = Vec::new();
-        while let Some(line) = crowd.next_line(max_concurrent) {
+        while let Some(group_queue) = wait_queue.next_line(max_concurrent) {
             if !change.take_move() {
                 self.is_behind = true;
                 break;
             }
-            granted.push(crowd.grant_first(line, change.now_ms));
+            granted.push(wait_queue.grant_first(group_queue, change.now_ms));
         }
         for index in granted {
-            let place = &self.crowd().places[index];
-            let State::Held { waited_ms } = place.state else { continue };
+            let place = &self.wait_queue().places[index];
+            let EntryState::Held { waited_ms } = place.state else { continue };
             change.granted.push(place.owner.to_string());
             change.decided.push((index, Decision::Granted(waited_ms)));
             self.note_granted(waited_ms, change);
@@ -248,41 +252,46 @@ impl Rules {
         }
     }
 
-    pub(crate) fn note_granted(&mut self, waited_ms: u32, change: &Change<'_>) {
+    pub(crate) fn note_granted(&mut self, waited_ms: u32, change: &TurnContext<'_>) {
         self.granted_total += 1;
         // Whoever did not wait is counted without a box.
-        let rare = match waited_ms {
-            0 => self.rare.as_mut(),
-            _ => Some(self.rare.get_or_insert_default()),
+        let extras = match waited_ms {
+            0 => self.extras.as_mut(),
+            _ => Some(self.extras.get_or_insert_default()),
         };
         let mut none = None;
-        let buckets = rare.map_or(&mut none, |rare| &mut rare.waits);
-        self.waits.add(u64::from(waited_ms), change.now_ms, buckets);
+        let buckets = extras.map_or(&mut none, |extras| &mut extras.wait_histogram);
+        self.wait_histogram.add(u64::from(waited_ms), change.now_ms, buckets);
         self.has_unwritten_waits |= waited_ms > 0;
         self.is_changed = true;
     }
 
-    pub(crate) fn end_permit(&mut self, index: u32, change: &mut Change<'_>) {
+    pub(crate) fn end_permit(&mut self, index: u32, change: &mut TurnContext<'_>) {
         let now_ms = change.now_ms;
         self.remove(index, change);
         if self.waiting_count() > 0 {
-            self.rare().pace.note_end(now_ms);
-        } else if let Some(rare) = &mut self.rare {
-            rare.pace.pause();
+            self.extras().release_rate.note_end(now_ms);
+        } else if let Some(extras) = &mut self.extras {
+            extras.release_rate.pause();
         }
         self.is_changed = true;
     }
 
-    pub(crate) fn send_away(&mut self, index: u32, decision: Decision, change: &mut Change<'_>) {
+    pub(crate) fn send_away(
+        &mut self,
+        index: u32,
+        decision: Decision,
+        change: &mut TurnContext<'_>,
+    ) {
         self.remove(index, change);
         change.decided.push((index, decision));
         self.is_changed = true;
     }
 
-    fn remove(&mut self, index: u32, change: &mut Change<'_>) {
-        let crowd = self.crowd();
-        let worker = crowd.worker_of(index).map(str::to_owned);
-        let gone = crowd.remove(index);
+    fn remove(&mut self, index: u32, change: &mut TurnContext<'_>) {
+        let wait_queue = self.wait_queue();
+        let worker = wait_queue.worker_of(index).map(str::to_owned);
+        let gone = wait_queue.remove(index);
         change.batch.delete(key::gate_place(change.gate, &gone.owner));
         if let Some(worker) = worker {
             change.batch.delete(key::worker_place(&worker, change.gate, &gone.owner));
@@ -297,73 +306,74 @@ mod tests {
 
     use crate::gate::{
         api::policy::{GatePolicy, GroupLimit},
-        testing::test_harness::{Trial, tenant, wanted},
-        verb::acquire::{Admission, Wanted},
+        testing::test_harness::{TestHarness, tenant, wanted},
+        verb::acquire::{AcquireRequest, Admission},
     };
 
     #[test]
     fn a_verb_writes_what_it_changes_and_the_totals() {
-        let mut trial = Trial::new(GatePolicy::concurrent(1));
-        trial.acquire("a").unwrap();
-        assert_eq!(trial.write_count, 2, "the permit, the totals");
-        trial.acquire("b").unwrap();
-        assert_eq!(trial.write_count, 2, "the place, the totals");
-        trial.acquire("b").unwrap();
-        assert_eq!(trial.write_count, 0, "nothing has changed");
-        assert!(trial.release("a"));
-        assert_eq!(trial.write_count, 3, "the permit that ended, the one that began, the totals");
-        assert_eq!(trial.granted, ["b"]);
-        assert!(!trial.release("a"));
-        assert_eq!(trial.write_count, 0);
+        let mut harness = TestHarness::new(GatePolicy::concurrent(1));
+        harness.acquire("a").unwrap();
+        assert_eq!(harness.write_count, 2, "the permit, the totals");
+        harness.acquire("b").unwrap();
+        assert_eq!(harness.write_count, 2, "the place, the totals");
+        harness.acquire("b").unwrap();
+        assert_eq!(harness.write_count, 0, "nothing has changed");
+        assert!(harness.release("a"));
+        assert_eq!(harness.write_count, 3, "the permit that ended, the one that began, the totals");
+        assert_eq!(harness.granted, ["b"]);
+        assert!(!harness.release("a"));
+        assert_eq!(harness.write_count, 0);
     }
 
     #[test]
     fn waits_are_written_with_a_commit_that_is_made_anyway_and_seldom() {
-        let mut trial = Trial::new(GatePolicy::concurrent(1));
+        let mut harness = TestHarness::new(GatePolicy::concurrent(1));
         let mut written = 0;
         for n in 0..100 {
-            trial.acquire(&format!("o{n}")).unwrap();
+            harness.acquire(&format!("o{n}")).unwrap();
         }
         for n in 0..99 {
-            trial.advance(Duration::from_secs(1));
-            assert_eq!(trial.write_count, 0, "time alone writes nothing");
-            trial.release(&format!("o{n}"));
-            written += trial.write_count - 3;
+            harness.advance(Duration::from_secs(1));
+            assert_eq!(harness.write_count, 0, "time alone writes nothing");
+            harness.release(&format!("o{n}"));
+            written += harness.write_count - 3;
         }
         assert!((9..=11).contains(&written), "{written} times in 99 s");
-        trial.reactivate();
-        let count = trial.rules.stats(trial.now_ms).waits.count;
+        harness.reactivate();
+        let count = harness.rules.stats(harness.now_ms).waits.count;
         assert!((89..=99).contains(&count), "{count} are known after a crash");
     }
 
     #[test]
     fn a_gate_that_nobody_is_at_keeps_no_crowd() {
-        let mut trial = Trial::new(GatePolicy::concurrent(1));
-        trial.acquire("a").unwrap();
+        let mut harness = TestHarness::new(GatePolicy::concurrent(1));
+        harness.acquire("a").unwrap();
         let mut try_only = wanted("b");
         try_only.timeout_ms = Some(0);
-        assert!(trial.ask(&try_only).is_err());
-        assert!(trial.rules.crowd.is_some());
-        trial.release("a");
-        assert!(trial.rules.crowd.is_none());
+        assert!(harness.ask(&try_only).is_err());
+        assert!(harness.rules.wait_queue.is_some());
+        harness.release("a");
+        assert!(harness.rules.wait_queue.is_none());
     }
 
     #[test]
     fn one_held_up_by_its_group_stands_aside_and_keeps_its_place() {
         let group = vec![GroupLimit { name: "tenant".into(), max_concurrent: 1 }];
-        let mut trial = Trial::new(GatePolicy { group, ..GatePolicy::concurrent(2) });
-        let of = |owner: &str, value: &str| Wanted { group: tenant(value), ..wanted(owner) };
+        let mut harness = TestHarness::new(GatePolicy { group, ..GatePolicy::concurrent(2) });
+        let of =
+            |owner: &str, value: &str| AcquireRequest { group: tenant(value), ..wanted(owner) };
         let granted = Admission::Granted { waited_ms: 0 };
-        assert_eq!(trial.ask(&of("a1", "a")).unwrap(), granted);
-        assert!(matches!(trial.ask(&of("a2", "a")), Ok(Admission::Waiting(_))));
-        assert_eq!(trial.ask(&of("b1", "b")).unwrap(), granted, "it goes past a2");
-        assert!(matches!(trial.ask(&of("a3", "a")), Ok(Admission::Waiting(_))));
-        assert!(matches!(trial.ask(&of("c1", "c")), Ok(Admission::Waiting(_))));
-        trial.release("b1");
-        assert_eq!(trial.granted, ["c1"], "a2 and a3 still wait for their tenant");
-        trial.release("a1");
-        assert_eq!(trial.granted, ["a2"]);
-        trial.release("a2");
-        assert_eq!(trial.granted, ["a3"]);
+        assert_eq!(harness.ask(&of("a1", "a")).unwrap(), granted);
+        assert!(matches!(harness.ask(&of("a2", "a")), Ok(Admission::Waiting(_))));
+        assert_eq!(harness.ask(&of("b1", "b")).unwrap(), granted, "it goes past a2");
+        assert!(matches!(harness.ask(&of("a3", "a")), Ok(Admission::Waiting(_))));
+        assert!(matches!(harness.ask(&of("c1", "c")), Ok(Admission::Waiting(_))));
+        harness.release("b1");
+        assert_eq!(harness.granted, ["c1"], "a2 and a3 still wait for their tenant");
+        harness.release("a1");
+        assert_eq!(harness.granted, ["a2"]);
+        harness.release("a2");
+        assert_eq!(harness.granted, ["a3"]);
     }
 }

@@ -4,22 +4,22 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::gate::{
     api::{group::Group, policy::GroupLimit},
-    state::group_queue::Head,
+    state::group_queue::Bucket,
 };
 
 /// Permits of one value, such as of one tenant.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct GroupCounter {
     key: (Box<str>, Box<str>),
     limit: u32,
     held: u32,
     /// Lines that are counted here.
     line_count: u32,
     /// The heads of lines that stand aside until this one has room.
-    pub(crate) parked: BTreeSet<Head>,
+    pub(crate) parked: BTreeSet<Bucket>,
 }
 
-impl Counter {
+impl GroupCounter {
     pub(crate) fn is_full(&self) -> bool {
         self.held >= self.limit
     }
@@ -27,13 +27,13 @@ impl Counter {
 
 /// The counters that a policy asks for.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
-    all: Vec<Option<Counter>>,
+pub(crate) struct GroupCounters {
+    all: Vec<Option<GroupCounter>>,
     vacant: Vec<u32>,
     by_key: HashMap<(Box<str>, Box<str>), u32>,
 }
 
-impl Counters {
+impl GroupCounters {
     /// The counters of a group, made where they are missing, for one line more.
     pub(crate) fn enlist(&mut self, group: &Group, limits: &[GroupLimit]) -> Box<[u32]> {
         let own = limits.iter().filter_map(|limit| Some((limit, group.value(&limit.name)?)));
@@ -48,7 +48,8 @@ impl Counters {
         }
         let limit = limit.max_concurrent;
         let parked = BTreeSet::new();
-        let counter = Counter { key: key.clone(), limit, held: 0, line_count: 1, parked };
+        let group_counter =
+            GroupCounter { key: key.clone(), limit, held: 0, line_count: 1, parked };
         let index = match self.vacant.pop() {
             Some(index) => index,
             None => {
@@ -56,7 +57,7 @@ impl Counters {
                 (self.all.len() - 1) as u32
             }
         };
-        self.all[index as usize] = Some(counter);
+        self.all[index as usize] = Some(group_counter);
         self.by_key.insert(key, index);
         index
     }
@@ -64,10 +65,13 @@ impl Counters {
     /// Lets one line go.
     pub(crate) fn dismiss(&mut self, counters: &[u32]) {
         for &index in counters {
-            let counter = self.get_mut(index);
-            counter.line_count -= 1;
-            if counter.line_count == 0 {
-                debug_assert!(counter.parked.is_empty() && counter.held == 0, "it has lines");
+            let group_counter = self.get_mut(index);
+            group_counter.line_count -= 1;
+            if group_counter.line_count == 0 {
+                debug_assert!(
+                    group_counter.parked.is_empty() && group_counter.held == 0,
+                    "it has lines"
+                );
                 let gone = self.all[index as usize].take().expect("it was there");
                 self.by_key.remove(&gone.key);
                 self.vacant.push(index);
@@ -88,11 +92,11 @@ impl Counters {
     /// The first of these that has no room.
     pub(crate) fn full_one(&self, counters: &[u32]) -> Option<u32> {
         let is_full =
-            |&index: &u32| self.all[index as usize].as_ref().is_some_and(Counter::is_full);
+            |&index: &u32| self.all[index as usize].as_ref().is_some_and(GroupCounter::is_full);
         counters.iter().copied().find(is_full)
     }
 
-    pub(crate) fn get_mut(&mut self, index: u32) -> &mut Counter {
+    pub(crate) fn get_mut(&mut self, index: u32) -> &mut GroupCounter {
         self.all[index as usize].as_mut().expect("a line keeps its counters")
     }
 }

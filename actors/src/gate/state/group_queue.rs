@@ -4,48 +4,48 @@ use std::collections::BTreeMap;
 
 use crate::gate::{
     api::group::Group,
-    state::entry::{NOWHERE, Places, State},
+    state::entry::{Entries, EntryState, NOWHERE},
 };
 
 /// The first of a line, as lines are compared: by urgency, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Head {
+pub(crate) struct Bucket {
     pub(crate) priority: u32,
     pub(crate) arrival: u64,
-    pub(crate) line: u32,
+    pub(crate) group_queue: u32,
 }
 
 /// Where a line stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum Blocked {
     /// Nobody waits in it.
     #[default]
     Nowhere,
     /// Among those of whom the first gets the next permit.
-    Ready(Head),
+    Ready(Bucket),
     /// Aside, until this counter has room.
-    Parked(Head, u32),
+    Parked(Bucket, u32),
 }
 
 /// The first and the last of one priority.
 #[derive(Clone, Copy, Debug)]
-struct Lane {
+struct GroupBucket {
     head: u32,
     tail: u32,
 }
 
 /// Owners of the same group: those that wait, by priority and arrival, and how many hold permits.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
+pub(crate) struct GroupQueue {
     pub(crate) group: Group,
     pub(crate) counters: Box<[u32]>,
-    pub(crate) standing: Standing,
+    pub(crate) standing: Blocked,
     pub(crate) waiting_count: u32,
     pub(crate) held_count: u32,
-    lanes: BTreeMap<u32, Lane>,
+    lanes: BTreeMap<u32, GroupBucket>,
 }
 
-impl Line {
+impl GroupQueue {
     pub(crate) fn new(group: Group, counters: Box<[u32]>) -> Self {
         Self { group, counters, ..Self::default() }
     }
@@ -56,28 +56,28 @@ impl Line {
 
     /// The place that is served first.
     pub(crate) fn first(&self) -> Option<u32> {
-        self.lanes.first_key_value().map(|(_, lane)| lane.head)
+        self.lanes.first_key_value().map(|(_, bucket)| bucket.head)
     }
 
     /// The places that have waited longest, one of each priority.
     pub(crate) fn heads(&self) -> impl Iterator<Item = u32> {
-        self.lanes.values().map(|lane| lane.head)
+        self.lanes.values().map(|bucket| bucket.head)
     }
 
     /// The places that came last, one of each priority.
     pub(crate) fn tails(&self) -> impl Iterator<Item = u32> {
-        self.lanes.values().map(|lane| lane.tail)
+        self.lanes.values().map(|bucket| bucket.tail)
     }
 
     /// Puts a place at the end of its priority.
-    pub(crate) fn join(&mut self, index: u32, ttl_ms: u32, places: &mut Places) {
+    pub(crate) fn join(&mut self, index: u32, ttl_ms: u32, places: &mut Entries) {
         let mut prev = NOWHERE;
-        let lane = Lane { head: index, tail: index };
+        let bucket = GroupBucket { head: index, tail: index };
         self.lanes
             .entry(places[index].priority)
-            .and_modify(|lane| prev = std::mem::replace(&mut lane.tail, index))
-            .or_insert(lane);
-        places[index].state = State::Waiting { prev, next: NOWHERE, ttl_ms };
+            .and_modify(|bucket| prev = std::mem::replace(&mut bucket.tail, index))
+            .or_insert(bucket);
+        places[index].state = EntryState::Waiting { prev, next: NOWHERE, ttl_ms };
         if prev != NOWHERE {
             set_next(places, prev, index);
         }
@@ -85,9 +85,9 @@ impl Line {
     }
 
     /// Takes a place out, wherever it stands.
-    pub(crate) fn leave(&mut self, index: u32, places: &mut Places) {
+    pub(crate) fn leave(&mut self, index: u32, places: &mut Entries) {
         let priority = places[index].priority;
-        let State::Waiting { prev, next, .. } = places[index].state else {
+        let EntryState::Waiting { prev, next, .. } = places[index].state else {
             unreachable!("only those who wait stand in line")
         };
         if prev != NOWHERE {
@@ -101,24 +101,24 @@ impl Line {
             self.lanes.remove(&priority);
             return;
         }
-        let lane = self.lanes.get_mut(&priority).expect("whoever waits has a lane");
+        let bucket = self.lanes.get_mut(&priority).expect("whoever waits has a lane");
         if prev == NOWHERE {
-            lane.head = next;
+            bucket.head = next;
         }
         if next == NOWHERE {
-            lane.tail = prev;
+            bucket.tail = prev;
         }
     }
 }
 
-fn set_next(places: &mut Places, index: u32, to: u32) {
-    if let State::Waiting { next, .. } = &mut places[index].state {
+fn set_next(places: &mut Entries, index: u32, to: u32) {
+    if let EntryState::Waiting { next, .. } = &mut places[index].state {
         *next = to;
     }
 }
 
-fn set_prev(places: &mut Places, index: u32, to: u32) {
-    if let State::Waiting { prev, .. } = &mut places[index].state {
+fn set_prev(places: &mut Entries, index: u32, to: u32) {
+    if let EntryState::Waiting { prev, .. } = &mut places[index].state {
         *prev = to;
     }
 }

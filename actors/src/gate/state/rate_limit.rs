@@ -21,20 +21,20 @@ const NS_PER_MS: u64 = 1_000_000;
 /// of that length ever holds more than the limit, and what is used comes back at most a sixtieth of
 /// the window late. It takes 61 counts at most, whatever the limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub(crate) struct RateUsage {
     full_at_ns: u64,
     window_s: u32,
     parts: VecDeque<(u64, u64)>,
 }
 
-impl From<GateUsage> for Usage {
+impl From<GateUsage> for RateUsage {
     fn from(record: GateUsage) -> Self {
         let GateUsage { full_at_ns, window_s, parts } = record;
         Self { full_at_ns, window_s, parts: parts.into() }
     }
 }
 
-impl Usage {
+impl RateUsage {
     pub(crate) fn record(&self) -> GateUsage {
         let Self { full_at_ns, window_s, parts } = self;
         let parts = parts.iter().copied().collect();
@@ -130,36 +130,36 @@ mod tests {
     #[test]
     fn a_bucket_gives_its_burst_at_once_and_then_one_at_a_time() {
         let rate = Rate::per_second(4, 3);
-        let mut usage = Usage::default();
+        let mut rate_usage = RateUsage::default();
         for _ in 0..3 {
-            assert_eq!(usage.rate_wait_ms(rate, NOW), 0);
-            usage.count(Some(rate), None, NOW);
+            assert_eq!(rate_usage.rate_wait_ms(rate, NOW), 0);
+            rate_usage.count(Some(rate), None, NOW);
         }
-        assert_eq!(usage.rate_wait_ms(rate, NOW), 250);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 249), 1);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 250), 0);
-        usage.count(Some(rate), None, NOW + 250);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 250), 250);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 10_000), 0);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW), 250);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 249), 1);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 250), 0);
+        rate_usage.count(Some(rate), None, NOW + 250);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 250), 250);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 10_000), 0);
     }
 
     #[test]
     fn a_rate_below_one_a_second_is_exact() {
         let rate = Rate::millionths_per_second(100_000, 1);
-        let mut usage = Usage::default();
-        usage.count(Some(rate), None, NOW);
-        assert_eq!(usage.rate_wait_ms(rate, NOW), 10_000);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 9_999), 1);
-        assert_eq!(usage.rate_wait_ms(rate, NOW + 10_000), 0);
+        let mut rate_usage = RateUsage::default();
+        rate_usage.count(Some(rate), None, NOW);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW), 10_000);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 9_999), 1);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW + 10_000), 0);
     }
 
     #[test]
     fn a_clock_set_back_locks_nobody_out_for_longer_than_a_bucket() {
         let rate = Rate::per_second(1, 2);
-        let mut usage = Usage::default();
-        usage.count(Some(rate), None, NOW);
-        usage.count(Some(rate), None, NOW);
-        assert_eq!(usage.rate_wait_ms(rate, NOW - 3_600_000), 1_000);
+        let mut rate_usage = RateUsage::default();
+        rate_usage.count(Some(rate), None, NOW);
+        rate_usage.count(Some(rate), None, NOW);
+        assert_eq!(rate_usage.rate_wait_ms(rate, NOW - 3_600_000), 1_000);
     }
 
     #[test]
@@ -169,21 +169,22 @@ mod tests {
         for per in [Period::Minute, Period::Hour, Period::Day] {
             let quota = Quota { limit: random.u64(1..20), per };
             let window_ms = u64::from(per.seconds()) * 1_000;
-            let (mut usage, mut now, mut accepted) = (Usage::default(), NOW, VecDeque::new());
+            let (mut rate_usage, mut now, mut accepted) =
+                (RateUsage::default(), NOW, VecDeque::new());
             for _ in 0..2_000 {
                 now += random.u64(..window_ms / 10);
-                let wait_ms = usage.quota_wait_ms(quota, now);
+                let wait_ms = rate_usage.quota_wait_ms(quota, now);
                 if wait_ms > 0 {
                     assert!(wait_ms <= window_ms + window_ms / PARTS, "seed {seed}");
-                    assert!(usage.quota_wait_ms(quota, now + wait_ms - 1) > 0, "seed {seed}");
-                    assert_eq!(usage.quota_wait_ms(quota, now + wait_ms), 0, "seed {seed}");
+                    assert!(rate_usage.quota_wait_ms(quota, now + wait_ms - 1) > 0, "seed {seed}");
+                    assert_eq!(rate_usage.quota_wait_ms(quota, now + wait_ms), 0, "seed {seed}");
                     continue;
                 }
-                usage.count(None, Some(quota), now);
+                rate_usage.count(None, Some(quota), now);
                 accepted.push_back(now);
                 accepted.retain(|&at| at + window_ms > now);
                 assert!(accepted.len() as u64 <= quota.limit, "seed {seed}");
-                assert!(usage.parts.len() <= 61, "seed {seed}");
+                assert!(rate_usage.parts.len() <= 61, "seed {seed}");
             }
         }
     }
@@ -191,25 +192,25 @@ mod tests {
     #[test]
     fn a_clock_set_back_holds_a_quota_up_for_no_longer_than_its_window() {
         let quota = Quota { limit: 2, per: Period::Minute };
-        let mut usage = Usage::default();
-        usage.count(None, Some(quota), NOW);
-        usage.count(None, Some(quota), NOW + 30_000);
+        let mut rate_usage = RateUsage::default();
+        rate_usage.count(None, Some(quota), NOW);
+        rate_usage.count(None, Some(quota), NOW + 30_000);
         let earlier = NOW - 3_600_000;
-        let wait_ms = usage.quota_wait_ms(quota, earlier);
+        let wait_ms = rate_usage.quota_wait_ms(quota, earlier);
         assert!((60_000..=61_000).contains(&wait_ms), "{wait_ms}");
-        usage.count(None, Some(Quota { limit: 3, ..quota }), earlier);
-        assert_eq!(usage.parts.len(), 1, "what seems to come later counts as now");
-        let wait_ms = usage.quota_wait_ms(quota, earlier + 30_000);
+        rate_usage.count(None, Some(Quota { limit: 3, ..quota }), earlier);
+        assert_eq!(rate_usage.parts.len(), 1, "what seems to come later counts as now");
+        let wait_ms = rate_usage.quota_wait_ms(quota, earlier + 30_000);
         assert!((30_000..=31_000).contains(&wait_ms), "{wait_ms}");
-        assert_eq!(usage.quota_wait_ms(quota, earlier + 30_000 + wait_ms), 0);
+        assert_eq!(rate_usage.quota_wait_ms(quota, earlier + 30_000 + wait_ms), 0);
     }
 
     #[test]
     fn usage_survives_its_record() {
         let (rate, quota) = (Rate::per_second(9, 2), Quota { limit: 5, per: Period::Day });
-        let mut usage = Usage::default();
-        usage.count(Some(rate), Some(quota), NOW);
-        usage.count(Some(rate), Some(quota), NOW + 86_400_000 / 60);
-        assert_eq!(Usage::from(usage.record()), usage);
+        let mut rate_usage = RateUsage::default();
+        rate_usage.count(Some(rate), Some(quota), NOW);
+        rate_usage.count(Some(rate), Some(quota), NOW + 86_400_000 / 60);
+        assert_eq!(RateUsage::from(rate_usage.record()), rate_usage);
     }
 }

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 /// The time between two permits that end while somebody waits, smoothed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct ReleaseRate {
     /// When a permit ended last while somebody waited; 0 if nobody did.
     pub(crate) ended_at_ms: u64,
     /// 0 as long as nothing is known.
     pub(crate) interval_us: u32,
 }
 
-impl Pace {
+impl ReleaseRate {
     /// A permit ended, and somebody waits.
     pub(crate) fn note_end(&mut self, now_ms: u64) {
         if self.ended_at_ms > 0 {

@@ -22,7 +22,7 @@ pub(crate) enum Decision {
 
 /// A turn under way.
 #[derive(Debug)]
-pub(crate) struct Change<'a> {
+pub(crate) struct TurnContext<'a> {
     pub(crate) gate: &'a str,
     pub(crate) now_ms: u64,
     pub(crate) batch: &'a mut Batch,
@@ -35,7 +35,7 @@ pub(crate) struct Change<'a> {
     moves_left: usize,
 }
 
-impl<'a> Change<'a> {
+impl<'a> TurnContext<'a> {
     pub(crate) fn new(gate: &'a str, now_ms: u64, batch: &'a mut Batch) -> Self {
         let (decided, granted) = (Vec::new(), Vec::new());
         Self { gate, now_ms, batch, decided, granted, moves_left: MOVES_MAX }

@@ -21,7 +21,7 @@ pub(crate) struct Buckets([[u32; BUCKETS]; 2]);
 /// not wait at all take no bucket, so that a gate without a line has none: whoever keeps this keeps
 /// the buckets elsewhere, and brings them along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Waits {
+pub(crate) struct WaitHistogram {
     window: u32,
     zeros: [u32; 2],
 }
@@ -39,7 +39,7 @@ pub struct WaitStats {
     pub p99: Duration,
 }
 
-impl Waits {
+impl WaitHistogram {
     /// Counts one that was let in.
     pub(crate) fn add(&mut self, waited_ms: u64, now_ms: u64, buckets: &mut Option<Box<Buckets>>) {
         self.roll(now_ms, buckets);
@@ -108,18 +108,18 @@ impl Waits {
 
     /// The waits as their record has them, and their buckets.
     pub(crate) fn restored(record: GateWaits) -> (Self, Option<Box<Buckets>>) {
-        let mut waits = Self { window: record.window as u32, ..Self::default() };
+        let mut wait_histogram = Self { window: record.window as u32, ..Self::default() };
         let mut buckets: Option<Box<Buckets>> = None;
         for (window, list) in [record.current, record.previous].into_iter().enumerate() {
             for (at, count) in list {
                 match usize::from(at) {
-                    0 => waits.zeros[window] = count,
+                    0 => wait_histogram.zeros[window] = count,
                     at if at < BUCKETS => buckets.get_or_insert_default().0[window][at] = count,
                     _ => {}
                 }
             }
         }
-        (waits, buckets)
+        (wait_histogram, buckets)
     }
 }
 
@@ -166,33 +166,33 @@ mod tests {
 
     #[test]
     fn percentiles_count_those_who_did_not_wait() {
-        let (mut waits, mut buckets) = (Waits::default(), None);
-        (0..90).for_each(|_| waits.add(0, NOW, &mut buckets));
+        let (mut wait_histogram, mut buckets) = (WaitHistogram::default(), None);
+        (0..90).for_each(|_| wait_histogram.add(0, NOW, &mut buckets));
         assert!(buckets.is_none());
-        (0..10).for_each(|_| waits.add(8, NOW, &mut buckets));
-        let stats = waits.stats(buckets.as_deref(), NOW);
+        (0..10).for_each(|_| wait_histogram.add(8, NOW, &mut buckets));
+        let stats = wait_histogram.stats(buckets.as_deref(), NOW);
         assert_eq!((stats.count, stats.p50.as_millis(), stats.p95.as_millis()), (100, 0, 8));
         assert_eq!(stats.p99.as_millis(), 8);
     }
 
     #[test]
     fn what_is_older_than_two_windows_is_forgotten_with_its_memory() {
-        let (mut waits, mut buckets) = (Waits::default(), None);
-        waits.add(5, NOW, &mut buckets);
-        assert_eq!(waits.stats(buckets.as_deref(), NOW + WINDOW_MS).count, 1);
-        assert_eq!(waits.stats(buckets.as_deref(), NOW + 2 * WINDOW_MS).count, 0);
-        waits.add(0, NOW + 2 * WINDOW_MS, &mut buckets);
+        let (mut wait_histogram, mut buckets) = (WaitHistogram::default(), None);
+        wait_histogram.add(5, NOW, &mut buckets);
+        assert_eq!(wait_histogram.stats(buckets.as_deref(), NOW + WINDOW_MS).count, 1);
+        assert_eq!(wait_histogram.stats(buckets.as_deref(), NOW + 2 * WINDOW_MS).count, 0);
+        wait_histogram.add(0, NOW + 2 * WINDOW_MS, &mut buckets);
         assert!(buckets.is_none());
-        assert_eq!(waits.stats(None, NOW + 2 * WINDOW_MS).count, 1);
+        assert_eq!(wait_histogram.stats(None, NOW + 2 * WINDOW_MS).count, 1);
     }
 
     #[test]
     fn waits_survive_their_record() {
-        let (mut waits, mut buckets) = (Waits::default(), None);
+        let (mut wait_histogram, mut buckets) = (WaitHistogram::default(), None);
         for (waited, at) in [(0, 0), (3, 0), (100_000, 0), (0, WINDOW_MS), (70, WINDOW_MS)] {
-            waits.add(waited, NOW + at, &mut buckets);
+            wait_histogram.add(waited, NOW + at, &mut buckets);
         }
-        let record = waits.record(buckets.as_deref());
-        assert_eq!(Waits::restored(record), (waits, buckets));
+        let record = wait_histogram.record(buckets.as_deref());
+        assert_eq!(WaitHistogram::restored(record), (wait_histogram, buckets));
     }
 }

@@ -17,9 +17,9 @@ use crate::gate::{
     api::{group::Group, policy::GroupLimit},
     state::{
         deadline::Deadlines,
-        entry::{NEVER, NOWHERE, Place, Places, State},
-        group_counter::Counters,
-        group_queue::{Head, Line, Standing},
+        entry::{Entries, Entry, EntryState, NEVER, NOWHERE},
+        group_counter::GroupCounters,
+        group_queue::{Blocked, Bucket, GroupQueue},
     },
 };
 
@@ -28,7 +28,7 @@ const PLAIN: u32 = 0;
 
 /// An owner on its way in.
 #[derive(Debug)]
-pub(crate) struct Arriving {
+pub(crate) struct NewEntry {
     pub(crate) owner: Box<str>,
     pub(crate) arrival: u64,
     pub(crate) priority: u32,
@@ -39,24 +39,24 @@ pub(crate) struct Arriving {
 
 /// Everyone at a gate that somebody is at.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd {
-    pub(crate) places: Places,
+pub(crate) struct WaitQueue {
+    pub(crate) places: Entries,
     pub(crate) waiting_count: u32,
     pub(crate) held_count: u32,
     owners: HashTable<u32>,
     hasher: RandomState,
     deadlines: Deadlines,
-    plain: Line,
-    grouped: Vec<Option<Line>>,
+    plain: GroupQueue,
+    grouped: Vec<Option<GroupQueue>>,
     vacant: Vec<u32>,
     by_group: HashMap<Group, u32>,
-    counters: Counters,
-    ready: BTreeSet<Head>,
+    counters: GroupCounters,
+    ready: BTreeSet<Bucket>,
     by_priority: BTreeMap<u32, u32>,
     workers: HashMap<u32, Box<str>>,
 }
 
-impl Crowd {
+impl WaitQueue {
     /// The place of an owner.
     pub(crate) fn find(&self, owner: &str) -> Option<u32> {
         let is_it = |&index: &u32| *self.places[index].owner == *owner;
@@ -68,11 +68,11 @@ impl Crowd {
         if group.is_empty() {
             return PLAIN;
         }
-        if let Some(&line) = self.by_group.get(group) {
-            return line;
+        if let Some(&group_queue) = self.by_group.get(group) {
+            return group_queue;
         }
         let counters = self.counters.enlist(group, limits);
-        let line = Line::new(group.clone(), counters);
+        let group_queue = GroupQueue::new(group.clone(), counters);
         let index = match self.vacant.pop() {
             Some(index) => index,
             None => {
@@ -80,57 +80,66 @@ impl Crowd {
                 self.grouped.len() as u32
             }
         };
-        self.grouped[index as usize - 1] = Some(line);
+        self.grouped[index as usize - 1] = Some(group_queue);
         self.by_group.insert(group.clone(), index);
         index
     }
 
     /// Forgets a line that nobody is in.
-    pub(crate) fn tidy(&mut self, line: u32) {
-        if line == PLAIN || !self.line(line).is_unused() {
+    pub(crate) fn tidy(&mut self, group_queue: u32) {
+        if group_queue == PLAIN || !self.group_queue(group_queue).is_unused() {
             return;
         }
-        let gone = self.grouped[line as usize - 1].take().expect("lines are forgotten once");
+        let gone = self.grouped[group_queue as usize - 1].take().expect("lines are forgotten once");
         self.counters.dismiss(&gone.counters);
         self.by_group.remove(&gone.group);
-        self.vacant.push(line);
+        self.vacant.push(group_queue);
     }
 
     /// Whether a newcomer in this line would run at once. Nobody who could run waits while there is
     /// a permit, so that it passes nobody.
-    pub(crate) fn has_room(&self, line: u32, max_concurrent: Option<u32>) -> bool {
+    pub(crate) fn has_room(&self, group_queue: u32, max_concurrent: Option<u32>) -> bool {
         max_concurrent.is_none_or(|max| self.held_count < max)
-            && self.counters.full_one(&self.line(line).counters).is_none()
+            && self.counters.full_one(&self.group_queue(group_queue).counters).is_none()
     }
 
     /// Lets an owner in that holds a permit from the start.
-    pub(crate) fn admit(&mut self, new: Arriving, line: u32, waited_ms: u32) -> u32 {
-        let index = self.enter(new, line, State::Held { waited_ms });
-        self.note_held(line);
+    pub(crate) fn admit(&mut self, new: NewEntry, group_queue: u32, waited_ms: u32) -> u32 {
+        let index = self.enter(new, group_queue, EntryState::Held { waited_ms });
+        self.note_held(group_queue);
         index
     }
 
     /// Puts an owner at the end of its priority in a line.
-    pub(crate) fn join(&mut self, new: Arriving, line: u32, ttl_ms: u32) -> u32 {
-        let state = State::Waiting { prev: NOWHERE, next: NOWHERE, ttl_ms };
-        let index = self.enter(new, line, state);
-        let own = line_mut(&mut self.plain, &mut self.grouped, line);
+    pub(crate) fn join(&mut self, new: NewEntry, group_queue: u32, ttl_ms: u32) -> u32 {
+        let state = EntryState::Waiting { prev: NOWHERE, next: NOWHERE, ttl_ms };
+        let index = self.enter(new, group_queue, state);
+        let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
         own.join(index, ttl_ms, &mut self.places);
         let is_first = own.first() == Some(index);
         self.waiting_count += 1;
         *self.by_priority.entry(self.places[index].priority).or_default() += 1;
         if is_first {
-            self.stand(line);
+            self.stand(group_queue);
         }
         index
     }
 
-    fn enter(&mut self, new: Arriving, line: u32, state: State) -> u32 {
-        let Arriving { owner, arrival, priority, since_ms, due_ms, attempt } = new;
+    fn enter(&mut self, new: NewEntry, group_queue: u32, state: EntryState) -> u32 {
+        let NewEntry { owner, arrival, priority, since_ms, due_ms, attempt } = new;
         let hash = self.hasher.hash_one(&*owner);
         let heap_at = NOWHERE;
-        let place =
-            Place { owner, since_ms, due_ms, arrival, priority, line, heap_at, attempt, state };
+        let place = Entry {
+            owner,
+            since_ms,
+            due_ms,
+            arrival,
+            priority,
+            group_queue,
+            heap_at,
+            attempt,
+            state,
+        };
         let index = self.places.insert(place);
         let Self { owners, hasher, places, deadlines, .. } = self;
         owners.insert_unique(hash, index, |&at| hasher.hash_one(&*places[at].owner));
@@ -146,18 +155,19 @@ impl Crowd {
             if max_concurrent.is_some_and(|max| self.held_count >= max) {
                 return None;
             }
-            let line = self.ready.first()?.line;
-            if self.counters.full_one(&self.line(line).counters).is_none() {
-                return Some(line);
+            let group_queue = self.ready.first()?.group_queue;
+            if self.counters.full_one(&self.group_queue(group_queue).counters).is_none() {
+                return Some(group_queue);
             }
-            self.stand(line);
+            self.stand(group_queue);
         }
     }
 
     /// Gives a permit to the first of a line.
-    pub(crate) fn grant_first(&mut self, line: u32, now_ms: u64) -> u32 {
-        let index = self.line(line).first().expect("a line that is ready has a first");
-        let State::Waiting { ttl_ms, .. } = self.places[index].state else {
+    pub(crate) fn grant_first(&mut self, group_queue: u32, now_ms: u64) -> u32 {
+        let index =
+            self.group_queue(group_queue).first().expect("a line that is ready has a first");
+        let EntryState::Waiting { ttl_ms, .. } = self.places[index].state else {
             unreachable!("those in line wait")
         };
         self.leave_line(index);
@@ -165,10 +175,10 @@ impl Crowd {
         let waited_ms = u32::try_from(waited).unwrap_or(u32::MAX);
         let due_ms = if ttl_ms == 0 { NEVER } else { now_ms + u64::from(ttl_ms) };
         let place = &mut self.places[index];
-        (place.state, place.since_ms) = (State::Held { waited_ms }, now_ms);
+        (place.state, place.since_ms) = (EntryState::Held { waited_ms }, now_ms);
         self.move_deadline(index, due_ms);
-        self.note_held(line);
-        self.stand(line);
+        self.note_held(group_queue);
+        self.stand(group_queue);
         index
     }
 
@@ -187,31 +197,31 @@ impl Crowd {
     }
 
     /// Takes an owner out, whatever it does.
-    pub(crate) fn remove(&mut self, index: u32) -> Place {
+    pub(crate) fn remove(&mut self, index: u32) -> Entry {
         self.deadlines.remove(index, &mut self.places);
-        let line = self.places[index].line;
+        let group_queue = self.places[index].group_queue;
         if self.places[index].is_held() {
             self.held_count -= 1;
-            self.line_mut(line).held_count -= 1;
-            let own = line_mut(&mut self.plain, &mut self.grouped, line);
+            self.line_mut(group_queue).held_count -= 1;
+            let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
             self.counters.give_back(&own.counters);
-            self.call_back(line);
+            self.call_back(group_queue);
         } else {
             self.leave_line(index);
-            self.stand(line);
+            self.stand(group_queue);
         }
         let hash = self.hasher.hash_one(&*self.places[index].owner);
         let entry = self.owners.find_entry(hash, |&at| at == index);
         entry.expect("every place is found by its owner").remove();
         self.workers.remove(&index);
         let place = self.places.remove(index);
-        self.tidy(line);
+        self.tidy(group_queue);
         place
     }
 
     fn leave_line(&mut self, index: u32) {
-        let Place { line, priority, .. } = self.places[index];
-        let own = line_mut(&mut self.plain, &mut self.grouped, line);
+        let Entry { group_queue, priority, .. } = self.places[index];
+        let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
         own.leave(index, &mut self.places);
         self.waiting_count -= 1;
         let count = self.by_priority.get_mut(&priority).expect("whoever waits is counted");
@@ -221,49 +231,49 @@ impl Crowd {
         }
     }
 
-    fn note_held(&mut self, line: u32) {
+    fn note_held(&mut self, group_queue: u32) {
         self.held_count += 1;
-        let own = line_mut(&mut self.plain, &mut self.grouped, line);
+        let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
         own.held_count += 1;
         self.counters.take(&own.counters, 1);
     }
 
     /// Puts a line where it belongs now that its first may be another.
-    fn stand(&mut self, line: u32) {
-        let own = line_mut(&mut self.plain, &mut self.grouped, line);
+    fn stand(&mut self, group_queue: u32) {
+        let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
         match std::mem::take(&mut own.standing) {
-            Standing::Nowhere => {}
-            Standing::Ready(head) => drop(self.ready.remove(&head)),
-            Standing::Parked(head, at) => drop(self.counters.get_mut(at).parked.remove(&head)),
+            Blocked::Nowhere => {}
+            Blocked::Ready(head) => drop(self.ready.remove(&head)),
+            Blocked::Parked(head, at) => drop(self.counters.get_mut(at).parked.remove(&head)),
         }
         if let Some(first) = own.first() {
-            let Place { priority, arrival, .. } = self.places[first];
-            let head = Head { priority, arrival, line };
+            let Entry { priority, arrival, .. } = self.places[first];
+            let head = Bucket { priority, arrival, group_queue };
             match self.counters.full_one(&own.counters) {
                 Some(at) => {
-                    own.standing = Standing::Parked(head, at);
+                    own.standing = Blocked::Parked(head, at);
                     self.counters.get_mut(at).parked.insert(head);
                 }
                 None => {
-                    own.standing = Standing::Ready(head);
+                    own.standing = Blocked::Ready(head);
                     self.ready.insert(head);
                 }
             }
         }
-        self.call_back(line);
+        self.call_back(group_queue);
     }
 
     /// Calls back the first of those who stand aside at the counters of a line, where there is
     /// room: whoever represented them may be gone.
-    fn call_back(&mut self, line: u32) {
-        for place in 0..self.line(line).counters.len() {
-            let at = self.line(line).counters[place];
-            let counter = self.counters.get_mut(at);
-            if counter.is_full() {
+    fn call_back(&mut self, group_queue: u32) {
+        for place in 0..self.group_queue(group_queue).counters.len() {
+            let at = self.group_queue(group_queue).counters[place];
+            let group_counter = self.counters.get_mut(at);
+            if group_counter.is_full() {
                 continue;
             }
-            if let Some(head) = counter.parked.pop_first() {
-                self.line_mut(head.line).standing = Standing::Ready(head);
+            if let Some(head) = group_counter.parked.pop_first() {
+                self.line_mut(head.group_queue).standing = Blocked::Ready(head);
                 self.ready.insert(head);
             }
         }
@@ -271,21 +281,21 @@ impl Crowd {
 
     /// Counts by other limits from now on.
     pub(crate) fn regroup(&mut self, limits: &[GroupLimit]) {
-        self.counters = Counters::default();
+        self.counters = GroupCounters::default();
         self.ready.clear();
-        let lines: Vec<u32> = self.by_group.values().copied().chain([PLAIN]).collect();
-        for &line in &lines {
-            let own = line_mut(&mut self.plain, &mut self.grouped, line);
-            own.standing = Standing::Nowhere;
+        let group_queues: Vec<u32> = self.by_group.values().copied().chain([PLAIN]).collect();
+        for &group_queue in &group_queues {
+            let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
+            own.standing = Blocked::Nowhere;
             own.counters = self.counters.enlist(&own.group, limits);
             self.counters.take(&own.counters, own.held_count);
         }
-        lines.into_iter().for_each(|line| self.stand(line));
+        group_queues.into_iter().for_each(|group_queue| self.stand(group_queue));
     }
 
     /// The group of a place.
     pub(crate) fn group_of(&self, index: u32) -> &Group {
-        &self.line(self.places[index].line).group
+        &self.group_queue(self.places[index].group_queue).group
     }
 
     /// How many of a priority and of more urgent ones wait.
@@ -295,8 +305,8 @@ impl Crowd {
 
     /// How many wait, up to this one: its position. Looks at everyone.
     pub(crate) fn position(&self, index: u32) -> u32 {
-        let Place { priority, arrival, .. } = self.places[index];
-        let is_ahead = |place: &Place| {
+        let Entry { priority, arrival, .. } = self.places[index];
+        let is_ahead = |place: &Entry| {
             !place.is_held() && (place.priority, place.arrival) <= (priority, arrival)
         };
         self.places.iter().filter(|(_, place)| is_ahead(place)).count() as u32
@@ -304,12 +314,16 @@ impl Crowd {
 
     /// Who has waited longest.
     pub(crate) fn oldest(&self) -> Option<u32> {
-        self.lines().flat_map(Line::heads).min_by_key(|&index| self.places[index].arrival)
+        self.group_queues()
+            .flat_map(GroupQueue::heads)
+            .min_by_key(|&index| self.places[index].arrival)
     }
 
     /// Who came last.
     pub(crate) fn newest(&self) -> Option<u32> {
-        self.lines().flat_map(Line::tails).max_by_key(|&index| self.places[index].arrival)
+        self.group_queues()
+            .flat_map(GroupQueue::tails)
+            .max_by_key(|&index| self.places[index].arrival)
     }
 
     /// Ties a place to a worker.
@@ -325,30 +339,34 @@ impl Crowd {
     /// Bytes of memory held, as far as they grow with the number of places.
     pub(crate) fn memory_bytes(&self) -> usize {
         let owners = self.owners.capacity() * (size_of::<u32>() + 1);
-        let lines = self.grouped.len() * size_of::<Line>();
+        let group_queues = self.grouped.len() * size_of::<GroupQueue>();
         let names: usize = self.places.iter().map(|(_, place)| place.owner.len()).sum();
         let places = self.places.memory_bytes() + names;
-        size_of::<Self>() + places + self.deadlines.memory_bytes() + owners + lines
+        size_of::<Self>() + places + self.deadlines.memory_bytes() + owners + group_queues
     }
 
-    fn lines(&self) -> impl Iterator<Item = &Line> {
+    fn group_queues(&self) -> impl Iterator<Item = &GroupQueue> {
         std::iter::once(&self.plain).chain(self.grouped.iter().flatten())
     }
 
-    fn line(&self, line: u32) -> &Line {
-        match line.checked_sub(1) {
+    fn group_queue(&self, group_queue: u32) -> &GroupQueue {
+        match group_queue.checked_sub(1) {
             None => &self.plain,
             Some(at) => self.grouped[at as usize].as_ref().expect("a line is there while used"),
         }
     }
 
-    fn line_mut(&mut self, line: u32) -> &mut Line {
-        line_mut(&mut self.plain, &mut self.grouped, line)
+    fn line_mut(&mut self, group_queue: u32) -> &mut GroupQueue {
+        line_mut(&mut self.plain, &mut self.grouped, group_queue)
     }
 }
 
-fn line_mut<'a>(plain: &'a mut Line, grouped: &'a mut [Option<Line>], line: u32) -> &'a mut Line {
-    match line.checked_sub(1) {
+fn line_mut<'a>(
+    plain: &'a mut GroupQueue,
+    grouped: &'a mut [Option<GroupQueue>],
+    group_queue: u32,
+) -> &'a mut GroupQueue {
+    match group_queue.checked_sub(1) {
         None => plain,
         Some(at) => grouped[at as usize].as_mut().expect("a line is there while used"),
     }

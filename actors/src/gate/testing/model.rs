@@ -3,7 +3,7 @@
 use lanekeeper_storage::record::OnFullLine as OnFull;
 use std::{collections::BTreeMap, time::Duration};
 
-use lanekeeper_storage::record::PlaceState;
+use lanekeeper_storage::record::StoredEntryState;
 
 use crate::gate::{
     api::{
@@ -11,8 +11,8 @@ use crate::gate::{
         group::Group,
         policy::{GatePolicy, GroupLimit},
     },
-    testing::test_harness::{Trial, wanted},
-    verb::acquire::{Admission, Wanted},
+    testing::test_harness::{TestHarness, wanted},
+    verb::acquire::{AcquireRequest, Admission},
 };
 
 /// One owner of the simplest gate.
@@ -41,10 +41,10 @@ impl Model {
         self.people.iter().filter(|person| person.is_held)
     }
 
-    fn line(&self) -> Vec<&Person> {
-        let mut line: Vec<_> = self.people.iter().filter(|person| !person.is_held).collect();
-        line.sort_by_key(|person| (person.priority, person.arrival));
-        line
+    fn group_queue(&self) -> Vec<&Person> {
+        let mut group_queue: Vec<_> = self.people.iter().filter(|person| !person.is_held).collect();
+        group_queue.sort_by_key(|person| (person.priority, person.arrival));
+        group_queue
     }
 
     fn has_room(&self, group: &Group) -> bool {
@@ -62,7 +62,7 @@ impl Model {
     fn grant(&mut self, now_ms: u64) -> Vec<String> {
         let mut granted = Vec::new();
         while !self.is_paused {
-            let next = self.line().into_iter().find(|person| self.has_room(&person.group));
+            let next = self.group_queue().into_iter().find(|person| self.has_room(&person.group));
             let Some(owner) = next.map(|person| person.owner.clone()) else { break };
             let person = self.people.iter_mut().find(|person| person.owner == owner).unwrap();
             person.is_held = true;
@@ -88,7 +88,7 @@ impl Model {
 
 struct Run {
     random: fastrand::Rng,
-    trial: Trial,
+    harness: TestHarness,
     model: Model,
 }
 
@@ -100,14 +100,14 @@ impl Run {
         let policy = policy(&mut random);
         let model =
             Model { people: Vec::new(), policy: policy.clone(), is_paused: false, arrival_next: 0 };
-        Self { random, trial: Trial::new(policy), model }
+        Self { random, harness: TestHarness::new(policy), model }
     }
 
     fn owner(&mut self) -> String {
         format!("o{}", self.random.u32(..OWNERS))
     }
 
-    fn wanted(&mut self) -> Wanted {
+    fn wanted(&mut self) -> AcquireRequest {
         let mut pairs = Vec::new();
         for (name, count) in [("tenant", 4), ("region", 3)] {
             if self.random.u8(..3) > 0 {
@@ -116,7 +116,7 @@ impl Run {
         }
         let owner = self.owner();
         let timeouts = [None, Some(0), Some(40), Some(400), Some(4_000)];
-        Wanted {
+        AcquireRequest {
             priority: self.random.u32(..3),
             group: Group::new(pairs).unwrap(),
             timeout_ms: timeouts[self.random.usize(..timeouts.len())],
@@ -127,8 +127,8 @@ impl Run {
 
     fn acquire(&mut self) {
         let wanted = self.wanted();
-        let mut granted = self.model.begin(self.trial.now_ms);
-        let admitted = self.trial.ask(&wanted);
+        let mut granted = self.model.begin(self.harness.now_ms);
+        let admitted = self.harness.ask(&wanted);
         let known = self.model.people.iter().find(|person| *person.owner == *wanted.owner);
         if let Some(known) = known {
             let is_held = matches!(admitted, Ok(Admission::Granted { .. }));
@@ -136,7 +136,7 @@ impl Run {
         } else {
             let Model { policy, is_paused, .. } = &self.model;
             let has_room = self.model.has_room(&wanted.group);
-            let is_full = self.model.line().len() >= policy.queue_length_max as usize;
+            let is_full = self.model.group_queue().len() >= policy.queue_length_max as usize;
             match admitted {
                 Err(GateError::Paused) => assert!(is_paused),
                 Err(GateError::Full { .. }) => {
@@ -155,11 +155,11 @@ impl Run {
                 self.enter(&wanted, has_room, is_full);
             }
         }
-        granted.extend(self.model.grant(self.trial.now_ms));
-        assert_eq!(self.trial.granted, granted);
+        granted.extend(self.model.grant(self.harness.now_ms));
+        assert_eq!(self.harness.granted, granted);
     }
 
-    fn enter(&mut self, wanted: &Wanted, has_room: bool, is_full: bool) {
+    fn enter(&mut self, wanted: &AcquireRequest, has_room: bool, is_full: bool) {
         let waiting = self.model.people.iter().filter(|person| !person.is_held);
         let victim = match self.model.policy.on_full {
             OnFull::CancelOldest => waiting.min_by_key(|person| person.arrival),
@@ -169,7 +169,7 @@ impl Run {
             let victim = victim.unwrap().owner.clone();
             self.model.remove(&victim, false);
         }
-        let now_ms = self.trial.now_ms;
+        let now_ms = self.harness.now_ms;
         let timeout = self.model.policy.timeout.as_millis() as u64;
         let ttl_ms = u64::from(wanted.ttl_ms);
         let due_ms = match has_room {
@@ -192,29 +192,29 @@ impl Run {
 
     fn leave(&mut self) {
         let owner = self.owner();
-        let mut granted = self.model.begin(self.trial.now_ms);
+        let mut granted = self.model.begin(self.harness.now_ms);
         let person = self.model.people.iter().find(|person| person.owner == owner);
         let is_held = person.map(|person| person.is_held);
         if self.random.u8(..4) > 0 {
-            assert_eq!(self.trial.release(&owner), is_held == Some(true));
+            assert_eq!(self.harness.release(&owner), is_held == Some(true));
             self.model.remove(&owner, true);
         } else {
-            match (self.trial.cancel(&owner), is_held) {
+            match (self.harness.cancel(&owner), is_held) {
                 (Ok(()), Some(false)) => assert!(self.model.remove(&owner, false)),
                 (Err(GateError::Granted), Some(true)) => {}
                 (Err(GateError::TicketNotFound), None) => {}
                 other => panic!("{other:?}"),
             }
         }
-        granted.extend(self.model.grant(self.trial.now_ms));
-        assert_eq!(self.trial.granted, granted);
+        granted.extend(self.model.grant(self.harness.now_ms));
+        assert_eq!(self.harness.granted, granted);
     }
 
     fn extend(&mut self) {
         let (owner, ttl_ms) = (self.owner(), self.random.u64(1..500));
-        let now_ms = self.trial.now_ms;
+        let now_ms = self.harness.now_ms;
         self.model.begin(now_ms);
-        let extended = self.trial.turn(|rules, change| rules.extend(&owner, ttl_ms, change));
+        let extended = self.harness.turn(|rules, change| rules.extend(&owner, ttl_ms, change));
         let mut people = self.model.people.iter_mut();
         match people.find(|person| person.owner == owner && person.is_held) {
             Some(person) => {
@@ -231,60 +231,62 @@ impl Run {
             45..75 => self.leave(),
             75..78 => self.extend(),
             78..88 => {
-                self.trial.now_ms += self.random.u64(..150);
-                let granted = self.model.begin(self.trial.now_ms);
-                self.trial.turn(|_, _| ());
-                assert_eq!(self.trial.granted, granted);
+                self.harness.now_ms += self.random.u64(..150);
+                let granted = self.model.begin(self.harness.now_ms);
+                self.harness.turn(|_, _| ());
+                assert_eq!(self.harness.granted, granted);
             }
             88..93 => {
                 let policy = policy(&mut self.random);
-                self.model.begin(self.trial.now_ms);
+                self.model.begin(self.harness.now_ms);
                 self.model.policy = policy.clone();
-                self.model.grant(self.trial.now_ms);
-                self.trial.set_policy(policy);
+                self.model.grant(self.harness.now_ms);
+                self.harness.set_policy(policy);
             }
             93..96 => {
-                self.model.begin(self.trial.now_ms);
+                self.model.begin(self.harness.now_ms);
                 self.model.is_paused = !self.model.is_paused;
-                self.model.grant(self.trial.now_ms);
+                self.model.grant(self.harness.now_ms);
                 let is_paused = self.model.is_paused;
-                assert!(self.trial.turn(|rules, _| rules.pause(is_paused)));
+                assert!(self.harness.turn(|rules, _| rules.pause(is_paused)));
             }
-            _ => self.trial.reactivate(),
+            _ => self.harness.reactivate(),
         }
         self.check();
     }
 
     fn check(&self) {
-        let Self { trial, model, .. } = self;
-        let now_ms = trial.now_ms;
-        for (place, person) in (1..).zip(model.line()) {
-            let ticket = trial.rules.ticket(&person.owner, now_ms).expect("it waits");
+        let Self { harness, model, .. } = self;
+        let now_ms = harness.now_ms;
+        for (place, person) in (1..).zip(model.group_queue()) {
+            let ticket = harness.rules.ticket(&person.owner, now_ms).expect("it waits");
             match ticket.state {
                 crate::gate::api::stats::TicketState::Queued { position, .. } => {
-                    assert_eq!(position, place)
+                    assert_eq!(position, place);
                 }
                 other => panic!("{other:?}"),
             }
         }
-        let stored: BTreeMap<_, _> = trial.stored().into_iter().collect();
+        let stored: BTreeMap<_, _> = harness.stored().into_iter().collect();
         assert_eq!(stored.len(), model.people.len());
         for person in &model.people {
             let record = &stored[&person.owner];
             assert_eq!((record.arrival, record.priority), (person.arrival, person.priority));
             assert_eq!(Group::restored(record.group.clone()), person.group);
             let (is_held, since_ms, due_ms) = match record.state {
-                PlaceState::Waiting { since_ms, due_ms, .. } => (false, since_ms, Some(due_ms)),
-                PlaceState::Held { since_ms, due_ms, .. } => (true, since_ms, due_ms),
+                StoredEntryState::Waiting { since_ms, due_ms, .. } => {
+                    (false, since_ms, Some(due_ms))
+                }
+                StoredEntryState::Held { since_ms, due_ms, .. } => (true, since_ms, due_ms),
             };
             assert_eq!((is_held, since_ms), (person.is_held, person.since_ms));
             assert_eq!(due_ms, person.due_ms, "{person:?}");
         }
-        let stats = trial.rules.stats(now_ms);
-        assert_eq!(stats.queue_length, model.line().len() as u64);
+        let stats = harness.rules.stats(now_ms);
+        assert_eq!(stats.queue_length, model.group_queue().len() as u64);
         assert_eq!(stats.active_count, model.held().count() as u64);
         assert_eq!(stats.total_enqueued, model.arrival_next);
-        let written = trial.stored_meta();
+        let written = harness.stored_meta();
         assert_eq!(
             (written.waiting_count, written.held_count),
             (stats.queue_length, stats.active_count)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use lanekeeper_storage::{
     Batch, Durability, Engine, Fence, MemoryEngine, ScanLimit, ShardNo,
     key::{self},
-    record::{GateMeta, PlaceRecord},
+    record::{EntryRecord, GateMeta},
 };
 
 use crate::gate::{
@@ -15,16 +15,16 @@ use crate::gate::{
         policy::{AppliedPolicy, GatePolicy, PolicySource},
     },
     state::{
-        gate_state::Rules,
-        turn_context::{Change, Decision},
+        gate_state::GateState,
+        turn_context::{Decision, TurnContext},
     },
-    verb::acquire::{Admission, Wanted},
+    verb::acquire::{AcquireRequest, Admission},
 };
 
 const GATE: &str = "trial";
 
-pub(crate) struct Trial {
-    pub(crate) rules: Rules,
+pub(crate) struct TestHarness {
+    pub(crate) rules: GateState,
     pub(crate) now_ms: u64,
     /// What became of those who waited, in the last turn.
     pub(crate) decided: Vec<Decision>,
@@ -36,8 +36,8 @@ pub(crate) struct Trial {
 }
 
 /// An owner that asks for nothing special.
-pub(crate) fn wanted(owner: &str) -> Wanted {
-    Wanted {
+pub(crate) fn wanted(owner: &str) -> AcquireRequest {
+    AcquireRequest {
         owner: owner.into(),
         priority: 1,
         group: Group::default(),
@@ -57,10 +57,10 @@ fn applied(policy: GatePolicy) -> Arc<AppliedPolicy> {
     Arc::new(AppliedPolicy { policy, source: PolicySource::Own })
 }
 
-impl Trial {
+impl TestHarness {
     pub(crate) fn new(policy: GatePolicy) -> Self {
         Self {
-            rules: Rules::unused(applied(policy)),
+            rules: GateState::unused(applied(policy)),
             now_ms: 1_800_000_000_000,
             decided: Vec::new(),
             granted: Vec::new(),
@@ -70,9 +70,12 @@ impl Trial {
     }
 
     /// A turn.
-    pub(crate) fn turn<T>(&mut self, verb: impl FnOnce(&mut Rules, &mut Change<'_>) -> T) -> T {
+    pub(crate) fn turn<T>(
+        &mut self,
+        verb: impl FnOnce(&mut GateState, &mut TurnContext<'_>) -> T,
+    ) -> T {
         let mut batch = Batch::new();
-        let mut change = Change::new(GATE, self.now_ms, &mut batch);
+        let mut change = TurnContext::new(GATE, self.now_ms, &mut batch);
         self.rules.begin(&mut change);
         let value = verb(&mut self.rules, &mut change);
         self.rules.settle(&mut change);
@@ -89,7 +92,7 @@ impl Trial {
         self.ask(&wanted(owner))
     }
 
-    pub(crate) fn ask(&mut self, wanted: &Wanted) -> Result<Admission, GateError> {
+    pub(crate) fn ask(&mut self, wanted: &AcquireRequest) -> Result<Admission, GateError> {
         self.turn(|rules, change| rules.acquire(wanted, change))
     }
 
@@ -116,7 +119,7 @@ impl Trial {
     pub(crate) fn reactivate(&mut self) {
         let get = |key: &_| self.engine.get(key);
         let (mut rules, people) =
-            Rules::load(GATE, Arc::clone(&self.rules.applied), get).expect("sound records");
+            GateState::load(GATE, Arc::clone(&self.rules.applied), get).expect("sound records");
         if people > 0 {
             rules.people(GATE, self.stored_places()).expect("sound records");
         }
@@ -129,10 +132,10 @@ impl Trial {
     }
 
     /// Owner and record of everyone, as the store has it.
-    pub(crate) fn stored(&self) -> Vec<(String, PlaceRecord)> {
+    pub(crate) fn stored(&self) -> Vec<(String, EntryRecord)> {
         let place = |(key, value): (key::Key, bytes::Bytes)| {
             let owner = key::owner_of(&key).expect("a place").to_owned();
-            (owner, PlaceRecord::decode(&value).expect("a sound record"))
+            (owner, EntryRecord::decode(&value).expect("a sound record"))
         };
         self.stored_places().into_iter().map(place).collect()
     }

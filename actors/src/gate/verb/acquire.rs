@@ -11,17 +11,17 @@ use crate::gate::{
         group::Group,
     },
     state::{
-        entry::{NEVER, State},
-        gate_state::Rules,
-        rate_limit::Usage,
-        turn_context::{Change, Decision},
-        wait_queue::Arriving,
+        entry::{EntryState, NEVER},
+        gate_state::GateState,
+        rate_limit::RateUsage,
+        turn_context::{Decision, TurnContext},
+        wait_queue::NewEntry,
     },
 };
 
 /// What an owner asks for, within the bounds.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct AcquireRequest {
     pub(crate) owner: Box<str>,
     pub(crate) priority: u32,
     pub(crate) group: Group,
@@ -46,27 +46,28 @@ pub(crate) enum Admission {
 /// The wait that a full line is answered with while nothing is known of its pace.
 const RETRY_UNKNOWN: Duration = Duration::from_secs(1);
 
-impl Rules {
+impl GateState {
     /// Gives an owner a permit or a place in the line, or what it has already.
     ///
     /// Of several reasons to refuse, the first is told: pause, full, quota, rate, concurrency. (The
     /// node's drain comes before all of them and is told by the node.)
     pub(crate) fn acquire(
         &mut self,
-        wanted: &Wanted,
-        change: &mut Change<'_>,
+        wanted: &AcquireRequest,
+        change: &mut TurnContext<'_>,
     ) -> Result<Admission, GateError> {
         if let Some(index) = self.find(&wanted.owner) {
             return Ok(self.as_it_is(index, wanted.attempt));
         }
-        let is_new = self.crowd.is_none();
+        let is_new = self.wait_queue.is_none();
         let limits = Arc::clone(&self.applied);
-        let line = self.crowd.get_or_insert_default().line_of(&wanted.group, &limits.policy.group);
-        let admitted = self.decide(wanted, line, change);
+        let group_queue =
+            self.wait_queue.get_or_insert_default().line_of(&wanted.group, &limits.policy.group);
+        let admitted = self.decide(wanted, group_queue, change);
         if admitted.is_err() {
-            self.crowd().tidy(line);
+            self.wait_queue().tidy(group_queue);
             if is_new {
-                self.crowd = None;
+                self.wait_queue = None;
             }
             self.count().rejected += 1;
             self.has_unwritten_refusals = true;
@@ -77,13 +78,13 @@ impl Rules {
     /// What an owner has that is here already. Its place and its terms stay as they are; a permit
     /// is not given up with the acquire that got it from now on, nor a place that is taken to stay.
     fn as_it_is(&mut self, index: u32, attempt: u32) -> Admission {
-        let place = &mut self.crowd().places[index];
+        let place = &mut self.wait_queue().places[index];
         match place.state {
-            State::Held { waited_ms } => {
+            EntryState::Held { waited_ms } => {
                 place.attempt = 0;
                 Admission::Granted { waited_ms }
             }
-            State::Waiting { .. } => {
+            EntryState::Waiting { .. } => {
                 if attempt == 0 {
                     place.attempt = 0;
                 }
@@ -94,9 +95,9 @@ impl Rules {
 
     fn decide(
         &mut self,
-        wanted: &Wanted,
-        line: u32,
-        change: &mut Change<'_>,
+        wanted: &AcquireRequest,
+        group_queue: u32,
+        change: &mut TurnContext<'_>,
     ) -> Result<Admission, GateError> {
         let applied = Arc::clone(&self.applied);
         let policy = &applied.policy;
@@ -104,7 +105,8 @@ impl Rules {
             return Err(GateError::Paused);
         }
         // While some are still to be let in, a newcomer would pass them.
-        let has_room = !self.is_behind && self.crowd().has_room(line, policy.max_concurrent);
+        let has_room =
+            !self.is_behind && self.wait_queue().has_room(group_queue, policy.max_concurrent);
         let waiting = self.waiting_count();
         let is_full = !has_room && waiting >= policy.queue_length_max;
         if is_full && policy.on_full == OnFull::Reject {
@@ -117,20 +119,20 @@ impl Rules {
             return Err(GateError::TimedOut { waited: Duration::ZERO });
         }
         if is_full {
-            self.make_way(policy.on_full, change);
+            self.evict(policy.on_full, change);
         }
         self.count_usage(change);
         // The line may have been forgotten with the one that gave way.
-        let line = self.crowd().line_of(&wanted.group, &policy.group);
-        Ok(self.enter(wanted, line, has_room, change))
+        let group_queue = self.wait_queue().line_of(&wanted.group, &policy.group);
+        Ok(self.enter(wanted, group_queue, has_room, change))
     }
 
     fn enter(
         &mut self,
-        wanted: &Wanted,
-        line: u32,
+        wanted: &AcquireRequest,
+        group_queue: u32,
         has_room: bool,
-        change: &mut Change<'_>,
+        change: &mut TurnContext<'_>,
     ) -> Admission {
         let now_ms = change.now_ms;
         let timeout_ms =
@@ -140,7 +142,7 @@ impl Rules {
             (true, ttl_ms) => now_ms + u64::from(ttl_ms),
             (false, _) => now_ms + timeout_ms,
         };
-        let arriving = Arriving {
+        let new_entry = NewEntry {
             owner: wanted.owner.clone(),
             arrival: self.enqueued_total,
             priority: wanted.priority,
@@ -149,14 +151,14 @@ impl Rules {
             attempt: wanted.attempt,
         };
         self.enqueued_total += 1;
-        let crowd = self.crowd();
+        let wait_queue = self.wait_queue();
         let index = if has_room {
-            crowd.admit(arriving, line, 0)
+            wait_queue.admit(new_entry, group_queue, 0)
         } else {
-            crowd.join(arriving, line, wanted.ttl_ms)
+            wait_queue.join(new_entry, group_queue, wanted.ttl_ms)
         };
         if let Some(worker) = &wanted.worker {
-            crowd.tie(index, worker.clone());
+            wait_queue.tie(index, worker.clone());
             let entry = key::worker_place(worker, change.gate, &wanted.owner);
             change.batch.add(entry, Vec::new());
         }
@@ -169,11 +171,11 @@ impl Rules {
         Admission::Waiting(index)
     }
 
-    fn make_way(&mut self, on_full: OnFull, change: &mut Change<'_>) {
-        let crowd = self.crowd();
+    fn evict(&mut self, on_full: OnFull, change: &mut TurnContext<'_>) {
+        let wait_queue = self.wait_queue();
         let victim = match on_full {
-            OnFull::CancelOldest => crowd.oldest(),
-            OnFull::CancelNewest | OnFull::Reject => crowd.newest(),
+            OnFull::CancelOldest => wait_queue.oldest(),
+            OnFull::CancelNewest | OnFull::Reject => wait_queue.newest(),
         };
         if let Some(index) = victim {
             self.count().evicted += 1;
@@ -183,10 +185,11 @@ impl Rules {
 
     fn check_usage(&self, now_ms: u64) -> Result<(), GateError> {
         let policy = &self.applied.policy;
-        let unused = Usage::default();
-        let usage = self.rare.as_ref().and_then(|rare| rare.usage.as_ref()).unwrap_or(&unused);
+        let unused = RateUsage::default();
+        let rate_usage =
+            self.extras.as_ref().and_then(|extras| extras.rate_usage.as_ref()).unwrap_or(&unused);
         if let Some(quota) = policy.quota {
-            let wait_ms = usage.quota_wait_ms(quota, now_ms);
+            let wait_ms = rate_usage.quota_wait_ms(quota, now_ms);
             if wait_ms > 0 {
                 return Err(GateError::QuotaExceeded {
                     limit: quota.limit,
@@ -196,7 +199,7 @@ impl Rules {
             }
         }
         if let Some(rate) = policy.rate {
-            let wait_ms = usage.rate_wait_ms(rate, now_ms);
+            let wait_ms = rate_usage.rate_wait_ms(rate, now_ms);
             if wait_ms > 0 {
                 let retry_after = Duration::from_millis(wait_ms);
                 return Err(GateError::RateLimited { rate, retry_after });
@@ -205,19 +208,19 @@ impl Rules {
         Ok(())
     }
 
-    fn count_usage(&mut self, change: &mut Change<'_>) {
+    fn count_usage(&mut self, change: &mut TurnContext<'_>) {
         let (rate, quota) = (self.applied.policy.rate, self.applied.policy.quota);
         if rate.is_none() && quota.is_none() {
             return;
         }
-        let usage = self.rare().usage.get_or_insert_default();
-        usage.count(rate, quota, change.now_ms);
-        change.batch.put(key::gate_usage(change.gate), usage.record().encode());
+        let rate_usage = self.extras().rate_usage.get_or_insert_default();
+        rate_usage.count(rate, quota, change.now_ms);
+        change.batch.put(key::gate_usage(change.gate), rate_usage.record().encode());
     }
 
     /// When the one at a position is likely to be let in, by the pace at which permits end.
     pub(crate) fn eta(&self, position: u32, now_ms: u64) -> Option<Duration> {
-        self.pace().eta(position, now_ms)
+        self.release_rate().eta(position, now_ms)
     }
 
     /// What keeps an owner in line.

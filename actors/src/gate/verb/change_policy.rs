@@ -9,16 +9,16 @@ use crate::{
             handle::Gate,
             policy::{AppliedPolicy, GatePolicy},
         },
-        verb::handler::Spread,
+        verb::handler::PropagatePolicy,
     },
     runtime::turn::Turn,
 };
 
 /// Make the gate's own policy of the one that applies.
-struct ChangePolicy<E>(Change<E>);
+struct ChangePolicy<E>(PolicyChange<E>);
 
 /// What makes it.
-type Change<E> = Box<dyn FnOnce(AppliedPolicy) -> Result<GatePolicy, E> + Send>;
+type PolicyChange<E> = Box<dyn FnOnce(AppliedPolicy) -> Result<GatePolicy, E> + Send>;
 
 impl<E: From<GateError> + Send + 'static> Request for ChangePolicy<E> {
     type Reply = Result<AppliedPolicy, E>;
@@ -51,7 +51,7 @@ impl Gate {
         change: impl FnOnce(AppliedPolicy) -> Result<GatePolicy, E> + Send + 'static,
     ) -> Result<AppliedPolicy, E> {
         let applied = self.ask(ChangePolicy(Box::new(change))).await??;
-        self.ask(Spread).await?.map_err(GateError::from)?;
+        self.ask(PropagatePolicy).await?.map_err(GateError::from)?;
         Ok(applied)
     }
 }

@@ -11,10 +11,10 @@ use crate::{
         actor::{DUE, GateActor},
         api::{error::GateError, handle::Gate, policy::PolicySource},
         state::{
-            gate_state::Rules,
-            turn_context::{Change, Decision},
+            gate_state::GateState,
+            turn_context::{Decision, TurnContext},
         },
-        verb::handler::Spread,
+        verb::handler::PropagatePolicy,
     },
     runtime::{shared_state::Runtime, turn::Turn},
     time::reminder::ReminderError,
@@ -49,12 +49,12 @@ impl Handler<ClearSlice> for GateActor {
     }
 }
 
-impl Rules {
+impl GateState {
     /// Waiters first: otherwise a permit that ends would only be given to the next of them.
-    fn clear_some(&mut self, change: &mut Change<'_>) -> usize {
+    fn clear_some(&mut self, change: &mut TurnContext<'_>) -> usize {
         let is_held = self.waiting_count() == 0;
-        let Some(crowd) = &self.crowd else { return 0 };
-        let meant = crowd.places.iter().filter(|(_, place)| place.is_held() == is_held);
+        let Some(wait_queue) = &self.wait_queue else { return 0 };
+        let meant = wait_queue.places.iter().filter(|(_, place)| place.is_held() == is_held);
         let meant: Vec<u32> = meant.map(|(index, _)| index).take(SLICE).collect();
         for &index in &meant {
             if is_held {
@@ -127,7 +127,7 @@ impl Gate {
     pub async fn delete(&self) -> Result<bool, GateError> {
         let (was_there, had_policy) = self.ask(Delete { unchanged: None }).await??;
         if had_policy {
-            self.ask(Spread).await??;
+            self.ask(PropagatePolicy).await??;
         }
         Ok(was_there)
     }
@@ -181,7 +181,7 @@ impl GateActor {
     /// Is a gate never used from now on.
     fn forget(&mut self) {
         let resolved = self.rules.resolved;
-        self.rules = Rules { resolved, ..Rules::unused(Arc::clone(&self.rules.applied)) };
+        self.rules = GateState { resolved, ..GateState::unused(Arc::clone(&self.rules.applied)) };
         self.disarmed();
     }
 }

@@ -4,7 +4,7 @@ use lanekeeper_storage::LoadError;
 
 use crate::{
     actor::{
-        deferred_reply::Deferred,
+        deferred_reply::DeferredReply,
         virtual_actor::{Handler, Request},
     },
     gate::{
@@ -14,8 +14,8 @@ use crate::{
             policy::{AppliedPolicy, GatePolicy},
             stats::{GateStats, Released, Ticket},
         },
-        state::{entry::State, turn_context::Decision},
-        verb::acquire::{Admission, Wanted},
+        state::{entry::EntryState, turn_context::Decision},
+        verb::acquire::{AcquireRequest, Admission},
     },
     runtime::turn::Turn,
     time::clock::{from_unix_ms, unix_ms},
@@ -23,7 +23,7 @@ use crate::{
 
 /// Give an owner a permit, or a place in the line.
 pub(crate) struct AcquireOne {
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: AcquireRequest,
     /// Whether somebody waits for the permit.
     pub(crate) is_waited_for: bool,
 }
@@ -31,7 +31,7 @@ pub(crate) struct AcquireOne {
 /// What an acquire comes to.
 pub(crate) enum Acquired {
     Granted { waited_ms: u32 },
-    Later(Deferred<Decision>),
+    Later(DeferredReply<Decision>),
     Queued(Ticket),
 }
 
@@ -48,16 +48,16 @@ pub(crate) struct ExtendOne {
 }
 
 /// An acquire was dropped: give up what it got, if nobody else has use for it.
-pub(crate) struct Abandon {
+pub(crate) struct CancelWait {
     pub(crate) owner: Box<str>,
     pub(crate) attempt: u32,
 }
 
 /// Look whether a policy has changed, and let in who may go now.
-pub(crate) struct Reconsider;
+pub(crate) struct ReevaluatePolicy;
 
 /// Tell the gates below that the policy has changed.
-pub(crate) struct Spread;
+pub(crate) struct PropagatePolicy;
 
 /// What an owner has.
 pub(crate) struct ReadTicket(pub(crate) Box<str>);
@@ -86,13 +86,13 @@ impl Handler<AcquireOne> for GateActor {
     ) -> Result<Acquired, GateError> {
         let (admitted, _) = self.run(turn, |rules, change| rules.acquire(&wanted, change))?;
         if let Some(blocked_by) = admitted.as_ref().err().and_then(GateError::blocked_by) {
-            self.board.tally.refuse(blocked_by);
+            self.policy_cache.metrics.refuse(blocked_by);
         }
         let index = match admitted? {
             Admission::Granted { waited_ms } => return Ok(Acquired::Granted { waited_ms }),
             Admission::Waiting(index) => index,
         };
-        if let State::Held { waited_ms } = self.rules.crowd().places[index].state {
+        if let EntryState::Held { waited_ms } = self.rules.wait_queue().places[index].state {
             return Ok(Acquired::Granted { waited_ms });
         }
         if is_waited_for {
@@ -147,37 +147,45 @@ impl Handler<ExtendOne> for GateActor {
     }
 }
 
-impl Request for Abandon {
+impl Request for CancelWait {
     type Reply = ();
 }
 
-impl Handler<Abandon> for GateActor {
-    async fn handle(&mut self, Abandon { owner, attempt }: Abandon, turn: &mut Turn<'_, Self>) {
-        if let Err(error) = self.abandon(&owner, attempt, turn) {
+impl Handler<CancelWait> for GateActor {
+    async fn handle(
+        &mut self,
+        CancelWait { owner, attempt }: CancelWait,
+        turn: &mut Turn<'_, Self>,
+    ) {
+        if let Err(error) = self.cancel_wait(&owner, attempt, turn) {
             tracing::error!(gate = %turn.id(), %owner, %error, "a dropped acquire keeps its place");
         }
     }
 }
 
-impl Request for Reconsider {
+impl Request for ReevaluatePolicy {
     type Reply = ();
 }
 
-impl Handler<Reconsider> for GateActor {
-    async fn handle(&mut self, _: Reconsider, turn: &mut Turn<'_, Self>) {
+impl Handler<ReevaluatePolicy> for GateActor {
+    async fn handle(&mut self, _: ReevaluatePolicy, turn: &mut Turn<'_, Self>) {
         if let Err(error) = self.run(turn, |_, _| ()) {
             tracing::error!(gate = %turn.id(), %error, "a changed policy waits for the next turn");
         }
     }
 }
 
-impl Request for Spread {
+impl Request for PropagatePolicy {
     type Reply = Result<(), LoadError>;
 }
 
-impl Handler<Spread> for GateActor {
-    async fn handle(&mut self, _: Spread, turn: &mut Turn<'_, Self>) -> Result<(), LoadError> {
-        self.spread(turn).await
+impl Handler<PropagatePolicy> for GateActor {
+    async fn handle(
+        &mut self,
+        _: PropagatePolicy,
+        turn: &mut Turn<'_, Self>,
+    ) -> Result<(), LoadError> {
+        self.propagate(turn).await
     }
 }
 
@@ -254,7 +262,7 @@ impl Handler<Pause> for GateActor {
     ) -> Result<bool, GateError> {
         let was_paused = self.run(turn, |rules, _| rules.pause(is_paused))?.0;
         if !is_paused {
-            self.board.note_resumed();
+            self.policy_cache.note_resumed();
         }
         Ok(was_paused)
     }

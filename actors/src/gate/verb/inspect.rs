@@ -6,43 +6,47 @@ use crate::{
     gate::{
         api::stats::{AGES_S, AgeCount, GateStats, Ticket, TicketState},
         state::{
-            entry::{NEVER, Place, State},
-            gate_state::Rules,
+            entry::{Entry, EntryState, NEVER},
+            gate_state::GateState,
         },
     },
     time::clock::from_unix_ms,
 };
 
-impl Rules {
+impl GateState {
     /// What an owner has.
     pub(crate) fn ticket(&self, owner: &str, now_ms: u64) -> Option<Ticket> {
         let index = self.find(owner)?;
-        let crowd = self.crowd.as_ref()?;
-        let position = || crowd.position(index);
-        Some(self.ticket_of(&crowd.places[index], position, now_ms))
+        let wait_queue = self.wait_queue.as_ref()?;
+        let position = || wait_queue.position(index);
+        Some(self.ticket_of(&wait_queue.places[index], position, now_ms))
     }
 
     /// What the one has that has just come: nobody came after it.
     pub(crate) fn newcomer(&self, index: u32, now_ms: u64) -> Option<Ticket> {
-        let crowd = self.crowd.as_ref()?;
-        let place = &crowd.places[index];
+        let wait_queue = self.wait_queue.as_ref()?;
+        let place = &wait_queue.places[index];
         let is_last = place.arrival + 1 == self.enqueued_total;
         let position = || {
-            if is_last { crowd.waiting_up_to(place.priority) } else { crowd.position(index) }
+            if is_last {
+                wait_queue.waiting_up_to(place.priority)
+            } else {
+                wait_queue.position(index)
+            }
         };
         Some(self.ticket_of(place, position, now_ms))
     }
 
-    fn ticket_of(&self, place: &Place, position: impl Fn() -> u32, now_ms: u64) -> Ticket {
+    fn ticket_of(&self, place: &Entry, position: impl Fn() -> u32, now_ms: u64) -> Ticket {
         let owner = place.owner.to_string();
         match place.state {
-            State::Held { waited_ms } => Ticket {
+            EntryState::Held { waited_ms } => Ticket {
                 owner,
                 state: TicketState::Granted,
                 waited: Duration::from_millis(waited_ms.into()),
                 expires_at: (place.due_ms != NEVER).then(|| from_unix_ms(place.due_ms)),
             },
-            State::Waiting { .. } => {
+            EntryState::Waiting { .. } => {
                 let position = position();
                 let eta = self.eta(position, now_ms);
                 let blocked_by = self.holds_up();
@@ -55,10 +59,10 @@ impl Rules {
 
     /// The gate in numbers.
     pub(crate) fn stats(&self, now_ms: u64) -> GateStats {
-        let rare = self.rare_totals();
+        let extras = self.rare_totals();
         let mut ages = [0; AGES_S.len() + 1];
         let mut oldest_ms = None;
-        for (_, place) in self.crowd.iter().flat_map(|crowd| crowd.places.iter()) {
+        for (_, place) in self.wait_queue.iter().flat_map(|wait_queue| wait_queue.places.iter()) {
             if !place.is_held() {
                 let age_ms = now_ms.saturating_sub(place.since_ms);
                 ages[AGES_S.partition_point(|&up_to| up_to * 1_000 < age_ms)] += 1;
@@ -68,8 +72,9 @@ impl Rules {
         let bounds = AGES_S.iter().map(|&up_to| Some(Duration::from_secs(up_to))).chain([None]);
         let waiting = self.waiting_count();
         let urgency = lanekeeper_storage::key::Priority::default().get();
-        let ahead = self.crowd.as_ref().map_or(0, |crowd| crowd.waiting_up_to(urgency));
-        let pace = f64::from(self.pace().interval_us);
+        let ahead =
+            self.wait_queue.as_ref().map_or(0, |wait_queue| wait_queue.waiting_up_to(urgency));
+        let release_rate = f64::from(self.release_rate().interval_us);
         GateStats {
             queue_length: u64::from(waiting),
             active_count: u64::from(self.held_count()),
@@ -78,15 +83,15 @@ impl Rules {
             total_enqueued: self.enqueued_total,
             total_granted: self.granted_total,
             total_completed: self.completed_total,
-            total_expired: rare.expired,
-            total_timed_out: rare.timed_out,
-            total_cancelled: rare.cancelled,
-            total_evicted: rare.evicted,
-            total_rejected: rare.rejected,
+            total_expired: extras.expired,
+            total_timed_out: extras.timed_out,
+            total_cancelled: extras.cancelled,
+            total_evicted: extras.evicted,
+            total_rejected: extras.rejected,
             last_updated: (self.updated_at_ms > 0).then(|| from_unix_ms(self.updated_at_ms)),
-            waits: self.waits.stats(self.buckets(), now_ms),
+            waits: self.wait_histogram.stats(self.buckets(), now_ms),
             ages: bounds.zip(ages).map(|(up_to, count)| AgeCount { up_to, count }).collect(),
-            releases_per_second: (pace > 0.0).then(|| 1e6 / pace),
+            releases_per_second: (release_rate > 0.0).then(|| 1e6 / release_rate),
             eta: self.eta(ahead + 1, now_ms),
             policy: self.applied.source.clone(),
             is_paused: self.is_paused,

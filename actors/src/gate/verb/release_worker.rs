@@ -10,9 +10,9 @@ use crate::{
     gate::{
         actor::GateActor,
         state::{
-            entry::State,
-            gate_state::Rules,
-            turn_context::{Change, Decision},
+            entry::EntryState,
+            gate_state::GateState,
+            turn_context::{Decision, TurnContext},
         },
     },
     runtime::{shared_state::Runtime, turn::Turn},
@@ -24,40 +24,40 @@ use crate::{
 const PAGE: usize = 1_000;
 
 /// End the places of these owners, as far as they are tied to the worker and not younger.
-pub(crate) struct EndOf {
+pub(crate) struct ReleaseWorker {
     worker: Arc<str>,
     until_ms: u64,
     owners: Vec<String>,
 }
 
-impl Request for EndOf {
+impl Request for ReleaseWorker {
     type Reply = Result<(), LoadError>;
 }
 
-impl Handler<EndOf> for GateActor {
+impl Handler<ReleaseWorker> for GateActor {
     async fn handle(
         &mut self,
-        EndOf { worker, until_ms, owners }: EndOf,
+        ReleaseWorker { worker, until_ms, owners }: ReleaseWorker,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         self.run(turn, |rules, change| rules.end_of(&worker, until_ms, &owners, change)).map(drop)
     }
 }
 
-impl Rules {
+impl GateState {
     /// Ends what a worker that has gone had, first come, first served; what it got since stays.
     pub(crate) fn end_of(
         &mut self,
         worker: &str,
         until_ms: u64,
         owners: &[String],
-        change: &mut Change<'_>,
+        change: &mut TurnContext<'_>,
     ) {
         let mut gone: Vec<_> = owners.iter().filter_map(|owner| self.find(owner)).collect();
         gone.retain(|&index| self.is_of_life(index, worker, until_ms));
-        gone.sort_unstable_by_key(|&index| self.crowd().places[index].arrival);
+        gone.sort_unstable_by_key(|&index| self.wait_queue().places[index].arrival);
         for index in gone {
-            if self.crowd().places[index].is_held() {
+            if self.wait_queue().places[index].is_held() {
                 self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
@@ -69,14 +69,14 @@ impl Rules {
 
     /// Whether a worker took a place by then.
     fn is_of_life(&mut self, index: u32, worker: &str, until_ms: u64) -> bool {
-        let crowd = self.crowd();
-        let place = &crowd.places[index];
+        let wait_queue = self.wait_queue();
+        let place = &wait_queue.places[index];
         let waited_ms = match place.state {
-            State::Held { waited_ms } => u64::from(waited_ms),
-            State::Waiting { .. } => 0,
+            EntryState::Held { waited_ms } => u64::from(waited_ms),
+            EntryState::Waiting { .. } => 0,
         };
         let taken_ms = place.since_ms.saturating_sub(waited_ms);
-        crowd.worker_of(index) == Some(worker) && taken_ms <= until_ms
+        wait_queue.worker_of(index) == Some(worker) && taken_ms <= until_ms
     }
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn follow(runtime: Arc<Runtime>, departure: Departure) -> Resul
         for (gate, owners) in gates {
             let worker = Arc::clone(&departure.worker);
             let actor = runtime.actor::<GateActor>(gate);
-            let ended = actor.ask(EndOf { worker, until_ms, owners }).await;
+            let ended = actor.ask(ReleaseWorker { worker, until_ms, owners }).await;
             let ended = ended.map_err(|error| format!("gate {gate:?}: {error}"))?;
             ended.map_err(|error| format!("gate {gate:?}: {error}"))?;
         }

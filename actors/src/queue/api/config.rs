@@ -108,7 +108,7 @@ impl QueueConfig {
                 return refuse(field, year);
             }
         }
-        if self.dedup_window.is_some_and(|window| window > SPAN_MAX) {
+        if self.dedup_window.is_some_and(|head_cache| head_cache > SPAN_MAX) {
             return refuse("dedup_window_ms", "must be from 0 to 31622400000 (366 days)");
         }
         for (field, rate) in [("push_rate", self.push_rate), ("pop_rate", self.pop_rate)] {

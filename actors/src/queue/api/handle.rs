@@ -29,7 +29,7 @@ use crate::{
             change_message::{Promote, Reprioritise},
             handler::{Cancel, Configure, Pause, PurgeSlice, PushAll},
             peek::{Find, ReadConfig, ReadStats},
-            push::Incoming,
+            push::PushRequest,
         },
     },
     runtime::shared_state::Runtime,
@@ -93,8 +93,8 @@ impl Queue {
         if !(1..=count_max).contains(&count) {
             return Err(QueueError::InvalidItems { count, count_max });
         }
-        let incoming = messages.into_iter().map(|message| self.incoming(message));
-        actor.ask(PushAll(incoming.collect::<Result<_, _>>()?)).await?
+        let request = messages.into_iter().map(|message| self.request(message));
+        actor.ask(PushAll(request.collect::<Result<_, _>>()?)).await?
     }
 
     /// Takes up to `depth` of the first messages for good; await the result. An empty queue returns
@@ -272,7 +272,7 @@ impl Queue {
     }
 
     /// A message on its way in, if it is within the bounds.
-    pub(crate) fn incoming(&self, message: NewMessage) -> Result<Incoming, QueueError> {
+    pub(crate) fn request(&self, message: NewMessage) -> Result<PushRequest, QueueError> {
         message.check()?;
         let NewMessage { item, priority, delay, ttl, key: dedup_key } = message;
         let priority = checked_priority(priority)?;
@@ -280,11 +280,11 @@ impl Queue {
         if bytes > bytes_max {
             return Err(QueueError::TooLarge { bytes, bytes_max });
         }
-        Ok(Incoming {
+        Ok(PushRequest {
             delay_ms: delay.as_millis() as u64,
             ttl_ms: ttl.map(|ttl| ttl.as_millis() as u64),
             dedup_key,
-            ..Incoming::new(priority, item.as_bytes().clone())
+            ..PushRequest::new(priority, item.as_bytes().clone())
         })
     }
 

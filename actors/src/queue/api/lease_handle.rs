@@ -7,20 +7,22 @@ use std::{
 };
 
 use crate::{
-    outbox::delivery::{self, Posted},
+    outbox::delivery::{self, OutboxId},
     queue::{
         api::{
             config::LEASE_TTL,
             error::QueueError,
             handle::Queue,
             lease_request::LeaseMessages,
-            lease_token::{LeaseToken, Leased},
+            lease_token::{LeaseToken, LeasedMessage},
             message::{Message, MessageId},
         },
-        state::settle::NackTerms,
+        state::settle::NackRequest,
         verb::{
-            redrive::TakeBack,
-            settle::{Ack, Bury, Extend, Extended, GiveBack, Nack, Settled},
+            redrive::TakeDeadLetters,
+            settle::{
+                Ack, DeadLetterLeases, Extend, ExtendedLeases, GiveBack, Nack, SettledLeases,
+            },
         },
     },
     time::clock::from_unix_ms,
@@ -45,8 +47,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(leased: Leased, queue: Queue) -> Self {
-        let Leased { message, token, expires_at_ms } = leased;
+    pub(crate) fn new(leased: LeasedMessage, queue: Queue) -> Self {
+        let LeasedMessage { message, token, expires_at_ms } = leased;
         let expires_at = from_unix_ms(expires_at_ms);
         Self { message, token, expires_at, queue, is_settled: false }
     }
@@ -101,7 +103,7 @@ impl Lease {
     /// # Errors
     /// As [`Lease::ack`]; [`QueueError::InvalidLeaseTtl`].
     pub async fn extend(&mut self, ttl: Duration) -> Result<(), QueueError> {
-        let Extended { expires_at, failed, .. } =
+        let ExtendedLeases { expires_at, failed, .. } =
             self.queue.extend(&[self.token], Some(ttl)).await?;
         match failed.first() {
             Some(&(_, error)) => Err(error.into()),
@@ -135,7 +137,7 @@ impl Lease {
     }
 }
 
-fn single(settled: &Settled) -> Result<(), QueueError> {
+fn single(settled: &SettledLeases) -> Result<(), QueueError> {
     settled.failed.first().map_or(Ok(()), |&(_, error)| Err(error.into()))
 }
 
@@ -207,7 +209,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError::InvalidLeases`].
-    pub async fn ack(&self, leases: &[LeaseToken]) -> Result<Settled, QueueError> {
+    pub async fn ack(&self, leases: &[LeaseToken]) -> Result<SettledLeases, QueueError> {
         self.ask(Ack(checked_leases(leases)?)).await?
     }
 
@@ -220,15 +222,15 @@ impl Queue {
         &self,
         leases: &[LeaseToken],
         options: NackOptions,
-    ) -> Result<Settled, QueueError> {
+    ) -> Result<SettledLeases, QueueError> {
         let tokens = checked_leases(leases)?;
         let NackOptions { delay, reason, is_counted } = options;
         if delay > crate::queue::api::config::SPAN_MAX {
             return Err(QueueError::InvalidDelay(delay));
         }
         check_reason(reason.as_deref().unwrap_or_default())?;
-        let terms = NackTerms { delay_ms: delay.as_millis() as u64, reason, is_counted };
-        self.ask(Nack { tokens, terms }).await?
+        let options = NackRequest { delay_ms: delay.as_millis() as u64, reason, is_counted };
+        self.ask(Nack { tokens, options }).await?
     }
 
     /// Sets the end of these leases to `ttl` from now: 1 s to 12 h; the queue's default if `None`.
@@ -239,7 +241,7 @@ impl Queue {
         &self,
         leases: &[LeaseToken],
         ttl: Option<Duration>,
-    ) -> Result<Extended, QueueError> {
+    ) -> Result<ExtendedLeases, QueueError> {
         let tokens = checked_leases(leases)?;
         let ttl_ms = checked_lease_ttl(ttl)?;
         self.ask(Extend { tokens, ttl_ms }).await?
@@ -256,11 +258,12 @@ impl Queue {
         &self,
         leases: &[LeaseToken],
         reason: &str,
-    ) -> Result<Settled, QueueError> {
+    ) -> Result<SettledLeases, QueueError> {
         self.dead_letter_id()?;
         let tokens = checked_leases(leases)?;
         check_reason(reason)?;
-        let (settled, letter) = self.ask(Bury { tokens, reason: reason.to_owned() }).await??;
+        let (settled, letter) =
+            self.ask(DeadLetterLeases { tokens, reason: reason.to_owned() }).await??;
         self.wait_arrived(letter).await?;
         Ok(settled)
     }
@@ -276,7 +279,7 @@ impl Queue {
     pub async fn redrive(&self, which: Redrive) -> Result<u64, QueueError> {
         self.actor()?;
         let dead_letters = self.sibling(&self.dead_letter_id()?);
-        let mut request = TakeBack::begin(self.id(), which)?;
+        let mut request = TakeDeadLetters::begin(self.id(), which)?;
         let (mut moved, mut letter) = (0, None);
         loop {
             let taken = dead_letters.ask(request).await??;
@@ -291,7 +294,7 @@ impl Queue {
         Ok(moved)
     }
 
-    async fn wait_arrived(&self, letter: Option<Posted>) -> Result<(), QueueError> {
+    async fn wait_arrived(&self, letter: Option<OutboxId>) -> Result<(), QueueError> {
         if let Some(letter) = letter {
             delivery::wait_taken(self.runtime(), &letter, ARRIVAL_WAIT).await?;
         }

@@ -9,10 +9,10 @@ use crate::{
             error::QueueError,
             handle::Queue,
             lease_handle::{Lease, checked_lease_ttl},
-            lease_token::LeaseTerms,
-            long_poll::{Patience, Waited},
+            lease_token::LeaseOptions,
+            long_poll::{LongPoll, WaitResult},
         },
-        verb::handler::{Given, LeaseSome},
+        verb::handler::{Delivered, LeaseSome},
     },
     runtime::mailbox::BoxFuture,
 };
@@ -86,22 +86,22 @@ impl IntoFuture for LeaseMessages {
                 check_id(worker).map_err(QueueError::InvalidWorker)?;
             }
             let worker = worker.map(Arc::from);
-            let terms = LeaseTerms { depth, ttl_ms, worker, life, waits_while_paused };
-            let mut patience = Patience::new(&queue, wait)?;
-            let granted = loop {
-                let (terms, may_wait) = (terms.clone(), patience.is_left());
-                let waiting = match actor.ask(LeaseSome { terms, may_wait }).await?? {
-                    Given::Now(granted) => break granted,
-                    Given::Later(waiting) => waiting,
+            let options = LeaseOptions { depth, ttl_ms, worker, life, waits_while_paused };
+            let mut long_poll = LongPoll::new(&queue, wait)?;
+            let undelivered = loop {
+                let (options, may_wait) = (options.clone(), long_poll.is_left());
+                let waiting = match actor.ask(LeaseSome { options, may_wait }).await?? {
+                    Delivered::Now(undelivered) => break undelivered,
+                    Delivered::Later(waiting) => waiting,
                 };
-                match patience.wait(waiting).await? {
-                    Waited::Given(granted) => break granted?,
-                    Waited::InVain => return Ok(Vec::new()),
-                    Waited::LineGone => {}
+                match long_poll.wait(waiting).await? {
+                    WaitResult::Given(undelivered) => break undelivered?,
+                    WaitResult::InVain => return Ok(Vec::new()),
+                    WaitResult::LineGone => {}
                 }
             };
             let lease = |leased| Lease::new(leased, queue.clone());
-            Ok(granted.receive().into_iter().map(lease).collect())
+            Ok(undelivered.receive().into_iter().map(lease).collect())
         })
     }
 }

@@ -5,14 +5,14 @@ use std::{fmt, str::FromStr, sync::Arc};
 use lanekeeper_storage::{
     Batch,
     key::QueueNo,
-    record::{LeaseRecord, MessageRecord, PermitRecord, State},
+    record::{LeaseRecord, MessageRecord, MessageStateRecord, PermitRecord},
 };
 
 use crate::queue::{
     api::message::{Message, MessageId},
     state::{
-        order::position::Place,
-        queue_state::{Rules, Stop},
+        order::position::Position,
+        queue_state::{Blocked, QueueState},
     },
 };
 
@@ -82,7 +82,7 @@ pub enum LeaseError {
 
 /// What a lease is asked for with.
 #[derive(Clone, Debug)]
-pub(crate) struct LeaseTerms {
+pub(crate) struct LeaseOptions {
     pub(crate) depth: usize,
     /// How long it lasts, if not as the queue says.
     pub(crate) ttl_ms: Option<u64>,
@@ -94,7 +94,7 @@ pub(crate) struct LeaseTerms {
 }
 
 /// What leases to come need.
-pub(crate) struct Provision {
+pub(crate) struct LeaseGrant {
     /// Their secrets.
     pub(crate) nonces: Vec<Nonce>,
     /// As many permits, if the queue has a gate.
@@ -103,7 +103,7 @@ pub(crate) struct Provision {
 
 /// A message that was leased.
 #[derive(Debug)]
-pub(crate) struct Leased {
+pub(crate) struct LeasedMessage {
     pub(crate) message: Message,
     pub(crate) token: LeaseToken,
     pub(crate) expires_at_ms: u64,
@@ -116,7 +116,7 @@ const LEASE_BYTES_MAX: usize = 10 << 20;
 /// How long a lease lasts if nothing else is said.
 pub(crate) const LEASE_TTL_MS: u64 = 30_000;
 
-impl Rules {
+impl QueueState {
     /// How long a lease lasts for which `asked_ms` was asked.
     pub(crate) fn lease_ttl_ms(&self, asked_ms: Option<u64>) -> u64 {
         asked_ms.or(self.settings.lease_ttl_ms).unwrap_or(LEASE_TTL_MS)
@@ -126,39 +126,39 @@ impl Rules {
     /// for.
     pub(crate) fn lease(
         &mut self,
-        terms: &LeaseTerms,
-        provision: &Provision,
+        options: &LeaseOptions,
+        grant: &LeaseGrant,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<Vec<Leased>, Stop> {
+    ) -> Result<Vec<LeasedMessage>, Blocked> {
         self.give_bytes_max = self.give_bytes_max.min(LEASE_BYTES_MAX);
-        let taken = self.take_first(provision.nonces.len(), "lease", now_ms, batch)?;
-        let expires_at_ms = now_ms.saturating_add(self.lease_ttl_ms(terms.ttl_ms));
+        let taken = self.take_first(grant.nonces.len(), "lease", now_ms, batch)?;
+        let expires_at_ms = now_ms.saturating_add(self.lease_ttl_ms(options.ttl_ms));
         let mut leased = Vec::with_capacity(taken.len());
         for (index, (place, mut held)) in taken.into_iter().enumerate() {
             held.deliveries = held.deliveries.saturating_add(1);
-            let nonce = provision.nonces[index];
-            let worker = terms.worker.as_deref().map(str::to_owned);
-            let permit = provision.permits.as_ref().map(|permits| permits[index].clone());
-            let (leased_at_ms, life) = (now_ms, terms.life);
+            let nonce = grant.nonces[index];
+            let worker = options.worker.as_deref().map(str::to_owned);
+            let permit = grant.permits.as_ref().map(|permits| permits[index].clone());
+            let (leased_at_ms, life) = (now_ms, options.life);
             let lease = LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit, life };
             self.enter_leased(place, held.clone(), lease, batch);
             let message = held.into_message(place);
             let token = LeaseToken { queue: self.number(), id: place.into(), nonce };
-            leased.push(Leased { message, token, expires_at_ms });
+            leased.push(LeasedMessage { message, token, expires_at_ms });
         }
         Ok(leased)
     }
 }
 
 /// Whether a token is good for the message that the store has where the token points to.
-pub(crate) fn judge(
+pub(crate) fn validate_leases(
     token: &LeaseToken,
     message: &MessageRecord,
     now_ms: u64,
 ) -> Result<(), LeaseError> {
     match &message.state {
-        State::Leased(lease) if is_same(&lease.nonce, &token.nonce) => {
+        MessageStateRecord::Leased(lease) if is_same(&lease.nonce, &token.nonce) => {
             if lease.expires_at_ms > now_ms { Ok(()) } else { Err(LeaseError::Expired) }
         }
         // It was leased before, or it is leased to somebody else.
@@ -173,7 +173,7 @@ fn is_same(a: &Nonce, b: &Nonce) -> bool {
 }
 
 /// The place of the message of a token.
-pub(crate) fn place_of(token: &LeaseToken) -> Place {
+pub(crate) fn place_of(token: &LeaseToken) -> Position {
     token.id.into()
 }
 

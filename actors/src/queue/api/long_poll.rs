@@ -5,20 +5,20 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use crate::{
     actor::error::{AskError, NotExecuted},
     queue::{
-        actor::Waiting,
+        actor::WaitingReply,
         api::{error::QueueError, handle::Queue},
     },
     runtime::shared_state::Runtime,
 };
 
 /// How long somebody still waits.
-pub(crate) struct Patience {
+pub(crate) struct LongPoll {
     runtime: Arc<Runtime>,
     until: Duration,
 }
 
 /// What waiting came to.
-pub(crate) enum Waited<T> {
+pub(crate) enum WaitResult<T> {
     Given(T),
     /// The time is over.
     InVain,
@@ -26,7 +26,7 @@ pub(crate) enum Waited<T> {
     LineGone,
 }
 
-impl Patience {
+impl LongPoll {
     /// Waits so long from now.
     ///
     /// # Errors
@@ -47,8 +47,11 @@ impl Patience {
     }
 
     /// Waits for what is given or for the end of the patience.
-    pub(crate) async fn wait<T>(&mut self, waiting: Waiting<T>) -> Result<Waited<T>, QueueError> {
-        let Waiting { place, given } = waiting;
+    pub(crate) async fn wait<T>(
+        &mut self,
+        waiting: WaitingReply<T>,
+    ) -> Result<WaitResult<T>, QueueError> {
+        let WaitingReply { place, given } = waiting;
         let clock = &self.runtime.clock;
         let sleep = clock.sleep_until(self.until);
         let mut given = pin!(given.wait());
@@ -59,13 +62,13 @@ impl Patience {
         };
         let answer = match first {
             Some(answer) => answer,
-            None if place.leave() => return Ok(Waited::InVain),
+            None if place.leave() => return Ok(WaitResult::InVain),
             // The queue was first: the answer is on its way.
             None => given.await,
         };
         match answer {
-            Ok(answer) => Ok(Waited::Given(answer)),
-            Err(AskError::NotExecuted(NotExecuted::ShuttingDown)) => Ok(Waited::LineGone),
+            Ok(answer) => Ok(WaitResult::Given(answer)),
+            Err(AskError::NotExecuted(NotExecuted::ShuttingDown)) => Ok(WaitResult::LineGone),
             Err(error) => Err(error.into()),
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use lanekeeper_storage::{
     SavedMessage,
     key::{Arrival, Priority},
-    record::{DeathRecord, Ending, State},
+    record::{DeathRecord, KeyOutcome, MessageStateRecord},
 };
 
 use crate::{
@@ -142,23 +142,23 @@ pub enum MessageState {
     Evicted,
 }
 
-impl From<Ending> for MessageState {
-    fn from(ending: Ending) -> Self {
+impl From<KeyOutcome> for MessageState {
+    fn from(ending: KeyOutcome) -> Self {
         match ending {
-            Ending::Done => Self::Done,
-            Ending::Dead => Self::Dead,
-            Ending::Expired => Self::Expired,
-            Ending::Evicted => Self::Evicted,
+            KeyOutcome::Done => Self::Done,
+            KeyOutcome::Dead => Self::Dead,
+            KeyOutcome::Expired => Self::Expired,
+            KeyOutcome::Evicted => Self::Evicted,
         }
     }
 }
 
-impl From<&State> for MessageState {
-    fn from(state: &State) -> Self {
+impl From<&MessageStateRecord> for MessageState {
+    fn from(state: &MessageStateRecord) -> Self {
         match state {
-            State::Ready => Self::Ready,
-            State::Scheduled { .. } => Self::Scheduled,
-            State::Leased(_) => Self::Leased,
+            MessageStateRecord::Ready => Self::Ready,
+            MessageStateRecord::Scheduled { .. } => Self::Scheduled,
+            MessageStateRecord::Leased(_) => Self::Leased,
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::node::lifecycle::Node;
 
 /// What all queues did, one count for each of [`QueueTotals`].
 #[derive(Debug, Default)]
-pub(crate) struct Tally([AtomicU64; COUNTS]);
+pub(crate) struct QueueMetrics([AtomicU64; COUNTS]);
 
 /// Totals are counts and nothing else, so that none can be forgotten below.
 const COUNTS: usize = size_of::<QueueTotals>() / size_of::<u64>();
 
-impl Tally {
+impl QueueMetrics {
     /// Counts what a queue did between two moments.
     pub(crate) fn add(&self, before: &QueueTotals, after: &QueueTotals) {
         if before == after {
@@ -64,6 +64,6 @@ fn counts(totals: &QueueTotals) -> [u64; COUNTS] {
 impl Node {
     /// What all queues of this node did since it was opened.
     pub fn queue_totals(&self) -> QueueTotals {
-        self.runtime().shared.get::<Tally>().totals()
+        self.runtime().shared.get::<QueueMetrics>().totals()
     }
 }

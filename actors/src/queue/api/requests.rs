@@ -9,11 +9,11 @@ use crate::{
             error::QueueError,
             handle::{Queue, checked_priority},
             item::{InvalidItem, Item},
-            long_poll::{Patience, Waited},
+            long_poll::{LongPoll, WaitResult},
             message::{Message, MessageId, NewMessage, Page, Pushed},
         },
         verb::{
-            handler::{Given, PopSome, PushOne},
+            handler::{Delivered, PopSome, PushOne},
             peek::PeekPage,
         },
     },
@@ -68,7 +68,7 @@ impl Push {
     /// As [`Queue::push`].
     pub async fn report(self) -> Result<Pushed, QueueError> {
         let actor = self.queue.actor()?;
-        let message = self.queue.incoming(self.message?)?;
+        let message = self.queue.request(self.message?)?;
         actor.ask(PushOne(message)).await?
     }
 }
@@ -125,17 +125,17 @@ impl IntoFuture for Pop {
         Box::pin(async move {
             let actor = queue.actor()?;
             let depth = queue.checked_depth(depth)?;
-            let mut patience = Patience::new(&queue, wait)?;
+            let mut long_poll = LongPoll::new(&queue, wait)?;
             loop {
-                let (caller, may_wait) = (caller.clone(), patience.is_left());
+                let (caller, may_wait) = (caller.clone(), long_poll.is_left());
                 let waiting = match actor.ask(PopSome { depth, caller, may_wait }).await?? {
-                    Given::Now(messages) => return Ok(messages),
-                    Given::Later(waiting) => waiting,
+                    Delivered::Now(messages) => return Ok(messages),
+                    Delivered::Later(waiting) => waiting,
                 };
-                match patience.wait(waiting).await? {
-                    Waited::Given(taken) => return taken,
-                    Waited::InVain => return Ok(Vec::new()),
-                    Waited::LineGone => {}
+                match long_poll.wait(waiting).await? {
+                    WaitResult::Given(taken) => return taken,
+                    WaitResult::InVain => return Ok(Vec::new()),
+                    WaitResult::LineGone => {}
                 }
             }
         })

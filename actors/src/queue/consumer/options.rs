@@ -17,8 +17,8 @@ use crate::{
     queue::{
         api::{config::LEASE_TTL, error::QueueError, handle::Queue, message::Message},
         consumer::{
-            retry::{Failure, Retry},
-            run::Consumption,
+            retry::{HandlerFailure, Retry},
+            run::ConsumerRun,
         },
     },
     time::clock::Clock,
@@ -174,8 +174,8 @@ impl fmt::Debug for Consumer {
 impl Queue {
     /// Consumes the queue: leases messages as they come, runs `handler` for each on a task of its
     /// own, extends the lease while the handler runs, and acks the message when it returns `Ok`. An
-    /// error gives the message back after a delay, with its text as the reason; see [`Failure`]. A
-    /// panic is a failure too, and does not affect other handlers.
+    /// error gives the message back after a delay, with its text as the reason; see
+    /// [`HandlerFailure`]. A panic is a failure too, and does not affect other handlers.
     ///
     /// It runs until it is stopped or dropped, or the node shuts down. A queue that is paused or
     /// fails is tried again after up to 5 s. A handler must expect to get a message twice: if its
@@ -194,15 +194,15 @@ impl Queue {
     where
         H: Fn(Message) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Failure> + 'static,
+        E: Into<HandlerFailure> + 'static,
     {
         self.actor()?;
         options.check()?;
         let (stop, stopped) = watch::channel(None);
         let counts = Arc::new(Counts::default());
         let of_task = Arc::clone(&counts);
-        let consumption = Consumption::new(self.clone(), options, handler, of_task, stopped);
-        let task = self.runtime().executor.spawn(consumption.run());
+        let run = ConsumerRun::new(self.clone(), options, handler, of_task, stopped);
+        let task = self.runtime().executor.spawn(run.run());
         Ok(Consumer { queue: self.clone(), counts, stop, task: Some(task) })
     }
 }

@@ -50,32 +50,32 @@ impl Retry {
 /// The failure of a handler, and what to do with its message. Every type that implements
 /// [`fmt::Display`] converts into a failure that is tried again by [`Retry`], so that `?` works.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct HandlerFailure {
     reason: String,
-    fate: Fate,
+    after_failure: AfterFailure,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum AfterFailure {
     Retried,
     RetriedAfter(Duration),
     Dead,
 }
 
-impl Failure {
+impl HandlerFailure {
     /// Try the message again by [`Retry`].
     pub fn retry(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), fate: Fate::Retried }
+        Self { reason: reason.to_string(), after_failure: AfterFailure::Retried }
     }
 
     /// Try the message again after this delay, at most a year.
     pub fn retry_after(delay: Duration, reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), fate: Fate::RetriedAfter(delay) }
+        Self { reason: reason.to_string(), after_failure: AfterFailure::RetriedAfter(delay) }
     }
 
     /// Do not try the message again: it moves to the dead-letter queue.
     pub fn dead_letter(reason: impl fmt::Display) -> Self {
-        Self { reason: reason.to_string(), fate: Fate::Dead }
+        Self { reason: reason.to_string(), after_failure: AfterFailure::Dead }
     }
 
     /// What a panic left behind.
@@ -86,8 +86,8 @@ impl Failure {
     }
 }
 
-/// [`Failure`] is not [`fmt::Display`] itself, or this could not be.
-impl<E: fmt::Display> From<E> for Failure {
+/// [`HandlerFailure`] is not [`fmt::Display`] itself, or this could not be.
+impl<E: fmt::Display> From<E> for HandlerFailure {
     fn from(error: E) -> Self {
         Self::retry(error)
     }
@@ -95,23 +95,23 @@ impl<E: fmt::Display> From<E> for Failure {
 
 /// How a lease is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Disposition {
     Done,
     Back(NackOptions),
     Dead(String),
 }
 
-impl Verdict {
+impl Disposition {
     /// What a handler's result means for a message delivered so often.
-    pub(crate) fn of(result: Result<(), Failure>, deliveries: u32, retry: &Retry) -> Self {
-        let Err(Failure { reason, fate }) = result else { return Self::Done };
+    pub(crate) fn of(result: Result<(), HandlerFailure>, deliveries: u32, retry: &Retry) -> Self {
+        let Err(HandlerFailure { reason, after_failure }) = result else { return Self::Done };
         let reason = cut(reason);
         let is_over = retry.deliveries_max.is_some_and(|most| deliveries >= most);
-        let delay = match fate {
-            Fate::Dead => return Self::Dead(reason),
+        let delay = match after_failure {
+            AfterFailure::Dead => return Self::Dead(reason),
             _ if is_over => return Self::Dead(reason),
-            Fate::RetriedAfter(delay) => delay.min(SPAN_MAX),
-            Fate::Retried => retry.delay(deliveries),
+            AfterFailure::RetriedAfter(delay) => delay.min(SPAN_MAX),
+            AfterFailure::Retried => retry.delay(deliveries),
         };
         Self::Back(NackOptions { delay, reason: Some(reason), is_counted: true })
     }
@@ -150,15 +150,15 @@ mod tests {
 
     #[test]
     fn a_failure_comes_back_until_it_has_been_delivered_too_often() {
-        assert_eq!(Verdict::of(Ok(()), 9, &RETRY), Verdict::Done);
-        let failed = |deliveries| Verdict::of(Err("no".into()), deliveries, &RETRY);
-        assert!(matches!(failed(2), Verdict::Back(back) if back.is_counted));
-        assert_eq!(failed(3), Verdict::Dead("no".to_owned()));
+        assert_eq!(Disposition::of(Ok(()), 9, &RETRY), Disposition::Done);
+        let failed = |deliveries| Disposition::of(Err("no".into()), deliveries, &RETRY);
+        assert!(matches!(failed(2), Disposition::Back(back) if back.is_counted));
+        assert_eq!(failed(3), Disposition::Dead("no".to_owned()));
         let delay = Duration::from_secs(77);
-        let back = Verdict::of(Err(Failure::retry_after(delay, "later")), 1, &RETRY);
-        assert!(matches!(back, Verdict::Back(back) if back.delay == delay));
-        let dead = Verdict::of(Err(Failure::dead_letter("never")), 1, &RETRY);
-        assert_eq!(dead, Verdict::Dead("never".to_owned()));
+        let back = Disposition::of(Err(HandlerFailure::retry_after(delay, "later")), 1, &RETRY);
+        assert!(matches!(back, Disposition::Back(back) if back.delay == delay));
+        let dead = Disposition::of(Err(HandlerFailure::dead_letter("never")), 1, &RETRY);
+        assert_eq!(dead, Disposition::Dead("never".to_owned()));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::{
         consumer::{
             lease_source::LeaseSource,
             options::{ConsumeOptions, Counts},
-            retry::Failure,
-            task::{Handling, Held},
+            retry::HandlerFailure,
+            task::{HeldLease, MessageTask},
         },
     },
     time::clock::Clock,
@@ -21,7 +21,7 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A queue being consumed.
-pub(crate) struct Consumption<H> {
+pub(crate) struct ConsumerRun<H> {
     queue: Queue,
     options: ConsumeOptions,
     handler: Arc<H>,
@@ -38,11 +38,11 @@ enum Next {
     End,
 }
 
-impl<H, F, E> Consumption<H>
+impl<H, F, E> ConsumerRun<H>
 where
     H: Fn(Message) -> F + Send + Sync + 'static,
     F: Future<Output = Result<(), E>> + Send + 'static,
-    E: Into<Failure> + 'static,
+    E: Into<HandlerFailure> + 'static,
 {
     pub(crate) fn new(
         queue: Queue,
@@ -139,13 +139,13 @@ where
 
     fn begin(&mut self, lease: Lease, running: &mut JoinSet<()>) {
         self.left = self.left.map(|left| left - 1);
-        let handling = Handling {
+        let task = MessageTask {
             queue: self.queue.clone(),
-            held: Held::new(lease, Arc::clone(&self.counts)),
+            held: HeldLease::new(lease, Arc::clone(&self.counts)),
             retry: self.options.retry,
         };
         let handler = Arc::clone(&self.handler);
-        running.spawn_on(handling.run(handler), &self.queue.runtime().executor);
+        running.spawn_on(task.run(handler), &self.queue.runtime().executor);
     }
 
     /// Waits for what runs, until the deadline if there is one; then cuts it off.

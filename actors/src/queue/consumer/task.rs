@@ -25,7 +25,7 @@ use crate::{
         consumer::{
             lease_source::LeaseSource,
             options::Counts,
-            retry::{Failure, Retry, Verdict},
+            retry::{Disposition, HandlerFailure, Retry},
         },
     },
     time::clock::Clock,
@@ -37,12 +37,12 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A lease under work. Dropped before it is settled, it gives the message back uncounted.
-pub(crate) struct Held {
+pub(crate) struct HeldLease {
     lease: Option<Lease>,
     counts: Arc<Counts>,
 }
 
-impl Held {
+impl HeldLease {
     pub(crate) fn new(lease: Lease, counts: Arc<Counts>) -> Self {
         add(&counts.running);
         Self { lease: Some(lease), counts }
@@ -57,7 +57,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLease {
     fn drop(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.release();
@@ -72,19 +72,19 @@ fn add(count: &AtomicU64) {
 }
 
 /// A message and what it takes to work on it.
-pub(crate) struct Handling {
+pub(crate) struct MessageTask {
     pub(crate) queue: Queue,
-    pub(crate) held: Held,
+    pub(crate) held: HeldLease,
     pub(crate) retry: Retry,
 }
 
-impl Handling {
+impl MessageTask {
     /// Has the handler work on the message, keeps the lease meanwhile, and settles it.
     pub(crate) async fn run<H, F, E>(self, handler: Arc<H>)
     where
         H: Fn(Message) -> F,
         F: Future<Output = Result<(), E>>,
-        E: Into<Failure>,
+        E: Into<HandlerFailure>,
     {
         let Self { queue, mut held, retry } = self;
         let clock = queue.runtime().clock.clone();
@@ -103,10 +103,10 @@ impl Handling {
             let _ = handled.await;
             return held.let_go(|counts| &counts.lost);
         };
-        let result = result.unwrap_or_else(|panic| Err(Failure::panicked(&*panic)));
+        let result = result.unwrap_or_else(|panic| Err(HandlerFailure::panicked(&*panic)));
         let is_handled = result.is_ok();
-        let verdict = Verdict::of(result, deliveries, &retry);
-        let is_kept = settle(&queue, lease, verdict).await;
+        let disposition = Disposition::of(result, deliveries, &retry);
+        let is_kept = settle(&queue, lease, disposition).await;
         held.let_go(|counts| match (is_kept, is_handled) {
             (false, _) => &counts.lost,
             (true, true) => &counts.handled,
@@ -136,21 +136,21 @@ async fn keep(lease: &mut Lease, clock: &Clock) {
 }
 
 /// Settles a lease, if need be by trying until its time ends; answers whether it was good.
-async fn settle(queue: &Queue, lease: &Lease, mut verdict: Verdict) -> bool {
+async fn settle(queue: &Queue, lease: &Lease, mut disposition: Disposition) -> bool {
     let (clock, tokens) = (&queue.runtime().clock, [lease.token()]);
     let mut pause = PAUSE_MIN;
     loop {
-        let settled = match verdict.clone() {
-            Verdict::Done => queue.ack(&tokens).await,
-            Verdict::Back(options) => queue.nack(&tokens, options).await,
-            Verdict::Dead(reason) => queue.dead_letter(&tokens, &reason).await,
+        let settled = match disposition.clone() {
+            Disposition::Done => queue.ack(&tokens).await,
+            Disposition::Back(options) => queue.nack(&tokens, options).await,
+            Disposition::Dead(reason) => queue.dead_letter(&tokens, &reason).await,
         };
-        match (settled, &verdict) {
+        match (settled, &disposition) {
             (Ok(settled), _) => return settled.failed.is_empty(),
-            (Err(error @ QueueError::NoDeadLetterId { .. }), Verdict::Dead(reason)) => {
+            (Err(error @ QueueError::NoDeadLetterId { .. }), Disposition::Dead(reason)) => {
                 tracing::warn!(queue = queue.id(), %error, "a message cannot be a dead letter");
                 let (delay, reason) = (Retry::default().delay_max, Some(reason.clone()));
-                verdict = Verdict::Back(NackOptions { delay, reason, is_counted: true });
+                disposition = Disposition::Back(NackOptions { delay, reason, is_counted: true });
             }
             (Err(error), _) => {
                 if LeaseSource::is_end(&error) || clock.now() >= lease.expires_at() {

@@ -105,8 +105,10 @@ fn depth(engine: &dyn Engine, id: String, queue: QueueNo) -> Result<QueueDepth, 
 /// Inside a priority the first message is the oldest, so that one read of each is enough.
 fn oldest_ready_ms(engine: &dyn Engine, queue: QueueNo) -> Result<Option<u64>, LoadError> {
     let mut oldest_ms: Option<u64> = None;
-    for (lane, _) in engine.scan(&key::lanes(queue), ScanLimit::count(PRIORITIES_MAX))? {
-        let Some(priority) = key::priority_of_lane(&lane) else { continue };
+    for (priority_count, _) in
+        engine.scan(&key::priority_counts(queue), ScanLimit::count(PRIORITIES_MAX))?
+    {
+        let Some(priority) = key::priority_of_lane(&priority_count) else { continue };
         let first = key::messages_of(queue, State::Ready, priority);
         for (_, record) in engine.scan(&first, ScanLimit::count(1))? {
             let pushed_at_ms = MessageRecord::decode(&record)?.pushed_at_ms;

@@ -12,7 +12,7 @@ use crate::{
         list::{List, Listed, PageOptions},
     },
     queue::api::error::QueueError,
-    runtime::{commit_barrier::OutputGate, shared_state::Runtime},
+    runtime::{commit_barrier::CommitBarrier, shared_state::Runtime},
 };
 
 /// The list of the queues of a node that were pushed to or configured at least once, by id; await
@@ -63,7 +63,7 @@ pub(crate) async fn read_durable(
 /// Waits until all that can be read by now is durable.
 pub(crate) async fn await_durable(runtime: &Runtime) -> Result<(), QueueError> {
     let engine = runtime.store.engine();
-    let mut gate = OutputGate::default();
+    let mut gate = CommitBarrier::default();
     gate.raise(engine.handed_over(), runtime.options.durability);
     let opened = gate.open(&**engine).await;
     opened.map_err(|error| AskError::Unknown(Unknown::Commit(error)))?;

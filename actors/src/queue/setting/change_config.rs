@@ -16,11 +16,11 @@ use crate::{
 };
 
 /// What makes other settings of those in force.
-type Change<E> = Box<dyn FnOnce(QueueConfig) -> Result<QueueConfig, E> + Send>;
+type ConfigChange<E> = Box<dyn FnOnce(QueueConfig) -> Result<QueueConfig, E> + Send>;
 
 /// Make other settings of those in force.
 struct ChangeConfig<E> {
-    change: Change<E>,
+    change: ConfigChange<E>,
     /// The node's durability.
     node: Durability,
 }

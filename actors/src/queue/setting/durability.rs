@@ -23,7 +23,7 @@ const KEYS_MAX: usize = 10_000;
 const PAGE: ScanLimit = ScanLimit { count_max: 1_000, bytes_max: 1 << 20 };
 
 /// What a change of durability takes from one layer to the other.
-pub(crate) struct Moved {
+pub(crate) struct MovedRecords {
     /// Whether the queue enters memory, or leaves it.
     is_to_memory: bool,
     /// When deduplication keys are forgotten: the entries of that order, with the times.
@@ -43,7 +43,7 @@ impl QueueActor {
         config: &QueueConfig,
         node: Durability,
         store: Store,
-    ) -> Result<Option<Moved>, QueueError> {
+    ) -> Result<Option<MovedRecords>, QueueError> {
         let is_in_memory = |level| level == Durability::Memory;
         let is_to_memory = is_in_memory(config.durability.unwrap_or(node));
         let Some(queue) = self.rules.queue else { return Ok(None) };
@@ -51,14 +51,14 @@ impl QueueActor {
         {
             return Ok(None);
         }
-        let mut moved = Moved { is_to_memory, forgotten: Vec::new(), records: Vec::new() };
+        let mut moved = MovedRecords { is_to_memory, forgotten: Vec::new(), records: Vec::new() };
         moved.find_keys(queue, &store).await?;
         Ok(Some(moved))
     }
 
     /// Moves it. The end of the turn settles it, as durably as the settings say now.
-    pub(crate) fn move_layers(&mut self, moved: Option<Moved>, turn: &mut Turn<'_, Self>) {
-        let Some(Moved { is_to_memory, forgotten, records }) = moved else { return };
+    pub(crate) fn move_layers(&mut self, moved: Option<MovedRecords>, turn: &mut Turn<'_, Self>) {
+        let Some(MovedRecords { is_to_memory, forgotten, records }) = moved else { return };
         let id = turn.id();
         let wake_at_ms = self.rules.meta.wake_at_ms.take();
         // Removed on disk, whichever layer it is in: then it is in none.
@@ -84,7 +84,7 @@ impl QueueActor {
     }
 }
 
-impl Moved {
+impl MovedRecords {
     async fn find_keys(&mut self, queue: QueueNo, store: &Store) -> Result<(), QueueError> {
         let mut rest: KeyRange = key::dedup_dues(queue);
         loop {

@@ -16,7 +16,7 @@ use crate::{
         api::{config::LEASE_TTL, error::QueueError, handle::Queue},
         listing::ids::read_durable,
     },
-    runtime::{kind_settings::Settings, shared_state::Runtime, turn::Turn},
+    runtime::{kind_settings::KindSettings, shared_state::Runtime, turn::Turn},
 };
 
 /// Bytes of an address at most.
@@ -269,7 +269,7 @@ struct Changes(broadcast::Sender<SinkChange>);
 
 /// Tells whoever watches what has happened to the queue of this turn.
 pub(crate) fn tell(turn: &Turn<'_, QueueActor>, change: impl FnOnce(Arc<str>) -> SinkChange) {
-    let changes: Option<&Changes> = turn.meta.seat.kind.runtime.settings.get();
+    let changes: Option<&Changes> = turn.meta.guard.kind.runtime.settings.get();
     if let Some(changes) = changes {
         // Nobody has to watch.
         changes.0.send(change(Arc::from(&*turn.id().key))).ok();
@@ -277,7 +277,7 @@ pub(crate) fn tell(turn: &Turn<'_, QueueActor>, change: impl FnOnce(Arc<str>) ->
 }
 
 /// Makes the queues of a node that is about to start tell of their sinks.
-pub(crate) fn install(settings: &mut Settings) {
+pub(crate) fn install(settings: &mut KindSettings) {
     settings.insert(Changes(broadcast::Sender::new(BACKLOG_MAX)));
 }
 

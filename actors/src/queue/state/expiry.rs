@@ -4,25 +4,25 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Key, KeyRange,
     key::{self, QueueNo},
-    record::{MessageRecord, State},
+    record::{MessageRecord, MessageStateRecord},
 };
 
 use crate::queue::state::{
-    message::stored_message::Held,
-    order::position::Place,
-    queue_state::{Rules, Stop},
-    settle::NackTerms,
+    message::stored_message::StoredMessage,
+    order::position::Position,
+    queue_state::{Blocked, QueueState},
+    settle::NackRequest,
 };
 
 /// Where the store may hold what falls due in a queue, now or later. What lies before is done: a
 /// look from the very beginning would have to pass all that was deleted there.
 #[derive(Clone, Debug)]
-pub(crate) struct DueRest {
+pub(crate) struct ExpiryRest {
     pub(crate) messages: KeyRange,
     pub(crate) dedup_keys: KeyRange,
 }
 
-impl DueRest {
+impl ExpiryRest {
     /// Everything, as long as nothing is known.
     fn unknown(queue: QueueNo) -> Self {
         Self { messages: key::dues(queue), dedup_keys: key::dedup_dues(queue) }
@@ -31,9 +31,9 @@ impl DueRest {
 
 /// What is due in a queue, as the store says.
 #[derive(Debug, Default)]
-pub(crate) struct Dues {
+pub(crate) struct DueBatch {
     /// Messages.
-    pub(crate) messages: Vec<(Place, MessageRecord)>,
+    pub(crate) messages: Vec<(Position, MessageRecord)>,
     /// Entries of messages that are not there, or not due then: to be removed.
     pub(crate) stale: Vec<Key>,
     /// Deduplication keys to be forgotten, with when.
@@ -41,10 +41,10 @@ pub(crate) struct Dues {
     /// When the next thing after these is due.
     pub(crate) next_ms: Option<u64>,
     /// Where the next look begins once these are done, if it was time that chose them.
-    pub(crate) rest: Option<DueRest>,
+    pub(crate) rest: Option<ExpiryRest>,
 }
 
-impl Dues {
+impl DueBatch {
     /// Notes when something is due that is none of these.
     pub(crate) fn note_next(&mut self, due_ms: u64) {
         let next_ms = self.next_ms.get_or_insert(due_ms);
@@ -52,16 +52,20 @@ impl Dues {
     }
 }
 
-impl Rules {
+impl QueueState {
     /// Where to look for what is due.
-    pub(crate) fn due_rest(&self) -> Option<DueRest> {
+    pub(crate) fn expiry_rest(&self) -> Option<ExpiryRest> {
         let queue = self.queue?;
-        Some(self.due_rest.as_deref().map_or_else(|| DueRest::unknown(queue), DueRest::clone))
+        Some(
+            self.expiry_rest
+                .as_deref()
+                .map_or_else(|| ExpiryRest::unknown(queue), ExpiryRest::clone),
+        )
     }
 
     /// Has a message looked at at this time.
     pub(crate) fn put_due(&mut self, due_ms: u64, due: Key, entry: Bytes, batch: &mut Batch) {
-        if let Some(DueRest { messages, .. }) = self.due_rest.as_deref_mut() {
+        if let Some(ExpiryRest { messages, .. }) = self.expiry_rest.as_deref_mut() {
             messages.reach_back_to(&due);
         }
         batch.add(due, entry);
@@ -71,7 +75,7 @@ impl Rules {
     /// Has a deduplication key forgotten at this time.
     pub(crate) fn put_dedup_due(&mut self, due_ms: u64, dedup_key: &str, batch: &mut Batch) {
         let due = key::dedup_due(self.number(), due_ms, dedup_key);
-        if let Some(DueRest { dedup_keys, .. }) = self.due_rest.as_deref_mut() {
+        if let Some(ExpiryRest { dedup_keys, .. }) = self.expiry_rest.as_deref_mut() {
             dedup_keys.reach_back_to(&due);
         }
         batch.put(due, Bytes::new());
@@ -88,39 +92,39 @@ impl Rules {
     /// messages whose time to live ended go, deduplication keys are forgotten. A lease that ended
     /// counts as a delivery, also if nobody could settle it because the node was down: what ends
     /// its node is delivered no more often than anything else.
-    pub(crate) fn fall_due(
+    pub(crate) fn expire_due(
         &mut self,
-        dues: &Dues,
+        due_batch: &DueBatch,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
-        self.know_lanes_of(&dues.messages)?;
+    ) -> Result<(), Blocked> {
+        self.know_lanes_of(&due_batch.messages)?;
         // What falls due again while these are done moves it back.
-        self.due_rest = dues.rest.clone().map(Box::new).or(self.due_rest.take());
-        for (place, message) in &dues.messages {
+        self.expiry_rest = due_batch.rest.clone().map(Box::new).or(self.expiry_rest.take());
+        for (place, message) in &due_batch.messages {
             self.leave(*place, message, batch);
-            let held = Held::of(message.clone());
+            let held = StoredMessage::of(message.clone());
             match &message.state {
-                State::Leased(_) => {
+                MessageStateRecord::Leased(_) => {
                     self.meta.totals.expired += 1;
-                    let terms = NackTerms { is_counted: true, ..NackTerms::default() };
-                    self.give_back((*place, held), &terms, now_ms, batch);
+                    let options = NackRequest { is_counted: true, ..NackRequest::default() };
+                    self.give_back((*place, held), &options, now_ms, batch);
                 }
-                State::Scheduled { .. } if !held.is_expired(now_ms) => {
+                MessageStateRecord::Scheduled { .. } if !held.is_expired(now_ms) => {
                     self.enter_ready(*place, held, batch);
                 }
-                State::Scheduled { .. } | State::Ready => {
+                MessageStateRecord::Scheduled { .. } | MessageStateRecord::Ready => {
                     self.expire((*place, held), now_ms, batch);
                 }
             }
         }
-        for (due_ms, dedup_key) in &dues.dedup_keys {
+        for (due_ms, dedup_key) in &due_batch.dedup_keys {
             let queue = self.number();
             batch.delete(key::dedup(queue, dedup_key));
             batch.delete(key::dedup_due(queue, *due_ms, dedup_key));
         }
         self.is_meta_changed = true;
-        dues.next_ms.into_iter().for_each(|due_ms| self.wake_by(due_ms));
+        due_batch.next_ms.into_iter().for_each(|due_ms| self.wake_by(due_ms));
         Ok(())
     }
 }
@@ -133,59 +137,63 @@ mod tests {
 
     use crate::queue::{
         api::config::QueueConfig,
-        testing::test_harness::{TIGHT, Trial, priority},
-        verb::push::Incoming,
+        testing::test_harness::{TIGHT, TestHarness, priority},
+        verb::push::PushRequest,
     };
 
-    fn message(delay_ms: u64, dedup_key: Option<&str>) -> Incoming {
+    fn message(delay_ms: u64, dedup_key: Option<&str>) -> PushRequest {
         let dedup_key = dedup_key.map(str::to_owned);
-        Incoming { delay_ms, dedup_key, ..Incoming::new(priority(0), Bytes::from_static(b"{}")) }
+        PushRequest {
+            delay_ms,
+            dedup_key,
+            ..PushRequest::new(priority(0), Bytes::from_static(b"{}"))
+        }
     }
 
     /// A queue with so many messages that are due at 2,000, and one deduplication key at 3,000.
-    fn with_due(count: usize) -> Trial {
-        let mut trial = Trial::new(TIGHT);
+    fn with_due(count: usize) -> TestHarness {
+        let mut harness = TestHarness::new(TIGHT);
         let config =
             QueueConfig { dedup_window: Some(Duration::from_secs(2)), ..QueueConfig::default() };
-        trial.configure(&config).unwrap();
-        trial.accept(&vec![message(1_000, None); count]);
-        trial.accept(&[message(0, Some("first"))]);
-        trial
+        harness.configure(&config).unwrap();
+        harness.accept(&vec![message(1_000, None); count]);
+        harness.accept(&[message(0, Some("first"))]);
+        harness
     }
 
     #[test]
     fn a_slice_begins_behind_what_the_one_before_did() {
-        let mut trial = with_due(1_000);
-        trial.now_ms = 2_000;
+        let mut harness = with_due(1_000);
+        harness.now_ms = 2_000;
         let mut done = 0;
         while done < 1_000 {
-            let (count, _) = trial.fall_due();
+            let (count, _) = harness.expire_due();
             assert!(count > 0, "{done} messages were found");
             done += count;
-            let rest = trial.rules.due_rest().unwrap().messages;
-            let due = |arrival| key::due(trial.rules.number(), 2_000, key::Arrival(arrival));
+            let rest = harness.rules.expiry_rest().unwrap().messages;
+            let due = |arrival| key::due(harness.rules.number(), 2_000, key::Arrival(arrival));
             assert!(!rest.contains(&due(done as u64 - 1)), "{done} are to be passed again");
             assert!(rest.contains(&due(done as u64)), "one is passed over");
         }
-        trial.now_ms = 3_000;
-        assert_eq!(trial.fall_due(), (0, 1));
+        harness.now_ms = 3_000;
+        assert_eq!(harness.expire_due(), (0, 1));
     }
 
     #[test]
     fn what_falls_due_before_the_next_look_was_to_begin_is_found() {
-        let mut trial = with_due(1);
-        trial.now_ms = 1_500;
-        assert_eq!(trial.fall_due(), (0, 0), "now the next things are known to be later");
-        trial.accept(&[message(100, None)]);
+        let mut harness = with_due(1);
+        harness.now_ms = 1_500;
+        assert_eq!(harness.expire_due(), (0, 0), "now the next things are known to be later");
+        harness.accept(&[message(100, None)]);
         let config = QueueConfig {
             dedup_window: Some(Duration::from_millis(100)),
             ..QueueConfig::default()
         };
-        trial.configure(&config).unwrap();
-        trial.accept(&[message(0, Some("second"))]);
-        trial.now_ms = 1_600;
-        assert_eq!(trial.fall_due(), (1, 1));
-        trial.now_ms = 3_000;
-        assert_eq!(trial.fall_due(), (1, 1));
+        harness.configure(&config).unwrap();
+        harness.accept(&[message(0, Some("second"))]);
+        harness.now_ms = 1_600;
+        assert_eq!(harness.expire_due(), (1, 1));
+        harness.now_ms = 3_000;
+        assert_eq!(harness.expire_due(), (1, 1));
     }
 }

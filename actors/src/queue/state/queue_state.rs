@@ -17,29 +17,30 @@
 //! place, priority and arrival, through all of it.
 //!
 //! A verb either does all it should, or refuses, or says what it must see of the store first
-//! ([`Stop::Load`]); only in the first case has anything changed. [`Rules::settle`] ends a turn.
+//! ([`Blocked::Load`]); only in the first case has anything changed. [`QueueState::settle`] ends a
+//! turn.
 
 use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Key, KeyRange, LoadError, ScanLimit,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, OnFull, PermitRecord, QueueEntry, QueueMeta, QueueSettings},
+    record::{OnFull, PermitRecord, PriorityMeta, QueueEntry, QueueMeta, QueueSettings},
 };
 
 use crate::{
     queue::{
         api::error::QueueError,
         state::{
-            expiry::DueRest,
+            expiry::ExpiryRest,
             message::stored_message::Victim,
             order::{
-                aging::Aged, head_cache::Window, position::Place, priority_counts::Lanes,
-                tail_cache::Tail,
+                aging::Aging, head_cache::HeadCache, position::Position,
+                priority_counts::PriorityCounts, tail_cache::TailCache,
             },
         },
-        verb::{dead_letter::Dead, delete},
+        verb::{dead_letter::DeadMessage, delete},
     },
-    token_bucket::Bucket,
+    token_bucket::TokenBucket,
 };
 
 /// What is wrong with a queue that has nothing where it should.
@@ -73,9 +74,9 @@ impl MemoryBounds {
 
 /// What the rules must see of the store before they can go on.
 #[derive(Clone, Debug)]
-pub(crate) enum Need {
+pub(crate) enum MissingData {
     /// The counts of these priorities.
-    Lanes(Vec<Priority>),
+    PriorityCounts(Vec<Priority>),
     /// The priorities in use, from the beginning of this range.
     AllLanes(KeyRange, ScanLimit),
     /// Messages of this priority, from the beginning of this range.
@@ -83,19 +84,19 @@ pub(crate) enum Need {
     /// Messages from the beginning of this range.
     Head(KeyRange, ScanLimit),
     /// Messages from the end of this range.
-    Tail(KeyRange, ScanLimit),
+    TailCache(KeyRange, ScanLimit),
 }
 
 /// Why a verb did nothing.
 #[derive(Clone, Debug)]
-pub(crate) enum Stop {
+pub(crate) enum Blocked {
     /// It must see something of the store first; then it is tried again.
-    Load(Need),
+    Load(MissingData),
     /// It is refused.
     Refuse(QueueError),
 }
 
-impl From<QueueError> for Stop {
+impl From<QueueError> for Blocked {
     fn from(error: QueueError) -> Self {
         Self::Refuse(error)
     }
@@ -103,7 +104,7 @@ impl From<QueueError> for Stop {
 
 /// A queue in memory.
 #[derive(Debug)]
-pub(crate) struct Rules {
+pub(crate) struct QueueState {
     /// The queue's id.
     pub(crate) id: Box<str>,
     /// `None` until something is written for the first time.
@@ -112,33 +113,33 @@ pub(crate) struct Rules {
     pub(crate) created_at_ms: u64,
     pub(crate) meta: QueueMeta,
     pub(crate) settings: QueueSettings,
-    pub(crate) window: Window,
-    pub(crate) tail: Tail,
+    pub(crate) head_cache: HeadCache,
+    pub(crate) tail_cache: TailCache,
     /// Empty unless messages age.
-    pub(crate) aged: Aged,
-    pub(crate) lanes: Lanes,
+    pub(crate) aging: Aging,
+    pub(crate) priority_counts: PriorityCounts,
     /// Messages accepted in this turn and not yet taken in it: written when it ends.
-    pub(crate) fresh: Vec<(Place, Bytes)>,
+    pub(crate) fresh: Vec<(Position, Bytes)>,
     pub(crate) is_meta_changed: bool,
     pub(crate) is_settings_changed: bool,
     /// Whether `meta` counts refusals that no change has written yet.
     pub(crate) has_unwritten_refusals: bool,
     /// Messages that died in this turn and are to be sent to the dead-letter queue.
-    pub(crate) dead: Vec<Dead>,
+    pub(crate) dead: Vec<DeadMessage>,
     /// Permits of leases that ended in this turn, to be released.
     pub(crate) freed: Vec<PermitRecord>,
     /// The earliest thing due that this turn added.
     pub(crate) wake_wanted_ms: Option<u64>,
     /// `None` until something was due.
-    pub(crate) due_rest: Option<Box<DueRest>>,
-    pub(crate) push_bucket: Bucket,
-    pub(crate) pop_bucket: Bucket,
+    pub(crate) expiry_rest: Option<Box<ExpiryRest>>,
+    pub(crate) push_bucket: TokenBucket,
+    pub(crate) pop_bucket: TokenBucket,
     /// Bytes of messages that may be given at once, as far as there is memory for an answer.
     pub(crate) give_bytes_max: usize,
     bounds: MemoryBounds,
 }
 
-impl Rules {
+impl QueueState {
     /// A queue never used.
     pub(crate) fn unused(bounds: MemoryBounds) -> Self {
         let mut rules = Self {
@@ -147,10 +148,10 @@ impl Rules {
             created_at_ms: 0,
             meta: QueueMeta::default(),
             settings: QueueSettings::default(),
-            window: Window::new(bounds.window_count_max, bounds.window_bytes_max),
-            tail: Tail::new(bounds.tail_count_max),
-            aged: Aged::default(),
-            lanes: Lanes::new(bounds.lane_count_max),
+            head_cache: HeadCache::new(bounds.window_count_max, bounds.window_bytes_max),
+            tail_cache: TailCache::new(bounds.tail_count_max),
+            aging: Aging::default(),
+            priority_counts: PriorityCounts::new(bounds.lane_count_max),
             fresh: Vec::new(),
             is_meta_changed: false,
             is_settings_changed: false,
@@ -158,9 +159,9 @@ impl Rules {
             dead: Vec::new(),
             freed: Vec::new(),
             wake_wanted_ms: None,
-            due_rest: None,
-            push_bucket: Bucket::default(),
-            pop_bucket: Bucket::default(),
+            expiry_rest: None,
+            push_bucket: TokenBucket::default(),
+            pop_bucket: TokenBucket::default(),
             give_bytes_max: usize::MAX,
             bounds,
         };
@@ -190,7 +191,7 @@ impl Rules {
             rules.settings = QueueSettings::decode(&settings)?;
         }
         if rules.meta.ready_count > 0 {
-            rules.window = Window::new(bounds.window_count_max, bounds.window_bytes_max);
+            rules.head_cache = HeadCache::new(bounds.window_count_max, bounds.window_bytes_max);
         }
         rules.settle_memory();
         Ok(rules)
@@ -208,49 +209,54 @@ impl Rules {
         self.queue.expect("a queue is created before anything is written to it")
     }
 
-    /// Takes in what [`Stop::Load`] asked for.
-    pub(crate) fn supply(&mut self, need: Need, found: Vec<(Key, Bytes)>) -> Result<(), LoadError> {
-        match need {
-            Need::Lanes(priorities) => {
+    /// Takes in what [`Blocked::Load`] asked for.
+    pub(crate) fn supply(
+        &mut self,
+        missing: MissingData,
+        found: Vec<(Key, Bytes)>,
+    ) -> Result<(), LoadError> {
+        match missing {
+            MissingData::PriorityCounts(priorities) => {
                 self.learn_lanes(found)?;
-                priorities.into_iter().for_each(|priority| self.lanes.learn(priority, 0));
+                priorities.into_iter().for_each(|priority| self.priority_counts.learn(priority, 0));
             }
-            Need::AllLanes(range, _) => {
+            MissingData::AllLanes(range, _) => {
                 let priority_of = |(key, _): &(Key, Bytes)| {
                     key::priority_of_lane(key).ok_or_else(|| self.damaged("a key is no lane's"))
                 };
                 let priorities: Vec<_> = found.iter().map(priority_of).collect::<Result<_, _>>()?;
                 self.learn_priorities(&range, &priorities);
             }
-            Need::Head(..) => {
-                let (known, fresh) = (self.window.len(), self.fresh_messages(|_| true)?);
-                self.window.extend_with(self.messages(found)?, fresh);
+            MissingData::Head(..) => {
+                let (known, fresh) = (self.head_cache.len(), self.fresh_messages(|_| true)?);
+                self.head_cache.extend_with(self.messages(found)?, fresh);
                 // Asking again would find nothing again.
-                if self.window.len() == known {
+                if self.head_cache.len() == known {
                     return Err(self.damaged(TOO_FEW));
                 }
             }
-            Need::LaneHead(priority, ..) => {
+            MissingData::LaneHead(priority, ..) => {
                 let fresh = self.fresh_messages(|place| place.priority == priority)?;
                 let messages = self.messages(found)?;
-                if !self.aged.extend(priority, messages, fresh) {
+                if !self.aging.extend(priority, messages, fresh) {
                     return Err(self.damaged(TOO_FEW));
                 }
             }
-            Need::Tail(..) if found.is_empty() => return Err(self.damaged(TOO_FEW)),
-            Need::Tail(..) => {
+            MissingData::TailCache(..) if found.is_empty() => return Err(self.damaged(TOO_FEW)),
+            MissingData::TailCache(..) => {
                 let messages = self.messages(found)?.into_iter();
-                self.tail.extend(messages.map(|(place, held)| (place, Victim::of(&held))));
+                self.tail_cache.extend(messages.map(|(place, held)| (place, Victim::of(&held))));
             }
         }
         Ok(())
     }
 
     fn learn_lanes(&mut self, found: Vec<(Key, Bytes)>) -> Result<(), LoadError> {
-        for (key, lane) in found {
+        for (key, priority_count) in found {
             let priority = key::priority_of_lane(&key);
             let priority = priority.ok_or_else(|| self.damaged("a key is no lane's"))?;
-            self.lanes.learn(priority, LaneMeta::decode(&lane)?.ready_count);
+            self.priority_counts
+                .learn(priority, PriorityMeta::decode(&priority_count)?.ready_count);
         }
         Ok(())
     }
@@ -263,7 +269,7 @@ impl Rules {
                 batch.add(place.key(queue, MessageState::Ready), record);
             }
             self.fresh.shrink_to(FRESH_KEPT_MAX);
-            self.lanes.settle(queue, batch);
+            self.priority_counts.settle(queue, batch);
             self.write_meta(batch);
         }
         self.settle_memory();
@@ -286,9 +292,13 @@ impl Rules {
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let tail = self.tail.len() * size_of::<(Place, Victim)>();
-        let lanes = self.lanes.len() * size_of::<(Priority, u64, u64)>();
-        size_of::<Self>() + self.window.bytes() + self.aged.bytes() + tail + lanes
+        let tail_cache = self.tail_cache.len() * size_of::<(Position, Victim)>();
+        let priority_counts = self.priority_counts.len() * size_of::<(Priority, u64, u64)>();
+        size_of::<Self>()
+            + self.head_cache.bytes()
+            + self.aging.bytes()
+            + tail_cache
+            + priority_counts
     }
 
     /// Whether a full queue lets messages give way.
@@ -296,44 +306,45 @@ impl Rules {
         self.settings.capacity.is_some() && self.settings.on_full == OnFull::EvictLowest
     }
 
-    /// Makes sure that the counts of priorities that [`Lanes::unknown`] named can be changed.
-    pub(crate) fn know_lanes(&mut self, unknown: Vec<Priority>) -> Result<(), Stop> {
+    /// Makes sure that the counts of priorities that [`PriorityCounts::unknown`] named can be
+    /// changed.
+    pub(crate) fn know_lanes(&mut self, unknown: Vec<Priority>) -> Result<(), Blocked> {
         if unknown.is_empty() {
             return Ok(());
         }
         if self.meta.ready_count == 0 {
-            unknown.into_iter().for_each(|priority| self.lanes.learn(priority, 0));
+            unknown.into_iter().for_each(|priority| self.priority_counts.learn(priority, 0));
             return Ok(());
         }
-        Err(Stop::Load(Need::Lanes(unknown)))
+        Err(Blocked::Load(MissingData::PriorityCounts(unknown)))
     }
 
     /// Makes sure that the window holds `count` messages. The queue has that many.
-    pub(crate) fn know_head(&self, count: usize) -> Result<(), Stop> {
-        if self.window.len() >= count {
+    pub(crate) fn know_head(&self, count: usize) -> Result<(), Blocked> {
+        if self.head_cache.len() >= count {
             return Ok(());
         }
         let queue = self.number();
         let range = key::messages(queue, MessageState::Ready);
-        let range = match self.window.end() {
+        let range = match self.head_cache.end() {
             Some(end) => range.after(&end.key(queue, MessageState::Ready)),
             None => range,
         };
-        Err(Stop::Load(Need::Head(range, self.window_limit())))
+        Err(Blocked::Load(MissingData::Head(range, self.window_limit())))
     }
 
     /// Makes sure that the tail knows `count` messages. The queue has that many.
-    pub(crate) fn know_tail(&self, count: usize) -> Result<(), Stop> {
-        if self.tail.len() >= count {
+    pub(crate) fn know_tail(&self, count: usize) -> Result<(), Blocked> {
+        if self.tail_cache.len() >= count {
             return Ok(());
         }
         let queue = self.number();
         let mut range = key::messages(queue, MessageState::Ready);
-        if let Some(start) = self.tail.start() {
+        if let Some(start) = self.tail_cache.start() {
             range.end = start.key(queue, MessageState::Ready);
         }
         let limit = ScanLimit { count_max: self.bounds.tail_count_max, ..self.window_limit() };
-        Err(Stop::Load(Need::Tail(range, limit)))
+        Err(Blocked::Load(MissingData::TailCache(range, limit)))
     }
 
     /// Messages held, in whatever state.
@@ -358,10 +369,10 @@ impl Rules {
     }
 
     fn settle_memory(&mut self) {
-        self.window.settle(self.meta.ready_count);
-        self.aged.settle(|priority| self.lanes.count(priority));
+        self.head_cache.settle(self.meta.ready_count);
+        self.aging.settle(|priority| self.priority_counts.count(priority));
         if self.is_evicting() {
-            self.tail.settle(self.meta.ready_count);
+            self.tail_cache.settle(self.meta.ready_count);
         }
     }
 

@@ -7,10 +7,10 @@ use crate::queue::{
         config::{Paused, QueueConfig},
         error::QueueError,
     },
-    state::queue_state::Rules,
+    state::queue_state::QueueState,
 };
 
-impl Rules {
+impl QueueState {
     /// When a change of this queue is acknowledged, on a node of this durability.
     pub(crate) fn durability(&self, node: Durability) -> Durability {
         self.settings.durability.map_or(node, Durability::from)
@@ -57,9 +57,9 @@ impl Rules {
         self.settings = settings;
         self.is_settings_changed = true;
         if !self.is_evicting() {
-            self.tail.clear();
+            self.tail_cache.clear();
         }
-        self.aged.clear();
+        self.aging.clear();
         true
     }
 }
@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    use crate::queue::testing::test_harness::{TIGHT, Trial};
+    use crate::queue::testing::test_harness::{TIGHT, TestHarness};
 
     fn durability(level: Durability) -> QueueConfig {
         QueueConfig { durability: Some(level), ..QueueConfig::default() }
@@ -78,39 +78,39 @@ mod tests {
 
     #[test]
     fn a_capacity_is_at_least_one() {
-        let mut trial = Trial::new(TIGHT);
+        let mut harness = TestHarness::new(TIGHT);
         let capacity =
             |capacity| QueueConfig { capacity: Some(capacity), ..QueueConfig::default() };
-        let refused = trial.configure(&capacity(0));
+        let refused = harness.configure(&capacity(0));
         assert!(
             matches!(refused, Err(QueueError::InvalidConfig { field: "capacity", .. })),
             "{refused:?}"
         );
-        trial.configure(&capacity(1)).unwrap();
+        harness.configure(&capacity(1)).unwrap();
     }
 
     #[test]
     fn a_queue_enters_and_leaves_memory_only_while_it_is_empty() {
-        let mut trial = Trial::new(TIGHT);
+        let mut harness = TestHarness::new(TIGHT);
         for (from, to) in
             [(Durability::Durable, Durability::Memory), (Durability::Memory, Durability::Relaxed)]
         {
-            trial.configure(&durability(from)).unwrap();
-            trial.push(&[(1, "a")]).unwrap();
-            let refused = trial.configure(&durability(to));
+            harness.configure(&durability(from)).unwrap();
+            harness.push(&[(1, "a")]).unwrap();
+            let refused = harness.configure(&durability(to));
             assert!(matches!(refused, Err(QueueError::NotEmpty(1))), "{refused:?}");
-            trial.pop(1).unwrap();
-            trial.configure(&durability(to)).unwrap();
+            harness.pop(1).unwrap();
+            harness.configure(&durability(to)).unwrap();
         }
-        trial.push(&[(1, "a")]).unwrap();
-        trial.configure(&durability(Durability::Durable)).unwrap();
+        harness.push(&[(1, "a")]).unwrap();
+        harness.configure(&durability(Durability::Durable)).unwrap();
     }
 
     #[test]
     fn pausing_and_resuming_change_the_named_verbs_alone() {
-        let mut trial = Trial::new(TIGHT);
+        let mut harness = TestHarness::new(TIGHT);
         let paused = |push, pop| Paused { push, pop };
-        let rules = &mut trial.rules;
+        let rules = &mut harness.rules;
         assert!(rules.pause(paused(true, false)));
         assert!(rules.pause(paused(false, true)));
         assert!(!rules.pause(paused(true, true)), "that changes nothing");
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn settings_are_loaded_with_the_queue() {
-        let mut trial = Trial::bounded(3, OnFull::EvictLowest);
-        trial.pause(Paused { push: true, pop: true });
-        let settings = trial.rules.settings.clone();
-        trial.reactivate();
-        assert_eq!(trial.rules.settings, settings);
+        let mut harness = TestHarness::bounded(3, OnFull::EvictLowest);
+        harness.pause(Paused { push: true, pop: true });
+        let settings = harness.rules.settings.clone();
+        harness.reactivate();
+        assert_eq!(harness.rules.settings, settings);
     }
 }

@@ -2,13 +2,13 @@
 
 use lanekeeper_storage::{
     Batch,
-    record::{Ending, MessageRecord, Note, State},
+    record::{Annotation, KeyOutcome, MessageRecord, MessageStateRecord},
 };
 
 use crate::queue::state::{
-    message::{stored_message::Held, transition::Wait},
-    order::position::Place,
-    queue_state::{Rules, Stop},
+    message::{stored_message::StoredMessage, transition::Wait},
+    order::position::Position,
+    queue_state::{Blocked, QueueState},
 };
 
 /// Why a message dies that was delivered too often.
@@ -16,24 +16,24 @@ const TOO_OFTEN: &str = "max_deliveries";
 
 /// The options of a nack.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct NackTerms {
+pub(crate) struct NackRequest {
     pub(crate) delay_ms: u64,
     pub(crate) reason: Option<String>,
     /// Whether the delivery counts.
     pub(crate) is_counted: bool,
 }
 
-impl Rules {
+impl QueueState {
     /// The work on these messages is done: they are gone.
     pub(crate) fn ack(
         &mut self,
-        leased: &[(Place, MessageRecord)],
+        leased: &[(Position, MessageRecord)],
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Blocked> {
         for (place, message) in leased {
             self.leave(*place, message, batch);
-            self.end(*place, message.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
+            self.end(*place, message.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
         }
         self.meta.totals.acked += leased.len() as u64;
         Ok(())
@@ -43,20 +43,20 @@ impl Rules {
     /// too often die.
     pub(crate) fn nack(
         &mut self,
-        leased: &[(Place, MessageRecord)],
-        terms: &NackTerms,
+        leased: &[(Position, MessageRecord)],
+        options: &NackRequest,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Blocked> {
         self.know_lanes_of(leased)?;
         for (place, message) in leased {
             self.leave(*place, message, batch);
-            let mut held = Held::of(message.clone());
-            if let Some(reason) = &terms.reason {
+            let mut held = StoredMessage::of(message.clone());
+            if let Some(reason) = &options.reason {
                 held.note.get_or_insert_default().reason = Some(reason.clone());
             }
             self.meta.totals.nacked += 1;
-            self.give_back((*place, held), terms, now_ms, batch);
+            self.give_back((*place, held), options, now_ms, batch);
         }
         Ok(())
     }
@@ -64,27 +64,27 @@ impl Rules {
     /// A message whose lease ended returns to its place, or dies.
     pub(crate) fn give_back(
         &mut self,
-        (place, mut held): (Place, Held),
-        terms: &NackTerms,
+        (place, mut held): (Position, StoredMessage),
+        options: &NackRequest,
         now_ms: u64,
         batch: &mut Batch,
     ) {
-        if !terms.is_counted {
+        if !options.is_counted {
             held.deliveries = held.deliveries.saturating_sub(1);
         }
-        let deliveries_max = self.settings.deliveries_max.filter(|_| terms.is_counted);
+        let deliveries_max = self.settings.deliveries_max.filter(|_| options.is_counted);
         if deliveries_max.is_some_and(|deliveries_max| held.deliveries >= deliveries_max) {
             let reason = match held.note.as_deref() {
-                Some(Note { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
+                Some(Annotation { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
                 _ => TOO_OFTEN.to_owned(),
             };
             self.bury((place, held), reason, now_ms, batch);
         } else if held.is_expired(now_ms) {
             self.expire((place, held), now_ms, batch);
-        } else if terms.delay_ms == 0 {
+        } else if options.delay_ms == 0 {
             self.enter_ready(place, held, batch);
         } else {
-            let ready_at_ms = now_ms.saturating_add(terms.delay_ms);
+            let ready_at_ms = now_ms.saturating_add(options.delay_ms);
             // What came later must not pass it in an exclusive queue: all wait with it.
             let is_holding = self.settings.is_exclusive;
             let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding };
@@ -95,30 +95,30 @@ impl Rules {
     /// The leases of these messages end at `until_ms` now.
     pub(crate) fn extend(
         &mut self,
-        leased: &[(Place, MessageRecord)],
+        leased: &[(Position, MessageRecord)],
         until_ms: u64,
         batch: &mut Batch,
     ) {
         for (place, message) in leased {
-            let State::Leased(lease) = &message.state else { continue };
+            let MessageStateRecord::Leased(lease) = &message.state else { continue };
             self.leave_to_return(*place, message, batch);
             let mut lease = lease.clone();
             lease.expires_at_ms = until_ms;
-            self.enter_leased(*place, Held::of(message.clone()), lease, batch);
+            self.enter_leased(*place, StoredMessage::of(message.clone()), lease, batch);
         }
     }
 
     /// The work on these messages is given up: they die.
     pub(crate) fn dead_letter(
         &mut self,
-        leased: &[(Place, MessageRecord)],
+        leased: &[(Position, MessageRecord)],
         reason: &str,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Blocked> {
         for (place, message) in leased {
             self.leave(*place, message, batch);
-            let held = Held::of(message.clone());
+            let held = StoredMessage::of(message.clone());
             self.bury((*place, held), reason.to_owned(), now_ms, batch);
         }
         Ok(())

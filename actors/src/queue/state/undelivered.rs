@@ -4,20 +4,20 @@ use crate::{
     actor::actor_ref::ActorRef,
     queue::{
         actor::QueueActor,
-        api::lease_token::{LeaseToken, Leased},
+        api::lease_token::{LeaseToken, LeasedMessage},
         verb::settle::GiveBack,
     },
 };
 
 /// Leases that were given and not yet received: dropped on the way, they go back at once and no
 /// delivery is counted, so that whoever gives up waiting loses nothing.
-pub(crate) struct Granted {
-    leased: Vec<Leased>,
+pub(crate) struct UndeliveredLeases {
+    leased: Vec<LeasedMessage>,
     queue: ActorRef<QueueActor>,
 }
 
-impl Granted {
-    pub(crate) fn new(leased: Vec<Leased>, queue: ActorRef<QueueActor>) -> Self {
+impl UndeliveredLeases {
+    pub(crate) fn new(leased: Vec<LeasedMessage>, queue: ActorRef<QueueActor>) -> Self {
         Self { leased, queue }
     }
 
@@ -26,12 +26,12 @@ impl Granted {
     }
 
     /// Receives them.
-    pub(crate) fn receive(mut self) -> Vec<Leased> {
+    pub(crate) fn receive(mut self) -> Vec<LeasedMessage> {
         std::mem::take(&mut self.leased)
     }
 }
 
-impl Drop for Granted {
+impl Drop for UndeliveredLeases {
     fn drop(&mut self) {
         if self.leased.is_empty() {
             return;

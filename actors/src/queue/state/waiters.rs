@@ -16,7 +16,7 @@ const SLACK: usize = 16;
 
 /// The line of waiting pops. `P` is how one of them is answered.
 #[derive(Debug)]
-pub(crate) struct Line<P> {
+pub(crate) struct Waiters<P> {
     places: VecDeque<(Arc<Ticket>, usize, P)>,
     waiting_count: Arc<AtomicUsize>,
     waiting_max: usize,
@@ -24,16 +24,16 @@ pub(crate) struct Line<P> {
 
 /// A place in the line, as the one who waits holds it. Dropping it leaves the line.
 #[derive(Debug)]
-pub(crate) struct InLine(Arc<Ticket>);
+pub(crate) struct WaiterTicket(Arc<Ticket>);
 
-impl InLine {
+impl WaiterTicket {
     /// Leaves the line; false if the queue was first: then the answer is on its way.
     pub(crate) fn leave(&self) -> bool {
         self.0.take()
     }
 }
 
-impl Drop for InLine {
+impl Drop for WaiterTicket {
     fn drop(&mut self) {
         self.leave();
     }
@@ -58,7 +58,7 @@ impl Ticket {
     }
 }
 
-impl<P> Line<P> {
+impl<P> Waiters<P> {
     /// An empty line in which so many may wait.
     pub(crate) fn new(waiting_max: usize) -> Self {
         Self { places: VecDeque::new(), waiting_count: Arc::default(), waiting_max }
@@ -75,7 +75,7 @@ impl<P> Line<P> {
     }
 
     /// Adds a pop of `depth` messages at the end; `None` if too many wait already.
-    pub(crate) fn join(&mut self, depth: usize, promise: P) -> Option<InLine> {
+    pub(crate) fn join(&mut self, depth: usize, promise: P) -> Option<WaiterTicket> {
         let waiting_count = self.waiting_count();
         if waiting_count >= self.waiting_max {
             return None;
@@ -87,7 +87,7 @@ impl<P> Line<P> {
         let waiting_count = Arc::clone(&self.waiting_count);
         let ticket = Arc::new(Ticket { is_waiting: AtomicBool::new(true), waiting_count });
         self.places.push_back((Arc::clone(&ticket), depth, promise));
-        Some(InLine(ticket))
+        Some(WaiterTicket(ticket))
     }
 
     /// The first who still waits: how many messages it wants, and how it is answered.
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn those_who_wait_are_served_in_the_order_of_their_arrival() {
-        let mut line = Line::new(3);
+        let mut line = Waiters::new(3);
         let waiting: Vec<_> =
             ["first", "second", "third"].map(|name| line.join(1, name).unwrap()).into();
         let served: Vec<_> = std::iter::from_fn(|| line.next_if(|_| true)).collect();
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn one_who_left_is_passed_over() {
-        let mut line = Line::new(2);
+        let mut line = Waiters::new(2);
         let first = line.join(1, "first").unwrap();
         let second = line.join(5, "second").unwrap();
         assert!(first.leave());
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn those_who_are_not_sent_away_keep_their_places() {
-        let mut line = Line::new(4);
+        let mut line = Waiters::new(4);
         let waiting: Vec<_> = ["a", "b", "c", "d"].map(|name| line.join(1, name).unwrap()).into();
         assert!(waiting[0].leave());
         assert_eq!(line.take_all(|name| *name != "b"), ["c", "d"]);
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_line_is_bounded_and_who_leaves_makes_room() {
-        let mut line = Line::new(2);
+        let mut line = Waiters::new(2);
         let first = line.join(1, ()).unwrap();
         let _second = line.join(1, ()).unwrap();
         assert!(line.join(1, ()).is_none());
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn places_of_those_who_left_do_not_pile_up() {
-        let mut line = Line::new(WAITING_MAX);
+        let mut line = Waiters::new(WAITING_MAX);
         let _stays = line.join(1, ()).unwrap();
         for _ in 0..1_000 {
             drop(line.join(1, ()).unwrap());

@@ -11,16 +11,16 @@ use crate::queue::{
         error::QueueError,
         message::{Message, MessageId},
     },
-    state::{order::position::Place, queue_state::MemoryBounds},
-    testing::test_harness::{TIGHT, Trial},
-    verb::push::Incoming,
+    state::{order::position::Position, queue_state::MemoryBounds},
+    testing::test_harness::{TIGHT, TestHarness},
+    verb::push::PushRequest,
 };
 
 /// The simplest queue: every message, sorted when somebody asks.
 #[derive(Default)]
 struct Model {
-    messages: Vec<(Place, String)>,
-    scheduled: Vec<(Place, String)>,
+    messages: Vec<(Position, String)>,
+    scheduled: Vec<(Position, String)>,
     config: QueueConfig,
     pushed: u64,
     popped: u64,
@@ -53,24 +53,24 @@ impl Model {
         (!is_refused).then_some(excess)
     }
 
-    fn remove(&mut self, is_gone: impl Fn(Place) -> bool) -> u64 {
+    fn remove(&mut self, is_gone: impl Fn(Position) -> bool) -> u64 {
         let before = self.messages.len();
         self.messages.retain(|&(place, _)| !is_gone(place));
         (before - self.messages.len()) as u64
     }
 
-    fn lanes(&self) -> Vec<(u32, u64)> {
-        let mut lanes = BTreeMap::new();
+    fn priority_counts(&self) -> Vec<(u32, u64)> {
+        let mut priority_counts = BTreeMap::new();
         for (place, _) in &self.messages {
-            *lanes.entry(place.priority.get()).or_insert(0) += 1;
+            *priority_counts.entry(place.priority.get()).or_insert(0) += 1;
         }
-        lanes.into_iter().collect()
+        priority_counts.into_iter().collect()
     }
 }
 
 struct Run {
     random: fastrand::Rng,
-    trial: Trial,
+    harness: TestHarness,
     model: Model,
     bounds: MemoryBounds,
 }
@@ -79,9 +79,9 @@ impl Run {
     fn new(seed: u64) -> Self {
         let bounds = TIGHT;
         let random = fastrand::Rng::with_seed(seed);
-        let mut trial = Trial::new(bounds);
-        trial.create();
-        Self { random, trial, model: Model::default(), bounds }
+        let mut harness = TestHarness::new(bounds);
+        harness.create();
+        Self { random, harness, model: Model::default(), bounds }
     }
 
     fn newcomers(&mut self) -> Vec<(u32, String)> {
@@ -98,7 +98,7 @@ impl Run {
     fn push(&mut self) {
         let newcomers = self.newcomers();
         let texts: Vec<_> = newcomers.iter().map(|(at, text)| (*at, text.as_str())).collect();
-        let outcome = self.trial.push(&texts);
+        let outcome = self.harness.push(&texts);
         match self.model.evictions(&newcomers) {
             None => {
                 self.model.rejected += newcomers.len() as u64;
@@ -117,7 +117,7 @@ impl Run {
 
     fn pop(&mut self) {
         let depth = self.random.usize(1..=12);
-        let popped = self.trial.pop(depth).expect("pops are not paused");
+        let popped = self.harness.pop(depth).expect("pops are not paused");
         self.expect_popped(depth, popped);
     }
 
@@ -129,7 +129,7 @@ impl Run {
         }
         let texts: Vec<_> = newcomers.iter().map(|(at, text)| (*at, text.as_str())).collect();
         let depths: Vec<_> = (0..3).map(|_| self.random.usize(1..=4)).collect();
-        let (ids, popped) = self.trial.push_to(&texts, &depths).expect("there is room");
+        let (ids, popped) = self.harness.push_to(&texts, &depths).expect("there is room");
         self.model.push(&newcomers, &ids);
         self.expect_popped(depths.iter().sum(), popped);
     }
@@ -141,7 +141,7 @@ impl Run {
             .into_iter()
             .map(|message| {
                 let priority = crate::queue::testing::test_harness::priority(message.priority);
-                let place = Place { priority, arrival: message.id.arrival };
+                let place = Position { priority, arrival: message.id.arrival };
                 (place, message.item.as_str().to_owned())
             })
             .collect();
@@ -155,8 +155,8 @@ impl Run {
             return;
         }
         let (place, _) = self.model.messages.remove(self.random.usize(..count));
-        self.trial.cancel(place.into()).expect("it is there");
-        assert!(matches!(self.trial.cancel(place.into()), Err(QueueError::MessageNotFound)));
+        self.harness.cancel(place.into()).expect("it is there");
+        assert!(matches!(self.harness.cancel(place.into()), Err(QueueError::MessageNotFound)));
         self.model.cancelled += 1;
     }
 
@@ -165,16 +165,17 @@ impl Run {
         if self.model.evictions(&[(priority, text.clone())]) != Some(0) {
             return;
         }
-        let arrival = self.trial.rules.arrival_next();
+        let arrival = self.harness.rules.arrival_next();
         let at = crate::queue::testing::test_harness::priority(priority);
-        self.trial.accept(&[Incoming { delay_ms: 1, ..Incoming::new(at, text.clone().into()) }]);
-        self.model.scheduled.push((Place { priority: at, arrival }, text));
+        self.harness
+            .accept(&[PushRequest { delay_ms: 1, ..PushRequest::new(at, text.clone().into()) }]);
+        self.model.scheduled.push((Position { priority: at, arrival }, text));
         self.model.scheduled.sort();
         self.model.pushed += 1;
     }
 
     fn promote(&mut self) {
-        let promoted = self.trial.promote_first();
+        let promoted = self.harness.promote_first();
         let first = (!self.model.scheduled.is_empty()).then(|| self.model.scheduled.remove(0));
         let expected = first.clone().map(|(place, text)| (place, text.into()));
         assert_eq!(promoted, expected);
@@ -191,7 +192,7 @@ impl Run {
         let to = crate::queue::testing::test_harness::priority(self.random.u32(0..5));
         let place = self.model.messages[index].0;
         if place.priority != to {
-            self.model.messages[index].0 = self.trial.reprioritise(place, to);
+            self.model.messages[index].0 = self.harness.reprioritise(place, to);
             self.model.messages.sort();
         }
     }
@@ -200,7 +201,7 @@ impl Run {
         let only = self.random.bool().then(|| self.random.u32(0..5));
         let slice = self.random.usize(1..=5);
         let expected = self.model.remove(|place| only.is_none_or(|at| place.priority.get() == at));
-        assert_eq!(self.trial.purge(only, slice), expected);
+        assert_eq!(self.harness.purge(only, slice), expected);
         self.model.purged += expected;
     }
 
@@ -208,13 +209,13 @@ impl Run {
         let on_full = if self.random.bool() { OnFull::EvictLowest } else { OnFull::Reject };
         let capacity = self.random.bool().then(|| self.random.u64(1..30));
         self.model.config = QueueConfig { capacity, on_full, ..QueueConfig::default() };
-        self.trial.configure(&self.model.config).expect("a valid configuration");
+        self.harness.configure(&self.model.config).expect("a valid configuration");
     }
 
     fn reactivate(&mut self) {
         // What was refused and not written since is forgotten with the memory.
-        self.model.rejected = self.trial.stored_meta().totals.rejected;
-        self.trial.reactivate();
+        self.model.rejected = self.harness.stored_meta().totals.rejected;
+        self.harness.reactivate();
     }
 
     fn step(&mut self) {
@@ -234,14 +235,14 @@ impl Run {
     }
 
     fn check(&self) {
-        let Self { trial, model, .. } = self;
-        let stored = trial.stored().into_iter();
+        let Self { harness, model, .. } = self;
+        let stored = harness.stored().into_iter();
         let stored: Vec<_> = stored
             .map(|(place, held)| (place, String::from_utf8(held.payload.to_vec()).expect("text")))
             .collect();
         assert_eq!(stored, model.messages);
-        assert_eq!(trial.stored_lanes(), model.lanes());
-        let meta = &trial.rules.meta;
+        assert_eq!(harness.stored_lanes(), model.priority_counts());
+        let meta = &harness.rules.meta;
         let held = model.messages.iter().chain(&model.scheduled);
         let bytes: usize = held.map(|(_, text)| text.len()).sum();
         assert_eq!(meta.scheduled_count, model.scheduled.len() as u64);
@@ -251,7 +252,7 @@ impl Run {
         assert_eq!([meta.totals.cancelled, meta.totals.purged], [model.cancelled, model.purged]);
         let holds = [meta.ready_count, meta.bytes];
         assert_eq!(holds, [model.messages.len() as u64, bytes as u64]);
-        let written = trial.stored_meta();
+        let written = harness.stored_meta();
         assert_eq!(
             QueueMeta {
                 totals: QueueTotals { rejected: written.totals.rejected, ..meta.totals },
@@ -263,19 +264,19 @@ impl Run {
     }
 
     fn check_memory(&self) {
-        let rules = &self.trial.rules;
-        let window = &rules.window;
-        assert!(window.len() <= self.bounds.window_count_max);
-        assert!(window.bytes() <= self.bounds.window_bytes_max || window.len() == 1);
-        assert!(rules.tail.len() <= self.bounds.tail_count_max);
-        assert!(rules.lanes.len() <= self.bounds.lane_count_max);
+        let rules = &self.harness.rules;
+        let head_cache = &rules.head_cache;
+        assert!(head_cache.len() <= self.bounds.window_count_max);
+        assert!(head_cache.bytes() <= self.bounds.window_bytes_max || head_cache.len() == 1);
+        assert!(rules.tail_cache.len() <= self.bounds.tail_count_max);
+        assert!(rules.priority_counts.len() <= self.bounds.lane_count_max);
         let all = || self.model.messages.iter().map(|(place, _)| *place);
         assert!(
-            window.messages().map(|(place, _)| place).eq(all().take(window.len())),
+            head_cache.messages().map(|(place, _)| place).eq(all().take(head_cache.len())),
             "the window is the head"
         );
-        let tail = rules.tail.back().map(|(place, _)| place);
-        assert!(tail.eq(all().rev().take(rules.tail.len())), "the tail is the end");
+        let tail_cache = rules.tail_cache.back().map(|(place, _)| place);
+        assert!(tail_cache.eq(all().rev().take(rules.tail_cache.len())), "the tail is the end");
     }
 }
 

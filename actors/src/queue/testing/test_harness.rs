@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch, Durability, Engine, Fence, Key, MemoryEngine, ScanLimit, ShardNo,
     key::{self, Arrival, MessageState, Priority, QueueNo},
-    record::{LaneMeta, MessageRecord, QueueMeta},
+    record::{MessageRecord, PriorityMeta, QueueMeta},
 };
 
 use crate::queue::{
@@ -17,11 +17,11 @@ use crate::queue::{
         message::{Message, MessageId},
     },
     state::{
-        message::stored_message::Held,
-        order::position::Place,
-        queue_state::{MemoryBounds, Need, Rules, Stop},
+        message::stored_message::StoredMessage,
+        order::position::Position,
+        queue_state::{Blocked, MemoryBounds, MissingData, QueueState},
     },
-    verb::{expire, push::Incoming},
+    verb::{expire, push::PushRequest},
 };
 
 const ID: &str = "trial";
@@ -35,8 +35,8 @@ pub(crate) const TIGHT: MemoryBounds = MemoryBounds {
     lane_count_max: 2,
 };
 
-pub(crate) struct Trial {
-    pub(crate) rules: Rules,
+pub(crate) struct TestHarness {
+    pub(crate) rules: QueueState,
     pub(crate) now_ms: u64,
     /// Reads of messages that the rules asked for.
     pub(crate) scan_count: usize,
@@ -46,11 +46,11 @@ pub(crate) struct Trial {
     bounds: MemoryBounds,
 }
 
-impl Trial {
+impl TestHarness {
     pub(crate) fn new(bounds: MemoryBounds) -> Self {
         let engine = MemoryEngine::new();
         Self {
-            rules: Rules::unused(bounds),
+            rules: QueueState::unused(bounds),
             now_ms: 1_000,
             scan_count: 0,
             write_count: 0,
@@ -61,25 +61,25 @@ impl Trial {
 
     /// A queue with a capacity.
     pub(crate) fn bounded(capacity: u64, on_full: OnFull) -> Self {
-        let mut trial = Self::new(TIGHT);
+        let mut harness = Self::new(TIGHT);
         let config = QueueConfig { capacity: Some(capacity), on_full, ..QueueConfig::default() };
-        trial.configure(&config).expect("a valid configuration");
-        trial
+        harness.configure(&config).expect("a valid configuration");
+        harness
     }
 
     /// A turn.
     pub(crate) fn turn<T>(
         &mut self,
-        mut verb: impl FnMut(&mut Rules, &mut Batch) -> Result<T, Stop>,
+        mut verb: impl FnMut(&mut QueueState, &mut Batch) -> Result<T, Blocked>,
     ) -> Result<T, QueueError> {
         let mut batch = Batch::new();
         let outcome = loop {
             match verb(&mut self.rules, &mut batch) {
                 Ok(value) => break Ok(value),
-                Err(Stop::Refuse(error)) => break Err(error),
-                Err(Stop::Load(need)) => {
+                Err(Blocked::Refuse(error)) => break Err(error),
+                Err(Blocked::Load(missing)) => {
                     assert!(batch.is_empty(), "nothing has changed before the verb is decided");
-                    self.load(need)?;
+                    self.load(missing)?;
                 }
             }
         };
@@ -102,10 +102,10 @@ impl Trial {
         depths: &[usize],
     ) -> Result<(Vec<MessageId>, Vec<Message>), QueueError> {
         self.create();
-        let incoming = |&(number, payload): &(u32, &str)| {
-            Incoming::new(priority(number), Bytes::copy_from_slice(payload.as_bytes()))
+        let request = |&(number, payload): &(u32, &str)| {
+            PushRequest::new(priority(number), Bytes::copy_from_slice(payload.as_bytes()))
         };
-        let messages: Vec<_> = messages.iter().map(incoming).collect();
+        let messages: Vec<_> = messages.iter().map(request).collect();
         let now_ms = self.now_ms;
         let (first, taken) = self.turn(|rules, batch| {
             let first = rules.push(&messages, now_ms, batch)?;
@@ -115,7 +115,7 @@ impl Trial {
             }
             Ok((first, taken))
         })?;
-        let id = |(message, offset): (&Incoming, u64)| MessageId {
+        let id = |(message, offset): (&PushRequest, u64)| MessageId {
             priority: message.priority,
             arrival: Arrival(first.0 + offset),
         };
@@ -128,18 +128,18 @@ impl Trial {
     }
 
     /// Pushes what has been read of a request.
-    pub(crate) fn accept(&mut self, messages: &[Incoming]) {
+    pub(crate) fn accept(&mut self, messages: &[PushRequest]) {
         self.create();
         let now_ms = self.now_ms;
         self.turn(|rules, batch| rules.push(messages, now_ms, batch)).expect("a good push");
     }
 
     /// Does a slice of what is due; answers how many messages and deduplication keys that were.
-    pub(crate) fn fall_due(&mut self) -> (usize, usize) {
-        let (now_ms, rest) = (self.now_ms, self.rules.due_rest().expect("a queue in the store"));
-        let dues = expire::dues(&self.engine, QUEUE, rest, now_ms).expect("it reads");
-        self.turn(|rules, batch| rules.fall_due(&dues, now_ms, batch)).expect("no refusal");
-        (dues.messages.len(), dues.dedup_keys.len())
+    pub(crate) fn expire_due(&mut self) -> (usize, usize) {
+        let (now_ms, rest) = (self.now_ms, self.rules.expiry_rest().expect("a queue in the store"));
+        let due_batch = expire::due_batch(&self.engine, QUEUE, rest, now_ms).expect("it reads");
+        self.turn(|rules, batch| rules.expire_due(&due_batch, now_ms, batch)).expect("no refusal");
+        (due_batch.messages.len(), due_batch.dedup_keys.len())
     }
 
     /// The payloads of what the queue holds, in pop order.
@@ -151,12 +151,12 @@ impl Trial {
     /// Removes a message behind the back of the rules.
     pub(crate) fn damage(&self, id: MessageId) {
         let mut batch = Batch::new();
-        batch.delete(Place::from(id).key(QUEUE, MessageState::Ready));
+        batch.delete(Position::from(id).key(QUEUE, MessageState::Ready));
         self.commit(batch);
     }
 
     pub(crate) fn cancel(&mut self, id: MessageId) -> Result<(), QueueError> {
-        let place = Place::from(id);
+        let place = Position::from(id);
         let found =
             self.engine.get(&place.key(QUEUE, MessageState::Ready)).expect("a memory engine reads");
         let Some(record) = found else { return Err(QueueError::MessageNotFound) };
@@ -165,18 +165,18 @@ impl Trial {
     }
 
     /// Gives a ready message another priority; answers its place then.
-    pub(crate) fn reprioritise(&mut self, place: Place, to: Priority) -> Place {
+    pub(crate) fn reprioritise(&mut self, place: Position, to: Priority) -> Position {
         let key = place.key(QUEUE, MessageState::Ready);
         let found = self.engine.get(&key).expect("a memory engine reads").expect("it is ready");
         let message = MessageRecord::decode(&found).expect("a message");
         let verb =
-            |rules: &mut Rules, batch: &mut _| rules.reprioritise(place, &message, to, batch);
+            |rules: &mut QueueState, batch: &mut _| rules.reprioritise(place, &message, to, batch);
         self.turn(verb).expect("no refusal");
-        Place { priority: to, ..place }
+        Position { priority: to, ..place }
     }
 
     /// Makes the first scheduled message ready; answers its place and its payload.
-    pub(crate) fn promote_first(&mut self) -> Option<(Place, Bytes)> {
+    pub(crate) fn promote_first(&mut self) -> Option<(Position, Bytes)> {
         let range = key::messages(QUEUE, MessageState::Scheduled);
         let found = self.engine.scan(&range, ScanLimit::count(1)).expect("it reads");
         let (place, message) = self.rules.records(found).expect("messages").pop()?;
@@ -226,7 +226,7 @@ impl Trial {
             get_count.update(|count| count + 1);
             self.engine.get(key)
         };
-        self.rules = Rules::load(ID, self.bounds, get).expect("what was written loads");
+        self.rules = QueueState::load(ID, self.bounds, get).expect("what was written loads");
         assert!(get_count.get() <= 3, "an activation reads three records at most");
     }
 
@@ -240,14 +240,14 @@ impl Trial {
     }
 
     /// What the store holds: messages in pop order, with their payloads.
-    pub(crate) fn stored(&self) -> Vec<(Place, Held)> {
+    pub(crate) fn stored(&self) -> Vec<(Position, StoredMessage)> {
         let range = key::messages(QUEUE, MessageState::Ready);
         let found = self.engine.scan(&range, ScanLimit::count(usize::MAX)).expect("it reads");
         self.rules.messages(found).expect("messages")
     }
 
-    /// As [`Trial::stored`], with their states.
-    pub(crate) fn stored_records(&self) -> Vec<(Place, MessageRecord)> {
+    /// As [`TestHarness::stored`], with their states.
+    pub(crate) fn stored_records(&self) -> Vec<(Position, MessageRecord)> {
         let range = key::messages(QUEUE, MessageState::Ready);
         let found = self.engine.scan(&range, ScanLimit::count(usize::MAX)).expect("it reads");
         self.rules.records(found).expect("messages")
@@ -256,12 +256,12 @@ impl Trial {
     /// The counts of the priorities in the store.
     pub(crate) fn stored_lanes(&self) -> Vec<(u32, u64)> {
         let all = ScanLimit::count(usize::MAX);
-        let found = self.engine.scan(&key::lanes(QUEUE), all).expect("it reads");
-        let lane = |(key, lane): &(Key, Bytes)| {
-            let lane = LaneMeta::decode(lane).expect("a lane");
-            (key::priority_of_lane(key).expect("a lane's key").get(), lane.ready_count)
+        let found = self.engine.scan(&key::priority_counts(QUEUE), all).expect("it reads");
+        let priority_count = |(key, priority_count): &(Key, Bytes)| {
+            let priority_count = PriorityMeta::decode(priority_count).expect("a lane");
+            (key::priority_of_lane(key).expect("a lane's key").get(), priority_count.ready_count)
         };
-        found.iter().map(lane).collect()
+        found.iter().map(priority_count).collect()
     }
 
     /// The metadata in the store.
@@ -270,23 +270,26 @@ impl Trial {
         found.map_or(QueueMeta::default(), |meta| QueueMeta::decode(&meta).expect("metadata"))
     }
 
-    fn load(&mut self, need: Need) -> Result<(), QueueError> {
-        let found = match &need {
-            Need::Lanes(priorities) => {
-                let lane = |&priority: &Priority| {
-                    let key = key::lane(QUEUE, priority);
-                    let lane = self.engine.get(&key).expect("it reads");
-                    lane.map(|lane| (key, lane))
+    fn load(&mut self, missing: MissingData) -> Result<(), QueueError> {
+        let found = match &missing {
+            MissingData::PriorityCounts(priorities) => {
+                let priority_count = |&priority: &Priority| {
+                    let key = key::priority_count(QUEUE, priority);
+                    let priority_count = self.engine.get(&key).expect("it reads");
+                    priority_count.map(|priority_count| (key, priority_count))
                 };
-                priorities.iter().filter_map(lane).collect()
+                priorities.iter().filter_map(priority_count).collect()
             }
-            Need::AllLanes(range, limit)
-            | Need::LaneHead(_, range, limit)
-            | Need::Head(range, limit) => self.engine.scan(range, *limit)?,
-            Need::Tail(range, limit) => self.engine.scan_back(range, *limit)?,
+            MissingData::AllLanes(range, limit)
+            | MissingData::LaneHead(_, range, limit)
+            | MissingData::Head(range, limit) => self.engine.scan(range, *limit)?,
+            MissingData::TailCache(range, limit) => self.engine.scan_back(range, *limit)?,
         };
-        self.scan_count += usize::from(!matches!(need, Need::Lanes(_) | Need::AllLanes(..)));
-        Ok(self.rules.supply(need, found)?)
+        self.scan_count += usize::from(!matches!(
+            missing,
+            MissingData::PriorityCounts(_) | MissingData::AllLanes(..)
+        ));
+        Ok(self.rules.supply(missing, found)?)
     }
 
     fn commit(&self, batch: Batch) {

@@ -3,7 +3,7 @@
 use lanekeeper_storage::{
     Batch,
     key::{MessageState as State, Priority},
-    record::{MessageRecord, State as StateRecord},
+    record::{MessageRecord, MessageStateRecord as StateRecord},
 };
 
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
             message::{Message, MessageId, MessageState},
         },
         state::{
-            message::{stored_message::Held, transition::Wait},
-            order::position::Place,
-            queue_state::{Rules, Stop},
+            message::{stored_message::StoredMessage, transition::Wait},
+            order::position::Position,
+            queue_state::{Blocked, QueueState},
         },
     },
     runtime::turn::Turn,
@@ -33,19 +33,19 @@ pub(crate) struct Reprioritise {
     pub(crate) priority: Priority,
 }
 
-impl Rules {
+impl QueueState {
     /// A scheduled message is ready now, at its own place.
     pub(crate) fn promote(
         &mut self,
-        place: Place,
+        place: Position,
         message: &MessageRecord,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
-        let unknown = self.lanes.unknown(std::iter::once(place.priority));
+    ) -> Result<(), Blocked> {
+        let unknown = self.priority_counts.unknown(std::iter::once(place.priority));
         self.know_lanes(unknown)?;
         self.leave(place, message, batch);
-        let held = Held::of(message.clone());
+        let held = StoredMessage::of(message.clone());
         if held.is_expired(now_ms) {
             self.expire((place, held), now_ms, batch);
         } else {
@@ -58,16 +58,16 @@ impl Rules {
     /// arrival. It keeps its id.
     pub(crate) fn reprioritise(
         &mut self,
-        place: Place,
+        place: Position,
         message: &MessageRecord,
         priority: Priority,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
-        let unknown = self.lanes.unknown([place.priority, priority].into_iter());
+    ) -> Result<(), Blocked> {
+        let unknown = self.priority_counts.unknown([place.priority, priority].into_iter());
         self.know_lanes(unknown)?;
-        let to = Place { priority, ..place };
+        let to = Position { priority, ..place };
         self.leave(place, message, batch);
-        let mut held = Held::of(message.clone());
+        let mut held = StoredMessage::of(message.clone());
         let mut note = held.note.take().unwrap_or_default();
         // Noted as long as the message is there, so that whatever once led to it still does.
         let came_with = note.came_with.unwrap_or(place.priority);
@@ -102,8 +102,9 @@ impl Handler<Promote> for QueueActor {
             State::Scheduled => {}
         }
         let now_ms = clock::unix_ms(turn.now());
-        let verb =
-            |rules: &mut Rules, batch: &mut Batch| rules.promote(place, &message, now_ms, batch);
+        let verb = |rules: &mut QueueState, batch: &mut Batch| {
+            rules.promote(place, &message, now_ms, batch)
+        };
         self.decide(turn, verb).await?;
         Ok(true)
     }
@@ -125,12 +126,12 @@ impl Handler<Reprioritise> for QueueActor {
         }
         let state = MessageState::from(&message.state);
         if place.priority != priority {
-            let verb = |rules: &mut Rules, batch: &mut Batch| {
+            let verb = |rules: &mut QueueState, batch: &mut Batch| {
                 rules.reprioritise(place, &message, priority, batch)
             };
             self.decide(turn, verb).await?;
         }
-        let mut changed = Held::of(message).into_message(place);
+        let mut changed = StoredMessage::of(message).into_message(place);
         changed.priority = priority.get();
         Ok((changed, state))
     }

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use lanekeeper_storage::{
     Batch,
-    record::{DeathRecord, Ending, MessageRecord, Note, QueueLetter},
+    record::{Annotation, DeathRecord, KeyOutcome, MessageRecord, QueueOutboxRecord},
 };
 
 use crate::queue::state::{
-    message::stored_message::Held,
-    order::position::Place,
-    queue_state::{Rules, Stop},
+    message::stored_message::StoredMessage,
+    order::position::Position,
+    queue_state::{Blocked, QueueState},
 };
 
 /// What is added to a queue's id for the id of its dead-letter queue.
@@ -17,13 +17,13 @@ pub(crate) const SUFFIX: &str = "-deadletter";
 
 /// A message that died.
 #[derive(Clone, Debug)]
-pub(crate) struct Dead {
-    pub(crate) place: Place,
-    pub(crate) held: Held,
+pub(crate) struct DeadMessage {
+    pub(crate) place: Position,
+    pub(crate) held: StoredMessage,
     pub(crate) reason: String,
 }
 
-impl Dead {
+impl DeadMessage {
     /// What the dead-letter queue of `origin` is sent.
     pub(crate) fn into_letter(self, origin: &str, now_ms: u64) -> Bytes {
         let Self { place, held, reason } = self;
@@ -36,38 +36,40 @@ impl Dead {
             died_at_ms: now_ms,
         };
         // Its key goes with it, for the case that it comes back.
-        let Note { dedup_key, forget_at_ms, .. } = held.note.map(|note| *note).unwrap_or_default();
-        let note = Note { death: Some(death), dedup_key, forget_at_ms, ..Note::default() };
+        let Annotation { dedup_key, forget_at_ms, .. } =
+            held.note.map(|note| *note).unwrap_or_default();
+        let note =
+            Annotation { death: Some(death), dedup_key, forget_at_ms, ..Annotation::default() };
         let note = Some(Box::new(note));
-        QueueLetter { priority: place.priority, note, payload: held.payload }.encode()
+        QueueOutboxRecord { priority: place.priority, note, payload: held.payload }.encode()
     }
 }
 
-impl Rules {
+impl QueueState {
     /// Gives up on a message that was taken out of its state.
     pub(crate) fn bury(
         &mut self,
-        (place, held): (Place, Held),
+        (place, held): (Position, StoredMessage),
         reason: String,
         now_ms: u64,
         batch: &mut Batch,
     ) {
         self.meta.totals.dead_lettered += 1;
-        self.end(place, held.note.as_deref(), Ending::Dead, (now_ms, batch));
-        self.dead.push(Dead { place, held, reason });
+        self.end(place, held.note.as_deref(), KeyOutcome::Dead, (now_ms, batch));
+        self.dead.push(DeadMessage { place, held, reason });
     }
 
     /// Accepts what another queue sent: always, as it is nowhere else.
     pub(crate) fn receive(
         &mut self,
-        letter: &QueueLetter,
+        letter: &QueueOutboxRecord,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
-        let QueueLetter { priority, note, payload } = letter;
-        let unknown = self.lanes.unknown(std::iter::once(*priority));
+    ) -> Result<(), Blocked> {
+        let QueueOutboxRecord { priority, note, payload } = letter;
+        let unknown = self.priority_counts.unknown(std::iter::once(*priority));
         self.know_lanes(unknown)?;
-        let place = Place { priority: *priority, arrival: self.arrival_next() };
+        let place = Position { priority: *priority, arrival: self.arrival_next() };
         self.meta.arrival_next += 1;
         self.meta.totals.received += 1;
         let expires_at_ms =
@@ -76,7 +78,8 @@ impl Rules {
         if let Some(note) = note.as_deref_mut().filter(|note| note.death.is_none()) {
             self.come_back(place, note, now_ms, batch);
         }
-        let held = Held { note, expires_at_ms, ..Held::new(now_ms, payload.clone()) };
+        let held =
+            StoredMessage { note, expires_at_ms, ..StoredMessage::new(now_ms, payload.clone()) };
         self.enter_ready(place, held, batch);
         Ok(())
     }
@@ -84,24 +87,24 @@ impl Rules {
     /// Takes ready messages out to hand them back to the queue they came from.
     pub(crate) fn redrive(
         &mut self,
-        messages: &[(Place, MessageRecord)],
+        messages: &[(Position, MessageRecord)],
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<Vec<Bytes>, Stop> {
+    ) -> Result<Vec<Bytes>, Blocked> {
         self.know_lanes_of(messages)?;
         let mut letters = Vec::with_capacity(messages.len());
         for (place, message) in messages {
             self.leave(*place, message, batch);
             let note = message.note.as_deref();
-            self.end(*place, note, Ending::Done, (now_ms, &mut *batch));
+            self.end(*place, note, KeyOutcome::Done, (now_ms, &mut *batch));
             self.meta.totals.redriven += 1;
             let (priority, payload) = (place.priority, message.payload.clone());
             let note = note.filter(|note| note.death.is_some()).map(|note| {
                 let (dedup_key, forget_at_ms) = (note.dedup_key.clone(), note.forget_at_ms);
-                Box::new(Note { dedup_key, forget_at_ms, ..Note::default() })
+                Box::new(Annotation { dedup_key, forget_at_ms, ..Annotation::default() })
             });
-            let note = note.filter(|note| **note != Note::default());
-            letters.push(QueueLetter { priority, note, payload }.encode());
+            let note = note.filter(|note| **note != Annotation::default());
+            letters.push(QueueOutboxRecord { priority, note, payload }.encode());
         }
         Ok(letters)
     }

@@ -20,7 +20,7 @@ use crate::{
         actor::{QueueActor, WAKE},
         api::{config::QueueLimits, error::QueueError, handle::Queue},
         setting::sink::{self, SinkChange},
-        state::queue_state::{MemoryBounds, Rules},
+        state::queue_state::{MemoryBounds, QueueState},
     },
     runtime::{commit_barrier::Store, shared_state::Runtime, turn::Turn},
 };
@@ -87,7 +87,7 @@ struct Delete {
 }
 
 /// What a turn of a deletion came to.
-enum Step {
+enum DeleteStep {
     /// It is gone; whether there was one.
     Gone(bool),
     /// There is more to be done first.
@@ -123,7 +123,7 @@ impl Handler<ClearSlice> for QueueActor {
 }
 
 impl Request for Delete {
-    type Reply = Result<Step, QueueError>;
+    type Reply = Result<DeleteStep, QueueError>;
 }
 
 impl Handler<Delete> for QueueActor {
@@ -131,28 +131,28 @@ impl Handler<Delete> for QueueActor {
         &mut self,
         Delete { is_forced, floor, node, unchanged }: Delete,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Step, QueueError> {
-        let Some(queue) = self.rules.queue else { return Ok(Step::Gone(false)) };
+    ) -> Result<DeleteStep, QueueError> {
+        let Some(queue) = self.rules.queue else { return Ok(DeleteStep::Gone(false)) };
         if let Some(meta) = unchanged
             && !self.is_idle_as(&meta, queue, turn)?
         {
-            return Ok(Step::Gone(false));
+            return Ok(DeleteStep::Gone(false));
         }
         let (messages, leased) = (self.rules.held_count(), self.rules.meta.leased_count);
         match messages {
             0 => {}
-            _ if is_forced => return Ok(Step::More),
+            _ if is_forced => return Ok(DeleteStep::More),
             _ => return Err(QueueError::InUse { messages, leased }),
         }
         let next = self.rules.arrival_next().0;
         if next > floor {
-            return Ok(Step::Raise(next));
+            return Ok(DeleteStep::Raise(next));
         }
         let level = node.max(self.rules.durability(node));
         let (rest, is_all) = rest_of(queue, turn.store().clone()).await?;
         rest.into_iter().for_each(|key| turn.lasting_at(level).delete(key));
         if !is_all {
-            return Ok(Step::More);
+            return Ok(DeleteStep::More);
         }
         turn.cancel_reminder(WAKE).map_err(|error| match error {
             crate::time::reminder::ReminderError::Load(error) => QueueError::Load(error),
@@ -170,11 +170,11 @@ impl Handler<Delete> for QueueActor {
         if has_sink {
             sink::tell(turn, SinkChange::Of);
         }
-        let mut rules = Rules::unused(MemoryBounds::QUEUE);
+        let mut rules = QueueState::unused(MemoryBounds::QUEUE);
         rules.id = std::mem::take(&mut self.rules.id);
         rules.meta.arrival_next = floor;
         self.rules = rules;
-        Ok(Step::Gone(true))
+        Ok(DeleteStep::Gone(true))
     }
 }
 
@@ -235,7 +235,8 @@ pub(crate) async fn forget(
 /// is all.
 async fn rest_of(queue: QueueNo, store: Store) -> Result<(Vec<Key>, bool), LoadError> {
     let mut rest = Vec::new();
-    let ranges: [KeyRange; 3] = [key::dedup_dues(queue), key::lanes(queue), key::dues(queue)];
+    let ranges: [KeyRange; 3] =
+        [key::dedup_dues(queue), key::priority_counts(queue), key::dues(queue)];
     for range in ranges {
         let found = store.scan(range, ScanLimit::count(SLICE.count_max + 1)).await?;
         for (entry, _) in found {
@@ -284,10 +285,10 @@ impl Queue {
             while is_forced && self.ask(ClearSlice).await?? > 0 {}
             let unchanged = unchanged.clone();
             match self.ask(Delete { is_forced, floor, node, unchanged }).await?? {
-                Step::Gone(was_there) => return Ok(was_there),
+                DeleteStep::Gone(was_there) => return Ok(was_there),
                 // Somebody may have pushed meanwhile; there is an end to all else.
-                Step::More => rounds += usize::from(is_forced),
-                Step::Raise(number) => {
+                DeleteStep::More => rounds += usize::from(is_forced),
+                DeleteStep::Raise(number) => {
                     floor = self.runtime().actor::<Arrivals>(ARRIVALS).ask(Raise(number)).await?;
                 }
             }

@@ -24,9 +24,9 @@ use crate::{
         actor::{QueueActor, WAKE},
         api::error::QueueError,
         state::{
-            expiry::{DueRest, Dues},
-            order::position::Place,
-            queue_state::Rules,
+            expiry::{DueBatch, ExpiryRest},
+            order::position::Position,
+            queue_state::QueueState,
         },
     },
     runtime::{shared_state::Runtime, turn::Turn},
@@ -43,30 +43,30 @@ const LAG_WAIT: Duration = Duration::from_millis(5);
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// Go on with what is due; answers whether there is more.
-struct GoOn;
+struct ContinueExpiry;
 
 /// Alive as long as somebody goes on with what is due.
-pub(crate) type GoingOn = Weak<()>;
+pub(crate) type ExpiryUnderWay = Weak<()>;
 
-impl Request for GoOn {
+impl Request for ContinueExpiry {
     type Reply = bool;
 }
 
-impl Handler<GoOn> for QueueActor {
-    async fn handle(&mut self, _: GoOn, turn: &mut Turn<'_, Self>) -> bool {
-        self.fall_due(turn).await
+impl Handler<ContinueExpiry> for QueueActor {
+    async fn handle(&mut self, _: ContinueExpiry, turn: &mut Turn<'_, Self>) -> bool {
+        self.expire_due(turn).await
     }
 }
 
 impl QueueActor {
     /// Does what is due: a slice of it at once, and what is left bit by bit.
     pub(crate) async fn wake(&mut self, turn: &mut Turn<'_, Self>) {
-        if self.fall_due(turn).await && self.going_on.strong_count() == 0 {
+        if self.expire_due(turn).await && self.going_on.strong_count() == 0 {
             let is_alive = Arc::new(());
             self.going_on = Arc::downgrade(&is_alive);
-            let runtime = Arc::clone(&turn.meta.seat.kind.runtime);
-            let delivery = runtime.deliveries.begin();
-            let rest = go_on(turn.me(), Arc::clone(&runtime));
+            let runtime = Arc::clone(&turn.meta.guard.kind.runtime);
+            let delivery = runtime.in_flight.begin();
+            let rest = continue_expiry(turn.me(), Arc::clone(&runtime));
             runtime.executor.spawn(async move {
                 rest.await;
                 drop((is_alive, delivery));
@@ -75,7 +75,7 @@ impl QueueActor {
     }
 
     /// Does a slice of what is due, and answers whether there is more.
-    async fn fall_due(&mut self, turn: &mut Turn<'_, Self>) -> bool {
+    async fn expire_due(&mut self, turn: &mut Turn<'_, Self>) -> bool {
         let now_ms = clock::unix_ms(turn.now());
         let woken_ms = self.rules.meta.wake_at_ms;
         if let Err(error) = self.do_slice(now_ms, turn).await {
@@ -94,23 +94,25 @@ impl QueueActor {
     }
 
     async fn do_slice(&mut self, now_ms: u64, turn: &mut Turn<'_, Self>) -> Result<(), QueueError> {
-        let Some((queue, rest)) = self.rules.queue.zip(self.rules.due_rest()) else {
+        let Some((queue, rest)) = self.rules.queue.zip(self.rules.expiry_rest()) else {
             return Ok(());
         };
-        let dues = turn.store().read(move |engine| dues(engine, queue, rest, now_ms)).await?;
-        for entry in &dues.stale {
+        let due_batch =
+            turn.store().read(move |engine| due_batch(engine, queue, rest, now_ms)).await?;
+        for entry in &due_batch.stale {
             turn.lasting().delete(entry.clone());
         }
-        let verb = |rules: &mut Rules, batch: &mut _| rules.fall_due(&dues, now_ms, batch);
+        let verb =
+            |rules: &mut QueueState, batch: &mut _| rules.expire_due(&due_batch, now_ms, batch);
         self.decide(turn, verb).await
     }
 }
 
 /// Has a queue do what is due until nothing is.
-async fn go_on(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
+async fn continue_expiry(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
     let mut began = runtime.clock.elapsed();
     // The answer comes when the slice is as durable as promised.
-    while let Ok(true) = queue.ask(GoOn).await {
+    while let Ok(true) = queue.ask(ContinueExpiry).await {
         let took = runtime.clock.elapsed().saturating_sub(began);
         if !took.is_zero() {
             runtime.clock.sleep(took / 2).await;
@@ -123,17 +125,17 @@ async fn go_on(queue: ActorRef<QueueActor>, runtime: Arc<Runtime>) {
 }
 
 /// What is due in a queue by now, the first slice of it.
-pub(crate) fn dues(
+pub(crate) fn due_batch(
     engine: &dyn Engine,
     queue: QueueNo,
-    mut rest: DueRest,
+    mut rest: ExpiryRest,
     now_ms: u64,
-) -> Result<Dues, LoadError> {
-    let mut dues = Dues::default();
-    find_messages(engine, queue, now_ms, &mut rest.messages, &mut dues)?;
-    find_dedup_keys(engine, now_ms, &mut rest.dedup_keys, &mut dues)?;
-    dues.rest = Some(rest);
-    Ok(dues)
+) -> Result<DueBatch, LoadError> {
+    let mut due_batch = DueBatch::default();
+    find_messages(engine, queue, now_ms, &mut rest.messages, &mut due_batch)?;
+    find_dedup_keys(engine, now_ms, &mut rest.dedup_keys, &mut due_batch)?;
+    due_batch.rest = Some(rest);
+    Ok(due_batch)
 }
 
 fn find_messages(
@@ -141,13 +143,14 @@ fn find_messages(
     queue: QueueNo,
     now_ms: u64,
     rest: &mut KeyRange,
-    dues: &mut Dues,
+    due_batch: &mut DueBatch,
 ) -> Result<(), LoadError> {
     let mut bytes = 0;
     for (due, entry) in engine.scan(rest, ScanLimit::count(SLICE.count_max + 1))? {
         let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
-        if due_ms > now_ms || dues.messages.len() == SLICE.count_max || bytes > SLICE.bytes_max {
-            dues.note_next(due_ms);
+        if due_ms > now_ms || due_batch.messages.len() == SLICE.count_max || bytes > SLICE.bytes_max
+        {
+            due_batch.note_next(due_ms);
             rest.start = due;
             break;
         }
@@ -155,11 +158,11 @@ fn find_messages(
         match message_due(engine, queue, arrival, &entry) {
             Ok((place, Some(message))) if message.due_ms() == Some(due_ms) => {
                 bytes += message.payload.len();
-                dues.messages.push((place, message));
+                due_batch.messages.push((place, message));
             }
             Ok(_) => {
                 tracing::warn!(entry = ?due, "what is due is not there: the entry is removed");
-                dues.stale.push(due);
+                due_batch.stale.push(due);
             }
             Err(LoadError::Corrupt(reason)) => {
                 // Everything behind it must not wait for it.
@@ -177,9 +180,9 @@ fn message_due(
     queue: QueueNo,
     arrival: Arrival,
     entry: &Bytes,
-) -> Result<(Place, Option<MessageRecord>), LoadError> {
+) -> Result<(Position, Option<MessageRecord>), LoadError> {
     let entry = DueEntry::decode(entry)?;
-    let place = Place { priority: entry.priority(), arrival };
+    let place = Position { priority: entry.priority(), arrival };
     let record = engine.get(&place.key(queue, entry.state))?;
     Ok((place, record.map(|record| MessageRecord::decode(&record)).transpose()?))
 }
@@ -188,16 +191,16 @@ fn find_dedup_keys(
     engine: &dyn Engine,
     now_ms: u64,
     rest: &mut KeyRange,
-    dues: &mut Dues,
+    due_batch: &mut DueBatch,
 ) -> Result<(), LoadError> {
     for (entry, _) in engine.scan(rest, ScanLimit::count(SLICE.count_max + 1))? {
         let Some((due_ms, dedup_key)) = key::dedup_due_of(&entry) else { continue };
-        if due_ms > now_ms || dues.dedup_keys.len() == SLICE.count_max {
-            dues.note_next(due_ms);
+        if due_ms > now_ms || due_batch.dedup_keys.len() == SLICE.count_max {
+            due_batch.note_next(due_ms);
             rest.start = entry;
             break;
         }
-        dues.dedup_keys.push((due_ms, dedup_key.to_owned()));
+        due_batch.dedup_keys.push((due_ms, dedup_key.to_owned()));
         rest.start = entry.next();
     }
     Ok(())

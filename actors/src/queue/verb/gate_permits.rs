@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use lanekeeper_storage::record::{MessageRecord, PermitRecord, State};
+use lanekeeper_storage::record::{MessageRecord, MessageStateRecord, PermitRecord};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -28,9 +28,9 @@ use crate::{
     },
     queue::{
         actor::QueueActor,
-        api::{config::LEASE_TTL, error::QueueError, lease_token::LeaseTerms},
-        state::order::position::Place,
-        verb::pop::Giving,
+        api::{config::LEASE_TTL, error::QueueError, lease_token::LeaseOptions},
+        state::order::position::Position,
+        verb::pop::Availability,
     },
     runtime::turn::Turn,
     time::clock,
@@ -48,36 +48,40 @@ static ASKED: AtomicU32 = AtomicU32::new(0);
 
 /// What a queue has at its gate beside what its leases hold.
 #[derive(Default)]
-pub(crate) struct AtGate {
+pub(crate) struct GatePermits {
     /// The place in the line.
-    standing: Option<Standing>,
+    permit_request: Option<PermitRequest>,
     /// A permit that no lease holds yet.
     pub(crate) spare: Option<PermitRecord>,
 }
 
 /// A place in a gate's line, or the wait for one; dropping it leaves the line.
-struct Standing {
+struct PermitRequest {
     permit: PermitRecord,
     _left: oneshot::Sender<()>,
 }
 
 /// Permits for leases to come; `None` if they need none.
-pub(crate) type Permits = Option<Vec<PermitRecord>>;
+pub(crate) type HeldPermits = Option<Vec<PermitRecord>>;
 
 /// The queue's turn at the gate has come, or will not.
-struct Admitted {
+struct PermitGranted {
     permit: PermitRecord,
     outcome: Result<(), GateError>,
 }
 
-impl Request for Admitted {
+impl Request for PermitGranted {
     type Reply = ();
 }
 
-impl Handler<Admitted> for QueueActor {
-    async fn handle(&mut self, Admitted { permit, outcome }: Admitted, turn: &mut Turn<'_, Self>) {
+impl Handler<PermitGranted> for QueueActor {
+    async fn handle(
+        &mut self,
+        PermitGranted { permit, outcome }: PermitGranted,
+        turn: &mut Turn<'_, Self>,
+    ) {
         // It may have left that line, and stand in another.
-        self.at_gate.standing.take_if(|standing| standing.permit == permit);
+        self.at_gate.permit_request.take_if(|permit_request| permit_request.permit == permit);
         match outcome {
             Ok(()) => {
                 self.at_gate.spare = Some(permit);
@@ -100,21 +104,21 @@ impl QueueActor {
     /// [`QueueError::NoPermit`] if there is none at all.
     pub(crate) async fn take_permits(
         &mut self,
-        terms: &LeaseTerms,
+        options: &LeaseOptions,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Permits, QueueError> {
+    ) -> Result<HeldPermits, QueueError> {
         let Some(gate) = self.rules.settings.gate.clone() else { return Ok(None) };
         let now_ms = clock::unix_ms(turn.now());
-        if self.decide(turn, |rules, _| rules.may_give(now_ms)).await? != Giving::Now {
+        if self.decide(turn, |rules, _| rules.may_give(now_ms)).await? != Availability::Now {
             return Ok(Some(Vec::new()));
         }
         let ready = usize::try_from(self.rules.meta.ready_count).unwrap_or(usize::MAX);
         let mut permits: Vec<_> =
             self.at_gate.spare.take_if(|spare| spare.gate == *gate).into_iter().collect();
-        while permits.len() < terms.depth.min(ready) {
+        while permits.len() < options.depth.min(ready) {
             permits.push(self.new_permit(&gate, turn));
         }
-        let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(terms.ttl_ms));
+        let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(options.ttl_ms));
         let owners = permits.iter().map(|permit| permit.owner.as_str().into()).collect();
         let held = turn.gate(&gate).hold_several(owners, ttl_ms).await;
         match held {
@@ -132,22 +136,23 @@ impl QueueActor {
     }
 
     /// Stands in the gate's line for those who wait for leases, unless the queue does already.
-    pub(crate) fn stand_in_line(&mut self, terms: &LeaseTerms, turn: &mut Turn<'_, Self>) {
+    pub(crate) fn stand_in_line(&mut self, options: &LeaseOptions, turn: &mut Turn<'_, Self>) {
         let Some(gate) = self.rules.settings.gate.clone() else { return };
         if self.stands_in_line() {
             return;
         }
-        let (standing, mut left) = oneshot::channel();
+        let (permit_request, mut left) = oneshot::channel();
         let permit = self.new_permit(&gate, turn);
-        self.at_gate.standing = Some(Standing { permit: permit.clone(), _left: standing });
-        let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(terms.ttl_ms));
+        self.at_gate.permit_request =
+            Some(PermitRequest { permit: permit.clone(), _left: permit_request });
+        let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(options.ttl_ms));
         let ttl = Duration::from_millis(ttl_ms.into());
         // Nobody but the queue knows how long it waits.
         let acquire = turn.gate(&gate).acquire(&permit.owner).ttl(ttl).timeout(TIMEOUT_MAX);
-        let (me, runtime) = (turn.me(), Arc::clone(&turn.meta.seat.kind.runtime));
+        let (me, runtime) = (turn.me(), Arc::clone(&turn.meta.guard.kind.runtime));
         let executor = runtime.executor.clone();
         executor.spawn(async move {
-            let board: Arc<gate::policy_cache::Board> = runtime.shared.get();
+            let board: Arc<gate::policy_cache::PolicyCache> = runtime.shared.get();
             let acquired = async {
                 let mut reopening = pin!(board.reopened());
                 reopening.as_mut().enable();
@@ -164,7 +169,7 @@ impl QueueActor {
             };
             tokio::select! {
                 outcome = acquired => {
-                    if let Err(error) = me.tell(Admitted { permit, outcome }) {
+                    if let Err(error) = me.tell(PermitGranted { permit, outcome }) {
                         tracing::debug!(%error, "a permit that nobody uses ends by itself");
                     }
                 }
@@ -177,25 +182,27 @@ impl QueueActor {
     /// at a gate that is not the queue's any more is left.
     pub(crate) fn stands_in_line(&mut self) -> bool {
         let gate = self.rules.settings.gate.as_deref();
-        self.at_gate.standing.take_if(|standing| Some(&*standing.permit.gate) != gate);
-        self.at_gate.standing.is_some()
+        self.at_gate
+            .permit_request
+            .take_if(|permit_request| Some(&*permit_request.permit.gate) != gate);
+        self.at_gate.permit_request.is_some()
     }
 
     /// Leaves the gate's line: nobody waits any more.
     pub(crate) fn leave_line(&mut self) {
-        self.at_gate.standing = None;
+        self.at_gate.permit_request = None;
         self.rules.pop_bucket.nobody_waits();
     }
 
     /// Lets the permits of these leases last as long as the leases will.
     pub(crate) async fn extend_permits(
         &mut self,
-        leased: &[(Place, MessageRecord)],
+        leased: &[(Position, MessageRecord)],
         ttl_ms: u64,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
         let permits = leased.iter().filter_map(|(_, message)| match &message.state {
-            State::Leased(lease) => lease.permit.as_ref(),
+            MessageStateRecord::Leased(lease) => lease.permit.as_ref(),
             _ => None,
         });
         let mut gates: Vec<(&str, Vec<Box<str>>)> = Vec::new();
@@ -223,7 +230,7 @@ impl QueueActor {
 
     fn new_permit(&self, gate: &str, turn: &Turn<'_, Self>) -> PermitRecord {
         let id = turn.id();
-        let epoch = turn.meta.seat.kind.runtime.fence(id.kind, &id.key).epoch;
+        let epoch = turn.meta.guard.kind.runtime.fence(id.kind, &id.key).epoch;
         let number = epoch.number(ASKED.fetch_add(1, Ordering::Relaxed));
         let queue = self.rules.queue.map_or(0, |queue| queue.0);
         PermitRecord { gate: gate.to_owned(), owner: format!("lease:{queue:x}:{number:x}") }

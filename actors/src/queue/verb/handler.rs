@@ -11,21 +11,21 @@ use crate::{
         virtual_actor::{Handler, Request},
     },
     queue::{
-        actor::{QueueActor, Taken, Waiting},
+        actor::{QueueActor, TakenMessages, WaitingReply},
         api::{
             config::{Paused, QueueConfig},
             error::QueueError,
-            lease_token::LeaseTerms,
+            lease_token::LeaseOptions,
             message::{Message, MessageId, MessageState, Pushed},
         },
         setting::sink::{self, SinkChange},
         state::{
-            order::position::{Place, SliceCursor},
-            undelivered::Granted,
+            order::position::{Position, SliceCursor},
+            undelivered::UndeliveredLeases,
         },
         verb::{
-            push::{Duplicate, Incoming},
-            serve_waiters::Asker,
+            push::{Duplicate, PushRequest},
+            serve_waiters::Waiter,
         },
     },
     runtime::turn::Turn,
@@ -35,10 +35,10 @@ use crate::{
 const PURGE_LIMIT: ScanLimit = ScanLimit { count_max: 1_000, bytes_max: 4 << 20 };
 
 /// Accept one message.
-pub(crate) struct PushOne(pub(crate) Incoming);
+pub(crate) struct PushOne(pub(crate) PushRequest);
 
 /// Accept all of these or none.
-pub(crate) struct PushAll(pub(crate) Vec<Incoming>);
+pub(crate) struct PushAll(pub(crate) Vec<PushRequest>);
 
 /// Take messages.
 pub(crate) struct PopSome {
@@ -50,14 +50,14 @@ pub(crate) struct PopSome {
 }
 
 /// What taking comes to.
-pub(crate) enum Given<T, W> {
+pub(crate) enum Delivered<T, W> {
     Now(T),
-    Later(Waiting<W>),
+    Later(WaitingReply<W>),
 }
 
 /// Lease messages.
 pub(crate) struct LeaseSome {
-    pub(crate) terms: LeaseTerms,
+    pub(crate) options: LeaseOptions,
     /// Whether to wait in line if there are none.
     pub(crate) may_wait: bool,
 }
@@ -100,7 +100,7 @@ impl Handler<PushOne> for QueueActor {
         PushOne(mut message): PushOne,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Pushed, QueueError> {
-        self.recognise(std::slice::from_mut(&mut message), turn)?;
+        self.find_duplicate(std::slice::from_mut(&mut message), turn)?;
         let arrival = self.push(std::slice::from_ref(&message), turn).await?;
         Ok(match message.duplicate {
             Some(Duplicate::Earlier(id, state)) => Pushed { id, duplicate: Some(state) },
@@ -122,7 +122,7 @@ impl Handler<PushAll> for QueueActor {
         PushAll(mut messages): PushAll,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Vec<Pushed>, QueueError> {
-        self.recognise(&mut messages, turn)?;
+        self.find_duplicate(&mut messages, turn)?;
         let first = self.push(&messages, turn).await?;
         let mut arrivals = (first.0..).map(Arrival);
         let mut pushed: Vec<Pushed> = Vec::with_capacity(messages.len());
@@ -146,7 +146,7 @@ impl Handler<PushAll> for QueueActor {
 }
 
 impl Request for PopSome {
-    type Reply = Result<Given<Vec<Message>, Taken>, QueueError>;
+    type Reply = Result<Delivered<Vec<Message>, TakenMessages>, QueueError>;
 }
 
 impl Handler<PopSome> for QueueActor {
@@ -154,38 +154,40 @@ impl Handler<PopSome> for QueueActor {
         &mut self,
         PopSome { depth, caller, may_wait }: PopSome,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Given<Vec<Message>, Taken>, QueueError> {
+    ) -> Result<Delivered<Vec<Message>, TakenMessages>, QueueError> {
         self.serve_before(turn).await;
-        let messages: Taken = self.pop(depth, turn).await;
+        let messages: TakenMessages = self.pop(depth, turn).await;
         match messages {
             Ok(messages) if messages.is_empty() && may_wait => {}
             Err(QueueError::Locked { .. } | QueueError::RateLimited { .. }) if may_wait => {}
-            messages => return messages.map(Given::Now),
+            messages => return messages.map(Delivered::Now),
         }
-        self.wait(depth, turn, |promise| Asker::Pop(caller, promise)).map(Given::Later)
+        self.wait(depth, turn, |promise| Waiter::Pop(caller, promise)).map(Delivered::Later)
     }
 }
 
 impl Request for LeaseSome {
-    type Reply = Result<Given<Granted, Result<Granted, QueueError>>, QueueError>;
+    type Reply =
+        Result<Delivered<UndeliveredLeases, Result<UndeliveredLeases, QueueError>>, QueueError>;
 }
 
 impl Handler<LeaseSome> for QueueActor {
     async fn handle(
         &mut self,
-        LeaseSome { terms, may_wait }: LeaseSome,
+        LeaseSome { options, may_wait }: LeaseSome,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Given<Granted, Result<Granted, QueueError>>, QueueError> {
+    ) -> Result<Delivered<UndeliveredLeases, Result<UndeliveredLeases, QueueError>>, QueueError>
+    {
         self.serve_before(turn).await;
-        match self.lease(&terms, turn).await {
-            Ok(granted) if granted.is_empty() && may_wait => {}
+        match self.lease(&options, turn).await {
+            Ok(undelivered) if undelivered.is_empty() && may_wait => {}
             Err(QueueError::Locked { .. } | QueueError::RateLimited { .. }) if may_wait => {}
-            Err(QueueError::Paused { .. }) if may_wait && terms.waits_while_paused => {}
-            Err(QueueError::NoPermit { .. }) if may_wait => self.stand_in_line(&terms, turn),
-            granted => return granted.map(Given::Now),
+            Err(QueueError::Paused { .. }) if may_wait && options.waits_while_paused => {}
+            Err(QueueError::NoPermit { .. }) if may_wait => self.stand_in_line(&options, turn),
+            undelivered => return undelivered.map(Delivered::Now),
         }
-        let depth = terms.depth;
-        self.wait(depth, turn, |promise| Asker::Lease(terms, promise)).map(Given::Later)
+        let depth = options.depth;
+        self.wait(depth, turn, |promise| Waiter::Lease(options, promise)).map(Delivered::Later)
     }
 }
 
@@ -241,7 +243,7 @@ impl Handler<PurgeSlice> for QueueActor {
         }
         turn.batch().frees_space();
         // Behind a message that stays, all of its priority stay.
-        let after = if last.arrival < end { last } else { Place::end_of(last.priority) };
+        let after = if last.arrival < end { last } else { Position::end_of(last.priority) };
         Ok((count, Some(SliceCursor { end, after })))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     queue::{
         actor::QueueActor,
         api::{error::QueueError, handle::Queue, message::Message},
-        state::{message::stored_message::Held, order::position::Place},
+        state::{message::stored_message::StoredMessage, order::position::Position},
         verb::peek::{afford_page, page_bytes_max},
     },
     runtime::{mailbox::BoxFuture, memory_budget::MemoryBudget, turn::Turn},
@@ -201,7 +201,7 @@ impl DueReader {
                 slice.is_full = true;
                 return Ok(slice);
             }
-            let message = due_message(place, self.memory.counted(record), due_ms)?;
+            let message = due_message(place, &self.memory.counted(record), due_ms)?;
             slice.messages.push(message);
             (slice.next, slice.bytes) = (next, bytes);
             if slice.messages.len() == limit.count_max {
@@ -221,24 +221,24 @@ impl DueReader {
         engine: &dyn Engine,
         entry: &[u8],
         arrival: Arrival,
-    ) -> Result<Option<(Place, Bytes)>, LoadError> {
+    ) -> Result<Option<(Position, Bytes)>, LoadError> {
         let entry = DueEntry::decode(entry)?;
         if entry.state != self.state {
             return Ok(None);
         }
-        let place = Place { priority: entry.priority(), arrival };
+        let place = Position { priority: entry.priority(), arrival };
         let record = engine.get(&place.key(self.queue, self.state))?;
         Ok(record.map(|record| (place, record)))
     }
 }
 
-fn due_message(place: Place, record: Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
-    let record = MessageRecord::decode(&record)?;
+fn due_message(place: Position, record: &Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
+    let record = MessageRecord::decode(record)?;
     let worker = match &record.state {
-        record::State::Leased(lease) => lease.worker.clone(),
+        record::MessageStateRecord::Leased(lease) => lease.worker.clone(),
         _ => None,
     };
-    let message = Held::of(record).into_message(place);
+    let message = StoredMessage::of(record).into_message(place);
     Ok(DueMessage { message, due_at: from_unix_ms(due_ms), worker })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lanekeeper_storage::{
     Durability, Engine, LoadError, ScanLimit,
     key::{self, MessageState as State, Priority, QueueNo},
-    record::{self, LaneMeta, MessageRecord},
+    record::{self, MessageRecord, PriorityMeta},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
             stats::{PriorityStats, QueueStats},
         },
         listing::counts::count_dead,
-        state::message::stored_message::Held,
+        state::message::stored_message::StoredMessage,
     },
     runtime::{
         memory_budget::{COUNTED_BYTES, MemoryBudget, MemoryUse},
@@ -109,7 +109,7 @@ impl Handler<Find> for QueueActor {
     ) -> Result<(Message, MessageState), QueueError> {
         let (place, found) = self.find(id, turn)?;
         let state = MessageState::from(&found.state);
-        Ok((Held::of(found).into_message(place), state))
+        Ok((StoredMessage::of(found).into_message(place), state))
     }
 }
 
@@ -138,7 +138,7 @@ impl Handler<ReadStats> for QueueActor {
         let found = turn.store().read(move |engine| {
             let dead_count = count_dead(engine, &id.key)?;
             let found = queue.map(|queue| survey(engine, queue)).transpose()?;
-            Ok(Survey { dead_count, ..found.unwrap_or_default() })
+            Ok(QueueSurvey { dead_count, ..found.unwrap_or_default() })
         });
         let found = found.await?;
         let age = |oldest_ms| now.duration_since(from_unix_ms(oldest_ms)).unwrap_or_default();
@@ -187,7 +187,7 @@ pub(crate) fn afford_page(
 
 /// What is read of the store for the statistics.
 #[derive(Debug, Default)]
-struct Survey {
+struct QueueSurvey {
     by_priority: Vec<PriorityStats>,
     oldest_ready_ms: Option<u64>,
     oldest_leased_ms: Option<u64>,
@@ -197,13 +197,15 @@ struct Survey {
 /// The first priorities in use, when the oldest of their messages was pushed, and when the oldest
 /// of the first leases began. Inside a priority the first message is the oldest, so that one read
 /// of each is enough.
-fn survey(engine: &dyn Engine, queue: QueueNo) -> Result<Survey, LoadError> {
-    let mut found = Survey::default();
+fn survey(engine: &dyn Engine, queue: QueueNo) -> Result<QueueSurvey, LoadError> {
+    let mut found = QueueSurvey::default();
     let oldest = |oldest_ms: &mut Option<u64>, ms: u64| {
         *oldest_ms = Some(oldest_ms.map_or(ms, |oldest_ms| oldest_ms.min(ms)));
     };
-    for (key, lane) in engine.scan(&key::lanes(queue), ScanLimit::count(PRIORITIES_MAX))? {
-        let ready = LaneMeta::decode(&lane)?.ready_count;
+    for (key, priority_count) in
+        engine.scan(&key::priority_counts(queue), ScanLimit::count(PRIORITIES_MAX))?
+    {
+        let ready = PriorityMeta::decode(&priority_count)?.ready_count;
         let Some(priority) = key::priority_of_lane(&key) else { continue };
         found.by_priority.push(PriorityStats { priority: priority.get(), ready });
         let first = key::messages_of(queue, State::Ready, priority);
@@ -213,7 +215,7 @@ fn survey(engine: &dyn Engine, queue: QueueNo) -> Result<Survey, LoadError> {
     }
     let leased = key::messages(queue, State::Leased);
     for (_, record) in engine.scan(&leased, ScanLimit::count(LEASES_MAX))? {
-        if let record::State::Leased(lease) = MessageRecord::decode(&record)?.state {
+        if let record::MessageStateRecord::Leased(lease) = MessageRecord::decode(&record)?.state {
             oldest(&mut found.oldest_leased_ms, lease.leased_at_ms);
         }
     }

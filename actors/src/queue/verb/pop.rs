@@ -5,16 +5,16 @@ use std::time::Duration;
 use lanekeeper_storage::{
     Batch,
     key::Arrival,
-    record::{Ending, MessageRecord, OnExpire, QueueMeta},
+    record::{KeyOutcome, MessageRecord, OnExpire, QueueMeta},
 };
 
 use crate::{
     queue::{
         api::{error::QueueError, message::Message},
         state::{
-            message::stored_message::Held,
-            order::position::Place,
-            queue_state::{Rules, Stop},
+            message::stored_message::StoredMessage,
+            order::position::Position,
+            queue_state::{Blocked, QueueState},
         },
     },
     runtime::memory_budget::{COUNTED_BYTES, MemoryFull},
@@ -29,7 +29,7 @@ const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether somebody who waits can be given something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Giving {
+pub(crate) enum Availability {
     Now,
     /// So much later.
     After(Duration),
@@ -38,14 +38,14 @@ pub(crate) enum Giving {
 }
 
 /// Which messages are next.
-enum Chosen {
+enum Selection {
     /// So many of the first ones.
     First(usize),
     /// These, in this order: messages age.
-    Aged(Vec<Place>),
+    Aged(Vec<Position>),
 }
 
-impl Chosen {
+impl Selection {
     fn len(&self) -> usize {
         match self {
             Self::First(count) => *count,
@@ -54,18 +54,18 @@ impl Chosen {
     }
 }
 
-impl Rules {
+impl QueueState {
     /// Takes the first messages, `depth` at most, in the order of priority and arrival.
     pub(crate) fn pop(
         &mut self,
         depth: usize,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<Vec<Message>, Stop> {
+    ) -> Result<Vec<Message>, Blocked> {
         let taken = self.take_first(depth, "pop", now_ms, batch)?;
         self.meta.totals.popped += taken.len() as u64;
         for (place, held) in &taken {
-            self.end(*place, held.note.as_deref(), Ending::Done, (now_ms, &mut *batch));
+            self.end(*place, held.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
         }
         Ok(taken.into_iter().map(|(place, held)| held.into_message(place)).collect())
     }
@@ -78,28 +78,30 @@ impl Rules {
         verb: &'static str,
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<Vec<(Place, Held)>, Stop> {
+    ) -> Result<Vec<(Position, StoredMessage)>, Blocked> {
         if self.settings.is_pop_paused {
             return Err(QueueError::Paused { verb }.into());
         }
         self.check_unlocked(now_ms)?;
         let wanted = self.allowed_by_rate(depth, verb, now_ms)?;
-        let chosen = self.choose(wanted, now_ms)?;
-        let unknown = match &chosen {
-            Chosen::First(count) => {
-                let first = self.window.messages().take(*count);
-                self.lanes.unknown(first.map(|(place, _)| place.priority))
+        let selection = self.choose(wanted, now_ms)?;
+        let unknown = match &selection {
+            Selection::First(count) => {
+                let first = self.head_cache.messages().take(*count);
+                self.priority_counts.unknown(first.map(|(place, _)| place.priority))
             }
-            Chosen::Aged(places) => self.lanes.unknown(places.iter().map(|place| place.priority)),
+            Selection::Aged(places) => {
+                self.priority_counts.unknown(places.iter().map(|place| place.priority))
+            }
         };
         self.know_lanes(unknown)?;
-        let mut taken = Vec::with_capacity(wanted.min(chosen.len()));
-        for index in 0..chosen.len() {
-            let (place, held) = match &chosen {
-                Chosen::First(_) => self.window.take_first().expect("know_alive saw to it"),
-                Chosen::Aged(places) => (places[index], self.aged_message(places[index])),
+        let mut taken = Vec::with_capacity(wanted.min(selection.len()));
+        for index in 0..selection.len() {
+            let (place, held) = match &selection {
+                Selection::First(_) => self.head_cache.take_first().expect("know_alive saw to it"),
+                Selection::Aged(places) => (places[index], self.aged_message(places[index])),
             };
-            self.leave_ready(place, held.extent(), batch);
+            self.leave_ready(place, held.message_meta(), batch);
             if held.is_expired(now_ms) {
                 self.expire((place, held), now_ms, batch);
             } else {
@@ -114,40 +116,47 @@ impl Rules {
     }
 
     /// Whether somebody who waits can be given something now.
-    pub(crate) fn may_give(&mut self, now_ms: u64) -> Result<Giving, Stop> {
+    pub(crate) fn may_give(&mut self, now_ms: u64) -> Result<Availability, Blocked> {
         if self.settings.is_pop_paused || self.meta.ready_count == 0 {
-            return Ok(Giving::Nothing);
+            return Ok(Availability::Nothing);
         }
         match self.check_unlocked(now_ms).and_then(|()| self.allowed_by_rate(1, "pop", now_ms)) {
             Ok(_) => {}
-            Err(Stop::Refuse(QueueError::RateLimited { retry_after, .. })) => {
-                return Ok(Giving::After(retry_after));
+            Err(Blocked::Refuse(QueueError::RateLimited { retry_after, .. })) => {
+                return Ok(Availability::After(retry_after));
             }
-            Err(Stop::Refuse(_)) => return Ok(Giving::Nothing),
+            Err(Blocked::Refuse(_)) => return Ok(Availability::Nothing),
             Err(stop) => return Err(stop),
         }
-        let chosen = match self.choose(1, now_ms) {
-            Err(Stop::Refuse(QueueError::NoMemory(_))) => return Ok(Giving::After(MEMORY_PAUSE)),
-            chosen => chosen?,
-        };
-        let is_alive = match chosen {
-            Chosen::First(count) => {
-                self.window.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
+        let selection = match self.choose(1, now_ms) {
+            Err(Blocked::Refuse(QueueError::NoMemory(_))) => {
+                return Ok(Availability::After(MEMORY_PAUSE));
             }
-            Chosen::Aged(places) => {
+            selection => selection?,
+        };
+        let is_alive = match selection {
+            Selection::First(count) => {
+                self.head_cache.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
+            }
+            Selection::Aged(places) => {
                 places.iter().any(|&place| !self.aged_message(place).is_expired(now_ms))
             }
         };
-        Ok(if is_alive { Giving::Now } else { Giving::Nothing })
+        Ok(if is_alive { Availability::Now } else { Availability::Nothing })
     }
 
     /// A message whose time to live ended, and which was taken out of its state.
-    pub(crate) fn expire(&mut self, (place, held): (Place, Held), now_ms: u64, batch: &mut Batch) {
+    pub(crate) fn expire(
+        &mut self,
+        (place, held): (Position, StoredMessage),
+        now_ms: u64,
+        batch: &mut Batch,
+    ) {
         self.meta.totals.expired += 1;
         match self.settings.on_expire {
             OnExpire::Drop => {
                 self.meta.totals.dropped += 1;
-                self.end(place, held.note.as_deref(), Ending::Expired, (now_ms, batch));
+                self.end(place, held.note.as_deref(), KeyOutcome::Expired, (now_ms, batch));
             }
             OnExpire::DeadLetter => {
                 self.bury((place, held), TTL_ENDED.to_owned(), now_ms, batch);
@@ -156,19 +165,19 @@ impl Rules {
     }
 
     /// The next messages, `wanted` of which are alive if there are so many.
-    fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Chosen, Stop> {
+    fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Selection, Blocked> {
         match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
             Some(aging_ms) => {
                 let mut places = self.plan_aged(wanted, aging_ms, now_ms)?;
                 places.truncate(self.fitting_of(&places, now_ms)?);
-                Ok(Chosen::Aged(places))
+                Ok(Selection::Aged(places))
             }
-            None => self.know_alive(wanted, now_ms).map(Chosen::First),
+            None => self.know_alive(wanted, now_ms).map(Selection::First),
         }
     }
 
     /// How many messages of the head to look at for `wanted` that are alive.
-    fn know_alive(&self, wanted: usize, now_ms: u64) -> Result<usize, Stop> {
+    fn know_alive(&self, wanted: usize, now_ms: u64) -> Result<usize, Blocked> {
         let ready_count = usize::try_from(self.meta.ready_count).unwrap_or(usize::MAX);
         let mut count = wanted.min(ready_count);
         loop {
@@ -176,7 +185,7 @@ impl Rules {
                 return Ok(fitting);
             }
             self.know_head(count)?;
-            let head = self.window.messages().take(count);
+            let head = self.head_cache.messages().take(count);
             let expired = head.filter(|(_, held)| held.is_expired(now_ms)).count();
             let needed = (wanted + expired).min(ready_count);
             if needed == count {
@@ -188,12 +197,12 @@ impl Rules {
 
     /// How many of the first messages to look at so that those alive fit into an answer, if that is
     /// known and fewer than `count`: one is alive at least, or it is refused.
-    fn fitting(&self, count: usize, now_ms: u64) -> Result<Option<usize>, Stop> {
-        if self.window.bytes() <= self.give_bytes_max {
+    fn fitting(&self, count: usize, now_ms: u64) -> Result<Option<usize>, Blocked> {
+        if self.head_cache.bytes() <= self.give_bytes_max {
             return Ok(None);
         }
         let (mut bytes, mut alive) = (0_usize, 0);
-        for (index, (_, held)) in self.window.messages().take(count).enumerate() {
+        for (index, (_, held)) in self.head_cache.messages().take(count).enumerate() {
             if held.is_expired(now_ms) {
                 continue;
             }
@@ -209,8 +218,8 @@ impl Rules {
         Ok(None)
     }
 
-    /// As [`Rules::fitting`], of messages that age.
-    fn fitting_of(&self, places: &[Place], now_ms: u64) -> Result<usize, Stop> {
+    /// As [`QueueState::fitting`], of messages that age.
+    fn fitting_of(&self, places: &[Position], now_ms: u64) -> Result<usize, Blocked> {
         let (mut bytes, mut alive) = (0_usize, 0);
         for (index, &place) in places.iter().enumerate() {
             let held = self.aged_message(place);
@@ -230,7 +239,7 @@ impl Rules {
     }
 
     /// Refuses a message that is large and does not fit.
-    fn afford(&self, bytes: usize) -> Result<(), Stop> {
+    fn afford(&self, bytes: usize) -> Result<(), Blocked> {
         // The bound is half of what is left.
         if bytes < COUNTED_BYTES || bytes <= self.give_bytes_max.saturating_mul(2) {
             return Ok(());
@@ -244,7 +253,7 @@ impl Rules {
         depth: usize,
         verb: &'static str,
         now_ms: u64,
-    ) -> Result<usize, Stop> {
+    ) -> Result<usize, Blocked> {
         let Some(rate) = self.settings.pop_rate else { return Ok(depth) };
         let allowed = self.pop_bucket.available(rate, now_ms);
         if allowed == 0 && self.meta.ready_count > 0 {
@@ -257,7 +266,7 @@ impl Rules {
     }
 
     /// Refuses while an exclusive queue has messages under work, or holds back for one of them.
-    fn check_unlocked(&self, now_ms: u64) -> Result<(), Stop> {
+    fn check_unlocked(&self, now_ms: u64) -> Result<(), Blocked> {
         let QueueMeta { leased_count, holding_count, .. } = self.meta;
         let until_ms = self.meta.locked_until_ms.max(self.meta.held_back_until_ms).max(now_ms);
         let is_locked = leased_count > 0 || holding_count > 0;
@@ -270,11 +279,11 @@ impl Rules {
     /// Takes one message out; `message` is what the store has at its place.
     pub(crate) fn cancel(
         &mut self,
-        place: Place,
+        place: Position,
         message: &MessageRecord,
         batch: &mut Batch,
-    ) -> Result<(), Stop> {
-        let unknown = self.lanes.unknown(std::iter::once(place.priority));
+    ) -> Result<(), Blocked> {
+        let unknown = self.priority_counts.unknown(std::iter::once(place.priority));
         self.know_lanes(unknown)?;
         self.leave(place, message, batch);
         self.forget_move(place, message.note.as_deref(), batch);
@@ -286,10 +295,10 @@ impl Rules {
     /// many.
     pub(crate) fn purge(
         &mut self,
-        found: &[(Place, MessageRecord)],
+        found: &[(Position, MessageRecord)],
         end: Arrival,
         batch: &mut Batch,
-    ) -> Result<u64, Stop> {
+    ) -> Result<u64, Blocked> {
         let purged = || found.iter().filter(|(place, _)| place.arrival < end);
         self.know_lanes_of(purged())?;
         let mut count = 0;
@@ -311,7 +320,7 @@ mod tests {
 
     use crate::queue::{
         api::config::Paused,
-        testing::test_harness::{TIGHT, Trial},
+        testing::test_harness::{TIGHT, TestHarness},
     };
 
     fn payloads(messages: Vec<Message>) -> Vec<String> {
@@ -320,83 +329,83 @@ mod tests {
 
     #[test]
     fn messages_leave_by_priority_and_then_by_arrival() {
-        let mut trial = Trial::new(TIGHT);
-        trial.push(&[(2, "e"), (0, "a"), (1, "c"), (0, "b"), (1, "d")]).unwrap();
-        assert_eq!(payloads(trial.pop(2).unwrap()), ["a", "b"]);
-        trial.push(&[(0, "late")]).unwrap();
-        assert_eq!(payloads(trial.pop(9).unwrap()), ["late", "c", "d", "e"]);
-        assert_eq!(payloads(trial.pop(1).unwrap()), [""; 0]);
+        let mut harness = TestHarness::new(TIGHT);
+        harness.push(&[(2, "e"), (0, "a"), (1, "c"), (0, "b"), (1, "d")]).unwrap();
+        assert_eq!(payloads(harness.pop(2).unwrap()), ["a", "b"]);
+        harness.push(&[(0, "late")]).unwrap();
+        assert_eq!(payloads(harness.pop(9).unwrap()), ["late", "c", "d", "e"]);
+        assert_eq!(payloads(harness.pop(1).unwrap()), [""; 0]);
     }
 
     #[test]
     fn a_pop_reaches_beyond_what_is_in_memory() {
-        let mut trial = Trial::new(TIGHT);
+        let mut harness = TestHarness::new(TIGHT);
         let names: Vec<_> = (0..20).map(|n| n.to_string()).collect();
         let messages: Vec<_> = names.iter().map(|name| (1, name.as_str())).collect();
-        trial.push(&messages).unwrap();
-        trial.reactivate();
-        assert_eq!(payloads(trial.pop(20).unwrap()), names);
+        harness.push(&messages).unwrap();
+        harness.reactivate();
+        assert_eq!(payloads(harness.pop(20).unwrap()), names);
     }
 
     #[test]
     fn pops_of_a_deep_queue_read_the_disk_a_window_at_a_time() {
-        let mut trial = Trial::new(TIGHT);
-        trial.push(&vec![(1, "x"); 100]).unwrap();
-        trial.reactivate();
+        let mut harness = TestHarness::new(TIGHT);
+        harness.push(&vec![(1, "x"); 100]).unwrap();
+        harness.reactivate();
         for _ in 0..100 {
-            assert_eq!(trial.pop(1).unwrap().len(), 1);
+            assert_eq!(harness.pop(1).unwrap().len(), 1);
         }
-        assert_eq!(trial.scan_count, 100 / TIGHT.window_count_max);
+        assert_eq!(harness.scan_count, 100 / TIGHT.window_count_max);
     }
 
     #[test]
     fn a_message_is_given_with_when_it_was_accepted() {
-        let mut trial = Trial::new(TIGHT);
-        trial.now_ms = 1_800_000_000_123;
-        let ids = trial.push(&[(3, "a")]).unwrap();
-        trial.reactivate();
-        let message = trial.pop(1).unwrap().remove(0);
+        let mut harness = TestHarness::new(TIGHT);
+        harness.now_ms = 1_800_000_000_123;
+        let ids = harness.push(&[(3, "a")]).unwrap();
+        harness.reactivate();
+        let message = harness.pop(1).unwrap().remove(0);
         assert_eq!((message.id, message.priority, message.deliveries), (ids[0], 3, 0));
         assert_eq!(message.pushed_at, from_unix_ms(1_800_000_000_123));
     }
 
     #[test]
     fn a_message_handed_on_at_once_is_never_written() {
-        let mut trial = Trial::new(TIGHT);
-        let (ids, taken) = trial.push_to(&[(2, "a"), (1, "b"), (2, "c")], &[1, 1]).unwrap();
+        let mut harness = TestHarness::new(TIGHT);
+        let (ids, taken) = harness.push_to(&[(2, "a"), (1, "b"), (2, "c")], &[1, 1]).unwrap();
         assert_eq!(taken.iter().map(|message| message.id).collect::<Vec<_>>(), [ids[1], ids[0]]);
-        assert_eq!(trial.write_count, 3, "one message, its priority's count, the metadata");
-        trial.reactivate();
-        assert_eq!(payloads(trial.pop(9).unwrap()), ["c"]);
+        assert_eq!(harness.write_count, 3, "one message, its priority's count, the metadata");
+        harness.reactivate();
+        assert_eq!(payloads(harness.pop(9).unwrap()), ["c"]);
     }
 
     #[test]
     fn a_paused_pop_takes_nothing() {
-        let mut trial = Trial::new(TIGHT);
-        trial.push(&[(1, "a")]).unwrap();
-        trial.pause(Paused { push: false, pop: true });
-        assert!(matches!(trial.pop(1), Err(QueueError::Paused { verb: "pop" })));
-        trial.resume(Paused { push: false, pop: true });
-        assert_eq!(payloads(trial.pop(1).unwrap()), ["a"]);
+        let mut harness = TestHarness::new(TIGHT);
+        harness.push(&[(1, "a")]).unwrap();
+        harness.pause(Paused { push: false, pop: true });
+        assert!(matches!(harness.pop(1), Err(QueueError::Paused { verb: "pop" })));
+        harness.resume(Paused { push: false, pop: true });
+        assert_eq!(payloads(harness.pop(1).unwrap()), ["a"]);
     }
 
     #[test]
     fn a_purge_keeps_what_arrived_after_it_began() {
-        let mut trial = Trial::new(TIGHT);
-        trial.push(&[(1, "a"), (1, "b")]).unwrap();
-        let end = trial.rules.arrival_next();
-        trial.push(&[(0, "c"), (1, "d")]).unwrap();
-        let found = trial.stored_records();
-        assert_eq!(trial.turn(|rules, batch| rules.purge(&found, end, batch)).unwrap(), 2);
-        assert_eq!(trial.payloads(), ["c", "d"]);
+        let mut harness = TestHarness::new(TIGHT);
+        harness.push(&[(1, "a"), (1, "b")]).unwrap();
+        let end = harness.rules.arrival_next();
+        harness.push(&[(0, "c"), (1, "d")]).unwrap();
+        let found = harness.stored_records();
+        assert_eq!(harness.turn(|rules, batch| rules.purge(&found, end, batch)).unwrap(), 2);
+        assert_eq!(harness.payloads(), ["c", "d"]);
     }
 
     #[test]
     fn a_queue_that_holds_less_than_it_counts_is_reported_as_damaged() {
-        let mut trial = Trial::new(TIGHT);
-        let ids = trial.push(&[(1, "a"), (1, "b")]).unwrap();
-        trial.damage(ids[0]);
-        trial.reactivate();
-        assert!(matches!(trial.pop(2), Err(QueueError::Load(LoadError::Corrupt(_)))));
+        let mut harness = TestHarness::new(TIGHT);
+        let ids = harness.push(&[(1, "a"), (1, "b")]).unwrap();
+        harness.damage(ids[0]);
+        harness.reactivate();
+        assert!(matches!(harness.pop(2), Err(QueueError::Load(LoadError::Corrupt(_)))));
     }
 }

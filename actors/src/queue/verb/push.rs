@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lanekeeper_storage::{
     Batch,
     key::{self, Arrival, Priority},
-    record::{DedupRecord, Ending, Note, OnFull},
+    record::{Annotation, DedupRecord, KeyOutcome, OnFull},
 };
 
 use crate::queue::{
@@ -16,11 +16,11 @@ use crate::queue::{
     },
     state::{
         message::{
-            stored_message::{Held, Victim},
+            stored_message::{StoredMessage, Victim},
             transition::Wait,
         },
-        order::position::Place,
-        queue_state::{Rules, Stop},
+        order::position::Position,
+        queue_state::{Blocked, QueueState},
     },
 };
 
@@ -29,7 +29,7 @@ pub(crate) const DEDUP_WINDOW_MS: u64 = 300_000;
 
 /// A message on its way in, within the bounds.
 #[derive(Clone, Debug)]
-pub(crate) struct Incoming {
+pub(crate) struct PushRequest {
     pub(crate) priority: Priority,
     pub(crate) payload: Bytes,
     /// How long it waits before it is ready.
@@ -52,7 +52,7 @@ pub(crate) enum Duplicate {
     Same(usize),
 }
 
-impl Incoming {
+impl PushRequest {
     /// A message with nothing special about it.
     pub(crate) fn new(priority: Priority, payload: Bytes) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Incoming {
     }
 }
 
-impl Rules {
+impl QueueState {
     /// Accepts all of `messages` that are no repetitions, or none, with consecutive arrival
     /// numbers; answers the first.
     ///
@@ -75,10 +75,10 @@ impl Rules {
     /// least urgent, the newest of them first, and only if each is less urgent than every newcomer.
     pub(crate) fn push(
         &mut self,
-        messages: &[Incoming],
+        messages: &[PushRequest],
         now_ms: u64,
         batch: &mut Batch,
-    ) -> Result<Arrival, Stop> {
+    ) -> Result<Arrival, Blocked> {
         let newcomers = || messages.iter().filter(|message| message.duplicate.is_none());
         let count = newcomers().count();
         if self.settings.is_push_paused {
@@ -88,12 +88,12 @@ impl Rules {
         let victims = self.victims(count, least_urgent)?;
         let priorities = victims.iter().map(|(place, _)| place.priority);
         let priorities = priorities.chain(newcomers().map(|message| message.priority));
-        let unknown = self.lanes.unknown(priorities);
+        let unknown = self.priority_counts.unknown(priorities);
         self.know_lanes(unknown)?;
         self.take_push_tokens(count, now_ms)?;
-        for (place, Victim { extent, note }) in &victims {
-            self.leave_ready(*place, *extent, batch);
-            self.end(*place, note.as_deref(), Ending::Evicted, (now_ms, &mut *batch));
+        for (place, Victim { message_meta, note }) in &victims {
+            self.leave_ready(*place, *message_meta, batch);
+            self.end(*place, note.as_deref(), KeyOutcome::Evicted, (now_ms, &mut *batch));
         }
         self.meta.totals.evicted += victims.len() as u64;
         if count < messages.len() {
@@ -105,8 +105,8 @@ impl Rules {
         Ok(first)
     }
 
-    fn accept(&mut self, message: &Incoming, now_ms: u64, batch: &mut Batch) {
-        let place = Place { priority: message.priority, arrival: self.arrival_next() };
+    fn accept(&mut self, message: &PushRequest, now_ms: u64, batch: &mut Batch) {
+        let place = Position { priority: message.priority, arrival: self.arrival_next() };
         self.meta.arrival_next += 1;
         self.meta.totals.pushed += 1;
         let ttl_ms = message.ttl_ms.or(self.settings.message_ttl_ms);
@@ -116,12 +116,12 @@ impl Rules {
             }
             let forget_at_ms = self.remember(dedup_key, place, now_ms, batch);
             let dedup_key = Some(dedup_key.clone());
-            Box::new(Note { dedup_key, forget_at_ms, ..Note::default() })
+            Box::new(Annotation { dedup_key, forget_at_ms, ..Annotation::default() })
         });
-        let held = Held {
+        let held = StoredMessage {
             expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
             note,
-            ..Held::new(now_ms, message.payload.clone())
+            ..StoredMessage::new(now_ms, message.payload.clone())
         };
         match message.delay_ms {
             0 => self.enter_ready(place, held, batch),
@@ -142,7 +142,7 @@ impl Rules {
     fn remember(
         &mut self,
         dedup_key: &str,
-        place: Place,
+        place: Position,
         now_ms: u64,
         batch: &mut Batch,
     ) -> Option<u64> {
@@ -162,7 +162,7 @@ impl Rules {
         &mut self,
         count: usize,
         least_urgent: Option<Priority>,
-    ) -> Result<Vec<(Place, Victim)>, Stop> {
+    ) -> Result<Vec<(Position, Victim)>, Blocked> {
         let Some(capacity) = self.settings.capacity else { return Ok(Vec::new()) };
         let current = self.held_count();
         let room = capacity.saturating_sub(current);
@@ -176,7 +176,7 @@ impl Rules {
         }
         let excess = excess as usize;
         self.know_tail(excess)?;
-        let victims: Vec<_> = self.tail.back().take(excess).collect();
+        let victims: Vec<_> = self.tail_cache.back().take(excess).collect();
         let most_urgent = victims.last().map(|(place, _)| place.priority);
         if most_urgent <= least_urgent {
             return Err(self.reject(count, full));
@@ -184,7 +184,7 @@ impl Rules {
         Ok(victims)
     }
 
-    fn take_push_tokens(&mut self, count: usize, now_ms: u64) -> Result<(), Stop> {
+    fn take_push_tokens(&mut self, count: usize, now_ms: u64) -> Result<(), Blocked> {
         let Some(rate) = self.settings.push_rate else { return Ok(()) };
         let taken = self.push_bucket.take(rate, count as u64, now_ms);
         taken.map_err(|retry_after_ms| {
@@ -193,7 +193,7 @@ impl Rules {
         })
     }
 
-    fn reject(&mut self, count: usize, error: QueueError) -> Stop {
+    fn reject(&mut self, count: usize, error: QueueError) -> Blocked {
         self.meta.totals.rejected += count as u64;
         self.has_unwritten_refusals = true;
         error.into()
@@ -206,7 +206,7 @@ mod tests {
 
     use crate::queue::{
         api::config::{Paused, QueueConfig},
-        testing::test_harness::{TIGHT, Trial},
+        testing::test_harness::{TIGHT, TestHarness},
     };
 
     fn is_full<T: std::fmt::Debug>(outcome: &Result<T, QueueError>, held: u64, bound: u64) -> bool {
@@ -216,116 +216,116 @@ mod tests {
 
     #[test]
     fn messages_of_one_push_arrive_one_after_the_other_in_the_order_given() {
-        let mut trial = Trial::new(TIGHT);
-        let ids = trial.push(&[(5, "a"), (0, "b"), (5, "c")]).unwrap();
+        let mut harness = TestHarness::new(TIGHT);
+        let ids = harness.push(&[(5, "a"), (0, "b"), (5, "c")]).unwrap();
         let arrivals: Vec<_> = ids.iter().map(|id| id.arrival.0).collect();
         assert_eq!(arrivals, [0, 1, 2]);
-        assert_eq!(trial.payloads(), ["b", "a", "c"]);
+        assert_eq!(harness.payloads(), ["b", "a", "c"]);
     }
 
     #[test]
     fn a_queue_takes_its_capacity_and_not_one_more() {
-        let mut trial = Trial::bounded(2, OnFull::Reject);
-        trial.push(&[(1, "a"), (1, "b")]).unwrap();
-        assert!(is_full(&trial.push(&[(0, "c")]), 2, 2));
-        trial.pop(1).unwrap();
-        trial.push(&[(0, "c")]).unwrap();
-        assert_eq!(trial.payloads(), ["c", "b"]);
+        let mut harness = TestHarness::bounded(2, OnFull::Reject);
+        harness.push(&[(1, "a"), (1, "b")]).unwrap();
+        assert!(is_full(&harness.push(&[(0, "c")]), 2, 2));
+        harness.pop(1).unwrap();
+        harness.push(&[(0, "c")]).unwrap();
+        assert_eq!(harness.payloads(), ["c", "b"]);
     }
 
     #[test]
     fn a_push_of_many_is_taken_whole_or_not_at_all() {
-        let mut trial = Trial::bounded(3, OnFull::Reject);
-        trial.push(&[(1, "a")]).unwrap();
-        assert!(is_full(&trial.push(&[(0, "b"), (0, "c"), (0, "d")]), 1, 3));
-        assert_eq!(trial.payloads(), ["a"]);
-        trial.push(&[(0, "b"), (0, "c")]).unwrap();
-        assert_eq!(trial.payloads(), ["b", "c", "a"]);
+        let mut harness = TestHarness::bounded(3, OnFull::Reject);
+        harness.push(&[(1, "a")]).unwrap();
+        assert!(is_full(&harness.push(&[(0, "b"), (0, "c"), (0, "d")]), 1, 3));
+        assert_eq!(harness.payloads(), ["a"]);
+        harness.push(&[(0, "b"), (0, "c")]).unwrap();
+        assert_eq!(harness.payloads(), ["b", "c", "a"]);
     }
 
     #[test]
     fn refusals_are_counted_and_written_with_the_next_change() {
-        let mut trial = Trial::bounded(1, OnFull::Reject);
-        trial.push(&[(1, "a")]).unwrap();
-        assert!(trial.push(&[(1, "b"), (1, "c")]).is_err());
-        assert_eq!(trial.rules.meta.totals.rejected, 2);
-        assert_eq!(trial.stored_meta().totals.rejected, 0);
-        trial.pop(1).unwrap();
-        assert_eq!(trial.stored_meta().totals.rejected, 2);
+        let mut harness = TestHarness::bounded(1, OnFull::Reject);
+        harness.push(&[(1, "a")]).unwrap();
+        assert!(harness.push(&[(1, "b"), (1, "c")]).is_err());
+        assert_eq!(harness.rules.meta.totals.rejected, 2);
+        assert_eq!(harness.stored_meta().totals.rejected, 0);
+        harness.pop(1).unwrap();
+        assert_eq!(harness.stored_meta().totals.rejected, 2);
     }
 
     #[test]
     fn the_newest_of_the_least_urgent_gives_way_to_a_more_urgent_newcomer() {
-        let mut trial = Trial::bounded(4, OnFull::EvictLowest);
-        trial.push(&[(9, "old"), (5, "x"), (9, "middle"), (9, "new")]).unwrap();
-        trial.push(&[(8, "y")]).unwrap();
-        assert_eq!(trial.payloads(), ["x", "y", "old", "middle"]);
-        trial.push(&[(0, "z")]).unwrap();
-        assert_eq!(trial.payloads(), ["z", "x", "y", "old"]);
-        assert_eq!(trial.rules.meta.totals.evicted, 2);
+        let mut harness = TestHarness::bounded(4, OnFull::EvictLowest);
+        harness.push(&[(9, "old"), (5, "x"), (9, "middle"), (9, "new")]).unwrap();
+        harness.push(&[(8, "y")]).unwrap();
+        assert_eq!(harness.payloads(), ["x", "y", "old", "middle"]);
+        harness.push(&[(0, "z")]).unwrap();
+        assert_eq!(harness.payloads(), ["z", "x", "y", "old"]);
+        assert_eq!(harness.rules.meta.totals.evicted, 2);
     }
 
     #[test]
     fn nothing_gives_way_to_an_equal_or_less_urgent_newcomer() {
-        let mut trial = Trial::bounded(2, OnFull::EvictLowest);
-        trial.push(&[(3, "a"), (5, "b")]).unwrap();
-        assert!(is_full(&trial.push(&[(5, "c")]), 2, 2));
-        assert!(is_full(&trial.push(&[(6, "c")]), 2, 2));
-        trial.push(&[(4, "c")]).unwrap();
-        assert_eq!(trial.payloads(), ["a", "c"]);
+        let mut harness = TestHarness::bounded(2, OnFull::EvictLowest);
+        harness.push(&[(3, "a"), (5, "b")]).unwrap();
+        assert!(is_full(&harness.push(&[(5, "c")]), 2, 2));
+        assert!(is_full(&harness.push(&[(6, "c")]), 2, 2));
+        harness.push(&[(4, "c")]).unwrap();
+        assert_eq!(harness.payloads(), ["a", "c"]);
     }
 
     #[test]
     fn a_push_of_many_evicts_for_all_or_for_none() {
-        let mut trial = Trial::bounded(4, OnFull::EvictLowest);
-        trial.push(&[(2, "a"), (7, "b"), (7, "c"), (7, "d")]).unwrap();
-        assert!(is_full(&trial.push(&[(0, "x"), (7, "y")]), 4, 4));
-        assert!(is_full(&trial.push(&[(2, "w"), (2, "x"), (2, "y"), (2, "z")]), 4, 4));
-        assert_eq!(trial.payloads(), ["a", "b", "c", "d"]);
-        trial.push(&[(6, "x"), (0, "y"), (3, "z")]).unwrap();
-        assert_eq!(trial.payloads(), ["y", "a", "z", "x"]);
+        let mut harness = TestHarness::bounded(4, OnFull::EvictLowest);
+        harness.push(&[(2, "a"), (7, "b"), (7, "c"), (7, "d")]).unwrap();
+        assert!(is_full(&harness.push(&[(0, "x"), (7, "y")]), 4, 4));
+        assert!(is_full(&harness.push(&[(2, "w"), (2, "x"), (2, "y"), (2, "z")]), 4, 4));
+        assert_eq!(harness.payloads(), ["a", "b", "c", "d"]);
+        harness.push(&[(6, "x"), (0, "y"), (3, "z")]).unwrap();
+        assert_eq!(harness.payloads(), ["y", "a", "z", "x"]);
     }
 
     #[test]
     fn more_newcomers_than_the_capacity_are_refused_even_when_others_could_give_way() {
-        let mut trial = Trial::bounded(2, OnFull::EvictLowest);
-        trial.push(&[(9, "a")]).unwrap();
-        assert!(is_full(&trial.push(&[(0, "x"), (0, "y"), (0, "z")]), 1, 2));
+        let mut harness = TestHarness::bounded(2, OnFull::EvictLowest);
+        harness.push(&[(9, "a")]).unwrap();
+        assert!(is_full(&harness.push(&[(0, "x"), (0, "y"), (0, "z")]), 1, 2));
     }
 
     #[test]
     fn a_capacity_below_what_is_held_drops_nothing() {
         for (on_full, outcome) in [(OnFull::Reject, false), (OnFull::EvictLowest, true)] {
-            let mut trial = Trial::bounded(9, on_full);
-            trial.push(&[(5, "a"), (5, "b"), (5, "c")]).unwrap();
+            let mut harness = TestHarness::bounded(9, on_full);
+            harness.push(&[(5, "a"), (5, "b"), (5, "c")]).unwrap();
             let config = QueueConfig { capacity: Some(1), on_full, ..QueueConfig::default() };
-            trial.configure(&config).unwrap();
-            assert_eq!(trial.payloads(), ["a", "b", "c"]);
-            assert_eq!(trial.push(&[(1, "x")]).is_ok(), outcome, "one for one");
-            assert_eq!(trial.payloads().len(), 3);
+            harness.configure(&config).unwrap();
+            assert_eq!(harness.payloads(), ["a", "b", "c"]);
+            assert_eq!(harness.push(&[(1, "x")]).is_ok(), outcome, "one for one");
+            assert_eq!(harness.payloads().len(), 3);
         }
     }
 
     #[test]
     fn a_full_queue_that_evicts_does_not_look_at_the_disk_for_each_push() {
-        let mut trial = Trial::bounded(100, OnFull::EvictLowest);
+        let mut harness = TestHarness::bounded(100, OnFull::EvictLowest);
         let filler = vec![(9, "x"); 100];
-        trial.push(&filler).unwrap();
-        trial.reactivate();
+        harness.push(&filler).unwrap();
+        harness.reactivate();
         for _ in 0..99 {
-            trial.push(&[(1, "y")]).unwrap();
+            harness.push(&[(1, "y")]).unwrap();
         }
-        assert_eq!(trial.scan_count, 99 / TIGHT.tail_count_max);
+        assert_eq!(harness.scan_count, 99 / TIGHT.tail_count_max);
     }
 
     #[test]
     fn a_paused_push_is_refused_and_counted() {
-        let mut trial = Trial::new(TIGHT);
-        trial.pause(Paused { push: true, pop: false });
-        let refused = trial.push(&[(1, "a"), (1, "b")]);
+        let mut harness = TestHarness::new(TIGHT);
+        harness.pause(Paused { push: true, pop: false });
+        let refused = harness.push(&[(1, "a"), (1, "b")]);
         assert!(matches!(refused, Err(QueueError::Paused { verb: "push" })), "{refused:?}");
-        assert_eq!(trial.rules.meta.totals.rejected, 2);
-        trial.resume(Paused { push: true, pop: false });
-        trial.push(&[(1, "a")]).unwrap();
+        assert_eq!(harness.rules.meta.totals.rejected, 2);
+        harness.resume(Paused { push: true, pop: false });
+        harness.push(&[(1, "a")]).unwrap();
     }
 }

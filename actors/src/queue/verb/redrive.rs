@@ -8,7 +8,7 @@ use lanekeeper_storage::{
 
 use crate::{
     actor::virtual_actor::{Handler, Request},
-    outbox::delivery::Posted,
+    outbox::delivery::OutboxId,
     queue::{
         actor::QueueActor,
         api::{
@@ -17,8 +17,8 @@ use crate::{
             message::MessageId,
         },
         state::{
-            order::position::{Place, SliceCursor},
-            queue_state::Rules,
+            order::position::{Position, SliceCursor},
+            queue_state::QueueState,
         },
     },
     runtime::turn::Turn,
@@ -29,7 +29,7 @@ use crate::{
 const SLICE: ScanLimit = ScanLimit { count_max: 100, bytes_max: 4 << 20 };
 
 /// Hand a slice of dead letters back.
-pub(crate) struct TakeBack {
+pub(crate) struct TakeDeadLetters {
     /// The queue they go to.
     origin: String,
     which: Left,
@@ -43,15 +43,15 @@ enum Left {
 }
 
 /// What a slice came to.
-pub(crate) struct TakenBack {
+pub(crate) struct TakenDeadLetters {
     pub(crate) count: u64,
     /// The last letter.
-    pub(crate) letter: Option<Posted>,
+    pub(crate) letter: Option<OutboxId>,
     /// What is left, if anything is.
-    pub(crate) next: Option<TakeBack>,
+    pub(crate) next: Option<TakeDeadLetters>,
 }
 
-impl TakeBack {
+impl TakeDeadLetters {
     /// The first slice.
     pub(crate) fn begin(origin: &str, which: Redrive) -> Result<Self, QueueError> {
         let which = match which {
@@ -70,16 +70,16 @@ impl TakeBack {
     }
 }
 
-impl Request for TakeBack {
-    type Reply = Result<TakenBack, QueueError>;
+impl Request for TakeDeadLetters {
+    type Reply = Result<TakenDeadLetters, QueueError>;
 }
 
-impl Handler<TakeBack> for QueueActor {
+impl Handler<TakeDeadLetters> for QueueActor {
     async fn handle(
         &mut self,
-        TakeBack { origin, which }: TakeBack,
+        TakeDeadLetters { origin, which }: TakeDeadLetters,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<TakenBack, QueueError> {
+    ) -> Result<TakenDeadLetters, QueueError> {
         let (messages, left) = match which {
             Left::First(count, cursor) => self.first_ready(count, cursor, turn).await?,
             Left::Ids(mut ids) => {
@@ -88,18 +88,18 @@ impl Handler<TakeBack> for QueueActor {
             }
         };
         let now_ms = clock::unix_ms(turn.now());
-        let verb = |rules: &mut Rules, batch: &mut _| rules.redrive(&messages, now_ms, batch);
+        let verb = |rules: &mut QueueState, batch: &mut _| rules.redrive(&messages, now_ms, batch);
         let letters = self.decide(turn, verb).await?;
         for content in letters {
             turn.send::<Self>(&origin, content);
         }
         let letter = turn.last_letter();
-        let next = left.map(|which| TakeBack { origin, which });
-        Ok(TakenBack { count: messages.len() as u64, letter, next })
+        let next = left.map(|which| TakeDeadLetters { origin, which });
+        Ok(TakenDeadLetters { count: messages.len() as u64, letter, next })
     }
 }
 
-type Slice = (Vec<(Place, MessageRecord)>, Option<Left>);
+type Slice = (Vec<(Position, MessageRecord)>, Option<Left>);
 
 impl QueueActor {
     async fn first_ready(
@@ -130,8 +130,8 @@ impl QueueActor {
         &self,
         ids: &[MessageId],
         turn: &Turn<'_, Self>,
-    ) -> Result<Vec<(Place, MessageRecord)>, QueueError> {
-        let mut messages: Vec<(Place, MessageRecord)> = Vec::new();
+    ) -> Result<Vec<(Position, MessageRecord)>, QueueError> {
+        let mut messages: Vec<(Position, MessageRecord)> = Vec::new();
         for &id in ids {
             match self.find(id, turn) {
                 Ok((place, message)) if message.state.of_key() != State::Leased => {

@@ -7,28 +7,28 @@ use lanekeeper_storage::Batch;
 use crate::{
     actor::{
         caller::CallerRef,
-        deferred_reply::{Deferred, Promise},
+        deferred_reply::{DeferredReply, ReplyHandle},
         error::{AskError, NotExecuted},
         virtual_actor::{Handler, Request},
     },
     queue::{
-        actor::{QueueActor, Taken, Waiting},
-        api::{error::QueueError, lease_token::LeaseTerms},
-        state::{queue_state::Rules, undelivered::Granted, waiters::WAITING_MAX},
-        verb::{gate_permits::Permits, pop::Giving},
+        actor::{QueueActor, TakenMessages, WaitingReply},
+        api::{error::QueueError, lease_token::LeaseOptions},
+        state::{queue_state::QueueState, undelivered::UndeliveredLeases, waiters::WAITING_MAX},
+        verb::{gate_permits::HeldPermits, pop::Availability},
     },
     runtime::turn::Turn,
     time::clock,
 };
 
 /// How one who waits is answered.
-pub(crate) enum Asker {
-    Pop(CallerRef, Promise<Taken>),
-    Lease(LeaseTerms, Promise<Result<Granted, QueueError>>),
+pub(crate) enum Waiter {
+    Pop(CallerRef, ReplyHandle<TakenMessages>),
+    Lease(LeaseOptions, ReplyHandle<Result<UndeliveredLeases, QueueError>>),
 }
 
 /// Serve those who wait: tokens have come back.
-struct Serve;
+struct ServeWaiters;
 
 /// How long those who wait do so before a failure is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -36,12 +36,12 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The name of the timer that does so.
 const SERVE: &str = "serve";
 
-impl Request for Serve {
+impl Request for ServeWaiters {
     type Reply = ();
 }
 
-impl Handler<Serve> for QueueActor {
-    async fn handle(&mut self, _: Serve, _: &mut Turn<'_, Self>) {
+impl Handler<ServeWaiters> for QueueActor {
+    async fn handle(&mut self, _: ServeWaiters, _: &mut Turn<'_, Self>) {
         // The end of the turn serves.
         self.serve_at = None;
     }
@@ -53,26 +53,28 @@ impl QueueActor {
         &mut self,
         depth: usize,
         turn: &Turn<'_, Self>,
-        asker: impl FnOnce(Promise<T>) -> Asker,
-    ) -> Result<Waiting<T>, QueueError> {
-        let (promise, given): (_, Deferred<T>) = turn.defer();
-        let place = self.line.join(depth, asker(promise)).ok_or_else(|| {
+        waiter: impl FnOnce(ReplyHandle<T>) -> Waiter,
+    ) -> Result<WaitingReply<T>, QueueError> {
+        let (promise, given): (_, DeferredReply<T>) = turn.defer();
+        let place = self.line.join(depth, waiter(promise)).ok_or_else(|| {
             let overloaded = NotExecuted::Overloaded { actor: turn.id(), waiting_max: WAITING_MAX };
             QueueError::Ask(AskError::NotExecuted(overloaded))
         })?;
-        Ok(Waiting { place, given })
+        Ok(WaitingReply { place, given })
     }
 
     /// Tells those who wait that pops are paused, unless they wait for the end of that, too.
     pub(crate) fn turn_away(&mut self, turn: &mut Turn<'_, Self>) {
-        let is_refused =
-            |asker: &Asker| !matches!(asker, Asker::Lease(terms, _) if terms.waits_while_paused);
-        for asker in self.line.take_all(is_refused) {
-            match asker {
-                Asker::Pop(_, promise) => {
+        let is_refused = |waiter: &Waiter| match waiter {
+            Waiter::Pop(..) => true,
+            Waiter::Lease(options, _) => !options.waits_while_paused,
+        };
+        for waiter in self.line.take_all(is_refused) {
+            match waiter {
+                Waiter::Pop(_, promise) => {
                     turn.fulfil(promise, Err(QueueError::Paused { verb: "pop" }));
                 }
-                Asker::Lease(_, promise) => {
+                Waiter::Lease(_, promise) => {
                     turn.fulfil(promise, Err(QueueError::Paused { verb: "lease" }));
                 }
             }
@@ -106,10 +108,10 @@ impl QueueActor {
 
     /// Serves those who wait again, so much later at the latest.
     fn serve_after(&mut self, wait: Duration, turn: &mut Turn<'_, Self>) {
-        let at = turn.meta.seat.kind.runtime.clock.elapsed() + wait;
+        let at = turn.meta.guard.kind.runtime.clock.elapsed() + wait;
         if self.serve_at.is_none_or(|armed| at < armed) {
             self.serve_at = Some(at);
-            turn.timer(SERVE, wait, Serve);
+            turn.timer(SERVE, wait, ServeWaiters);
         }
     }
 
@@ -121,23 +123,23 @@ impl QueueActor {
         let now_ms = clock::unix_ms(turn.now());
         while !self.line.is_empty() {
             match self.decide(turn, |rules, _| rules.may_give(now_ms)).await? {
-                Giving::Now => {}
-                Giving::After(wait) => {
+                Availability::Now => {}
+                Availability::After(wait) => {
                     self.rules.pop_bucket.await_token();
                     return Ok(Some(wait));
                 }
-                Giving::Nothing => return Ok(None),
+                Availability::Nothing => return Ok(None),
             }
             let permits = match self.line.first() {
-                Some((_, Asker::Lease(terms, _))) => {
-                    let terms = terms.clone();
+                Some((_, Waiter::Lease(options, _))) => {
+                    let options = options.clone();
                     if self.at_gate.spare.is_none() && self.stands_in_line() {
                         return Ok(None);
                     }
-                    match self.take_permits(&terms, turn).await {
+                    match self.take_permits(&options, turn).await {
                         Ok(permits) => permits,
                         Err(QueueError::NoPermit { .. }) => {
-                            self.stand_in_line(&terms, turn);
+                            self.stand_in_line(&options, turn);
                             return Ok(None);
                         }
                         Err(error) => return Err(error),
@@ -151,20 +153,20 @@ impl QueueActor {
     }
 
     /// Answers the first who waits; one who is to get leases only with what they need.
-    async fn serve_first(&mut self, permits: Permits, turn: &mut Turn<'_, Self>) {
+    async fn serve_first(&mut self, permits: HeldPermits, turn: &mut Turn<'_, Self>) {
         let is_enough = permits.is_some() || self.rules.settings.gate.is_none();
         // Who was first before may just have left.
-        let next = self.line.next_if(|asker| is_enough || matches!(asker, Asker::Pop(..)));
+        let next = self.line.next_if(|waiter| is_enough || matches!(waiter, Waiter::Pop(..)));
         match next {
-            Some((_, Asker::Lease(terms, promise))) => {
-                let leased = self.lease_with(permits, &terms, turn).await;
+            Some((_, Waiter::Lease(options, promise))) => {
+                let leased = self.lease_with(permits, &options, turn).await;
                 turn.fulfil(promise, leased);
             }
-            Some((depth, Asker::Pop(caller, promise))) => {
+            Some((depth, Waiter::Pop(caller, promise))) => {
                 let now_ms = clock::unix_ms(turn.now());
                 // A pop is final: nothing is taken for one who has gone, here or by what the queue
                 // had to read first.
-                let verb = |rules: &mut Rules, batch: &mut Batch| {
+                let verb = |rules: &mut QueueState, batch: &mut Batch| {
                     let is_gone = promise.is_abandoned() || caller.is_gone();
                     if is_gone { Ok(Vec::new()) } else { rules.pop(depth, now_ms, batch) }
                 };

@@ -10,14 +10,14 @@ use lanekeeper_storage::{
 
 use crate::{
     actor::virtual_actor::{Handler, Request},
-    outbox::delivery::Posted,
+    outbox::delivery::OutboxId,
     queue::{
         actor::QueueActor,
         api::{
             error::QueueError,
             lease_token::{self, LeaseError, LeaseToken},
         },
-        state::{order::position::Place, queue_state::Rules, settle::NackTerms},
+        state::{order::position::Position, queue_state::QueueState, settle::NackRequest},
     },
     runtime::turn::Turn,
     time::clock::{self, from_unix_ms},
@@ -25,7 +25,7 @@ use crate::{
 
 /// The result of settling leases together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct SettledLeases {
     /// The number of leases settled.
     pub count: usize,
     /// The leases that failed, each with its reason.
@@ -34,7 +34,7 @@ pub struct Settled {
 
 /// The result of extending leases together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extended {
+pub struct ExtendedLeases {
     /// The extended leases.
     pub extended: Vec<LeaseToken>,
     /// The new end of these leases.
@@ -49,7 +49,7 @@ pub(crate) struct Ack(pub(crate) Vec<LeaseToken>);
 /// The messages are to be somebody else's.
 pub(crate) struct Nack {
     pub(crate) tokens: Vec<LeaseToken>,
-    pub(crate) terms: NackTerms,
+    pub(crate) options: NackRequest,
 }
 
 /// The messages were not worked on at all; nobody waits for an answer.
@@ -66,44 +66,49 @@ pub(crate) struct Extend {
 }
 
 /// The work is given up.
-pub(crate) struct Bury {
+pub(crate) struct DeadLetterLeases {
     pub(crate) tokens: Vec<LeaseToken>,
     pub(crate) reason: String,
 }
 
 /// Leases found good, and those that are not.
-struct Judged {
-    leased: Vec<(Place, MessageRecord)>,
+struct ValidLeases {
+    leased: Vec<(Position, MessageRecord)>,
     good: Vec<LeaseToken>,
     failed: Vec<(LeaseToken, LeaseError)>,
 }
 
-impl Judged {
-    fn settled(self) -> Settled {
-        Settled { count: self.good.len(), failed: self.failed }
+impl ValidLeases {
+    fn settled(self) -> SettledLeases {
+        SettledLeases { count: self.good.len(), failed: self.failed }
     }
 }
 
 impl QueueActor {
     /// Looks up what tokens are for.
-    fn judge(&self, tokens: Vec<LeaseToken>, turn: &Turn<'_, Self>) -> Result<Judged, LoadError> {
+    fn validate_leases(
+        &self,
+        tokens: Vec<LeaseToken>,
+        turn: &Turn<'_, Self>,
+    ) -> Result<ValidLeases, LoadError> {
         let now_ms = clock::unix_ms(turn.now());
-        let mut judged = Judged { leased: Vec::new(), good: Vec::new(), failed: Vec::new() };
+        let mut valid_leases =
+            ValidLeases { leased: Vec::new(), good: Vec::new(), failed: Vec::new() };
         let mut seen = HashSet::new();
         for token in tokens {
             match self.judge_one(&token, now_ms, turn)? {
                 Ok(_) if !seen.insert(token.id) => {
                     // The same request has settled it just before.
-                    judged.failed.push((token, LeaseError::NotFound));
+                    valid_leases.failed.push((token, LeaseError::NotFound));
                 }
                 Ok(message) => {
-                    judged.leased.push((lease_token::place_of(&token), message));
-                    judged.good.push(token);
+                    valid_leases.leased.push((lease_token::place_of(&token), message));
+                    valid_leases.good.push(token);
                 }
-                Err(error) => judged.failed.push((token, error)),
+                Err(error) => valid_leases.failed.push((token, error)),
             }
         }
-        Ok(judged)
+        Ok(valid_leases)
     }
 
     fn judge_one(
@@ -119,7 +124,7 @@ impl QueueActor {
         for state in [State::Leased, State::Ready, State::Scheduled] {
             if let Some(record) = turn.store().get(&place.key(token.queue, state))? {
                 let message = MessageRecord::decode(&record)?;
-                return Ok(lease_token::judge(token, &message, now_ms).map(|()| message));
+                return Ok(lease_token::validate_leases(token, &message, now_ms).map(|()| message));
             }
         }
         // It may have got another priority since: then it was somebody's to change.
@@ -129,7 +134,7 @@ impl QueueActor {
 }
 
 impl Request for Ack {
-    type Reply = Result<Settled, QueueError>;
+    type Reply = Result<SettledLeases, QueueError>;
 }
 
 impl Handler<Ack> for QueueActor {
@@ -137,37 +142,38 @@ impl Handler<Ack> for QueueActor {
         &mut self,
         Ack(tokens): Ack,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Settled, QueueError> {
-        let judged = self.judge(tokens, turn)?;
-        if !judged.leased.is_empty() {
+    ) -> Result<SettledLeases, QueueError> {
+        let valid_leases = self.validate_leases(tokens, turn)?;
+        if !valid_leases.leased.is_empty() {
             let now_ms = clock::unix_ms(turn.now());
-            self.decide(turn, |rules, batch| rules.ack(&judged.leased, now_ms, batch)).await?;
+            self.decide(turn, |rules, batch| rules.ack(&valid_leases.leased, now_ms, batch))
+                .await?;
             turn.batch().frees_space();
         }
-        Ok(judged.settled())
+        Ok(valid_leases.settled())
     }
 }
 
 impl Request for Nack {
-    type Reply = Result<Settled, QueueError>;
+    type Reply = Result<SettledLeases, QueueError>;
 }
 
 impl Handler<Nack> for QueueActor {
     async fn handle(
         &mut self,
-        Nack { tokens, terms }: Nack,
+        Nack { tokens, options }: Nack,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Settled, QueueError> {
-        let judged = self.judge(tokens, turn)?;
-        if !judged.leased.is_empty() {
+    ) -> Result<SettledLeases, QueueError> {
+        let valid_leases = self.validate_leases(tokens, turn)?;
+        if !valid_leases.leased.is_empty() {
             let now_ms = clock::unix_ms(turn.now());
-            let verb = |rules: &mut Rules, batch: &mut _| {
-                rules.nack(&judged.leased, &terms, now_ms, batch)
+            let verb = |rules: &mut QueueState, batch: &mut _| {
+                rules.nack(&valid_leases.leased, &options, now_ms, batch)
             };
             self.decide(turn, verb).await?;
             turn.batch().frees_space();
         }
-        Ok(judged.settled())
+        Ok(valid_leases.settled())
     }
 }
 
@@ -181,15 +187,15 @@ impl Handler<GiveBack> for QueueActor {
         GiveBack { tokens, is_counted }: GiveBack,
         turn: &mut Turn<'_, Self>,
     ) {
-        let terms = NackTerms { is_counted, ..NackTerms::default() };
-        if let Err(error) = self.handle(Nack { tokens, terms }, turn).await {
+        let options = NackRequest { is_counted, ..NackRequest::default() };
+        if let Err(error) = self.handle(Nack { tokens, options }, turn).await {
             tracing::warn!(queue = %turn.id(), %error, "leases end by themselves");
         }
     }
 }
 
 impl Request for Extend {
-    type Reply = Result<Extended, QueueError>;
+    type Reply = Result<ExtendedLeases, QueueError>;
 }
 
 impl Handler<Extend> for QueueActor {
@@ -197,40 +203,40 @@ impl Handler<Extend> for QueueActor {
         &mut self,
         Extend { tokens, ttl_ms }: Extend,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<Extended, QueueError> {
-        let Judged { leased, good, failed } = self.judge(tokens, turn)?;
+    ) -> Result<ExtendedLeases, QueueError> {
+        let ValidLeases { leased, good, failed } = self.validate_leases(tokens, turn)?;
         let ttl_ms = self.rules.lease_ttl_ms(ttl_ms);
         let until_ms = clock::unix_ms(turn.now()).saturating_add(ttl_ms);
         if !leased.is_empty() {
             self.extend_permits(&leased, ttl_ms, turn).await?;
             self.rules.extend(&leased, until_ms, turn.batch());
         }
-        Ok(Extended { extended: good, expires_at: from_unix_ms(until_ms), failed })
+        Ok(ExtendedLeases { extended: good, expires_at: from_unix_ms(until_ms), failed })
     }
 }
 
-impl Request for Bury {
+impl Request for DeadLetterLeases {
     /// With the last letter to the dead-letter queue.
-    type Reply = Result<(Settled, Option<Posted>), QueueError>;
+    type Reply = Result<(SettledLeases, Option<OutboxId>), QueueError>;
 }
 
-impl Handler<Bury> for QueueActor {
+impl Handler<DeadLetterLeases> for QueueActor {
     async fn handle(
         &mut self,
-        Bury { tokens, reason }: Bury,
+        DeadLetterLeases { tokens, reason }: DeadLetterLeases,
         turn: &mut Turn<'_, Self>,
-    ) -> Result<(Settled, Option<Posted>), QueueError> {
-        let judged = self.judge(tokens, turn)?;
+    ) -> Result<(SettledLeases, Option<OutboxId>), QueueError> {
+        let valid_leases = self.validate_leases(tokens, turn)?;
         let mut letter = None;
-        if !judged.leased.is_empty() {
+        if !valid_leases.leased.is_empty() {
             let now_ms = clock::unix_ms(turn.now());
-            let verb = |rules: &mut Rules, batch: &mut _| {
-                rules.dead_letter(&judged.leased, &reason, now_ms, batch)
+            let verb = |rules: &mut QueueState, batch: &mut _| {
+                rules.dead_letter(&valid_leases.leased, &reason, now_ms, batch)
             };
             self.decide(turn, verb).await?;
             self.send_dead(turn);
             letter = turn.last_letter();
         }
-        Ok((judged.settled(), letter))
+        Ok((valid_leases.settled(), letter))
     }
 }

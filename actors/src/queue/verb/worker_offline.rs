@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use lanekeeper_storage::{
     Batch, ScanLimit,
     key::{self, MessageState},
-    record::{MessageRecord, State, WorkerLease},
+    record::{MessageRecord, MessageStateRecord, WorkerLease},
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     queue::{
         actor::QueueActor,
         api::error::QueueError,
-        state::{expiry::Dues, order::position::Place, queue_state::Rules},
+        state::{expiry::DueBatch, order::position::Position, queue_state::QueueState},
     },
     runtime::{shared_state::Runtime, turn::Turn},
     time::clock::unix_ms,
@@ -25,19 +25,19 @@ use crate::{
 const PAGE: usize = 1_000;
 
 /// End the leases of these messages, as far as the worker holds them in the life that ended.
-pub(crate) struct EndLeases {
+pub(crate) struct ReleaseWorkerLeases {
     departure: Departure,
-    places: Vec<Place>,
+    places: Vec<Position>,
 }
 
-impl Request for EndLeases {
+impl Request for ReleaseWorkerLeases {
     type Reply = Result<(), QueueError>;
 }
 
-impl Handler<EndLeases> for QueueActor {
+impl Handler<ReleaseWorkerLeases> for QueueActor {
     async fn handle(
         &mut self,
-        EndLeases { departure, places }: EndLeases,
+        ReleaseWorkerLeases { departure, places }: ReleaseWorkerLeases,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
         let mut messages = Vec::with_capacity(places.len());
@@ -49,8 +49,9 @@ impl Handler<EndLeases> for QueueActor {
         }
         let now_ms = unix_ms(turn.now());
         // As leases whose time has come, and with them a delivery that counts.
-        let dues = Dues { messages, ..Dues::default() };
-        let verb = |rules: &mut Rules, batch: &mut Batch| rules.fall_due(&dues, now_ms, batch);
+        let due_batch = DueBatch { messages, ..DueBatch::default() };
+        let verb =
+            |rules: &mut QueueState, batch: &mut Batch| rules.expire_due(&due_batch, now_ms, batch);
         self.decide(turn, verb).await
     }
 }
@@ -60,16 +61,16 @@ impl QueueActor {
     fn leased_to(
         &self,
         departure: &Departure,
-        place: Place,
+        place: Position,
         turn: &Turn<'_, Self>,
-    ) -> Result<Option<(Place, MessageRecord)>, LoadError> {
+    ) -> Result<Option<(Position, MessageRecord)>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
         let Some(record) = turn.store().get(&place.key(queue, MessageState::Leased))? else {
             return Ok(None);
         };
         let message = MessageRecord::decode(&record)?;
         let is_of_life = match &message.state {
-            State::Leased(lease) => {
+            MessageStateRecord::Leased(lease) => {
                 lease.worker.as_deref() == Some(&departure.worker)
                     && departure.ends(lease.leased_at_ms, lease.life)
             }
@@ -87,16 +88,17 @@ pub(crate) async fn follow(runtime: Arc<Runtime>, departure: Departure) -> Resul
         let page = page.map_err(|error| error.to_string())?;
         let Some((last, _)) = page.last() else { return Ok(()) };
         rest = rest.after(last);
-        let mut queues: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+        let mut queues: BTreeMap<String, Vec<Position>> = BTreeMap::new();
         for (entry, value) in &page {
             let (_, priority, arrival) = key::worker_lease_of(entry)
                 .ok_or_else(|| format!("{entry:?} is no lease of a worker"))?;
             let lease = WorkerLease::decode(value).map_err(|error| error.to_string())?;
-            queues.entry(lease.queue_id).or_default().push(Place { priority, arrival });
+            queues.entry(lease.queue_id).or_default().push(Position { priority, arrival });
         }
         for (queue, places) in queues {
             let actor = runtime.actor::<QueueActor>(&queue);
-            let ended = actor.ask(EndLeases { departure: departure.clone(), places }).await;
+            let ended =
+                actor.ask(ReleaseWorkerLeases { departure: departure.clone(), places }).await;
             let ended = ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
             ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
         }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Activating, Busy and Draining are one state of the slot: occupied, by whoever holds its
-//! [`Seat`]; arrivals meanwhile wait in the slot's mailbox, in order, also across incarnations. A
-//! shard's lock is never held during a turn.
+//! [`SlotGuard`]; arrivals meanwhile wait in the slot's mailbox, in order, also across
+//! incarnations. A shard's lock is never held during a turn.
 
 mod table;
 
@@ -24,17 +24,17 @@ use crate::{
         virtual_actor::Actor,
     },
     runtime::{
-        activation::{Activation, Seat},
+        activation::{Activation, SlotGuard},
         directory::table::Table,
         mailbox::WaitingRequest,
-        shared_state::{Moment, Runtime},
+        shared_state::{CoarseInstant, Runtime},
     },
 };
 
 const SHARD_COUNT: usize = 64;
 
 /// Every actor of one kind: the part of the registry that knows its type.
-pub(crate) struct Kind<A: Actor> {
+pub(crate) struct ActorType<A: Actor> {
     pub(crate) runtime: Arc<Runtime>,
     shards: Box<[Shard<A>]>,
     hasher: DefaultHashBuilder,
@@ -46,7 +46,7 @@ struct Shard<A: Actor>(Mutex<Table<A>>);
 
 struct Slot<A: Actor> {
     key: Arc<str>,
-    state: State<A>,
+    state: SlotState<A>,
 }
 
 impl<A: Actor> Slot<A> {
@@ -56,8 +56,8 @@ impl<A: Actor> Slot<A> {
     }
 }
 
-enum State<A: Actor> {
-    Idle { since: Moment, activation: Box<Activation<A>> },
+enum SlotState<A: Actor> {
+    Idle { since: CoarseInstant, activation: Box<Activation<A>> },
     Occupied(Mailbox<A>),
 }
 
@@ -89,17 +89,17 @@ impl<A: Actor> Mailbox<A> {
 }
 
 /// What an arrival finds.
-pub(crate) enum Found<A: Actor, T> {
+pub(crate) enum SlotLookup<A: Actor, T> {
     /// An idle activation: it is the caller's now.
     Idle(Box<Activation<A>>),
     /// Nothing: the caller holds the seat and activates.
-    Vacant(Seat<A>),
+    Vacant(SlotGuard<A>),
     /// Somebody else's seat; what was done with the mailbox.
     Occupied(T),
 }
 
 /// What follows a turn.
-pub(crate) enum Release<A: Actor> {
+pub(crate) enum AfterTurn<A: Actor> {
     /// Nobody waits: the activation is idle.
     Idle,
     /// The next request.
@@ -108,7 +108,7 @@ pub(crate) enum Release<A: Actor> {
     Retire(Box<Activation<A>>),
 }
 
-impl<A: Actor> Kind<A> {
+impl<A: Actor> ActorType<A> {
     pub(crate) fn new(runtime: Arc<Runtime>) -> Arc<Self> {
         let shard = || Shard(Mutex::new(Table::new()));
         let shards = (0..SHARD_COUNT).map(|_| shard()).collect();
@@ -131,18 +131,18 @@ impl<A: Actor> Kind<A> {
         key: &Arc<str>,
         hash: u64,
         otherwise: impl FnOnce(&mut Mailbox<A>) -> T,
-    ) -> Found<A, T> {
+    ) -> SlotLookup<A, T> {
         let mut table = self.shard(hash);
-        let fresh = || State::Occupied(Mailbox::new());
+        let fresh = || SlotState::Occupied(Mailbox::new());
         let (at, is_known) = table.find_or_insert(hash, key, |key| self.hash(key), fresh);
         if !is_known {
             drop(table);
             self.runtime.note_activation();
-            return Found::Vacant(Seat::new(Arc::clone(self), Arc::clone(key), hash, at));
+            return SlotLookup::Vacant(SlotGuard::new(Arc::clone(self), Arc::clone(key), hash, at));
         }
         match &mut table.slot_mut(at).state {
-            State::Occupied(mailbox) => Found::Occupied(otherwise(mailbox)),
-            state => Found::Idle(take_idle(state)),
+            SlotState::Occupied(mailbox) => SlotLookup::Occupied(otherwise(mailbox)),
+            state => SlotLookup::Idle(take_idle(state)),
         }
     }
 
@@ -157,7 +157,7 @@ impl<A: Actor> Kind<A> {
         let mut table = self.shard(hash);
         let slot = table.find_mut(hash, key)?;
         match &slot.state {
-            State::Idle { activation, .. } if is_wanted(activation) => {
+            SlotState::Idle { activation, .. } if is_wanted(activation) => {
                 Some(take_idle(&mut slot.state))
             }
             _ => None,
@@ -175,11 +175,13 @@ impl<A: Actor> Kind<A> {
         let mut table = self.shard(hash);
         let slot = table.find_mut(hash, key)?;
         match &mut slot.state {
-            State::Occupied(mailbox) => {
+            SlotState::Occupied(mailbox) => {
                 request.take().into_iter().for_each(|request| mailbox.push_back(request));
                 None
             }
-            State::Idle { activation, .. } if activation.meta.seat.generation() != generation => {
+            SlotState::Idle { activation, .. }
+                if activation.meta.guard.generation() != generation =>
+            {
                 None
             }
             state => Some(take_idle(state)),
@@ -189,12 +191,12 @@ impl<A: Actor> Kind<A> {
     /// Takes every idle activation of a shard out of the registry without passivating it.
     pub(crate) fn forget_idle(&self, shard: usize) -> Vec<Box<Activation<A>>> {
         let mut table = self.shards[shard].0.lock();
-        let is_idle = |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, State::Idle { .. });
+        let is_idle = |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, SlotState::Idle { .. });
         let idle = table.slots().filter(is_idle).map(|(at, slot)| (self.hash(&slot.key), at));
         let idle: Vec<(u64, u32)> = idle.collect();
         let activation = |(hash, at)| match table.remove(hash, at).state {
-            State::Idle { activation, .. } => Some(activation),
-            State::Occupied(_) => None,
+            SlotState::Idle { activation, .. } => Some(activation),
+            SlotState::Occupied(_) => None,
         };
         idle.into_iter().filter_map(activation).collect()
     }
@@ -203,7 +205,7 @@ impl<A: Actor> Kind<A> {
     pub(crate) fn take_idle_since(
         &self,
         shard: usize,
-        before: Moment,
+        before: CoarseInstant,
         count_max: usize,
     ) -> Vec<Box<Activation<A>>> {
         let mut taken = Vec::new();
@@ -213,7 +215,7 @@ impl<A: Actor> Kind<A> {
                 break;
             }
             match &slot.state {
-                State::Idle { activation, since }
+                SlotState::Idle { activation, since }
                     if since.is_at_or_before(before) && activation.actor.is_passivatable() =>
                 {
                     taken.push(take_idle(&mut slot.state));
@@ -225,11 +227,11 @@ impl<A: Actor> Kind<A> {
     }
 
     /// When each idle activation was last used, and the bytes it holds.
-    pub(crate) fn idle_activations(&self) -> Vec<(Moment, usize)> {
+    pub(crate) fn idle_activations(&self) -> Vec<(CoarseInstant, usize)> {
         let mut idle = Vec::new();
         for shard in &self.shards {
             for (_, slot) in shard.0.lock().slots() {
-                if let State::Idle { activation, since } = &slot.state {
+                if let SlotState::Idle { activation, since } = &slot.state {
                     idle.push((*since, activation.memory_bytes()));
                 }
             }
@@ -240,15 +242,15 @@ impl<A: Actor> Kind<A> {
     /// Takes every idle activation of a shard, whether it objects or not.
     pub(crate) fn take_all(&self, shard: usize) -> Vec<Box<Activation<A>>> {
         let mut table = self.shards[shard].0.lock();
-        let idle = table.slots_mut().filter(|slot| matches!(slot.state, State::Idle { .. }));
+        let idle = table.slots_mut().filter(|slot| matches!(slot.state, SlotState::Idle { .. }));
         idle.map(|slot| take_idle(&mut slot.state)).collect()
     }
 
     /// Frees the slot of a failed activation and tells everyone who waits.
-    pub(crate) fn fail(&self, mut seat: Seat<A>, error: ActivateError) -> ActivateError {
-        seat.hold(false);
-        tracing::warn!(actor = %seat.id(), %error, "activation failed");
-        self.refuse_all(seat.hash, seat.slot(), &error.clone().into());
+    pub(crate) fn fail(&self, mut guard: SlotGuard<A>, error: ActivateError) -> ActivateError {
+        guard.hold(false);
+        tracing::warn!(actor = %guard.id(), %error, "activation failed");
+        self.refuse_all(guard.hash, guard.slot(), &error.clone().into());
         error
     }
 
@@ -258,33 +260,33 @@ impl<A: Actor> Kind<A> {
     }
 
     /// Ends a turn: gives the next request, or lets the activation go idle.
-    pub(crate) fn release(&self, mut activation: Box<Activation<A>>) -> Release<A> {
-        let hash = activation.meta.seat.hash;
+    pub(crate) fn release(&self, mut activation: Box<Activation<A>>) -> AfterTurn<A> {
+        let hash = activation.meta.guard.hash;
         let mut table = self.shard(hash);
         table.turns += 1;
-        let slot = table.slot_mut(activation.meta.seat.slot());
-        let State::Occupied(mailbox) = &mut slot.state else {
+        let slot = table.slot_mut(activation.meta.guard.slot());
+        let SlotState::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
         if let Some(request) = mailbox.pop_front() {
-            return Release::Next(request, activation);
+            return AfterTurn::Next(request, activation);
         }
         if self.runtime.is_draining() {
-            return Release::Retire(activation);
+            return AfterTurn::Retire(activation);
         }
-        activation.meta.seat.hold(false);
-        slot.state = State::Idle { since: self.runtime.coarse_now(), activation };
-        Release::Idle
+        activation.meta.guard.hold(false);
+        slot.state = SlotState::Idle { since: self.runtime.coarse_now(), activation };
+        AfterTurn::Idle
     }
 
     fn refuse_all(&self, hash: u64, at: u32, error: &NotExecuted) {
         let state = self.remove(&mut self.shard(hash), hash, at);
-        if let State::Occupied(mailbox) = state {
+        if let SlotState::Occupied(mailbox) = state {
             mailbox.refuse_all(error);
         }
     }
 
-    fn remove(&self, table: &mut Table<A>, hash: u64, at: u32) -> State<A> {
+    fn remove(&self, table: &mut Table<A>, hash: u64, at: u32) -> SlotState<A> {
         let Slot { state, .. } = table.remove(hash, at);
         self.runtime.note_passivation();
         state
@@ -307,7 +309,8 @@ impl<A: Actor> Kind<A> {
 
     /// Slots with a turn, an activation or a passivation under way.
     pub(crate) fn occupied_count(&self) -> usize {
-        let is_occupied = |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, State::Occupied(_));
+        let is_occupied =
+            |(_, slot): &(u32, &Slot<A>)| matches!(slot.state, SlotState::Occupied(_));
         let count = |shard: &Shard<A>| shard.0.lock().slots().filter(is_occupied).count();
         self.shards.iter().map(count).sum()
     }
@@ -318,19 +321,19 @@ impl<A: Actor> Kind<A> {
     }
 }
 
-impl<A: Actor> std::fmt::Debug for Kind<A> {
+impl<A: Actor> std::fmt::Debug for ActorType<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Kind({}, {})", A::KIND, type_name::<A>())
     }
 }
 
-fn take_idle<A: Actor>(state: &mut State<A>) -> Box<Activation<A>> {
-    match std::mem::replace(state, State::Occupied(Mailbox::new())) {
-        State::Idle { mut activation, .. } => {
-            activation.meta.seat.hold(true);
+fn take_idle<A: Actor>(state: &mut SlotState<A>) -> Box<Activation<A>> {
+    match std::mem::replace(state, SlotState::Occupied(Mailbox::new())) {
+        SlotState::Idle { mut activation, .. } => {
+            activation.meta.guard.hold(true);
             activation
         }
-        State::Occupied(_) => unreachable!("only an idle slot is taken"),
+        SlotState::Occupied(_) => unreachable!("only an idle slot is taken"),
     }
 }
 
@@ -342,13 +345,13 @@ impl<A: Actor> Activation<A> {
     }
 }
 
-impl<A: Actor> Seat<A> {
+impl<A: Actor> SlotGuard<A> {
     /// Frees the slot, or gives the seat back with the first of those who wait.
     pub(crate) fn vacate(mut self) -> Option<(Box<dyn WaitingRequest<A>>, Self)> {
         let kind = Arc::clone(&self.kind);
         let mut table = kind.shard(self.hash);
         let slot = table.slot_mut(self.slot());
-        let State::Occupied(mailbox) = &mut slot.state else {
+        let SlotState::Occupied(mailbox) = &mut slot.state else {
             unreachable!("a slot stays occupied while its seat is held")
         };
         if let Some(request) = mailbox.pop_front() {

@@ -12,7 +12,7 @@ use hashbrown::{
 
 use crate::{
     actor::virtual_actor::Actor,
-    runtime::directory::{Slot, State},
+    runtime::directory::{Slot, SlotState},
     slab::Slab,
 };
 
@@ -47,7 +47,7 @@ impl<A: Actor> Table<A> {
         hash: u64,
         key: &Arc<str>,
         rehash: impl Fn(&str) -> u64,
-        fresh: impl FnOnce() -> State<A>,
+        fresh: impl FnOnce() -> SlotState<A>,
     ) -> (u32, bool) {
         let slots = &mut self.slots;
         let is_it = |&at: &u32| slots[at].is_of(key);

@@ -15,13 +15,13 @@ use crate::{
         api::{
             config::{StreamConfig, StreamLimits},
             error::StreamError,
-            metrics::Tally,
+            metrics::StreamMetrics,
             priority_class::Class,
             requests::{Publish, Subscribe},
             stats::{StreamStats, StreamTotals},
             subscriber::Subscriber,
         },
-        verb::handler::{Configure, ReadConfig, ReadStats, SettleExits},
+        verb::handler::{Configure, ReadConfig, ReadStats, RemoveClosed},
     },
 };
 
@@ -71,7 +71,7 @@ impl Topic {
     /// The common ones; it is unsubscribed in any case.
     pub async fn unsubscribe(&self, subscriber: Subscriber) -> Result<(), StreamError> {
         drop(subscriber);
-        self.ask(SettleExits).await
+        self.ask(RemoveClosed).await
     }
 
     /// The settings in force.
@@ -139,6 +139,6 @@ impl Node {
 
     /// The totals of all streams of this node together.
     pub fn stream_totals(&self) -> StreamTotals {
-        self.runtime().shared.get::<Tally>().totals()
+        self.runtime().shared.get::<StreamMetrics>().totals()
     }
 }

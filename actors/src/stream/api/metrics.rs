@@ -13,7 +13,7 @@ use crate::stream::api::{
 
 /// Counters that every stream and subscriber of a node adds to.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct StreamMetrics {
     subscribed: AtomicU64,
     ended: [AtomicU64; End::ALL.len()],
     slowed: AtomicU64,
@@ -68,7 +68,7 @@ impl Counter {
     }
 }
 
-impl Tally {
+impl StreamMetrics {
     /// A subscriber more; answers how many there were before, ever.
     pub(crate) fn subscribed(&self) -> u64 {
         self.subscribed.fetch_add(1, Relaxed)
@@ -141,13 +141,13 @@ mod tests {
 
     #[test]
     fn a_send_counts_at_the_first_bound_that_it_does_not_exceed() {
-        let tally = Tally::default();
+        let metrics = StreamMetrics::default();
         for micros in [0, 10, 11, 5_000_000, 5_000_001] {
             let mut given = Given::default();
             given.sent(Duration::from_micros(micros));
-            tally.given(&given);
+            metrics.given(&given);
         }
-        let totals = tally.totals();
+        let totals = metrics.totals();
         let counted = totals.sends.iter().zip(1..).filter(|(count, _)| **count > 0);
         let counted: Vec<(u64, usize)> = counted.map(|(count, place)| (*count, place)).collect();
         assert_eq!(counted, [(2, 1), (1, 2), (1, 12), (1, 13)]);

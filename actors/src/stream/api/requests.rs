@@ -11,7 +11,7 @@ use crate::{
             stats::Published, subscriber::Subscriber,
         },
         state::numbering::EventId,
-        verb::handler::{PublishOne, TakeIn},
+        verb::handler::{AddSubscriber, PublishOne},
     },
 };
 
@@ -71,8 +71,9 @@ impl Subscribe {
     }
 
     /// Goes on after this message: what is retained of those after it comes first, and before it
-    /// how many are not there any more ([`Notice::Missed`](crate::stream::api::event::Notice::Missed)). If the stream
-    /// counts anew since, everything that is retained comes, after a `Missed` of unknown size.
+    /// how many are not there any more
+    /// ([`Notice::Missed`](crate::stream::api::event::Notice::Missed)). If the stream counts anew
+    /// since, everything that is retained comes, after a `Missed` of unknown size.
     pub fn after(mut self, last: EventId) -> Self {
         self.after = Some(last);
         self
@@ -97,7 +98,7 @@ impl IntoFuture for Subscribe {
             if !(1..=most).contains(&queue_max) {
                 return Err(StreamError::InvalidQueueMax { count: queue_max, most });
             }
-            actor.ask(TakeIn { queue_max, after }).await?
+            actor.ask(AddSubscriber { queue_max, after }).await?
         })
     }
 }

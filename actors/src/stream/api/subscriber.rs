@@ -16,11 +16,11 @@ use crate::{
     stream::{
         api::{
             event::{End, Notice, StreamEvent, SubscriberId},
-            metrics::{Given, Tally},
+            metrics::{Given, StreamMetrics},
         },
         state::{
             numbering::{EventId, Numbering},
-            shared_buffer::Inbox,
+            shared_buffer::SharedBuffer,
         },
     },
     time::clock::Clock,
@@ -30,24 +30,24 @@ use crate::{
 const EVENTS_IN_A_ROW: usize = 128;
 
 /// The keys of subscribers that have left, until their stream looks.
-pub(crate) type Exits = Mutex<Vec<usize>>;
+pub(crate) type ExitSignals = Mutex<Vec<usize>>;
 
 /// Where a subscriber says that it has left.
 pub(crate) struct Exit {
     pub(crate) key: usize,
-    pub(crate) exits: Arc<Exits>,
+    pub(crate) exit_signals: Arc<ExitSignals>,
 }
 
 /// A subscription: a [`Stream`] of what is published from then on. Dropping it unsubscribes.
 ///
 /// What it does not take waits in a queue of its own, bounded, and harms nobody else; what had to
-/// give way there is told as a [`Gap`](crate::stream::api::event::Gap) in its place. A send lasts from the moment that
-/// an event, or a batch of them, is given until more is asked for.
+/// give way there is told as a [`Gap`](crate::stream::api::event::Gap) in its place. A send lasts
+/// from the moment that an event, or a batch of them, is given until more is asked for.
 pub struct Subscriber {
-    inbox: Arc<Inbox>,
+    shared_buffer: Arc<SharedBuffer>,
     exit: Exit,
     numbering: Arc<Numbering>,
-    tally: Arc<Tally>,
+    metrics: Arc<StreamMetrics>,
     clock: Clock,
     /// When the last event was given.
     given_at: Option<Duration>,
@@ -60,17 +60,17 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub(crate) fn new(
-        inbox: Arc<Inbox>,
+        shared_buffer: Arc<SharedBuffer>,
         exit: Exit,
         numbering: Arc<Numbering>,
-        tally: Arc<Tally>,
+        metrics: Arc<StreamMetrics>,
         clock: Clock,
     ) -> Self {
         Self {
-            inbox,
+            shared_buffer,
             exit,
             numbering,
-            tally,
+            metrics,
             clock,
             given_at: None,
             in_a_row: 0,
@@ -81,7 +81,7 @@ impl Subscriber {
 
     /// Its number: what [`Publish::to`](crate::stream::api::requests::Publish::to) takes.
     pub fn id(&self) -> SubscriberId {
-        self.inbox.id
+        self.shared_buffer.id
     }
 
     /// The next event; `None` once it is over. Dropping the future loses none.
@@ -124,7 +124,7 @@ impl Subscriber {
         let now = self.clock.elapsed();
         let sent = self.given_at.take().map(|given_at| now.saturating_sub(given_at));
         sent.into_iter().for_each(|took| self.untold.sent(took));
-        let taken = self.inbox.poll_take(sent, bytes_max, give, cx);
+        let taken = self.shared_buffer.poll_take(sent, bytes_max, give, cx);
         if let Poll::Ready(1..) = taken {
             self.given_at = Some(now);
         } else {
@@ -144,7 +144,7 @@ impl Subscriber {
                     self.untold.messages += 1;
                     self.untold.bytes += message.data.size_bytes() as u64;
                 }
-                StreamEvent::Notice(Notice::SlowConsumer { .. }) => self.tally.slowed(),
+                StreamEvent::Notice(Notice::SlowConsumer { .. }) => self.metrics.slowed(),
                 StreamEvent::Gap(_)
                 | StreamEvent::Notice(Notice::Recovered | Notice::Missed { .. }) => {}
             }
@@ -157,10 +157,10 @@ impl Subscriber {
     }
 
     /// The place up to which everything was given or told of as a gap: where to go on
-    /// [after](crate::stream::api::requests::Subscribe::after). Classes overtake each other, so it is not always that of
-    /// the last message; `None` while there is no such place.
+    /// [after](crate::stream::api::requests::Subscribe::after). Classes overtake each other, so it
+    /// is not always that of the last message; `None` while there is no such place.
     pub fn position(&self) -> Option<EventId> {
-        let through = self.inbox.given_through()?.min(self.seq_max);
+        let through = self.shared_buffer.given_through()?.min(self.seq_max);
         (through > 0).then(|| self.event_id(through))
     }
 
@@ -175,22 +175,22 @@ impl Subscriber {
 
     /// Takes no more messages: what waits is still given, then it is over.
     pub fn finish(&self) {
-        self.inbox.close(End::Finished);
+        self.shared_buffer.close(End::Finished);
     }
 
     /// Ends it at once, for a reason that whoever carries the events further has.
     pub fn disconnect(&self, reason: End) {
-        self.inbox.close(reason);
+        self.shared_buffer.close(reason);
     }
 
     /// Why it is over, if it is. What waits may still be given.
     pub fn end(&self) -> Option<End> {
-        self.inbox.end()
+        self.shared_buffer.end()
     }
 
     fn tell(&mut self) {
         if self.untold != Given::default() {
-            self.tally.given(&std::mem::take(&mut self.untold));
+            self.metrics.given(&std::mem::take(&mut self.untold));
         }
     }
 }
@@ -210,8 +210,8 @@ impl Stream for Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.tell();
-        self.tally.ended(self.inbox.leave());
-        self.exit.exits.lock().push(self.exit.key);
+        self.metrics.ended(self.shared_buffer.leave());
+        self.exit.exit_signals.lock().push(self.exit.key);
     }
 }
 

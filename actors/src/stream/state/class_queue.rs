@@ -47,7 +47,7 @@ pub struct ClassQueue<T> {
 /// What became of a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Pushed<T> {
+pub enum ClassPushed<T> {
     /// It was taken.
     Queued,
     /// It was taken in the place of this one, the oldest of its class.
@@ -85,25 +85,28 @@ impl<T> ClassQueue<T> {
     }
 
     /// Adds a message, as the table says.
-    pub fn push(&mut self, class: Class, message: T) -> Pushed<T> {
+    pub fn push(&mut self, class: Class, message: T) -> ClassPushed<T> {
         if class == Class::Control && self.len_of(class) >= CONTROL_MAX {
-            return Pushed::Overflowed(message);
+            return ClassPushed::Overflowed(message);
         }
         if self.len < self.capacity {
             self.add(class, message);
-            return Pushed::Queued;
+            return ClassPushed::Queued;
         }
         match self.gives_way_to(class) {
             Some(victim) => {
                 let oldest = self.pop_of(victim);
                 self.add(class, message);
-                Pushed::Replaced(victim, oldest.expect("a class that is present has a message"))
+                ClassPushed::Replaced(
+                    victim,
+                    oldest.expect("a class that is present has a message"),
+                )
             }
             None if class == Class::Control => {
                 self.add(class, message);
-                Pushed::Queued
+                ClassPushed::Queued
             }
-            None => Pushed::Refused(message),
+            None => ClassPushed::Refused(message),
         }
     }
 
@@ -183,16 +186,16 @@ mod tests {
         for (held, newcomer, cell) in cells {
             let mut queue = ClassQueue::new(2 * held.len());
             for (place, &class) in held.iter().chain(&held).enumerate() {
-                assert_eq!(queue.push(class, place), Pushed::Queued);
+                assert_eq!(queue.push(class, place), ClassPushed::Queued);
             }
             let pushed = queue.push(newcomer, 99);
             let oldest = |class: Class| held.iter().position(|&own| own == class);
             let expected = match cell {
-                "+" => Pushed::Queued,
-                "–" => Pushed::Refused(99),
+                "+" => ClassPushed::Queued,
+                "–" => ClassPushed::Refused(99),
                 word => {
                     let class = word.parse().expect("a class");
-                    Pushed::Replaced(class, oldest(class).expect("it is present"))
+                    ClassPushed::Replaced(class, oldest(class).expect("it is present"))
                 }
             };
             assert_eq!(pushed, expected, "{newcomer} into a queue full of {held:?}");
@@ -204,24 +207,24 @@ mod tests {
     fn control_overflows_at_its_bound_whatever_the_room() {
         let mut queue = ClassQueue::new(1_000);
         for n in 0..CONTROL_MAX {
-            assert_eq!(queue.push(Class::Control, n), Pushed::Queued);
+            assert_eq!(queue.push(Class::Control, n), ClassPushed::Queued);
         }
-        assert_eq!(queue.push(Class::Control, 100), Pushed::Overflowed(100));
-        assert_eq!(queue.push(Class::Bulk, 7), Pushed::Queued);
+        assert_eq!(queue.push(Class::Control, 100), ClassPushed::Overflowed(100));
+        assert_eq!(queue.push(Class::Bulk, 7), ClassPushed::Queued);
         assert_eq!(queue.pop(), Some((Class::Control, 0)));
-        assert_eq!(queue.push(Class::Control, 101), Pushed::Queued);
+        assert_eq!(queue.push(Class::Control, 101), ClassPushed::Queued);
     }
 
     #[test]
     fn control_beyond_the_capacity_leaves_no_room_for_others() {
         let mut queue = ClassQueue::new(2);
         for n in 0..5 {
-            assert_eq!(queue.push(Class::Control, n), Pushed::Queued);
+            assert_eq!(queue.push(Class::Control, n), ClassPushed::Queued);
         }
-        assert_eq!(queue.push(Class::Critical, 9), Pushed::Refused(9));
+        assert_eq!(queue.push(Class::Critical, 9), ClassPushed::Refused(9));
         for _ in 0..4 {
             queue.pop();
         }
-        assert_eq!(queue.push(Class::Critical, 9), Pushed::Queued);
+        assert_eq!(queue.push(Class::Critical, 9), ClassPushed::Queued);
     }
 }

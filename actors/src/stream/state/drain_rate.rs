@@ -7,7 +7,7 @@ pub(crate) const SLOW_MAX: u64 = 5;
 
 /// What a send changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turned {
+pub(crate) enum RateChange {
     /// The subscriber is slow from now on.
     Slow,
     /// It keeps up again.
@@ -16,7 +16,7 @@ pub(crate) enum Turned {
 
 /// The sends to one subscriber: how long they took, and what is concluded.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct DrainRate {
     slow_after: Duration,
     is_slow: bool,
     /// Sends in a row that were unlike what is concluded, but for those that say nothing.
@@ -25,7 +25,7 @@ pub(crate) struct Pace {
     times: SendTimes,
 }
 
-impl Pace {
+impl DrainRate {
     pub(crate) fn new(slow_after: Duration) -> Self {
         let times = SendTimes::default();
         Self { slow_after, is_slow: false, unlike: 0, slow_total: 0, times }
@@ -43,7 +43,7 @@ impl Pace {
     ///
     /// What lies between a subscriber and who reads may take a burst of sends at once, however
     /// slowly that one reads: a quick send shows that it keeps up only if nothing waited behind it.
-    pub(crate) fn sent(&mut self, took: Duration, is_last: bool) -> Option<Turned> {
+    pub(crate) fn sent(&mut self, took: Duration, is_last: bool) -> Option<RateChange> {
         self.times.add(took);
         let is_slow = took > self.slow_after;
         self.slow_total += u64::from(is_slow);
@@ -59,7 +59,7 @@ impl Pace {
             return None;
         }
         (self.is_slow, self.unlike) = (is_slow, 0);
-        Some(if is_slow { Turned::Slow } else { Turned::Quick })
+        Some(if is_slow { RateChange::Slow } else { RateChange::Quick })
     }
 }
 
@@ -135,57 +135,57 @@ mod tests {
     const SLOW: Duration = Duration::from_millis(501);
     const QUICK: Duration = Duration::from_millis(500);
 
-    fn pace() -> Pace {
-        Pace::new(QUICK)
+    fn drain_rate() -> DrainRate {
+        DrainRate::new(QUICK)
     }
 
     #[test]
     fn more_than_five_slow_sends_in_a_row_make_it_slow() {
-        let mut pace = pace();
+        let mut drain_rate = drain_rate();
         for _ in 0..3 {
             for _ in 0..SLOW_MAX {
-                assert_eq!(pace.sent(SLOW, true), None);
+                assert_eq!(drain_rate.sent(SLOW, true), None);
             }
-            assert_eq!(pace.sent(QUICK, true), None, "a quick one in between begins anew");
+            assert_eq!(drain_rate.sent(QUICK, true), None, "a quick one in between begins anew");
         }
         for _ in 0..SLOW_MAX {
-            pace.sent(SLOW, true);
+            drain_rate.sent(SLOW, true);
         }
-        assert_eq!(pace.sent(SLOW, true), Some(Turned::Slow));
-        assert_eq!(pace.sent(SLOW, true), None, "it is told once");
-        assert_eq!(pace.slow_total, 22);
+        assert_eq!(drain_rate.sent(SLOW, true), Some(RateChange::Slow));
+        assert_eq!(drain_rate.sent(SLOW, true), None, "it is told once");
+        assert_eq!(drain_rate.slow_total, 22);
     }
 
     #[test]
     fn it_recovers_as_it_became_slow() {
-        let mut pace = pace();
+        let mut drain_rate = drain_rate();
         for _ in 0..=SLOW_MAX {
-            pace.sent(SLOW, true);
+            drain_rate.sent(SLOW, true);
         }
         for _ in 0..SLOW_MAX {
-            assert_eq!(pace.sent(QUICK, true), None);
+            assert_eq!(drain_rate.sent(QUICK, true), None);
         }
-        assert_eq!(pace.sent(QUICK, true), Some(Turned::Quick));
-        assert!(!pace.is_slow());
+        assert_eq!(drain_rate.sent(QUICK, true), Some(RateChange::Quick));
+        assert!(!drain_rate.is_slow());
     }
 
     #[test]
     fn a_burst_that_is_taken_at_once_says_nothing() {
-        let mut pace = pace();
+        let mut drain_rate = drain_rate();
         for _ in 0..SLOW_MAX {
-            assert_eq!(pace.sent(SLOW, false), None);
-            assert_eq!(pace.sent(QUICK, false), None);
+            assert_eq!(drain_rate.sent(SLOW, false), None);
+            assert_eq!(drain_rate.sent(QUICK, false), None);
         }
-        assert_eq!(pace.sent(SLOW, false), Some(Turned::Slow));
+        assert_eq!(drain_rate.sent(SLOW, false), Some(RateChange::Slow));
         for _ in 0..2 * SLOW_MAX {
-            assert_eq!(pace.sent(QUICK, false), None);
+            assert_eq!(drain_rate.sent(QUICK, false), None);
         }
         for _ in 0..SLOW_MAX {
-            assert_eq!(pace.sent(QUICK, true), None);
-            assert_eq!(pace.sent(QUICK, false), None);
+            assert_eq!(drain_rate.sent(QUICK, true), None);
+            assert_eq!(drain_rate.sent(QUICK, false), None);
         }
-        assert_eq!(pace.sent(QUICK, true), Some(Turned::Quick));
-        assert_eq!(pace.slow_total, SLOW_MAX + 1);
+        assert_eq!(drain_rate.sent(QUICK, true), Some(RateChange::Quick));
+        assert_eq!(drain_rate.slow_total, SLOW_MAX + 1);
     }
 
     #[test]

@@ -7,19 +7,19 @@ use crate::stream::{
         event::{Gap, Message, StreamEvent},
         priority_class::{Class, PerClass},
     },
-    state::class_queue::{ClassQueue, Pushed},
+    state::class_queue::{ClassPushed, ClassQueue},
 };
 
 /// A class queue that knows of each class where messages were lost: before which of those that
 /// wait, or behind the last.
 #[derive(Debug)]
-pub(crate) struct Backlog {
-    queue: ClassQueue<Waiting>,
+pub(crate) struct SendQueue {
+    queue: ClassQueue<WaitingMessage>,
     lost_last: PerClass<u64>,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct WaitingMessage {
     message: Arc<Message>,
     /// Messages of its class that were lost between the one before it and itself.
     lost_before: u64,
@@ -35,7 +35,7 @@ pub(crate) enum Offered {
     Overflowed,
 }
 
-impl Backlog {
+impl SendQueue {
     pub(crate) fn new(capacity: usize) -> Self {
         Self { queue: ClassQueue::new(capacity), lost_last: PerClass::default() }
     }
@@ -56,21 +56,21 @@ impl Backlog {
     pub(crate) fn offer(&mut self, message: Arc<Message>) -> Offered {
         let class = message.class;
         let lost_before = *self.lost_last.of(class);
-        match self.queue.push(class, Waiting { message, lost_before }) {
-            Pushed::Queued => {
+        match self.queue.push(class, WaitingMessage { message, lost_before }) {
+            ClassPushed::Queued => {
                 *self.lost_last.of_mut(class) = 0;
                 Offered::Queued
             }
-            Pushed::Replaced(victim, evicted) => {
+            ClassPushed::Replaced(victim, evicted) => {
                 *self.lost_last.of_mut(class) = 0;
                 self.lose_first(victim, evicted.lost_before + 1);
                 Offered::Replaced(victim)
             }
-            Pushed::Refused(_) => {
+            ClassPushed::Refused(_) => {
                 self.lose_last(class);
                 Offered::Refused
             }
-            Pushed::Overflowed(_) => Offered::Overflowed,
+            ClassPushed::Overflowed(_) => Offered::Overflowed,
         }
     }
 
@@ -138,40 +138,40 @@ mod tests {
         Arc::new(Message::new(class, seq, Item::from_json("{}").expect("an object")))
     }
 
-    fn seqs(backlog: &mut Backlog) -> Vec<String> {
+    fn seqs(send_queue: &mut SendQueue) -> Vec<String> {
         let text = |event| match event {
             StreamEvent::Message(message) => format!("{}", message.seq),
             StreamEvent::Gap(gap) => format!("{}:{}", gap.class, gap.count),
             StreamEvent::Notice(notice) => panic!("{notice:?}"),
         };
-        std::iter::from_fn(|| backlog.take()).map(text).collect()
+        std::iter::from_fn(|| send_queue.take()).map(text).collect()
     }
 
     #[test]
     fn a_gap_stands_where_the_messages_are_missing() {
-        let mut backlog = Backlog::new(3);
+        let mut send_queue = SendQueue::new(3);
         let classes = [Class::Bulk, Class::Bulk, Class::Important, Class::Important, Class::Bulk];
         for (seq, class) in (0..).zip(classes) {
-            let _ = backlog.offer(message(class, seq));
+            let _ = send_queue.offer(message(class, seq));
         }
-        assert_eq!(seqs(&mut backlog), ["2", "3", "bulk:1", "1", "bulk:1"]);
-        let _ = backlog.offer(message(Class::Bulk, 9));
-        assert_eq!(seqs(&mut backlog), ["9"], "a gap is told once");
+        assert_eq!(seqs(&mut send_queue), ["2", "3", "bulk:1", "1", "bulk:1"]);
+        let _ = send_queue.offer(message(Class::Bulk, 9));
+        assert_eq!(seqs(&mut send_queue), ["9"], "a gap is told once");
     }
 
     #[test]
     fn gaps_that_meet_are_one() {
-        let mut backlog = Backlog::new(2);
+        let mut send_queue = SendQueue::new(2);
         for seq in 0..6 {
-            let _ = backlog.offer(message(Class::Critical, seq));
+            let _ = send_queue.offer(message(Class::Critical, seq));
         }
-        assert_eq!(seqs(&mut backlog), ["critical:4", "4", "5"]);
+        assert_eq!(seqs(&mut send_queue), ["critical:4", "4", "5"]);
         for seq in 6..9 {
-            let _ = backlog.offer(message(Class::Bulk, seq));
+            let _ = send_queue.offer(message(Class::Bulk, seq));
         }
-        let _ = backlog.offer(message(Class::Important, 9));
-        let _ = backlog.offer(message(Class::Important, 10));
-        assert_eq!(seqs(&mut backlog), ["9", "10", "bulk:3"]);
+        let _ = send_queue.offer(message(Class::Important, 9));
+        let _ = send_queue.offer(message(Class::Important, 10));
+        assert_eq!(seqs(&mut send_queue), ["9", "10", "bulk:3"]);
     }
 
     /// What a class of a subscriber must see: its messages in order, the lost ones as gaps.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn history(random: &mut fastrand::Rng) {
-        let mut backlog = Backlog::new(random.usize(1..12));
+        let mut send_queue = SendQueue::new(random.usize(1..12));
         let mut expected: [Expected; 4] = Default::default();
         let (mut published, mut delivered, mut evicted, mut refused) = (0, 0, 0, 0);
         let mut told = 0;
@@ -202,19 +202,19 @@ mod tests {
             let class = Class::ALL[random.usize(..4)];
             if random.u8(..10) < drift {
                 published += 1;
-                match backlog.offer(message(class, seq)) {
+                match send_queue.offer(message(class, seq)) {
                     Offered::Queued => {}
                     Offered::Replaced(_) => evicted += 1,
                     Offered::Refused => refused += 1,
                     Offered::Overflowed => unreachable!("far fewer control messages are sent"),
                 }
                 expected[class as usize].pending.push_back(seq);
-            } else if let Some(event) = backlog.take() {
+            } else if let Some(event) = send_queue.take() {
                 see(event, &mut expected, &mut delivered, &mut told);
             }
-            assert_eq!(published, delivered + evicted + refused + backlog.len() as u64);
+            assert_eq!(published, delivered + evicted + refused + send_queue.len() as u64);
         }
-        while let Some(event) = backlog.take() {
+        while let Some(event) = send_queue.take() {
             see(event, &mut expected, &mut delivered, &mut told);
         }
         assert_eq!(published, delivered + evicted + refused);

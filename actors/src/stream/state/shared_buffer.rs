@@ -12,31 +12,39 @@ use parking_lot::Mutex;
 use crate::stream::{
     api::{
         event::{End, Message, StreamEvent, SubscriberId},
-        metrics::Tally,
+        metrics::StreamMetrics,
         priority_class::{Class, PerClass},
         stats::{Counts, SubscriberStats},
     },
-    state::{send_queue::Offered, subscriber_state::Outlet},
+    state::{send_queue::Offered, subscriber_state::SubscriberState},
 };
 
 /// What waits for a subscriber, and whether it is over.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct SharedBuffer {
     pub(crate) id: SubscriberId,
-    tally: Arc<Tally>,
-    state: Mutex<State>,
+    metrics: Arc<StreamMetrics>,
+    state: Mutex<BufferState>,
 }
 
 #[derive(Debug)]
-struct State {
-    outlet: Outlet,
+struct BufferState {
+    subscriber_state: SubscriberState,
     waker: Option<Waker>,
     end: Option<End>,
 }
 
-impl Inbox {
-    pub(crate) fn new(id: SubscriberId, outlet: Outlet, tally: Arc<Tally>) -> Self {
-        Self { id, tally, state: Mutex::new(State { outlet, waker: None, end: None }) }
+impl SharedBuffer {
+    pub(crate) fn new(
+        id: SubscriberId,
+        subscriber_state: SubscriberState,
+        metrics: Arc<StreamMetrics>,
+    ) -> Self {
+        Self {
+            id,
+            metrics,
+            state: Mutex::new(BufferState { subscriber_state, waker: None, end: None }),
+        }
     }
 
     /// Offers a message; who is to be woken for it joins `wakers`. `None` if it is over.
@@ -45,10 +53,10 @@ impl Inbox {
         if state.end.is_some() {
             return None;
         }
-        let was_pressed = state.outlet.is_pressed();
-        let offered = state.outlet.offer(message);
-        if state.outlet.is_pressed() && !was_pressed {
-            self.tally.pressed();
+        let was_pressed = state.subscriber_state.is_pressed();
+        let offered = state.subscriber_state.offer(message);
+        if state.subscriber_state.is_pressed() && !was_pressed {
+            self.metrics.pressed();
         }
         if offered == Offered::Overflowed {
             state.end(End::ControlOverflow);
@@ -68,15 +76,15 @@ impl Inbox {
     ) -> Poll<usize> {
         let mut state = self.state.lock();
         if let Some(took) = sent.filter(|_| state.end.is_none()) {
-            let slow_before = state.outlet.pace().slow_total;
-            let end = state.outlet.sent(took);
-            if state.outlet.pace().slow_total > slow_before {
-                self.tally.dawdled();
+            let slow_before = state.subscriber_state.drain_rate().slow_total;
+            let end = state.subscriber_state.sent(took);
+            if state.subscriber_state.drain_rate().slow_total > slow_before {
+                self.metrics.dawdled();
             }
             end.into_iter().for_each(|end| state.end(end));
         }
         let (mut count, mut bytes) = (0, 0);
-        while let Some(event) = state.outlet.take() {
+        while let Some(event) = state.subscriber_state.take() {
             count += 1;
             bytes += event.size_bytes();
             give(event);
@@ -95,7 +103,7 @@ impl Inbox {
 
     /// The number up to which nothing waits for it; `None` while a gap does.
     pub(crate) fn given_through(&self) -> Option<u64> {
-        self.state.lock().outlet.given_through()
+        self.state.lock().subscriber_state.given_through()
     }
 
     /// Ends it, unless it is over already. Whoever reads is woken.
@@ -112,7 +120,7 @@ impl Inbox {
     pub(crate) fn leave(&self) -> End {
         let mut state = self.state.lock();
         state.end(End::Finished);
-        state.outlet.abandon();
+        state.subscriber_state.abandon();
         state.waker = None;
         state.end.unwrap_or(End::Finished)
     }
@@ -122,41 +130,41 @@ impl Inbox {
     }
 
     pub(crate) fn on_slow(&self, on_slow: OnSlow) {
-        self.state.lock().outlet.on_slow(on_slow);
+        self.state.lock().subscriber_state.on_slow(on_slow);
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.state.lock().outlet.counts()
+        self.state.lock().subscriber_state.counts()
     }
 
     pub(crate) fn stats(&self) -> SubscriberStats {
         let state = self.state.lock();
-        let State { outlet, .. } = &*state;
+        let BufferState { subscriber_state, .. } = &*state;
         let mut waiting = PerClass::default();
         for class in Class::ALL {
-            *waiting.of_mut(class) = outlet.backlog().len_of(class) as u64;
+            *waiting.of_mut(class) = subscriber_state.send_queue().len_of(class) as u64;
         }
-        let times = outlet.pace().times();
+        let times = subscriber_state.drain_rate().times();
         SubscriberStats {
             id: self.id,
-            status: outlet.status(),
+            status: subscriber_state.status(),
             waiting,
-            queue_max: outlet.backlog().capacity(),
-            counts: outlet.counts(),
+            queue_max: subscriber_state.send_queue().capacity(),
+            counts: subscriber_state.counts(),
             send_mean: times.mean(),
             send_p99: times.p99(),
         }
     }
 }
 
-impl State {
+impl BufferState {
     fn end(&mut self, end: End) {
         if self.end.is_some() {
             return;
         }
         self.end = Some(end);
         if !end.is_graceful() {
-            self.outlet.abandon();
+            self.subscriber_state.abandon();
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::stream::{
         stats::{Counts, SubscriberStatus},
     },
     state::{
-        drain_rate::{Pace, SLOW_MAX, Turned},
-        send_queue::{Backlog, Offered},
+        drain_rate::{DrainRate, RateChange, SLOW_MAX},
+        send_queue::{Offered, SendQueue},
     },
 };
 
@@ -20,9 +20,9 @@ const SAMPLE_OF: u64 = 10;
 
 /// The rules of one subscriber: pure, but for the times it is told.
 #[derive(Debug)]
-pub(crate) struct Outlet {
-    backlog: Backlog,
-    pace: Pace,
+pub(crate) struct SubscriberState {
+    send_queue: SendQueue,
+    drain_rate: DrainRate,
     on_slow: OnSlow,
     notice: Option<Notice>,
     is_pressed: bool,
@@ -32,11 +32,11 @@ pub(crate) struct Outlet {
     counts: Counts,
 }
 
-impl Outlet {
+impl SubscriberState {
     pub(crate) fn new(capacity: usize, on_slow: OnSlow, slow_after: Duration) -> Self {
         Self {
-            backlog: Backlog::new(capacity),
-            pace: Pace::new(slow_after),
+            send_queue: SendQueue::new(capacity),
+            drain_rate: DrainRate::new(slow_after),
             on_slow,
             notice: None,
             is_pressed: false,
@@ -50,7 +50,7 @@ impl Outlet {
     pub(crate) fn offer(&mut self, message: &Arc<Message>) -> Offered {
         if message.class == Class::Bulk && self.is_shed() {
             *self.counts.refused.of_mut(Class::Bulk) += 1;
-            self.backlog.lose_last(Class::Bulk);
+            self.send_queue.lose_last(Class::Bulk);
             return Offered::Refused;
         }
         self.put(message)
@@ -58,7 +58,7 @@ impl Outlet {
 
     /// A message that was published before it came: neither shed nor sampled.
     pub(crate) fn put(&mut self, message: &Arc<Message>) -> Offered {
-        let offered = self.backlog.offer(Arc::clone(message));
+        let offered = self.send_queue.offer(Arc::clone(message));
         match offered {
             Offered::Queued => {}
             Offered::Replaced(victim) => *self.counts.evicted.of_mut(victim) += 1,
@@ -77,7 +77,7 @@ impl Outlet {
         if self.is_filled_to(9) {
             return true;
         }
-        if !self.pace.is_slow() || self.on_slow != OnSlow::Throttle {
+        if !self.drain_rate.is_slow() || self.on_slow != OnSlow::Throttle {
             return false;
         }
         self.sampled += 1;
@@ -92,7 +92,7 @@ impl Outlet {
     /// The number up to which nothing waits any more; `None` while it is still to be told of
     /// something missing.
     pub(crate) fn given_through(&self) -> Option<u64> {
-        if self.notice.is_some() { None } else { self.backlog.given_through() }
+        if self.notice.is_some() { None } else { self.send_queue.given_through() }
     }
 
     /// What is next for it.
@@ -100,22 +100,26 @@ impl Outlet {
         if let Some(notice) = self.notice.take() {
             return Some(StreamEvent::Notice(notice));
         }
-        let event = self.backlog.take()?;
+        let event = self.send_queue.take()?;
         if let StreamEvent::Message(message) = &event {
             *self.counts.sent.of_mut(message.class) += 1;
             self.counts.bytes += message.data.size_bytes() as u64;
         }
         self.is_pressed &= self.is_filled_to(8);
-        self.is_last = self.backlog.len() == 0;
+        self.is_last = self.send_queue.len() == 0;
         Some(event)
     }
 
     /// The send of what was taken last ended after so long; says why it is disconnected, if it is.
     pub(crate) fn sent(&mut self, took: Duration) -> Option<End> {
-        match self.pace.sent(took, self.is_last)? {
-            Turned::Slow if self.on_slow == OnSlow::Disconnect => return Some(End::SlowConsumer),
-            Turned::Slow => self.notice = Some(Notice::SlowConsumer { slow_events: SLOW_MAX + 1 }),
-            Turned::Quick => self.notice = Some(Notice::Recovered),
+        match self.drain_rate.sent(took, self.is_last)? {
+            RateChange::Slow if self.on_slow == OnSlow::Disconnect => {
+                return Some(End::SlowConsumer);
+            }
+            RateChange::Slow => {
+                self.notice = Some(Notice::SlowConsumer { slow_events: SLOW_MAX + 1 });
+            }
+            RateChange::Quick => self.notice = Some(Notice::Recovered),
         }
         None
     }
@@ -128,15 +132,15 @@ impl Outlet {
     /// Forgets what waits.
     pub(crate) fn abandon(&mut self) {
         self.notice = None;
-        self.counts.abandoned += self.backlog.clear() as u64;
+        self.counts.abandoned += self.send_queue.clear() as u64;
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { slow_events: self.pace.slow_total, ..self.counts }
+        Counts { slow_events: self.drain_rate.slow_total, ..self.counts }
     }
 
     pub(crate) fn status(&self) -> SubscriberStatus {
-        if self.pace.is_slow() {
+        if self.drain_rate.is_slow() {
             SubscriberStatus::Slow
         } else if self.is_pressed {
             SubscriberStatus::Backpressure
@@ -145,12 +149,12 @@ impl Outlet {
         }
     }
 
-    pub(crate) fn backlog(&self) -> &Backlog {
-        &self.backlog
+    pub(crate) fn send_queue(&self) -> &SendQueue {
+        &self.send_queue
     }
 
-    pub(crate) fn pace(&self) -> &Pace {
-        &self.pace
+    pub(crate) fn drain_rate(&self) -> &DrainRate {
+        &self.drain_rate
     }
 
     /// Whether it is under backpressure.
@@ -160,7 +164,7 @@ impl Outlet {
 
     /// Whether so many tenths of its queue are taken.
     fn is_filled_to(&self, tenths: usize) -> bool {
-        10 * self.backlog.len() >= tenths * self.backlog.capacity()
+        10 * self.send_queue.len() >= tenths * self.send_queue.capacity()
     }
 }
 
@@ -172,77 +176,77 @@ mod tests {
 
     const SLOW: Duration = Duration::from_secs(1);
 
-    fn outlet(capacity: usize, on_slow: OnSlow) -> Outlet {
-        Outlet::new(capacity, on_slow, Duration::from_millis(500))
+    fn subscriber_state(capacity: usize, on_slow: OnSlow) -> SubscriberState {
+        SubscriberState::new(capacity, on_slow, Duration::from_millis(500))
     }
 
-    fn offer(outlet: &mut Outlet, class: Class, count: usize) -> Vec<Offered> {
+    fn offer(subscriber_state: &mut SubscriberState, class: Class, count: usize) -> Vec<Offered> {
         let message = Message::new(class, 1, Item::from_json("{}").expect("an object"));
         let message = Arc::new(message);
-        (0..count).map(|_| outlet.offer(&message)).collect()
+        (0..count).map(|_| subscriber_state.offer(&message)).collect()
     }
 
-    fn make_slow(outlet: &mut Outlet) -> Vec<Option<End>> {
-        (0..=SLOW_MAX).map(|_| outlet.sent(SLOW)).collect()
+    fn make_slow(subscriber_state: &mut SubscriberState) -> Vec<Option<End>> {
+        (0..=SLOW_MAX).map(|_| subscriber_state.sent(SLOW)).collect()
     }
 
     #[test]
     fn bulk_is_shed_when_nine_tenths_are_taken() {
-        let mut outlet = outlet(20, OnSlow::Warn);
-        let offered = offer(&mut outlet, Class::Bulk, 20);
+        let mut subscriber_state = subscriber_state(20, OnSlow::Warn);
+        let offered = offer(&mut subscriber_state, Class::Bulk, 20);
         assert_eq!(offered[..18], [Offered::Queued; 18]);
         assert_eq!(offered[18..], [Offered::Refused; 2]);
-        assert_eq!(offer(&mut outlet, Class::Important, 2), [Offered::Queued; 2]);
+        assert_eq!(offer(&mut subscriber_state, Class::Important, 2), [Offered::Queued; 2]);
         let bulk = Offered::Replaced(Class::Bulk);
-        assert_eq!(offer(&mut outlet, Class::Important, 1), [bulk]);
+        assert_eq!(offer(&mut subscriber_state, Class::Important, 1), [bulk]);
     }
 
     #[test]
     fn it_is_pressed_from_eight_tenths_on() {
-        let mut outlet = outlet(10, OnSlow::Warn);
-        offer(&mut outlet, Class::Critical, 7);
-        assert_eq!(outlet.status(), SubscriberStatus::Healthy);
-        offer(&mut outlet, Class::Critical, 2);
-        assert_eq!(outlet.status(), SubscriberStatus::Backpressure);
-        outlet.take();
-        assert_eq!(outlet.status(), SubscriberStatus::Backpressure);
-        outlet.take();
-        assert_eq!(outlet.status(), SubscriberStatus::Healthy);
-        offer(&mut outlet, Class::Critical, 3);
-        assert_eq!(outlet.counts().backpressure_events, 2);
+        let mut subscriber_state = subscriber_state(10, OnSlow::Warn);
+        offer(&mut subscriber_state, Class::Critical, 7);
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Healthy);
+        offer(&mut subscriber_state, Class::Critical, 2);
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Backpressure);
+        subscriber_state.take();
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Backpressure);
+        subscriber_state.take();
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Healthy);
+        offer(&mut subscriber_state, Class::Critical, 3);
+        assert_eq!(subscriber_state.counts().backpressure_events, 2);
     }
 
     #[test]
     fn a_slow_one_is_told_before_anything_else() {
-        let mut outlet = outlet(10, OnSlow::Warn);
-        offer(&mut outlet, Class::Control, 1);
-        assert!(make_slow(&mut outlet).iter().all(Option::is_none));
-        assert_eq!(outlet.status(), SubscriberStatus::Slow);
+        let mut subscriber_state = subscriber_state(10, OnSlow::Warn);
+        offer(&mut subscriber_state, Class::Control, 1);
+        assert!(make_slow(&mut subscriber_state).iter().all(Option::is_none));
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Slow);
         let told = StreamEvent::Notice(Notice::SlowConsumer { slow_events: 6 });
-        assert_eq!(outlet.take(), Some(told));
-        assert!(matches!(outlet.take(), Some(StreamEvent::Message(_))));
+        assert_eq!(subscriber_state.take(), Some(told));
+        assert!(matches!(subscriber_state.take(), Some(StreamEvent::Message(_))));
         for _ in 0..=SLOW_MAX {
-            outlet.sent(Duration::ZERO);
+            subscriber_state.sent(Duration::ZERO);
         }
-        assert_eq!(outlet.take(), Some(StreamEvent::Notice(Notice::Recovered)));
-        assert_eq!(outlet.status(), SubscriberStatus::Healthy);
+        assert_eq!(subscriber_state.take(), Some(StreamEvent::Notice(Notice::Recovered)));
+        assert_eq!(subscriber_state.status(), SubscriberStatus::Healthy);
     }
 
     #[test]
     fn a_slow_one_is_disconnected_where_the_stream_says_so() {
-        let mut outlet = outlet(10, OnSlow::Disconnect);
-        assert_eq!(make_slow(&mut outlet).last(), Some(&Some(End::SlowConsumer)));
+        let mut subscriber_state = subscriber_state(10, OnSlow::Disconnect);
+        assert_eq!(make_slow(&mut subscriber_state).last(), Some(&Some(End::SlowConsumer)));
     }
 
     #[test]
     fn a_slow_one_gets_a_sample_of_bulk_where_the_stream_says_so() {
-        let mut outlet = outlet(1_000, OnSlow::Throttle);
-        assert_eq!(offer(&mut outlet, Class::Bulk, 10), [Offered::Queued; 10]);
-        make_slow(&mut outlet);
-        let offered = offer(&mut outlet, Class::Bulk, 100);
+        let mut subscriber_state = subscriber_state(1_000, OnSlow::Throttle);
+        assert_eq!(offer(&mut subscriber_state, Class::Bulk, 10), [Offered::Queued; 10]);
+        make_slow(&mut subscriber_state);
+        let offered = offer(&mut subscriber_state, Class::Bulk, 100);
         let queued = offered.iter().filter(|offered| **offered == Offered::Queued).count();
         assert_eq!(queued, 10);
-        assert_eq!(offer(&mut outlet, Class::Important, 10), [Offered::Queued; 10]);
-        assert_eq!(*outlet.counts().refused.of(Class::Bulk), 90);
+        assert_eq!(offer(&mut subscriber_state, Class::Important, 10), [Offered::Queued; 10]);
+        assert_eq!(*subscriber_state.counts().refused.of(Class::Bulk), 90);
     }
 }

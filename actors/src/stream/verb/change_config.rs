@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// Make other settings of those in force.
-struct ChangeConfig<E>(Change<E>);
+struct ChangeConfig<E>(ConfigChange<E>);
 
 /// What makes them.
-type Change<E> = Box<dyn FnOnce(StreamConfig) -> Result<StreamConfig, E> + Send>;
+type ConfigChange<E> = Box<dyn FnOnce(StreamConfig) -> Result<StreamConfig, E> + Send>;
 
 impl<E: From<StreamError> + Send + 'static> Request for ChangeConfig<E> {
     type Reply = Result<StreamConfig, E>;

@@ -38,10 +38,11 @@ impl Handler<Delete> for StreamActor {
             turn.batch().frees_space();
         }
         self.settle_exits();
-        let was_used = self.audience.len() > 0 || self.retained.len() > 0 || self.seq_last > 0;
-        self.audience.iter().for_each(|inbox| inbox.close(End::Deleted));
+        let was_used =
+            self.subscriber_set.len() > 0 || self.retained.len() > 0 || self.seq_last > 0;
+        self.subscriber_set.iter().for_each(|shared_buffer| shared_buffer.close(End::Deleted));
         // They leave what is not theirs any more; numbers go on, so that none is met twice.
-        (self.audience, self.exits) = Default::default();
+        (self.subscriber_set, self.exit_signals) = Default::default();
         (self.config, self.departed) = (StreamConfig::default(), Counts::default());
         (self.retained, self.published) = Default::default();
         Ok(is_kept || was_used)

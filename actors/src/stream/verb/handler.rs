@@ -18,7 +18,9 @@ use crate::{
             stats::{Published, StreamStats},
             subscriber::{Exit, Subscriber},
         },
-        state::{numbering::EventId, shared_buffer::Inbox, subscriber_state::Outlet},
+        state::{
+            numbering::EventId, shared_buffer::SharedBuffer, subscriber_state::SubscriberState,
+        },
     },
 };
 
@@ -30,7 +32,7 @@ pub(crate) struct PublishOne {
 }
 
 /// Take a subscriber in.
-pub(crate) struct TakeIn {
+pub(crate) struct AddSubscriber {
     /// Messages that may wait for it.
     pub(crate) queue_max: usize,
     /// The last message that it has.
@@ -38,7 +40,7 @@ pub(crate) struct TakeIn {
 }
 
 /// Forget those who have left.
-pub(crate) struct SettleExits;
+pub(crate) struct RemoveClosed;
 
 /// Change the settings.
 pub(crate) struct Configure(pub(crate) StreamConfig);
@@ -80,16 +82,16 @@ impl Handler<PublishOne> for StreamActor {
 
 impl StreamActor {
     /// Gives what is retained of the messages after one, and says how many are not.
-    fn resume(&self, after: EventId, outlet: &mut Outlet) {
+    fn resume(&self, after: EventId, subscriber_state: &mut SubscriberState) {
         let is_known = self.numbering.is_known(after, self.seq_last);
         let after = if is_known { after.seq } else { 0 };
         let later = || self.retained.iter().filter(|message| message.seq > after);
         match (self.seq_last - after) - later().count() as u64 {
-            _ if !is_known => outlet.missed(None),
+            _ if !is_known => subscriber_state.missed(None),
             0 => {}
-            missing => outlet.missed(Some(missing)),
+            missing => subscriber_state.missed(Some(missing)),
         }
-        later().for_each(|message| _ = outlet.put(message));
+        later().for_each(|message| _ = subscriber_state.put(message));
     }
 
     fn retain(&mut self, message: Arc<Message>, turn: &mut Turn<'_, Self>) {
@@ -117,42 +119,46 @@ impl StreamActor {
     }
 }
 
-impl Request for TakeIn {
+impl Request for AddSubscriber {
     type Reply = Result<Subscriber, StreamError>;
 }
 
-impl Handler<TakeIn> for StreamActor {
+impl Handler<AddSubscriber> for StreamActor {
     async fn handle(
         &mut self,
-        TakeIn { queue_max, after }: TakeIn,
+        AddSubscriber { queue_max, after }: AddSubscriber,
         turn: &mut Turn<'_, Self>,
     ) -> Result<Subscriber, StreamError> {
         self.settle_exits();
         let subscribers_max = self.limits.subscribers_max;
-        if self.audience.len() >= subscribers_max {
+        if self.subscriber_set.len() >= subscribers_max {
             return Err(StreamError::TooManySubscribers { subscribers_max });
         }
-        let mut outlet = Outlet::new(queue_max, self.config.on_slow, self.limits.slow_after);
+        let mut subscriber_state =
+            SubscriberState::new(queue_max, self.config.on_slow, self.limits.slow_after);
         match after {
-            None => self.retained.last(queue_max).for_each(|message| _ = outlet.put(message)),
-            Some(after) => self.resume(after, &mut outlet),
+            None => {
+                self.retained.last(queue_max).for_each(|message| _ = subscriber_state.put(message));
+            }
+            Some(after) => self.resume(after, &mut subscriber_state),
         }
-        let id = SubscriberId(self.tally.subscribed() + 1);
-        let inbox = Arc::new(Inbox::new(id, outlet, Arc::clone(&self.tally)));
-        let key = self.audience.insert(Arc::clone(&inbox));
-        let clock = turn.meta.seat.kind.runtime.clock.clone();
-        let exit = Exit { key, exits: Arc::clone(&self.exits) };
-        let (numbering, tally) = (Arc::clone(&self.numbering), Arc::clone(&self.tally));
-        Ok(Subscriber::new(inbox, exit, numbering, tally, clock))
+        let id = SubscriberId(self.metrics.subscribed() + 1);
+        let shared_buffer =
+            Arc::new(SharedBuffer::new(id, subscriber_state, Arc::clone(&self.metrics)));
+        let key = self.subscriber_set.insert(Arc::clone(&shared_buffer));
+        let clock = turn.meta.guard.kind.runtime.clock.clone();
+        let exit = Exit { key, exit_signals: Arc::clone(&self.exit_signals) };
+        let (numbering, metrics) = (Arc::clone(&self.numbering), Arc::clone(&self.metrics));
+        Ok(Subscriber::new(shared_buffer, exit, numbering, metrics, clock))
     }
 }
 
-impl Request for SettleExits {
+impl Request for RemoveClosed {
     type Reply = ();
 }
 
-impl Handler<SettleExits> for StreamActor {
-    async fn handle(&mut self, _: SettleExits, _: &mut Turn<'_, Self>) {
+impl Handler<RemoveClosed> for StreamActor {
+    async fn handle(&mut self, _: RemoveClosed, _: &mut Turn<'_, Self>) {
         self.settle_exits();
     }
 }
@@ -185,7 +191,7 @@ impl Handler<Configure> for StreamActor {
         }
         let settings = lanekeeper_storage::record::StreamSettings::from(config);
         turn.batch().put(key::stream_settings(&topic), settings.encode());
-        self.audience.iter().for_each(|inbox| inbox.on_slow(config.on_slow));
+        self.subscriber_set.iter().for_each(|shared_buffer| shared_buffer.on_slow(config.on_slow));
         self.config = config;
         Ok(config)
     }
@@ -223,7 +229,7 @@ impl Handler<ReadStats> for StreamActor {
             seq_last: self.seq_last,
             ..StreamStats::default()
         };
-        self.audience.iter().for_each(|inbox| stats.add(inbox.stats()));
+        self.subscriber_set.iter().for_each(|shared_buffer| stats.add(shared_buffer.stats()));
         stats
     }
 }

@@ -11,7 +11,7 @@ use crate::{
             error::LivenessError, heartbeat::Heartbeat, options::LivenessOptions,
             stats::LivenessStats, worker_info::WorkerInfo,
         },
-        service::Keeper,
+        service::LivenessService,
     },
 };
 
@@ -49,8 +49,8 @@ impl Worker {
     /// # Errors
     /// [`LivenessError::NotFound`], [`LivenessError::TooManyUntold`].
     pub async fn deregister(&self) -> Result<(), LivenessError> {
-        let Liveness { keeper, runtime } = &self.liveness;
-        keeper.deregister(runtime, self.checked_id()?, None).await
+        let Liveness { service, runtime } = &self.liveness;
+        service.deregister(runtime, self.checked_id()?, None).await
     }
 
     /// As [`Worker::deregister`], for one life of the worker: if a later life has begun (the
@@ -60,8 +60,8 @@ impl Worker {
     /// # Errors
     /// As [`Worker::deregister`].
     pub async fn deregister_life(&self, life: u64) -> Result<(), LivenessError> {
-        let Liveness { keeper, runtime } = &self.liveness;
-        keeper.deregister(runtime, self.checked_id()?, Some(life)).await
+        let Liveness { service, runtime } = &self.liveness;
+        service.deregister(runtime, self.checked_id()?, Some(life)).await
     }
 
     /// The state of the worker.
@@ -69,8 +69,8 @@ impl Worker {
     /// # Errors
     /// [`LivenessError::NotFound`].
     pub async fn status(&self) -> Result<WorkerInfo, LivenessError> {
-        let Liveness { keeper, runtime } = &self.liveness;
-        keeper.info(runtime, self.checked_id()?).await
+        let Liveness { service, runtime } = &self.liveness;
+        service.info(runtime, self.checked_id()?).await
     }
 
     pub(crate) fn checked_id(&self) -> Result<&str, InvalidId> {
@@ -87,7 +87,7 @@ impl fmt::Debug for Worker {
 /// The liveness of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Liveness {
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) service: Arc<LivenessService>,
     pub(crate) runtime: Arc<Runtime>,
 }
 
@@ -99,7 +99,7 @@ impl Liveness {
     /// # Errors
     /// [`LivenessError::Ask`] if the store refused or failed; what was to be written is kept.
     pub async fn flush_now(&self) -> Result<usize, LivenessError> {
-        self.keeper.flush(&self.runtime).await
+        self.service.flush(&self.runtime).await
     }
 
     /// Marks workers offline that were not seen for too long, and returns their number. Dropping
@@ -108,22 +108,22 @@ impl Liveness {
     /// # Errors
     /// [`LivenessError::Ask`] if the store refused or failed: the next sweep looks again.
     pub async fn sweep_now(&self) -> Result<usize, LivenessError> {
-        self.keeper.sweep(&self.runtime).await
+        self.service.sweep(&self.runtime).await
     }
 
     /// Workers with heartbeats that are not written yet.
     pub fn pending_count(&self) -> usize {
-        self.keeper.pending_count()
+        self.service.pending_count()
     }
 
     /// The statistics.
     pub fn stats(&self) -> LivenessStats {
-        self.keeper.stats()
+        self.service.stats()
     }
 
     /// The settings in force.
     pub fn options(&self) -> LivenessOptions {
-        self.keeper.options
+        self.service.options
     }
 }
 
@@ -145,7 +145,8 @@ impl Node {
     /// Never: every node has one.
     pub fn liveness(&self) -> Liveness {
         let runtime = Arc::clone(self.runtime());
-        let keeper: &Arc<Keeper> = runtime.settings.get().expect("every node has a liveness");
-        Liveness { keeper: Arc::clone(keeper), runtime }
+        let service: &Arc<LivenessService> =
+            runtime.settings.get().expect("every node has a liveness");
+        Liveness { service: Arc::clone(service), runtime }
     }
 }

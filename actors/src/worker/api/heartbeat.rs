@@ -48,7 +48,7 @@ impl IntoFuture for Heartbeat {
         Box::pin(async move {
             let id = worker.checked_id()?;
             let meta = meta.transpose()?;
-            worker.liveness.keeper.beat(&worker.liveness.runtime, id, meta, life).await
+            worker.liveness.service.beat(&worker.liveness.runtime, id, meta, life).await
         })
     }
 }

@@ -54,23 +54,23 @@ impl Listed for Workers {
     }
 
     async fn read(self, page: PageOptions) -> Result<WorkerList, LivenessError> {
-        let Self { liveness: Liveness { keeper, runtime }, status } = self;
+        let Self { liveness: Liveness { service, runtime }, status } = self;
         let (prefix, mut after) = (&*page.prefix, page.after.clone());
-        let fleet = keeper.fleet(&runtime).await?;
+        let worker_table = service.worker_table(&runtime).await?;
         let (mut workers, mut seq) = (Vec::new(), CommitSeq::ZERO);
         loop {
-            let fleet = fleet.lock();
+            let worker_table = worker_table.lock();
             let mut last = None;
             let start = match after.as_deref() {
                 Some(after) if after >= prefix => Bound::Excluded(after),
                 _ => Bound::Included(prefix),
             };
-            let members = fleet.members_from(start).take(SLICE);
-            for (id, member) in members.take_while(|(id, _)| id.starts_with(prefix)) {
+            let entries = worker_table.members_from(start).take(SLICE);
+            for (id, entry) in entries.take_while(|(id, _)| id.starts_with(prefix)) {
                 last = Some(id.to_string());
-                let info = info_of(id, member);
+                let info = info_of(id, entry);
                 if status.is_none_or(|status| status == info.status) {
-                    seq = seq.max(member.seq);
+                    seq = seq.max(entry.seq);
                     workers.push(info);
                 }
                 if workers.len() > page.limit {

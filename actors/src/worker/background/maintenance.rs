@@ -8,32 +8,32 @@ use tokio::sync::Notify;
 
 use crate::{
     actor::error::AskError,
-    maintenance::service::StandingDuty,
-    runtime::{kind_settings::Settings, mailbox::BoxFuture, shared_state::Runtime},
+    maintenance::service::MaintenanceService,
+    runtime::{kind_settings::KindSettings, mailbox::BoxFuture, shared_state::Runtime},
     time::clock::Clock,
     worker::{
         api::{error::LivenessError, options::LivenessOptions},
-        background::offline_handlers::Followers,
-        service::Keeper,
+        background::offline_handlers::OfflineHandlers,
+        service::LivenessService,
     },
 };
 
 /// Makes the liveness of a node: kept among its settings, where handles find it. These followers
 /// are told before those of the settings.
 pub(crate) fn install(
-    settings: &mut Settings,
+    settings: &mut KindSettings,
     clock: &Clock,
-    mut followers: Followers,
-) -> Vec<Arc<dyn StandingDuty>> {
+    mut offline_handlers: OfflineHandlers,
+) -> Vec<Arc<dyn MaintenanceService>> {
     let options: LivenessOptions = settings.get().copied().unwrap_or_default();
-    followers.extend(settings.get::<Followers>().cloned().unwrap_or_default());
-    let keeper = Arc::new(Keeper::new(options, followers));
-    settings.insert(Arc::clone(&keeper));
+    offline_handlers.extend(settings.get::<OfflineHandlers>().cloned().unwrap_or_default());
+    let service = Arc::new(LivenessService::new(options, offline_handlers));
+    settings.insert(Arc::clone(&service));
     let pacer = |interval| Pacer::new(interval, clock.elapsed());
     vec![
-        Arc::new(Flush { keeper: Arc::clone(&keeper), pacer: pacer(options.heartbeat_flush) }),
-        Arc::new(Sweep { keeper: Arc::clone(&keeper), pacer: pacer(options.sweep_interval) }),
-        Arc::new(Tell { keeper }),
+        Arc::new(Flush { service: Arc::clone(&service), pacer: pacer(options.heartbeat_flush) }),
+        Arc::new(Sweep { service: Arc::clone(&service), pacer: pacer(options.sweep_interval) }),
+        Arc::new(Tell { service }),
     ]
 }
 
@@ -66,7 +66,7 @@ impl Pacer {
 
 /// Writes merged beats.
 struct Flush {
-    keeper: Arc<Keeper>,
+    service: Arc<LivenessService>,
     pacer: Pacer,
 }
 
@@ -75,7 +75,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it waits after a refusal that may pass.
 const FINISH_RETRY: Duration = Duration::from_millis(100);
 
-impl StandingDuty for Flush {
+impl MaintenanceService for Flush {
     fn name(&self) -> &'static str {
         "heartbeats"
     }
@@ -87,7 +87,7 @@ impl StandingDuty for Flush {
     ) -> BoxFuture<Option<Duration>> {
         Box::pin(async move {
             if self.pacer.is_due(now)
-                && let Err(error) = self.keeper.flush(&runtime).await
+                && let Err(error) = self.service.flush(&runtime).await
             {
                 tracing::warn!(%error, "heartbeats were not written; they are kept");
             }
@@ -102,21 +102,21 @@ impl StandingDuty for Flush {
     fn finish(self: Arc<Self>, runtime: Arc<Runtime>) -> BoxFuture<Result<(), String>> {
         Box::pin(async move {
             let finished = tokio::select! {
-                finished = finish(&self.keeper, &runtime) => finished,
+                finished = finish(&self.service, &runtime) => finished,
                 () = runtime.clock.sleep(FINISH_TIMEOUT) => {
-                    let (count, seconds) = (self.keeper.pending_count(), FINISH_TIMEOUT.as_secs());
+                    let (count, seconds) = (self.service.pending_count(), FINISH_TIMEOUT.as_secs());
                     Err(format!("{count} heartbeats were not written within {seconds} s"))
                 }
             };
-            self.keeper.close();
+            self.service.close();
             finished
         })
     }
 }
 
-async fn finish(keeper: &Keeper, runtime: &Runtime) -> Result<(), String> {
+async fn finish(service: &LivenessService, runtime: &Runtime) -> Result<(), String> {
     loop {
-        match keeper.drain(runtime).await {
+        match service.drain(runtime).await {
             Ok(()) => return Ok(()),
             Err(LivenessError::Ask(AskError::Refused(
                 CommitError::DiskFull
@@ -130,11 +130,11 @@ async fn finish(keeper: &Keeper, runtime: &Runtime) -> Result<(), String> {
 
 /// Takes for dead who is silent for too long.
 struct Sweep {
-    keeper: Arc<Keeper>,
+    service: Arc<LivenessService>,
     pacer: Pacer,
 }
 
-impl StandingDuty for Sweep {
+impl MaintenanceService for Sweep {
     fn name(&self) -> &'static str {
         "sweep of workers"
     }
@@ -146,7 +146,7 @@ impl StandingDuty for Sweep {
     ) -> BoxFuture<Option<Duration>> {
         Box::pin(async move {
             if self.pacer.is_due(now)
-                && let Err(error) = self.keeper.sweep(&runtime).await
+                && let Err(error) = self.service.sweep(&runtime).await
             {
                 tracing::warn!(%error, "the sweep of workers ended early");
             }
@@ -161,13 +161,13 @@ impl StandingDuty for Sweep {
 
 /// Tells who follows that a worker has gone.
 struct Tell {
-    keeper: Arc<Keeper>,
+    service: Arc<LivenessService>,
 }
 
 /// How long a departure waits that could not be read or written.
 const TELL_RETRY: Duration = Duration::from_secs(1);
 
-impl StandingDuty for Tell {
+impl MaintenanceService for Tell {
     fn name(&self) -> &'static str {
         "departures"
     }
@@ -178,7 +178,7 @@ impl StandingDuty for Tell {
         now: Duration,
     ) -> BoxFuture<Option<Duration>> {
         Box::pin(async move {
-            self.keeper.tell(&runtime).await.unwrap_or_else(|error| {
+            self.service.tell(&runtime).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "departures could not be told");
                 Some(now + TELL_RETRY)
             })
@@ -186,6 +186,6 @@ impl StandingDuty for Tell {
     }
 
     fn changed(&self) -> &Notify {
-        &self.keeper.departed
+        &self.service.departed
     }
 }

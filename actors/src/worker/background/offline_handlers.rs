@@ -15,13 +15,13 @@ use crate::{
     time::clock,
     worker::{
         api::{error::LivenessError, worker_info::Departure},
-        service::{Keeper, hand_over, settled},
-        state::pending_write::Untold,
+        service::{LivenessService, hand_over, settled},
+        state::pending_write::PendingOffline,
     },
 };
 
 /// What a follower does; it answers once that is durable.
-type Follow =
+type OfflineHandler =
     dyn Fn(Arc<Runtime>, Departure) -> BoxFuture<Result<(), String>> + Send + Sync + 'static;
 
 /// How long a follower may take for one departure.
@@ -33,16 +33,16 @@ const TOLD_MAX: usize = 256;
 
 /// Everyone who is told, in this order.
 #[derive(Clone, Default)]
-pub(crate) struct Followers(Vec<(&'static str, Arc<Follow>)>);
+pub(crate) struct OfflineHandlers(Vec<(&'static str, Arc<OfflineHandler>)>);
 
 /// How many of the followers have dealt with a departure.
 #[derive(Debug, Default)]
-pub(crate) struct Reached {
+pub(crate) struct HandlerProgress {
     of: Option<DepartureNo>,
     count: usize,
 }
 
-impl Followers {
+impl OfflineHandlers {
     /// Adds one: a built-in, or a user's.
     pub(crate) fn add<F, T>(&mut self, name: &'static str, follow: F)
     where
@@ -61,18 +61,18 @@ impl Followers {
     async fn tell(
         &self,
         runtime: &Arc<Runtime>,
-        untold: &Untold,
-        reached: &mut Reached,
+        pending_offline: &PendingOffline,
+        reached: &mut HandlerProgress,
     ) -> Result<(), String> {
-        if reached.of != Some(untold.number) {
-            *reached = Reached { of: Some(untold.number), count: 0 };
+        if reached.of != Some(pending_offline.number) {
+            *reached = HandlerProgress { of: Some(pending_offline.number), count: 0 };
         }
         let departure = Departure {
-            number: untold.number.0,
-            worker: Arc::clone(&untold.id),
-            at: clock::from_unix_ms(untold.at_ms),
-            cause: untold.cause,
-            life: untold.life,
+            number: pending_offline.number.0,
+            worker: Arc::clone(&pending_offline.id),
+            at: clock::from_unix_ms(pending_offline.at_ms),
+            cause: pending_offline.cause,
+            life: pending_offline.life,
         };
         for (name, follow) in self.0.iter().skip(reached.count) {
             let following = follow(Arc::clone(runtime), departure.clone());
@@ -89,20 +89,22 @@ impl Followers {
     }
 }
 
-impl Keeper {
+impl LivenessService {
     /// Tells every departure there is to tell; when to try again, if somebody could not deal with
     /// one.
     pub(crate) async fn tell(
         &self,
         runtime: &Arc<Runtime>,
     ) -> Result<Option<Duration>, LivenessError> {
-        let fleet = self.fleet(runtime).await?;
+        let worker_table = self.worker_table(runtime).await?;
         let mut reached = self.telling.lock().await;
         loop {
-            let untold = fleet.lock().untold(TOLD_MAX);
+            let pending_offline = worker_table.lock().pending_offline(TOLD_MAX);
             let mut told = 0;
-            for departure in &untold {
-                if let Err(reason) = self.followers.tell(runtime, departure, &mut reached).await {
+            for departure in &pending_offline {
+                if let Err(reason) =
+                    self.offline_handlers.tell(runtime, departure, &mut reached).await
+                {
                     let worker = &departure.id;
                     tracing::warn!(%worker, %reason, "a departure is told again later");
                     break;
@@ -111,20 +113,22 @@ impl Keeper {
             }
             if told > 0 {
                 let mut batch = Batch::new();
-                untold[..told].iter().for_each(|told| batch.delete(key::departure(told.number)));
+                pending_offline[..told]
+                    .iter()
+                    .for_each(|told| batch.delete(key::departure(told.number)));
                 batch.frees_space();
                 let seq = {
-                    let mut fleet = fleet.lock();
+                    let mut worker_table = worker_table.lock();
                     let seq = hand_over(runtime, batch).map_err(LivenessError::refused)?;
-                    fleet.told(told);
+                    worker_table.told(told);
                     seq
                 };
                 settled(runtime, seq).await?;
             }
-            if told < untold.len() {
+            if told < pending_offline.len() {
                 return Ok(Some(runtime.clock.elapsed() + RETRY_AFTER));
             }
-            if untold.is_empty() {
+            if pending_offline.is_empty() {
                 return Ok(None);
             }
         }
@@ -142,8 +146,8 @@ impl NodeBuilder {
         F: Fn(Departure) -> T + Send + Sync + 'static,
         T: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let mut followers: Followers = self.kept().cloned().unwrap_or_default();
-        followers.add("a follower", move |_, departure| follow(departure));
-        self.setting(followers)
+        let mut offline_handlers: OfflineHandlers = self.kept().cloned().unwrap_or_default();
+        offline_handlers.add("a follower", move |_, departure| follow(departure));
+        self.setting(offline_handlers)
     }
 }

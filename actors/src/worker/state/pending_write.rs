@@ -8,11 +8,11 @@ use lanekeeper_storage::{
     record::{DepartureRecord, OfflineCause},
 };
 
-use crate::worker::state::worker_entry::Member;
+use crate::worker::state::worker_entry::WorkerEntry;
 
 /// A departure that somebody has still to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Untold {
+pub(crate) struct PendingOffline {
     pub(crate) number: DepartureNo,
     pub(crate) id: Arc<str>,
     pub(crate) at_ms: u64,
@@ -23,18 +23,18 @@ pub(crate) struct Untold {
 
 /// What is to be written at once, and takes effect once the store has accepted it.
 #[derive(Debug)]
-pub(crate) struct Change {
+pub(crate) struct WorkerChange {
     pub(crate) id: Arc<str>,
-    pub(crate) member: Member,
-    pub(crate) departure: Option<Untold>,
+    pub(crate) entry: WorkerEntry,
+    pub(crate) departure: Option<PendingOffline>,
     /// Who gives way to a newcomer.
     pub(crate) forgotten: Option<Arc<str>>,
 }
 
-impl Change {
+impl WorkerChange {
     pub(crate) fn write(&self, batch: &mut Batch) {
-        self.member.write(&self.id, batch);
-        if let Some(Untold { number, id, at_ms, cause, life }) = &self.departure {
+        self.entry.write(&self.id, batch);
+        if let Some(PendingOffline { number, id, at_ms, cause, life }) = &self.departure {
             let worker_id = id.to_string();
             let (at_ms, cause, life) = (*at_ms, *cause, *life);
             let record = DepartureRecord { worker_id, at_ms, cause, life };
@@ -49,9 +49,9 @@ impl Change {
 
 /// What a beat or a farewell leads to.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum WriteStep {
     /// Nothing that has to be written at once; the answer rests on this commit.
     Merged(CommitSeq),
     /// This has to be written before the answer.
-    Write(Box<Change>),
+    Write(Box<WorkerChange>),
 }

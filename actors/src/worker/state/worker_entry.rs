@@ -20,7 +20,7 @@ pub(crate) struct Now {
 
 /// A worker as it is known.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct WorkerEntry {
     pub(crate) record: WorkerRecord,
     pub(crate) meta: Option<Item>,
     /// Whether the store has the meta.
@@ -31,7 +31,7 @@ pub(crate) struct Member {
     pub(crate) seq: CommitSeq,
 }
 
-impl Member {
+impl WorkerEntry {
     /// A worker as the store has it: nobody could beat while the node was away.
     pub(crate) fn stored(record: WorkerRecord, meta: Option<Item>, now: Duration) -> Self {
         Self { record, meta, is_meta_written: true, seen: now, seq: CommitSeq::ZERO }

@@ -7,8 +7,8 @@
 //!                   └─────────────────────────────────────────────────┘
 //! ```
 //!
-//! Each arrow is a [`Change`]: written first, then applied. A beat of a worker that is online is
-//! merged: it is pending until a flush has written it.
+//! Each arrow is a [`WorkerChange`]: written first, then applied. A beat of a worker that is online
+//! is merged: it is pending until a flush has written it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,8 +24,8 @@ use crate::{
     worker::{
         api::{error::LivenessError, options::LivenessOptions, stats::Totals},
         state::{
-            pending_write::{Change, Step, Untold},
-            worker_entry::{Member, Now},
+            pending_write::{PendingOffline, WorkerChange, WriteStep},
+            worker_entry::{Now, WorkerEntry},
         },
     },
 };
@@ -38,27 +38,27 @@ const RECORD_BYTES: usize = 300;
 
 /// Every worker that is known.
 #[derive(Debug)]
-pub(crate) struct Fleet {
+pub(crate) struct WorkerTable {
     options: LivenessOptions,
-    members: BTreeMap<Arc<str>, Member>,
+    entries: BTreeMap<Arc<str>, WorkerEntry>,
     /// Those who have been offline for longest first: they give way.
     offline: BTreeSet<(u64, Arc<str>)>,
     /// Whose beats are merged and not yet being written.
     pending: BTreeSet<Arc<str>>,
     /// Whose beats are being written, with the meta that goes along.
     in_flight: BTreeMap<Arc<str>, Option<Item>>,
-    departures: VecDeque<Untold>,
+    departures: VecDeque<PendingOffline>,
     departure_next: DepartureNo,
     meta_bytes: usize,
     pub(crate) totals: Totals,
 }
 
-impl Fleet {
+impl WorkerTable {
     /// Nobody; the departures will be numbered from `departure_next` on.
     pub(crate) fn new(options: LivenessOptions, departure_next: DepartureNo) -> Self {
         Self {
             options,
-            members: BTreeMap::new(),
+            entries: BTreeMap::new(),
             offline: BTreeSet::new(),
             pending: BTreeSet::new(),
             in_flight: BTreeMap::new(),
@@ -70,14 +70,14 @@ impl Fleet {
     }
 
     /// Takes a worker in as it was found in the store.
-    pub(crate) fn restore(&mut self, id: Arc<str>, member: Member) {
-        self.put(id, member);
+    pub(crate) fn restore(&mut self, id: Arc<str>, entry: WorkerEntry) {
+        self.put(id, entry);
     }
 
     /// Takes a departure in as it was found in the store; they come in order.
-    pub(crate) fn restore_departure(&mut self, untold: Untold) {
-        self.departure_next = self.departure_next.max(DepartureNo(untold.number.0 + 1));
-        self.departures.push_back(untold);
+    pub(crate) fn restore_departure(&mut self, pending_offline: PendingOffline) {
+        self.departure_next = self.departure_next.max(DepartureNo(pending_offline.number.0 + 1));
+        self.departures.push_back(pending_offline);
     }
 
     /// A sign of life.
@@ -87,34 +87,34 @@ impl Fleet {
         meta: Option<Item>,
         life: Option<u64>,
         now: Now,
-    ) -> Result<Step, LivenessError> {
-        let known_bytes = self.members.get(id).map_or(0, Member::meta_bytes);
+    ) -> Result<WriteStep, LivenessError> {
+        let known_bytes = self.entries.get(id).map_or(0, WorkerEntry::meta_bytes);
         let meta_bytes = self.check_meta(known_bytes, meta.as_ref())?;
-        let step = match self.members.get_mut(id) {
-            Some(member) if member.is_online() => {
-                member.live(life, now);
-                member.see(meta, now);
-                let seq = member.seq;
+        let step = match self.entries.get_mut(id) {
+            Some(entry) if entry.is_online() => {
+                entry.live(life, now);
+                entry.see(meta, now);
+                let seq = entry.seq;
                 self.meta_bytes = meta_bytes;
                 if !self.pending.contains(id) {
                     self.pending.insert(self.shared(id));
                 }
-                Step::Merged(seq)
+                WriteStep::Merged(seq)
             }
             known => {
-                let mut member = match known {
-                    Some(member) => {
-                        let mut member = member.clone();
-                        member.live(life, now);
-                        member
+                let mut entry = match known {
+                    Some(entry) => {
+                        let mut entry = entry.clone();
+                        entry.live(life, now);
+                        entry
                     }
-                    None => Member::new(now),
+                    None => WorkerEntry::new(now),
                 };
-                member.see(meta, now);
-                member.record.offline_since_ms = None;
+                entry.see(meta, now);
+                entry.record.offline_since_ms = None;
                 let forgotten = self.who_gives_way(id)?;
                 let (id, departure) = (self.shared(id), None);
-                Step::Write(Box::new(Change { id, member, departure, forgotten }))
+                WriteStep::Write(Box::new(WorkerChange { id, entry, departure, forgotten }))
             }
         };
         self.totals.beats += 1;
@@ -122,10 +122,10 @@ impl Fleet {
     }
 
     /// What is known of a worker now, to be written at once.
-    pub(crate) fn rewrite(&self, id: &str) -> Option<Change> {
-        let (id, member) = self.members.get_key_value(id)?;
-        let (id, member) = (Arc::clone(id), member.clone());
-        Some(Change { id, member, departure: None, forgotten: None })
+    pub(crate) fn rewrite(&self, id: &str) -> Option<WorkerChange> {
+        let (id, entry) = self.entries.get_key_value(id)?;
+        let (id, entry) = (Arc::clone(id), entry.clone());
+        Some(WorkerChange { id, entry, departure: None, forgotten: None })
     }
 
     /// A farewell; of one life, if it is given: a later one goes on.
@@ -134,24 +134,28 @@ impl Fleet {
         id: &str,
         life: Option<u64>,
         now: Now,
-    ) -> Result<Step, LivenessError> {
-        let (id, member) = self.members.get_key_value(id).ok_or(LivenessError::NotFound)?;
-        if !member.is_online() {
-            return Ok(Step::Merged(member.seq));
+    ) -> Result<WriteStep, LivenessError> {
+        let (id, entry) = self.entries.get_key_value(id).ok_or(LivenessError::NotFound)?;
+        if !entry.is_online() {
+            return Ok(WriteStep::Merged(entry.seq));
         }
         let departures_max = self.options.workers_max;
         if self.departures.len() >= departures_max {
             return Err(LivenessError::TooManyUntold { departures_max });
         }
-        let (id, member) = (Arc::clone(id), member.clone());
-        let Some(life) = life.filter(|life| *life < member.record.life) else {
-            return Ok(Step::Write(Box::new(self.depart(id, OfflineCause::Deregistered, now))));
+        let (id, entry) = (Arc::clone(id), entry.clone());
+        let Some(life) = life.filter(|life| *life < entry.record.life) else {
+            return Ok(WriteStep::Write(Box::new(self.depart(
+                id,
+                OfflineCause::Deregistered,
+                now,
+            ))));
         };
         // What came with the life that goes on is not of the one that ends.
-        let at_ms = now.unix_ms.min(member.record.life.saturating_sub(1));
+        let at_ms = now.unix_ms.min(entry.record.life.saturating_sub(1));
         let (number, cause, life) = (self.number(), OfflineCause::Deregistered, Some(life));
-        let departure = Some(Untold { number, id: Arc::clone(&id), at_ms, cause, life });
-        Ok(Step::Write(Box::new(Change { id, member, departure, forgotten: None })))
+        let departure = Some(PendingOffline { number, id: Arc::clone(&id), at_ms, cause, life });
+        Ok(WriteStep::Write(Box::new(WorkerChange { id, entry, departure, forgotten: None })))
     }
 
     /// The first workers after `after` that seem to be dead, of at most `slice` looked at; and
@@ -166,8 +170,8 @@ impl Fleet {
         let mut stale = Vec::new();
         let behind = |id: &str| self.members_from(Bound::Excluded(id)).next().is_some();
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        for (id, member) in self.members_from(start).take(slice) {
-            if self.is_stale(id, member, now) {
+        for (id, entry) in self.members_from(start).take(slice) {
+            if self.is_stale(id, entry, now) {
                 stale.push(Arc::clone(id));
             }
             last = Some(id);
@@ -177,30 +181,30 @@ impl Fleet {
     }
 
     /// Those of `ids` that still are to be taken for dead, as many as can be told about.
-    pub(crate) fn bury(&mut self, ids: &[Arc<str>], now: Now) -> Vec<Change> {
+    pub(crate) fn mark_offline(&mut self, ids: &[Arc<str>], now: Now) -> Vec<WorkerChange> {
         let room = self.options.workers_max.saturating_sub(self.departures.len());
         let is_stale = |id: &&Arc<str>| {
-            self.members.get(&***id).is_some_and(|member| self.is_stale(id, member, now.elapsed))
+            self.entries.get(&***id).is_some_and(|entry| self.is_stale(id, entry, now.elapsed))
         };
         let dead: Vec<_> = ids.iter().filter(is_stale).take(room).map(Arc::clone).collect();
         dead.into_iter().map(|id| self.depart(id, OfflineCause::Silent, now)).collect()
     }
 
     /// Makes what was written take effect.
-    pub(crate) fn apply(&mut self, change: Change, seq: CommitSeq) {
-        let Change { id, mut member, departure, forgotten } = change;
+    pub(crate) fn apply(&mut self, change: WorkerChange, seq: CommitSeq) {
+        let WorkerChange { id, mut entry, departure, forgotten } = change;
         if let Some(forgotten) = forgotten {
             self.remove(&forgotten);
             self.totals.forgotten += 1;
         }
         self.totals.written += 1;
-        self.totals.arrived += u64::from(member.is_online() && !self.is_online(&id));
+        self.totals.arrived += u64::from(entry.is_online() && !self.is_online(&id));
         self.pending.remove(&id);
-        (member.seq, member.is_meta_written) = (seq, true);
-        self.put(id, member);
+        (entry.seq, entry.is_meta_written) = (seq, true);
+        self.put(id, entry);
         match departure {
-            Some(Untold { cause: OfflineCause::Silent, .. }) => self.totals.silent += 1,
-            Some(Untold { cause: OfflineCause::Deregistered, .. }) => {
+            Some(PendingOffline { cause: OfflineCause::Silent, .. }) => self.totals.silent += 1,
+            Some(PendingOffline { cause: OfflineCause::Deregistered, .. }) => {
                 self.totals.deregistered += 1;
             }
             None => {}
@@ -217,10 +221,10 @@ impl Fleet {
         while bytes < FLUSH_BYTES_MAX
             && let Some(id) = self.pending.pop_first()
         {
-            let member = self.members.get(&id).expect("who is pending is known");
-            let meta = member.meta.clone().filter(|_| !member.is_meta_written);
+            let entry = self.entries.get(&id).expect("who is pending is known");
+            let meta = entry.meta.clone().filter(|_| !entry.is_meta_written);
             bytes += RECORD_BYTES + meta.as_ref().map_or(0, Item::size_bytes);
-            member.write(&id, batch);
+            entry.write(&id, batch);
             self.in_flight.insert(id, meta);
         }
         self.in_flight.len()
@@ -235,10 +239,10 @@ impl Fleet {
         }
         for (id, meta) in landed {
             // It may have said something else meanwhile, or have gone.
-            let Some(member) = self.members.get_mut(&id) else { continue };
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
             if is_written {
-                member.is_meta_written |= meta.is_some() && member.meta == meta;
-            } else if member.is_online() {
+                entry.is_meta_written |= meta.is_some() && entry.meta == meta;
+            } else if entry.is_online() {
                 self.pending.insert(id);
             }
         }
@@ -250,7 +254,7 @@ impl Fleet {
     }
 
     /// The departures to be told first, `count` at most.
-    pub(crate) fn untold(&self, count: usize) -> Vec<Untold> {
+    pub(crate) fn pending_offline(&self, count: usize) -> Vec<PendingOffline> {
         self.departures.iter().take(count).cloned().collect()
     }
 
@@ -278,21 +282,21 @@ impl Fleet {
         self.totals.forgotten += 1;
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<(&Arc<str>, &Member)> {
-        self.members.get_key_value(id)
+    pub(crate) fn get(&self, id: &str) -> Option<(&Arc<str>, &WorkerEntry)> {
+        self.entries.get_key_value(id)
     }
 
     /// Everyone from there on, in the order of the ids.
     pub(crate) fn members_from(
         &self,
         start: Bound<&str>,
-    ) -> impl Iterator<Item = (&Arc<str>, &Member)> {
-        self.members.range::<str, _>((start, Bound::Unbounded))
+    ) -> impl Iterator<Item = (&Arc<str>, &WorkerEntry)> {
+        self.entries.range::<str, _>((start, Bound::Unbounded))
     }
 
     /// How many are online and how many are not.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.members.len() - self.offline.len(), self.offline.len())
+        (self.entries.len() - self.offline.len(), self.offline.len())
     }
 
     /// The number of the next departure.
@@ -302,13 +306,13 @@ impl Fleet {
 
     /// Whether the worker is known and online.
     pub(crate) fn is_online(&self, id: &str) -> bool {
-        self.members.get(id).is_some_and(Member::is_online)
+        self.entries.get(id).is_some_and(WorkerEntry::is_online)
     }
 
     /// Nobody is dead whose beat waits for the disk.
-    fn is_stale(&self, id: &Arc<str>, member: &Member, now: Duration) -> bool {
-        member.is_online()
-            && now.saturating_sub(member.seen) > self.options.stale_after
+    fn is_stale(&self, id: &Arc<str>, entry: &WorkerEntry, now: Duration) -> bool {
+        entry.is_online()
+            && now.saturating_sub(entry.seen) > self.options.stale_after
             && !self.pending.contains(id)
             && !self.in_flight.contains_key(id)
     }
@@ -319,12 +323,12 @@ impl Fleet {
         number
     }
 
-    fn depart(&mut self, id: Arc<str>, cause: OfflineCause, now: Now) -> Change {
-        let mut member = self.members.get(&id).expect("only who is known departs").clone();
-        member.record.offline_since_ms = Some(now.unix_ms);
-        let (number, at_ms, life) = (self.number(), now.unix_ms, Some(member.record.life));
-        let departure = Some(Untold { number, id: Arc::clone(&id), at_ms, cause, life });
-        Change { id, member, departure, forgotten: None }
+    fn depart(&mut self, id: Arc<str>, cause: OfflineCause, now: Now) -> WorkerChange {
+        let mut entry = self.entries.get(&id).expect("only who is known departs").clone();
+        entry.record.offline_since_ms = Some(now.unix_ms);
+        let (number, at_ms, life) = (self.number(), now.unix_ms, Some(entry.record.life));
+        let departure = Some(PendingOffline { number, id: Arc::clone(&id), at_ms, cause, life });
+        WorkerChange { id, entry, departure, forgotten: None }
     }
 
     /// The bytes of all metas with this one instead of one of `known_bytes`.
@@ -345,7 +349,7 @@ impl Fleet {
 
     fn who_gives_way(&self, newcomer: &str) -> Result<Option<Arc<str>>, LivenessError> {
         let workers_max = self.options.workers_max;
-        if self.members.contains_key(newcomer) || self.members.len() < workers_max {
+        if self.entries.contains_key(newcomer) || self.entries.len() < workers_max {
             return Ok(None);
         }
         let longest = self.offline.first().ok_or(LivenessError::FleetFull { workers_max })?;
@@ -354,22 +358,22 @@ impl Fleet {
 
     /// The id, shared with the table if it is there.
     fn shared(&self, id: &str) -> Arc<str> {
-        self.members.get_key_value(id).map_or_else(|| id.into(), |(id, _)| Arc::clone(id))
+        self.entries.get_key_value(id).map_or_else(|| id.into(), |(id, _)| Arc::clone(id))
     }
 
-    fn put(&mut self, id: Arc<str>, member: Member) {
+    fn put(&mut self, id: Arc<str>, entry: WorkerEntry) {
         self.remove(&id);
-        self.meta_bytes += member.meta_bytes();
-        if let Some(since_ms) = member.record.offline_since_ms {
+        self.meta_bytes += entry.meta_bytes();
+        if let Some(since_ms) = entry.record.offline_since_ms {
             self.offline.insert((since_ms, Arc::clone(&id)));
         }
-        self.members.insert(id, member);
+        self.entries.insert(id, entry);
     }
 
     fn remove(&mut self, id: &Arc<str>) {
-        let Some(member) = self.members.remove(id) else { return };
-        self.meta_bytes -= member.meta_bytes();
-        if let Some(since_ms) = member.record.offline_since_ms {
+        let Some(entry) = self.entries.remove(id) else { return };
+        self.meta_bytes -= entry.meta_bytes();
+        if let Some(since_ms) = entry.record.offline_since_ms {
             self.offline.remove(&(since_ms, Arc::clone(id)));
         }
     }

@@ -1,4 +1,3 @@
 //! The rules of liveness against a simple model.
 
-#[cfg(test)]
 mod model;

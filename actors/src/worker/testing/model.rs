@@ -15,9 +15,9 @@ use crate::{
     worker::{
         api::{error::LivenessError, options::LivenessOptions},
         state::{
-            pending_write::{Change, Step},
-            worker_entry::{Member, Now},
-            worker_table::Fleet,
+            pending_write::{WorkerChange, WriteStep},
+            worker_entry::{Now, WorkerEntry},
+            worker_table::WorkerTable,
         },
     },
 };
@@ -47,7 +47,7 @@ impl Life {
 
 struct Run {
     random: fastrand::Rng,
-    fleet: Fleet,
+    worker_table: WorkerTable,
     store: BTreeMap<Key, Bytes>,
     elapsed: Duration,
     lives: BTreeMap<String, Life>,
@@ -73,7 +73,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         Self {
             random: fastrand::Rng::with_seed(seed),
-            fleet: Fleet::new(options(), DepartureNo(0)),
+            worker_table: WorkerTable::new(options(), DepartureNo(0)),
             store: BTreeMap::new(),
             elapsed: Duration::from_secs(1),
             lives: BTreeMap::new(),
@@ -101,7 +101,7 @@ impl Run {
     }
 
     /// Writes a change and makes it take effect; or not, as when the disk is full.
-    fn change(&mut self, change: Change) -> bool {
+    fn change(&mut self, change: WorkerChange) -> bool {
         if self.random.u8(..) < 40 {
             return false;
         }
@@ -112,7 +112,7 @@ impl Run {
             let gone = self.lives.remove(&**forgotten).expect("only who is known is forgotten");
             assert!(!gone.is_online, "{forgotten} was online");
         }
-        self.fleet.apply(change, CommitSeq(1));
+        self.worker_table.apply(change, CommitSeq(1));
         true
     }
 
@@ -134,12 +134,12 @@ impl Run {
             is_owed: false,
             is_in_flight: false,
         });
-        match self.fleet.beat(&id, item, None, now) {
-            Ok(Step::Merged(_)) => {
+        match self.worker_table.beat(&id, item, None, now) {
+            Ok(WriteStep::Merged(_)) => {
                 assert!(life.is_online, "{id} is not online: its beat has to be written");
                 life.is_owed = true;
             }
-            Ok(Step::Write(change)) => {
+            Ok(WriteStep::Write(change)) => {
                 assert!(!life.is_online, "{id} is online: its beat can wait");
                 if !self.change(*change) {
                     return;
@@ -165,9 +165,9 @@ impl Run {
 
     fn deregister(&mut self) {
         let (id, now) = (self.id(), self.now());
-        match self.fleet.deregister(&id, None, now) {
-            Ok(Step::Merged(_)) => assert!(!self.lives[&id].is_online),
-            Ok(Step::Write(change)) => {
+        match self.worker_table.deregister(&id, None, now) {
+            Ok(WriteStep::Merged(_)) => assert!(!self.lives[&id].is_online),
+            Ok(WriteStep::Write(change)) => {
                 assert!(self.lives[&id].is_online);
                 if self.change(*change) {
                     self.depart(id, OfflineCause::Deregistered);
@@ -190,7 +190,7 @@ impl Run {
     fn suspect(&mut self) {
         let (mut after, mut found) = (None::<Arc<str>>, Vec::new());
         loop {
-            let (stale, next) = self.fleet.stale(after.as_deref(), 2, self.elapsed);
+            let (stale, next) = self.worker_table.stale(after.as_deref(), 2, self.elapsed);
             found.extend(stale);
             match next {
                 Some(_) => after = next,
@@ -204,9 +204,9 @@ impl Run {
         self.suspects = found;
     }
 
-    fn bury(&mut self) {
+    fn mark_offline(&mut self) {
         let suspects = std::mem::take(&mut self.suspects);
-        for change in self.fleet.bury(&suspects, self.now()) {
+        for change in self.worker_table.mark_offline(&suspects, self.now()) {
             let id = change.id.to_string();
             let life = &self.lives[&id];
             assert!(life.is_online && !life.is_waiting(), "{id}: {life:?}");
@@ -219,9 +219,9 @@ impl Run {
 
     fn flush(&mut self) {
         let owed = self.lives.values().filter(|life| life.is_owed).count();
-        assert_eq!(self.fleet.pending_count(), owed);
+        assert_eq!(self.worker_table.pending_count(), owed);
         let mut batch = Batch::new();
-        let count = self.fleet.begin_flush(&mut batch);
+        let count = self.worker_table.begin_flush(&mut batch);
         assert_eq!((count, batch.is_empty()), (owed, owed == 0));
         let is_written = self.random.u8(..) > 60;
         if is_written {
@@ -236,52 +236,54 @@ impl Run {
                 0 => self.beat(),
                 1 => self.deregister(),
                 2 => self.suspect(),
-                3 => self.bury(),
+                3 => self.mark_offline(),
                 _ => self.elapsed += Duration::from_millis(self.random.u64(..80)),
             }
         }
-        self.fleet.end_flush(is_written);
+        self.worker_table.end_flush(is_written);
         for life in self.lives.values_mut() {
             life.is_owed |= life.is_in_flight && life.is_online && !is_written;
             life.is_in_flight = false;
         }
         let left = self.lives.values().filter(|life| life.is_owed).count();
-        assert_eq!(self.fleet.pending_count(), left);
+        assert_eq!(self.worker_table.pending_count(), left);
     }
 
     fn tell(&mut self) {
         let count = self.random.usize(..4);
-        let untold = self.fleet.untold(count);
+        let pending_offline = self.worker_table.pending_offline(count);
         let mut batch = Batch::new();
-        for (place, untold) in untold.iter().enumerate() {
+        for (place, pending_offline) in pending_offline.iter().enumerate() {
             let expected = &self.departed[self.told + place];
-            assert_eq!((untold.id.to_string(), untold.cause), *expected);
-            assert!(self.last_told < Some(untold.number), "in order");
-            self.last_told = Some(untold.number);
-            batch.delete(key::departure(untold.number));
+            assert_eq!((pending_offline.id.to_string(), pending_offline.cause), *expected);
+            assert!(self.last_told < Some(pending_offline.number), "in order");
+            self.last_told = Some(pending_offline.number);
+            batch.delete(key::departure(pending_offline.number));
         }
-        self.told += untold.len();
+        self.told += pending_offline.len();
         self.store(batch);
-        self.fleet.told(untold.len());
+        self.worker_table.told(pending_offline.len());
     }
 
     /// A crash: what was merged is lost, what was written is not.
     fn restart(&mut self) {
-        let mut fleet = Fleet::new(options(), self.fleet.departure_next());
+        let mut worker_table = WorkerTable::new(options(), self.worker_table.departure_next());
         let stored = std::mem::take(&mut self.lives);
         for (id, life) in stored {
             let record = self.record(&id).expect("who is known is written");
             let meta = self.meta(&id);
             let item = meta.as_ref().map(|text| Item::from_json(text).expect("JSON"));
-            let member = Member::stored(record, item, self.elapsed);
-            fleet.restore(id.as_str().into(), member);
+            let entry = WorkerEntry::stored(record, item, self.elapsed);
+            worker_table.restore(id.as_str().into(), entry);
             let (seen, beat_ms) = (self.elapsed, record.last_seen_at_ms);
             assert!(beat_ms <= life.beat_ms);
             self.lives.insert(id, Life { seen, beat_ms, meta, is_owed: false, ..life });
         }
-        let untold = self.fleet.untold(usize::MAX);
-        untold.into_iter().for_each(|untold| fleet.restore_departure(untold));
-        self.fleet = fleet;
+        let pending_offline = self.worker_table.pending_offline(usize::MAX);
+        pending_offline
+            .into_iter()
+            .for_each(|pending_offline| worker_table.restore_departure(pending_offline));
+        self.worker_table = worker_table;
         self.suspects.clear();
         // A meta that had become smaller may be back, beside one that took its room.
         self.meta_bytes_max = usize::MAX;
@@ -305,7 +307,7 @@ impl Run {
             48..60 => self.elapsed += Duration::from_millis(self.random.u64(..80)),
             60..75 => self.flush(),
             75..83 => self.suspect(),
-            83..90 => self.bury(),
+            83..90 => self.mark_offline(),
             90..98 => self.tell(),
             _ => self.restart(),
         }
@@ -316,26 +318,26 @@ impl Run {
         assert!(self.lives.len() <= WORKERS_MAX);
         let mut bytes = 0;
         for (id, life) in &self.lives {
-            let (_, member) = self.fleet.get(id).expect("it is known");
-            assert_eq!(member.is_online(), life.is_online, "{id}");
-            assert_eq!(member.record.last_seen_at_ms, life.beat_ms, "{id}");
-            let meta = member.meta.as_ref().map(|meta| meta.as_str().to_owned());
+            let (_, entry) = self.worker_table.get(id).expect("it is known");
+            assert_eq!(entry.is_online(), life.is_online, "{id}");
+            assert_eq!(entry.record.last_seen_at_ms, life.beat_ms, "{id}");
+            let meta = entry.meta.as_ref().map(|meta| meta.as_str().to_owned());
             assert_eq!(meta, life.meta, "{id}");
             bytes += meta.map_or(0, |meta| meta.len());
             let record = self.record(id).expect("it is written");
             assert_eq!(record.offline_since_ms.is_none(), life.is_online, "{id} in the store");
             if !life.is_waiting() {
-                assert_eq!(record, member.record, "{id} in the store");
+                assert_eq!(record, entry.record, "{id} in the store");
                 assert_eq!(self.meta(id), life.meta, "{id} in the store");
             }
         }
         assert!(bytes <= self.meta_bytes_max, "{bytes} bytes of meta");
         self.meta_bytes_max = bytes.max(60);
         let departures = key::departures();
-        let untold = self.store.keys().filter(|key| departures.contains(key)).count();
-        assert_eq!(untold, self.departed.len() - self.told);
+        let pending_offline = self.store.keys().filter(|key| departures.contains(key)).count();
+        assert_eq!(pending_offline, self.departed.len() - self.told);
         let offline = self.lives.values().filter(|life| !life.is_online).count();
-        assert_eq!(self.fleet.counts(), (self.lives.len() - offline, offline));
+        assert_eq!(self.worker_table.counts(), (self.lives.len() - offline, offline));
     }
 }
 

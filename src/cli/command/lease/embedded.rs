@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lanekeeper::{
-    queue::{LeaseError, LeaseToken, NackOptions, Redrive, Settled},
+    queue::{LeaseError, LeaseToken, NackOptions, Redrive, SettledLeases},
     server::wire::{self, FailedLease},
 };
 
@@ -34,7 +34,7 @@ impl LeaseBackend for Embedded {
 
     fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, Failure> {
         let (tokens, mut failed) = read(leases);
-        let mut settled = Settled::default();
+        let mut settled = SettledLeases::default();
         if !tokens.is_empty() {
             settled = self.wait(self.node().queue(id).ack(&tokens))?;
         }
@@ -49,7 +49,7 @@ impl LeaseBackend for Embedded {
         options: NackOptions,
     ) -> Result<wire::Nacked, Failure> {
         let (tokens, mut failed) = read(leases);
-        let mut settled = Settled::default();
+        let mut settled = SettledLeases::default();
         if !tokens.is_empty() {
             settled = self.wait(self.node().queue(id).nack(&tokens, options))?;
         }
@@ -81,7 +81,7 @@ impl LeaseBackend for Embedded {
     ) -> Result<wire::MovedToDeadLetters, Failure> {
         let (tokens, mut failed) = read(leases);
         let queue = self.node().queue(id);
-        let mut settled = Settled::default();
+        let mut settled = SettledLeases::default();
         if !tokens.is_empty() {
             settled = self.wait(queue.dead_letter(&tokens, reason))?;
         }

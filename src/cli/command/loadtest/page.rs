@@ -41,7 +41,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Res
     while !interrupt.is_raised() {
         match orders.recv_timeout(Duration::from_millis(100)) {
             Ok(order) => {
-                let ended = obey(args, &order, interrupt, &board);
+                let ended = handle_command(args, &order, interrupt, &board);
                 board.end(ended.map_err(|failure| failure.message));
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Res
     Ok(INTERRUPTED)
 }
 
-fn obey(
+fn handle_command(
     args: &args::loadtest::Loadtest,
     ordered: &Order,
     interrupt: &Interrupt,

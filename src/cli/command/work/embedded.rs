@@ -44,8 +44,8 @@ impl Embedded {
             async move {
                 match job.run(task(&message)).await {
                     Outcome::Done => Ok(()),
-                    Outcome::Failed(reason) => Err(queue::Failure::retry(reason)),
-                    Outcome::GivenUp(reason) => Err(queue::Failure::dead_letter(reason)),
+                    Outcome::Failed(reason) => Err(queue::HandlerFailure::retry(reason)),
+                    Outcome::GivenUp(reason) => Err(queue::HandlerFailure::dead_letter(reason)),
                 }
             }
         };

@@ -171,7 +171,7 @@ impl Stream {
             };
             if end.is_some_and(|end| end <= now) {
                 if self.write_since.is_none() && state == State::Head {
-                    self.tell_timeout();
+                    self.notify_timeout();
                 }
                 self.progress.cut();
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the client has stalled"));
@@ -183,7 +183,7 @@ impl Stream {
     }
 
     /// Tells the client that it was too slow, if it takes that at once.
-    fn tell_timeout(&mut self) {
+    fn notify_timeout(&mut self) {
         let detail = "the head of the request did not arrive in time";
         let text = told::answer("HTTP/1.1 408 Request Timeout", Code::RequestTimeout, detail);
         self.has_told = self.inner().1.as_ref().as_ref().try_write(&text).is_ok();

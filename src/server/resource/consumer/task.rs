@@ -110,7 +110,7 @@ impl Consumer {
             let room = self.room_again();
             let clock = self.terms.clock.clone();
             let done = tokio::select! {
-                command = commands.recv() => self.obey(command?).await,
+                command = commands.recv() => self.handle_command(command?).await,
                 () = clock.sleep(room.unwrap_or_default()), if room.is_some() => Ok(()),
                 (source, leased) = granted(&mut leasing) => {
                     leasing = None;
@@ -170,7 +170,7 @@ impl Consumer {
         Ok(())
     }
 
-    async fn obey(&mut self, command: Result<Command, Problem>) -> Result<(), Over> {
+    async fn handle_command(&mut self, command: Result<Command, Problem>) -> Result<(), Over> {
         let answer = match command {
             Ok(command) => self.settle(command).await,
             Err(problem) => Err(problem),
@@ -210,7 +210,7 @@ impl Consumer {
     }
 
     /// Forgets leases that were settled, or that are not held any more.
-    fn settled(&mut self, tokens: &[LeaseToken], settled: queue::Settled) -> Settled {
+    fn settled(&mut self, tokens: &[LeaseToken], settled: queue::SettledLeases) -> Settled {
         for token in tokens {
             if let Some(held) = self.held.remove(token) {
                 drop(held.lease.detach());
@@ -238,7 +238,7 @@ impl Consumer {
         let row = |token: &LeaseToken| Prolonged { lease: token.to_string(), lease_expires_at };
         let extended = done.extended.iter().map(row).collect();
         let gone: Vec<LeaseToken> = done.failed.iter().map(|(token, _)| *token).collect();
-        let settled = queue::Settled { count: 0, failed: done.failed };
+        let settled = queue::SettledLeases { count: 0, failed: done.failed };
         unknown.extend(self.settled(&gone, settled).failed);
         Ok(written(&Extended { extended, failed: unknown }))
     }

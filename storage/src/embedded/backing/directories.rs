@@ -8,11 +8,11 @@ use std::{
 use crate::embedded::directory::manifest::{base_name, base_number};
 
 /// The directories of stores in a data directory.
-pub(crate) struct BaseFiles {
+pub(crate) struct BackingFiles {
     dir: PathBuf,
 }
 
-impl BaseFiles {
+impl BackingFiles {
     pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_path_buf() }
     }

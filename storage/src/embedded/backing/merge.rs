@@ -12,16 +12,16 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    embedded::backing::port::{Base, Change, Changes, Direction, FoldRoom},
+    embedded::backing::port::{Backing, Changes, Direction, KeyChange, MergeSpace},
     error::LoadError,
     key::Key,
-    stopwatch::Moment,
+    stopwatch::Stopwatch,
 };
 
 /// What is done between two calls of `pause`, and between two fsyncs: one of the journal, for which
 /// somebody waits, would else have to wait for all that a checkpoint writes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct MergeStep {
     /// Entries of the store at most.
     count: u64,
     /// Bytes of entries at which it ends.
@@ -33,7 +33,7 @@ pub(crate) struct Step {
     left_bytes: u64,
 }
 
-impl Step {
+impl MergeStep {
     /// Bytes that the log must have before it begins.
     pub(crate) fn needs_bytes(&self) -> u64 {
         self.ahead_bytes + self.left_bytes
@@ -55,22 +55,24 @@ impl Step {
     }
 }
 
-const AMPLE: Step = Step { count: 2_048, bytes: 2 << 20, ahead_bytes: 16 << 20, ..TIGHTER };
-const TIGHT: Step = Step { count: 64, bytes: 64 << 10, ahead_bytes: 4 << 20, ..TIGHTER };
+const AMPLE: MergeStep =
+    MergeStep { count: 2_048, bytes: 2 << 20, ahead_bytes: 16 << 20, ..TIGHTER };
+const TIGHT: MergeStep = MergeStep { count: 64, bytes: 64 << 10, ahead_bytes: 4 << 20, ..TIGHTER };
 /// Where there is no space for more: each entry may have a page of sixteen written anew.
-const TIGHTER: Step =
-    Step { count: 8, bytes: 16 << 10, ahead_bytes: 3 << 19, left_bytes: TIGHTEST.ahead_bytes };
+const TIGHTER: MergeStep =
+    MergeStep { count: 8, bytes: 16 << 10, ahead_bytes: 3 << 19, left_bytes: TIGHTEST.ahead_bytes };
 /// What deletes needs less, so that it can go on where nothing more can be set.
-pub(crate) const TIGHTEST: Step =
-    Step { count: 64, bytes: 64 << 10, ahead_bytes: 3 << 19, left_bytes: 0 };
+pub(crate) const TIGHTEST: MergeStep =
+    MergeStep { count: 64, bytes: 64 << 10, ahead_bytes: 3 << 19, left_bytes: 0 };
 /// The last of what is set, where it is little: it may take what is left for deletes, as all of
 /// those are folded in, and the journal is freed with it.
-const LAST: Step = Step { ahead_bytes: 1 << 20, left_bytes: 0, ..TIGHTER };
+const LAST: MergeStep = MergeStep { ahead_bytes: 1 << 20, left_bytes: 0, ..TIGHTER };
 /// The number of the checkpoint.
-pub(crate) const RECORD: Step = Step { ahead_bytes: 256 << 10, left_bytes: 0, ..TIGHTER };
+pub(crate) const RECORD: MergeStep = MergeStep { ahead_bytes: 256 << 10, left_bytes: 0, ..TIGHTER };
 /// What deletes, where there is space for more at once.
-const DELETES: Step = Step { count: 256, ahead_bytes: 3 << 20, ..TIGHTEST };
-const COPY: Step = Step { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20, left_bytes: 0 };
+const DELETES: MergeStep = MergeStep { count: 256, ahead_bytes: 3 << 20, ..TIGHTEST };
+const COPY: MergeStep =
+    MergeStep { count: 1_024, bytes: 512 << 10, ahead_bytes: 4 << 20, left_bytes: 0 };
 /// What the store may write beside the changes themselves: it takes its log in segments, and
 /// rewrites pages when it splits or merges them.
 const FREE_BYTES: u64 = 16 << 20;
@@ -93,11 +95,11 @@ const YIELD_COUNT: u64 = 8;
 const FLUSH_LOOK: Duration = Duration::from_millis(100);
 
 /// A store that is written to.
-pub(crate) trait Target {
+pub(crate) trait MergeTarget {
     /// A key as the store hands it out.
     type Found: AsRef<[u8]>;
     /// Refuses to write to files that cannot be trusted, and takes the space a step may need.
-    fn begin(&self, step: &Step) -> Result<(), LoadError>;
+    fn begin(&self, step: &MergeStep) -> Result<(), LoadError>;
     /// Sets or removes one key. Answers how many entries that changed.
     fn change(&self, key: &Key, value: Option<&Bytes>) -> Result<u64, LoadError>;
     /// Whether a key has this value.
@@ -109,20 +111,20 @@ pub(crate) trait Target {
 }
 
 /// Folds changes in, durably. Returns how many keys changed.
-pub(crate) fn fold<T: Target>(
+pub(crate) fn fold<T: MergeTarget>(
     target: &T,
     changes: &Changes,
-    room: FoldRoom,
+    room: MergeSpace,
     pause: &mut dyn FnMut(),
 ) -> Result<u64, LoadError> {
     match room {
-        FoldRoom::Ample => fold_some(target, changes.iter(), &[AMPLE], pause),
-        FoldRoom::Tight => {
+        MergeSpace::Ample => fold_some(target, changes.iter(), &[AMPLE], pause),
+        MergeSpace::Tight => {
             // What is deleted leaves room in the store's files for what is set.
             let deleted = changes.iter().filter(|(_, change)| change.value.is_none());
             let deleted_count = fold_some(target, deleted, &[DELETES, TIGHTEST], pause)?;
             // An earlier attempt may have set some of it.
-            let is_left = |(key, change): &(&Key, &Change)| {
+            let is_left = |(key, change): &(&Key, &KeyChange)| {
                 let value = change.value.as_ref();
                 value.is_some_and(|value| !matches!(target.has(key, value), Ok(true)))
             };
@@ -137,10 +139,10 @@ pub(crate) fn fold<T: Target>(
 }
 
 /// Folds some of the changes in, in key order, in the first kind of steps for which there is space.
-fn fold_some<'a, T: Target>(
+fn fold_some<'a, T: MergeTarget>(
     target: &T,
-    changes: impl Iterator<Item = (&'a Key, &'a Change)>,
-    mut steps: &[Step],
+    changes: impl Iterator<Item = (&'a Key, &'a KeyChange)>,
+    mut steps: &[MergeStep],
     pause: &mut dyn FnMut(),
 ) -> Result<u64, LoadError> {
     let (mut folded_count, mut done) = (0, Done::default());
@@ -148,7 +150,7 @@ fn fold_some<'a, T: Target>(
     // deleted keys need no look-up.
     let mut next: Option<Option<T::Found>> = None;
     for (key, change) in changes {
-        let Change { value, .. } = change;
+        let KeyChange { value, .. } = change;
         let is_before =
             |at: &Option<T::Found>| at.as_ref().is_none_or(|at| key.as_bytes() < at.as_ref());
         if value.is_none() && next.as_ref().is_some_and(is_before) {
@@ -177,7 +179,11 @@ fn fold_some<'a, T: Target>(
 }
 
 /// Begins a step, of the first kind that there is space for; what was too large is not tried again.
-fn begin<T: Target>(target: &T, steps: &mut &[Step], bytes: u64) -> Result<(), LoadError> {
+fn begin<T: MergeTarget>(
+    target: &T,
+    steps: &mut &[MergeStep],
+    bytes: u64,
+) -> Result<(), LoadError> {
     loop {
         match target.begin(&steps[0].beginning_with(bytes)) {
             Err(LoadError::NoSpace(_)) if steps.len() > 1 => *steps = &steps[1..],
@@ -202,14 +208,14 @@ impl Done {
     }
 
     /// Whether a step ends before a value of so many bytes.
-    fn ends(&self, step: &Step, next_bytes: u64) -> bool {
+    fn ends(&self, step: &MergeStep, next_bytes: u64) -> bool {
         self.key_count > 0 && (self.count >= step.count || self.bytes + next_bytes > step.bytes)
     }
 }
 
 /// Copies every entry of a store into an empty one.
-pub(crate) fn copy<T: Target>(
-    from: &dyn Base,
+pub(crate) fn copy<T: MergeTarget>(
+    from: &dyn Backing,
     to: &T,
     pause: &mut dyn FnMut(),
 ) -> Result<(), LoadError> {
@@ -244,10 +250,10 @@ pub(crate) fn wait_for_flush<'a, T>(
     let mut cx = Context::from_waker(&waker);
     let mut flushes = Vec::new();
     let mut patience = FLUSH_LOOK.min(limit);
-    let first = Moment::now();
+    let first = Stopwatch::now();
     while first.until(limit) > Duration::ZERO {
         flushes.push(start());
-        let began = Moment::now();
+        let began = Stopwatch::now();
         while began.until(patience) > Duration::ZERO {
             for flush in &mut flushes {
                 if let Poll::Ready(done) = flush.as_mut().poll(&mut cx) {
@@ -290,10 +296,10 @@ mod tests {
     /// Bytes of a page.
     const PAGE: u64 = 60 << 10;
 
-    impl Target for Log {
+    impl MergeTarget for Log {
         type Found = Vec<u8>;
 
-        fn begin(&self, step: &Step) -> Result<(), LoadError> {
+        fn begin(&self, step: &MergeStep) -> Result<(), LoadError> {
             let wanted = step.needs_bytes().saturating_sub(self.ahead_bytes.get());
             let taken = wanted.min(self.free_bytes.get());
             self.free_bytes.set(self.free_bytes.get() - taken);
@@ -327,7 +333,7 @@ mod tests {
     fn changes(keys: std::ops::Range<u32>, value: Option<usize>) -> Changes {
         let change = |key: u32| {
             let value = value.map(|bytes| Bytes::from(vec![7; bytes]));
-            (Key::from_bytes(&key.to_be_bytes()), Change { value, is_new: false })
+            (Key::from_bytes(&key.to_be_bytes()), KeyChange { value, is_new: false })
         };
         keys.map(change).collect()
     }
@@ -341,13 +347,13 @@ mod tests {
                 entries: RefCell::default(),
             };
             let set = changes(0..3_000, Some(value_bytes));
-            for room in [FoldRoom::Ample, FoldRoom::Tight, FoldRoom::Tight] {
+            for room in [MergeSpace::Ample, MergeSpace::Tight, MergeSpace::Tight] {
                 let full = fold(&log, &set, room, &mut || ());
                 assert!(matches!(full, Err(LoadError::NoSpace(_))), "{free_bytes} MB: {full:?}");
             }
             let count = log.entries.borrow().len();
             assert!(count > 10, "{count} of {free_bytes} MB");
-            let deleted = fold(&log, &changes(0..3_000, None), FoldRoom::Tight, &mut || ());
+            let deleted = fold(&log, &changes(0..3_000, None), MergeSpace::Tight, &mut || ());
             assert_eq!(deleted.ok(), Some(count as u64), "{free_bytes} MB");
         }
     }
@@ -361,7 +367,7 @@ mod tests {
         };
         let mut all = changes(8..3_000, None);
         all.extend(changes(0..8, Some(100)));
-        assert_eq!(fold(&log, &all, FoldRoom::Tight, &mut || ()).ok(), Some(8));
+        assert_eq!(fold(&log, &all, MergeSpace::Tight, &mut || ()).ok(), Some(8));
         log.begin(&RECORD).unwrap();
     }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     error::LoadError,
     key::Key,
-    stopwatch::Moment,
+    stopwatch::Stopwatch,
 };
 
 /// The beginning of the names of the store's own threads.
@@ -73,7 +73,7 @@ pub(crate) fn wait_while<T, E>(
     mut open: impl FnMut() -> Result<T, E>,
     passes: impl Fn(&E) -> bool,
 ) -> Result<T, E> {
-    let began = Moment::now();
+    let began = Stopwatch::now();
     loop {
         match open() {
             Err(error) if passes(&error) && began.elapsed() < LOCK_WAIT => {

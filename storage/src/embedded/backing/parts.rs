@@ -253,12 +253,10 @@ mod tests {
     #[test]
     fn a_value_of_any_length_comes_back_and_leaves_nothing() {
         let values = Values { entries: Map::default(), parts: Map::default() };
-        let mut numbers = 0;
         let mut earlier = None;
-        for len in [0, 1, 4_096, 4_097, 8_192, 100_000, 8_193, 5] {
+        for (number, len) in (1..).zip([0, 1, 4_096, 4_097, 8_192, 100_000, 8_193, 5]) {
             let value: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
-            numbers += 1;
-            let had = values.set(b"key", &value, || Ok(numbers)).unwrap();
+            let had = values.set(b"key", &value, || Ok(number)).unwrap();
             assert_eq!(had, earlier);
             earlier = Some(len as u64);
             assert_eq!(values.get(b"key").unwrap().as_deref(), Some(&*value));

@@ -10,18 +10,18 @@ use crate::{
 };
 
 /// Changes in key order.
-pub(crate) type Changes = BTreeMap<Key, Change>;
+pub(crate) type Changes = BTreeMap<Key, KeyChange>;
 
 /// What became of a key.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct KeyChange {
     /// The value it got, or nothing where it was deleted.
     pub(crate) value: Option<Bytes>,
     /// Whether nothing below knows the key, so that deleting it leaves nothing to be remembered.
     pub(crate) is_new: bool,
 }
 
-impl Change {
+impl KeyChange {
     /// Bytes of its value.
     pub(crate) fn bytes(&self) -> u64 {
         self.value.as_ref().map_or(0, |value| value.len() as u64)
@@ -46,7 +46,7 @@ pub(crate) trait Cursor {
 
 /// How much space there is for a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FoldRoom {
+pub(crate) enum MergeSpace {
     /// More than it can need.
     Ample,
     /// Perhaps too little: what frees space goes first, and every step is a small one.
@@ -62,9 +62,9 @@ pub(crate) enum Direction {
     Back,
 }
 
-/// One ordered store. It holds every batch up to [`Base::checkpointed`], and perhaps parts of later
-/// ones: folding those in again gives the same result.
-pub(crate) trait Base: Send + Sync {
+/// One ordered store. It holds every batch up to [`Backing::checkpointed`], and perhaps parts of
+/// later ones: folding those in again gives the same result.
+pub(crate) trait Backing: Send + Sync {
     /// The value of one key.
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError>;
     /// The entries of a range.
@@ -83,7 +83,7 @@ pub(crate) trait Base: Send + Sync {
         &self,
         changes: &Changes,
         through: u64,
-        room: FoldRoom,
+        room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError>;
     /// Bytes that must be free on the disk to fold in changes of so many bytes.
@@ -102,24 +102,24 @@ pub(crate) trait Base: Send + Sync {
 }
 
 /// The stores of a data directory, by number.
-pub(crate) trait Bases: Send + Sync {
+pub(crate) trait BackingDirectory: Send + Sync {
     /// The numbers of the stores that are there, in order.
     fn numbers(&self) -> Result<Vec<u64>, OpenError>;
     /// Whether the making of a store, or of a copy, was cut off: nothing relies on it.
     fn is_unfinished(&self, number: u64) -> bool;
     /// Opens a store that is there.
-    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
+    fn open(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError>;
     /// Makes an empty store, durably, in place of an unfinished one.
-    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError>;
+    fn create(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError>;
     /// Bytes that must be free on the disk to open the stores that are there.
     fn opening_needs_bytes(&self) -> u64;
     /// Copies what is alive in a store into a fresh one, durably. Calls `pause` now and then.
     fn copy(
         &self,
-        from: &dyn Base,
+        from: &dyn Backing,
         to: u64,
         pause: &mut dyn FnMut(),
-    ) -> Result<Arc<dyn Base>, LoadError>;
+    ) -> Result<Arc<dyn Backing>, LoadError>;
     /// Removes a store that nobody has open.
     fn remove(&self, number: u64) -> Result<(), OpenError>;
 }

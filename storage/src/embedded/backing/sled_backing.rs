@@ -22,12 +22,12 @@ use bytes::Bytes;
 use crate::{
     embedded::{
         backing::{
-            directories::{BaseFiles, sync_names},
+            directories::{BackingFiles, sync_names},
             files::{self, StoreFiles},
-            merge::{self, RECORD, Step, TIGHTEST, Target},
+            merge::{self, MergeStep, MergeTarget, RECORD, TIGHTEST},
             panic_guard::{Guard, GuardedCursor, guarded, wait_while},
             parts::{self, Entries, Values},
-            port::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
+            port::{Backing, BackingDirectory, Changes, Cursor, Direction, MergeSpace},
             recorded::Recorded,
         },
         os_error::{corrupt, file_name, io_error, load_error},
@@ -47,17 +47,17 @@ const FLUSH_WAIT: Duration = Duration::from_secs(120);
 const BROKEN_FLUSH_WAIT: Duration = Duration::from_millis(500);
 
 /// The stores of a data directory.
-pub(crate) struct SledBases {
-    files: BaseFiles,
+pub(crate) struct SledDirectory {
+    files: BackingFiles,
     cache_bytes: u64,
 }
 
-impl SledBases {
+impl SledDirectory {
     pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
-        Self { files: BaseFiles::new(dir), cache_bytes }
+        Self { files: BackingFiles::new(dir), cache_bytes }
     }
 
-    fn open_sled(&self, number: u64) -> Result<SledBase, OpenError> {
+    fn open_sled(&self, number: u64) -> Result<SledBacking, OpenError> {
         let dir = self.files.path(number);
         // sled waits for ever for what it cannot write.
         files::take_ahead_of_opening(&dir, OPENING_AHEAD_BYTES)
@@ -72,7 +72,7 @@ impl SledBases {
             let (meta, parts) = (db.open_tree(META_TREE)?, db.open_tree(PARTS_TREE)?);
             let recorded = meta.get(CHECKPOINT)?;
             let values = Values { entries: sled::Tree::clone(&db), parts };
-            Ok((Open { db, meta, values }, recorded))
+            Ok((OpenTree { db, meta, values }, recorded))
         };
         let opened = guarded(open).map_err(|what| corrupt(&dir, 0, what))?;
         let (open, recorded) = opened.map_err(|error| open_error(&dir, error))?;
@@ -83,7 +83,7 @@ impl SledBases {
         };
         let names = sync_names(&dir).and_then(|()| StoreFiles::open(&dir));
         let files = names.map_err(|error| io_error(&dir, error))?;
-        Ok(SledBase {
+        Ok(SledBacking {
             files,
             guard: Guard::new(&dir),
             dir,
@@ -100,7 +100,7 @@ impl SledBases {
     }
 }
 
-impl Bases for SledBases {
+impl BackingDirectory for SledDirectory {
     fn numbers(&self) -> Result<Vec<u64>, OpenError> {
         self.files.numbers().map_err(self.io_error(0))
     }
@@ -109,7 +109,7 @@ impl Bases for SledBases {
         self.files.is_unfinished(number)
     }
 
-    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+    fn open(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError> {
         let file = self.files.path(number).join("db");
         // sled would make it.
         fs::metadata(&file).map_err(|error| match error.kind() {
@@ -119,7 +119,7 @@ impl Bases for SledBases {
         Ok(Arc::new(self.open_sled(number)?))
     }
 
-    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+    fn create(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError> {
         self.files.begin(number).map_err(self.io_error(number))?;
         let base = self.open_sled(number)?;
         base.make_durable().map_err(|error| self.io_error(number)(io::Error::other(error)))?;
@@ -134,10 +134,10 @@ impl Bases for SledBases {
 
     fn copy(
         &self,
-        from: &dyn Base,
+        from: &dyn Backing,
         to: u64,
         pause: &mut dyn FnMut(),
-    ) -> Result<Arc<dyn Base>, LoadError> {
+    ) -> Result<Arc<dyn Backing>, LoadError> {
         self.files.begin(to).map_err(self.io_error(to))?;
         let copy = self.open_sled(to)?;
         merge::copy(from, &copy, pause)?;
@@ -151,7 +151,7 @@ impl Bases for SledBases {
     }
 }
 
-struct Open {
+struct OpenTree {
     db: sled::Db,
     meta: sled::Tree,
     values: Values<sled::Tree>,
@@ -178,11 +178,11 @@ impl Entries for sled::Tree {
     }
 }
 
-struct SledBase {
+struct SledBacking {
     dir: PathBuf,
     guard: Guard,
     /// `None` only while it is dropped.
-    open: Option<Open>,
+    open: Option<OpenTree>,
     recorded: Recorded,
     is_retired: AtomicBool,
     /// Whether something could not be written or made durable: what is on the disk is not known,
@@ -191,19 +191,19 @@ struct SledBase {
     files: StoreFiles,
 }
 
-impl SledBase {
-    fn open(&self) -> &Open {
+impl SledBacking {
+    fn open(&self) -> &OpenTree {
         self.open.as_ref().expect("it is closed by nobody but drop")
     }
 
     /// Calls sled.
-    fn call<T>(&self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, LoadError> {
+    fn call<T>(&self, call: impl FnOnce(&OpenTree) -> sled::Result<T>) -> Result<T, LoadError> {
         let open = self.open();
         self.guard.call(|| call(open).map_err(|error| failed(&self.dir, error)))
     }
 
     /// Calls sled to write; it writes nothing more after an error.
-    fn write<T>(&self, call: impl FnOnce(&Open) -> sled::Result<T>) -> Result<T, LoadError> {
+    fn write<T>(&self, call: impl FnOnce(&OpenTree) -> sled::Result<T>) -> Result<T, LoadError> {
         self.suspected(self.call(call))
     }
 
@@ -219,7 +219,8 @@ impl SledBase {
 
     /// The same; says whether it ended in time.
     fn flush_within(&self, limit: Duration) -> Result<bool, LoadError> {
-        let start = |open: &Open| merge::wait_for_flush(|| Box::pin(open.db.flush_async()), limit);
+        let start =
+            |open: &OpenTree| merge::wait_for_flush(|| Box::pin(open.db.flush_async()), limit);
         Ok(self.write(|open| start(open).transpose())?.is_some())
     }
 
@@ -255,10 +256,10 @@ impl SledBase {
     }
 }
 
-impl Target for SledBase {
+impl MergeTarget for SledBacking {
     type Found = sled::IVec;
 
-    fn begin(&self, step: &Step) -> Result<(), LoadError> {
+    fn begin(&self, step: &MergeStep) -> Result<(), LoadError> {
         if self.is_suspect() {
             return Err(LoadError::Io("an earlier write to the store failed".into()));
         }
@@ -293,7 +294,7 @@ impl Target for SledBase {
     }
 }
 
-impl Base for SledBase {
+impl Backing for SledBacking {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
         self.call(|open| open.values.get(key.as_bytes()))
     }
@@ -315,7 +316,7 @@ impl Base for SledBase {
         &self,
         changes: &Changes,
         through: u64,
-        room: FoldRoom,
+        room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
         let folded_count = merge::fold(self, changes, room, pause)?;
@@ -349,7 +350,7 @@ impl Base for SledBase {
     }
 }
 
-impl Drop for SledBase {
+impl Drop for SledBacking {
     fn drop(&mut self) {
         let limit = if self.is_suspect() { BROKEN_FLUSH_WAIT } else { FLUSH_WAIT };
         let flushed = if self.guard.is_broken() { Ok(false) } else { self.flush_within(limit) };

@@ -8,9 +8,9 @@ use crate::{
     embedded::{
         journal::{
             frame,
-            journal_space::{Place, Room},
+            journal_space::{FramePlace, JournalSpace},
         },
-        os_error::Trouble,
+        os_error::OsTrouble,
     },
     engine::{
         ownership::Ownership,
@@ -35,7 +35,7 @@ pub(crate) struct Gathered {
     /// The last commit that is committed with it, batches the journal does not keep included.
     pub(crate) through: CommitSeq,
     pub(crate) has_durable: bool,
-    pub(crate) place: Place,
+    pub(crate) place: FramePlace,
 }
 
 impl Gathered {
@@ -53,10 +53,10 @@ pub(crate) enum Admission {
     Closed,
 }
 
-pub(crate) struct Intake {
+pub(crate) struct CommitQueue {
     pub(crate) admission: Admission,
     pub(crate) ownership: Ownership,
-    pub(crate) room: Room,
+    pub(crate) room: JournalSpace,
     /// The commit handed over last, and the one the commit thread took up last.
     pub(crate) seq: CommitSeq,
     taken: CommitSeq,
@@ -72,9 +72,9 @@ pub(crate) struct Intake {
     /// Whether somebody waits for an fsync.
     pub(crate) wants_sync: bool,
     /// Why no segment could be prepared the last time, if so.
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<OsTrouble>,
     /// Why a group is held back that is handed over, if one is: nothing can be written behind it.
-    pub(crate) held: Option<Trouble>,
+    pub(crate) held: Option<OsTrouble>,
     /// Whether a batch was refused for want of space since the disk was last looked at.
     pub(crate) wants_space: bool,
     /// Whether upkeep left something undone that is worth another try.
@@ -82,9 +82,9 @@ pub(crate) struct Intake {
     pub(crate) is_stopping: bool,
 }
 
-impl Intake {
+impl CommitQueue {
     /// An intake that goes on after the journal's batch of this number.
-    pub(crate) fn new(incarnation: u64, journal_seq: u64, room: Room) -> Self {
+    pub(crate) fn new(incarnation: u64, journal_seq: u64, room: JournalSpace) -> Self {
         Self {
             admission: Admission::Open,
             ownership: Ownership::new(incarnation),
@@ -119,8 +119,8 @@ impl Intake {
     pub(crate) fn unavailable(&self) -> Option<Arc<str>> {
         let full = || self.trouble.as_ref().filter(|_| self.room.is_full());
         match self.held.as_ref().or_else(full) {
-            Some(Trouble::Other(reason)) => Some(reason.clone()),
-            Some(Trouble::Full) | None => None,
+            Some(OsTrouble::Other(reason)) => Some(reason.clone()),
+            Some(OsTrouble::Full) | None => None,
         }
     }
 
@@ -143,10 +143,10 @@ impl Intake {
         let with_header = bytes + frame::HEADER_BYTES as u64;
         let place = self.room.place(with_header, batch.is_space_freeing()).map_err(|_| {
             self.wants_space = true;
-            self.trouble.as_ref().unwrap_or(&Trouble::Full).refusal()
+            self.trouble.as_ref().unwrap_or(&OsTrouble::Full).refusal()
         })?;
         let is_full = self.gathering.bytes.len() + bytes as usize > GROUP_BYTES;
-        if self.gathering.count > 0 && (is_full || place != Place::Behind) {
+        if self.gathering.count > 0 && (is_full || place != FramePlace::Behind) {
             self.close_group();
         }
         let gathering = &mut self.gathering;

@@ -6,16 +6,16 @@ use std::{io, path::Path, sync::atomic::Ordering, time::Duration};
 use crate::{
     embedded::{
         commit::commit_queue::Gathered,
-        engine_core::Store,
+        engine_core::EngineCore,
         journal::{
-            journal_space::Place,
+            journal_space::FramePlace,
             segment_files::Prepared,
-            writer::{Journal, JournalFailure},
+            writer::{JournalFailure, JournalWriter},
         },
-        os_error::{self, Trouble},
+        os_error::{self, OsTrouble},
     },
     engine::seam::Durability,
-    stopwatch::Moment,
+    stopwatch::Stopwatch,
 };
 
 /// An fsync that takes longer than this is worth a word.
@@ -27,9 +27,9 @@ const FULL_RECHECK: Duration = Duration::from_millis(100);
 const LAG_WAIT: Duration = Duration::from_millis(5);
 const LAG_BYTES: u64 = 256 << 10;
 
-impl Store {
+impl EngineCore {
     /// Commits one group, if there is one. Fsyncs if the group asks for it or `is_flush_due`.
-    pub(crate) fn pass(&self, journal: &mut Journal, is_flush_due: bool) {
+    pub(crate) fn pass(&self, journal: &mut JournalWriter, is_flush_due: bool) {
         if journal.is_failed {
             return;
         }
@@ -42,7 +42,7 @@ impl Store {
         }
     }
 
-    fn fail(&self, journal: &mut Journal, path: Option<&Path>, error: &io::Error) {
+    fn fail(&self, journal: &mut JournalWriter, path: Option<&Path>, error: &io::Error) {
         if let Some(path) = path {
             tracing::error!(path = %path.display(), %error, "an fsync failed");
         }
@@ -51,7 +51,11 @@ impl Store {
         self.poison(&format!("an fsync of the journal failed: {}", os_error::told(error)));
     }
 
-    fn try_pass(&self, journal: &mut Journal, is_flush_due: bool) -> Result<(), JournalFailure> {
+    fn try_pass(
+        &self,
+        journal: &mut JournalWriter,
+        is_flush_due: bool,
+    ) -> Result<(), JournalFailure> {
         let was_held = journal.held.is_some();
         let taken = journal.held.take().or_else(|| self.intake.lock().take());
         let mut wants_sync = is_flush_due;
@@ -76,7 +80,11 @@ impl Store {
 
     /// Writes a group, where it begins a segment into that. What fails for another reason than
     /// want of space is tried once more at once.
-    fn write(&self, journal: &mut Journal, group: &mut Gathered) -> Result<(), JournalFailure> {
+    fn write(
+        &self,
+        journal: &mut JournalWriter,
+        group: &mut Gathered,
+    ) -> Result<(), JournalFailure> {
         match self.try_write(journal, group) {
             Err(JournalFailure::NotWritten(error)) if !os_error::is_full(&error) => {
                 self.try_write(journal, group)
@@ -85,24 +93,28 @@ impl Store {
         }
     }
 
-    fn try_write(&self, journal: &mut Journal, group: &mut Gathered) -> Result<(), JournalFailure> {
-        if group.place != Place::Behind {
+    fn try_write(
+        &self,
+        journal: &mut JournalWriter,
+        group: &mut Gathered,
+    ) -> Result<(), JournalFailure> {
+        if group.place != FramePlace::Behind {
             let prepared = self.prepared_for(group).map_err(JournalFailure::NotWritten)?;
             let begun = journal.begin_segment(&self.segments, &prepared, group.first_seq);
-            if begun.is_err() && group.place == Place::Next {
+            if begun.is_err() && group.place == FramePlace::Next {
                 self.intake.lock().room.spare_lost();
             }
             begun?;
-            group.place = Place::Behind;
+            group.place = FramePlace::Behind;
         }
         journal.append(group)
     }
 
     /// Holds a group back that could not be written: it is tried again, and until then everything
     /// is refused, as it would have to be written behind it.
-    fn hold(&self, journal: &mut Journal, group: Gathered, error: &io::Error) {
+    fn hold(&self, journal: &mut JournalWriter, group: Gathered, error: &io::Error) {
         journal.held = Some(group);
-        let trouble = Trouble::of("the journal cannot be written", error);
+        let trouble = OsTrouble::of("the journal cannot be written", error);
         self.intake.lock().held = Some(trouble.clone());
         self.note_trouble(trouble);
     }
@@ -116,7 +128,7 @@ impl Store {
     }
 
     /// Tells those who wait for it that a group is written.
-    fn written(&self, journal: &mut Journal, group: Gathered) {
+    fn written(&self, journal: &mut JournalWriter, group: Gathered) {
         journal.through = group.through;
         self.counters.committed.store(group.through.0, Ordering::Relaxed);
         self.waiters.publish(group.through, Durability::Relaxed);
@@ -133,7 +145,7 @@ impl Store {
 
     /// The prepared file that a group begins.
     fn prepared_for(&self, group: &Gathered) -> io::Result<Prepared> {
-        if let Place::Own(bytes) = group.place {
+        if let FramePlace::Own(bytes) = group.place {
             return self.segments.prepare_file(bytes);
         }
         loop {
@@ -151,10 +163,10 @@ impl Store {
         }
     }
 
-    fn sync(&self, journal: &mut Journal) -> Result<(), JournalFailure> {
+    fn sync(&self, journal: &mut JournalWriter) -> Result<(), JournalFailure> {
         let was_unsynced = journal.is_unsynced();
         if was_unsynced {
-            let began = Moment::now();
+            let began = Stopwatch::now();
             journal.sync(&self.segments)?;
             let took = began.elapsed();
             if took > SLOW_FSYNC {
@@ -203,7 +215,7 @@ impl Store {
     /// Nobody waits for ever for a group that is held back.
     fn tell_who_waits_long(&self, rhythm: &Rhythm) {
         if rhythm.is_held_for(self.options.held_told_after) {
-            let reason = self.intake.lock().held.as_ref().map(Trouble::reason);
+            let reason = self.intake.lock().held.as_ref().map(OsTrouble::reason);
             self.waiters.tell_held(reason.as_ref());
         }
     }
@@ -220,7 +232,7 @@ impl Store {
             let rechecks = wants || rhythm.is_held();
             let recheck_in = rhythm.recheck_in().filter(|_| rechecks);
             if recheck_in == Some(Duration::ZERO) {
-                rhythm.rechecked_at = Moment::now();
+                rhythm.rechecked_at = Stopwatch::now();
                 self.bell.ring();
                 if rhythm.is_held() {
                     return Some(false);
@@ -271,13 +283,13 @@ impl Store {
 /// What the commit thread remembers of time.
 struct Rhythm {
     /// When the oldest batch not fsynced was written.
-    unsynced_since: Option<Moment>,
-    busy_at: Moment,
+    unsynced_since: Option<Stopwatch>,
+    busy_at: Stopwatch,
     /// When somebody was last called to look at the disk again.
-    rechecked_at: Moment,
+    rechecked_at: Stopwatch,
     is_idle: bool,
     /// Since when a group is held back, if one is.
-    held_since: Option<Moment>,
+    held_since: Option<Stopwatch>,
     is_failed: bool,
     /// Bytes of changes after the last group.
     overlay_bytes: u64,
@@ -287,8 +299,8 @@ impl Rhythm {
     fn new() -> Self {
         Self {
             unsynced_since: None,
-            busy_at: Moment::now(),
-            rechecked_at: Moment::now(),
+            busy_at: Stopwatch::now(),
+            rechecked_at: Stopwatch::now(),
             is_idle: false,
             held_since: None,
             is_failed: false,
@@ -296,8 +308,8 @@ impl Rhythm {
         }
     }
 
-    fn passed(&mut self, journal: &Journal) {
-        self.busy_at = Moment::now();
+    fn passed(&mut self, journal: &JournalWriter) {
+        self.busy_at = Stopwatch::now();
         self.is_idle = false;
         let held_since = self.held_since.unwrap_or(self.busy_at);
         self.held_since = journal.held.is_some().then_some(held_since);

@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 
 use crate::{
     batch::Write,
-    embedded::backing::port::{Base, Change, Changes},
+    embedded::backing::port::{Backing, Changes, KeyChange},
     engine::seam::CommitSeq,
     error::LoadError,
     key::Key,
@@ -32,7 +32,7 @@ const ENTRY_BYTES: u64 = 112;
 const DELETED_BYTES: u64 = 384;
 
 /// Changes on their way into the store.
-pub(crate) struct Frozen {
+pub(crate) struct FrozenMemtable {
     pub(crate) changes: Changes,
     /// The journal's number of the last batch in it, and the last commit.
     pub(crate) through: u64,
@@ -40,25 +40,29 @@ pub(crate) struct Frozen {
     pub(crate) bytes: u64,
 }
 
-pub(crate) struct Overlay {
-    layers: RwLock<Layers>,
+pub(crate) struct Memtable {
+    layers: RwLock<MemtableLayers>,
     /// Bytes of active and frozen, for whoever decides without the lock.
     bytes: AtomicU64,
     active_bytes: AtomicU64,
     volatile_bytes: AtomicU64,
 }
 
-pub(crate) struct Layers {
-    pub(crate) volatile: Layer,
-    pub(crate) active: Layer,
-    pub(crate) frozen: Option<Arc<Frozen>>,
-    pub(crate) base: Arc<dyn Base>,
+pub(crate) struct MemtableLayers {
+    pub(crate) volatile: MemtableLayer,
+    pub(crate) active: MemtableLayer,
+    pub(crate) frozen: Option<Arc<FrozenMemtable>>,
+    pub(crate) base: Arc<dyn Backing>,
 }
 
-impl Overlay {
-    pub(crate) fn new(base: Arc<dyn Base>) -> Self {
-        let layers =
-            Layers { volatile: Layer::default(), active: Layer::default(), frozen: None, base };
+impl Memtable {
+    pub(crate) fn new(base: Arc<dyn Backing>) -> Self {
+        let layers = MemtableLayers {
+            volatile: MemtableLayer::default(),
+            active: MemtableLayer::default(),
+            frozen: None,
+            base,
+        };
         Self {
             layers: RwLock::new(layers),
             bytes: AtomicU64::new(0),
@@ -134,42 +138,42 @@ impl Overlay {
 
     /// Moves the active changes to where a checkpoint takes them; `through` and `seq` are
     /// those of the last batch applied. If earlier ones are still there, they come first.
-    pub(crate) fn freeze(&self, through: u64, seq: CommitSeq) -> Arc<Frozen> {
+    pub(crate) fn freeze(&self, through: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
         let mut layers = self.layers.write();
         if let Some(frozen) = &layers.frozen {
             return frozen.clone();
         }
-        let Layer { changes, bytes } = std::mem::take(&mut layers.active);
+        let MemtableLayer { changes, bytes } = std::mem::take(&mut layers.active);
         self.active_bytes.store(0, Ordering::Relaxed);
-        let frozen = Arc::new(Frozen { changes, through, seq, bytes });
+        let frozen = Arc::new(FrozenMemtable { changes, through, seq, bytes });
         layers.frozen = Some(frozen.clone());
         frozen
     }
 
-    /// As [`Overlay::freeze`], but puts the active changes on top of earlier ones that are still
+    /// As [`Memtable::freeze`], but puts the active changes on top of earlier ones that are still
     /// there: what was set in those and deleted since need not be folded in any more. Parts of the
     /// earlier ones may be in the store already.
-    pub(crate) fn freeze_anew(&self, through: u64, seq: CommitSeq) -> Arc<Frozen> {
+    pub(crate) fn freeze_anew(&self, through: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
         let mut layers = self.layers.write();
         let Some(earlier) = layers.frozen.take() else {
             drop(layers);
             return self.freeze(through, seq);
         };
         let earlier = Arc::try_unwrap(earlier)
-            .unwrap_or_else(|shared| Frozen { changes: shared.changes.clone(), ..*shared });
-        let Layer { changes, bytes } = std::mem::take(&mut layers.active);
+            .unwrap_or_else(|shared| FrozenMemtable { changes: shared.changes.clone(), ..*shared });
+        let MemtableLayer { changes, bytes } = std::mem::take(&mut layers.active);
         let before = earlier.bytes + bytes;
-        let mut merged = Layer { changes: earlier.changes, bytes: earlier.bytes };
+        let mut merged = MemtableLayer { changes: earlier.changes, bytes: earlier.bytes };
         // The store may know a key by now: that it was deleted has to be remembered.
         merged.changes.values_mut().for_each(|change| change.is_new = false);
-        for (key, Change { value, is_new }) in changes {
+        for (key, KeyChange { value, is_new }) in changes {
             merged.set(key, value, is_new);
         }
         self.active_bytes.store(0, Ordering::Relaxed);
         // Wrapping, as the difference may be negative; the sum never is.
         self.bytes.fetch_add(merged.bytes.wrapping_sub(before), Ordering::Relaxed);
-        let Layer { changes, bytes } = merged;
-        let frozen = Arc::new(Frozen { changes, through, seq, bytes });
+        let MemtableLayer { changes, bytes } = merged;
+        let frozen = Arc::new(FrozenMemtable { changes, through, seq, bytes });
         layers.frozen = Some(frozen.clone());
         frozen
     }
@@ -183,11 +187,11 @@ impl Overlay {
     }
 
     /// Puts a rewritten store in the place of the old one, which is returned.
-    pub(crate) fn replace_base(&self, base: Arc<dyn Base>) -> Arc<dyn Base> {
+    pub(crate) fn replace_base(&self, base: Arc<dyn Backing>) -> Arc<dyn Backing> {
         std::mem::replace(&mut self.layers.write().base, base)
     }
 
-    pub(crate) fn base(&self) -> Arc<dyn Base> {
+    pub(crate) fn base(&self) -> Arc<dyn Backing> {
         self.layers.read().base.clone()
     }
 
@@ -206,19 +210,19 @@ impl Overlay {
         self.volatile_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn with_layers<T>(&self, look: impl FnOnce(&Layers) -> T) -> T {
+    pub(crate) fn with_layers<T>(&self, look: impl FnOnce(&MemtableLayers) -> T) -> T {
         look(&self.layers.read())
     }
 }
 
-impl Layers {
+impl MemtableLayers {
     /// What the layers above the store know of a key.
-    fn known(&self, key: &Key) -> Option<&Change> {
+    fn known(&self, key: &Key) -> Option<&KeyChange> {
         self.volatile.changes.get(key).or_else(|| self.known_below(key))
     }
 
     /// What the layers between the volatile one and the store know of a key.
-    fn known_below(&self, key: &Key) -> Option<&Change> {
+    fn known_below(&self, key: &Key) -> Option<&KeyChange> {
         let frozen = self.frozen.as_ref().and_then(|frozen| frozen.changes.get(key));
         self.active.changes.get(key).or(frozen)
     }
@@ -234,12 +238,12 @@ impl Layers {
 
 /// A layer that changes.
 #[derive(Default)]
-pub(crate) struct Layer {
+pub(crate) struct MemtableLayer {
     pub(crate) changes: Changes,
     bytes: u64,
 }
 
-impl Layer {
+impl MemtableLayer {
     /// Makes a change. `is_new` says that no layer below has a value for the key.
     fn set(&mut self, key: Key, value: Option<Bytes>, is_new: bool) {
         let key_bytes = key.as_bytes().len() as u64;
@@ -247,7 +251,7 @@ impl Layer {
         match self.changes.entry(key) {
             Entry::Vacant(entry) => {
                 self.bytes += bytes_of(&value);
-                entry.insert(Change { value, is_new });
+                entry.insert(KeyChange { value, is_new });
             }
             Entry::Occupied(entry) if value.is_none() && entry.get().is_new => {
                 self.bytes -= bytes_of(&entry.remove().value);

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::{
     embedded::{
-        backing::port::{Base, Changes, Direction},
-        commit::memtable::{Frozen, Overlay},
+        backing::port::{Backing, Changes, Direction},
+        commit::memtable::{FrozenMemtable, Memtable},
     },
     engine::seam::ScanLimit,
     error::LoadError,
@@ -22,7 +22,7 @@ use crate::{
 const PIECE_MIN: usize = 16;
 const PIECE_MAX: usize = 2_048;
 
-impl Overlay {
+impl Memtable {
     /// The entries of a range, merged from all layers.
     pub(crate) fn scan(
         &self,
@@ -30,7 +30,7 @@ impl Overlay {
         limit: ScanLimit,
         direction: Direction,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        let mut taken = Taken { limit, entries: Vec::new(), bytes: 0 };
+        let mut taken = TakenKeys { limit, entries: Vec::new(), bytes: 0 };
         let mut rest = range.clone();
         let mut piece_max = limit.count_max.clamp(PIECE_MIN, PIECE_MAX);
         while limit.count_max > 0 && rest.start < rest.end {
@@ -65,8 +65,8 @@ impl Overlay {
 struct Piece {
     upper: Vec<(Key, Option<Bytes>)>,
     is_last: bool,
-    frozen: Option<Arc<Frozen>>,
-    base: Arc<dyn Base>,
+    frozen: Option<Arc<FrozenMemtable>>,
+    base: Arc<dyn Backing>,
 }
 
 impl Piece {
@@ -90,7 +90,7 @@ impl Piece {
     /// Appends what is alive in the part to `taken`, and says whether that is full.
     fn merge_into(
         self,
-        taken: &mut Taken,
+        taken: &mut TakenKeys,
         part: &KeyRange,
         direction: Direction,
     ) -> Result<bool, LoadError> {
@@ -148,13 +148,13 @@ fn entries<'a>(
 }
 
 /// What a scan has taken so far.
-struct Taken {
+struct TakenKeys {
     limit: ScanLimit,
     entries: Vec<(Key, Bytes)>,
     bytes: usize,
 }
 
-impl Taken {
+impl TakenKeys {
     /// Takes an entry if it fits, and says whether the scan ends here.
     fn is_full_after(&mut self, key: Key, value: Bytes) -> bool {
         self.bytes = self.bytes.saturating_add(value.len());
@@ -173,18 +173,18 @@ struct Shadow<U: Iterator, L: Iterator> {
     direction: Direction,
 }
 
-type Known = (Key, Option<Bytes>);
+type KnownKeys = (Key, Option<Bytes>);
 
-impl<U: Iterator<Item = Known>, L: Iterator<Item = Known>> Shadow<U, L> {
+impl<U: Iterator<Item = KnownKeys>, L: Iterator<Item = KnownKeys>> Shadow<U, L> {
     fn new(upper: U, lower: L, direction: Direction) -> Self {
         Self { upper: upper.peekable(), lower: lower.peekable(), direction }
     }
 }
 
-impl<U: Iterator<Item = Known>, L: Iterator<Item = Known>> Iterator for Shadow<U, L> {
-    type Item = Known;
+impl<U: Iterator<Item = KnownKeys>, L: Iterator<Item = KnownKeys>> Iterator for Shadow<U, L> {
+    type Item = KnownKeys;
 
-    fn next(&mut self) -> Option<Known> {
+    fn next(&mut self) -> Option<KnownKeys> {
         let order = match (self.upper.peek(), self.lower.peek()) {
             (Some((upper, _)), Some((lower, _))) => upper.cmp(lower),
             (Some(_), None) => return self.upper.next(),

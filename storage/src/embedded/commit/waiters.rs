@@ -19,15 +19,15 @@ use crate::{
 
 /// One level of durability: how far it is reached, and the tasks that wait for more.
 #[derive(Default)]
-struct Level {
+struct DurableLevel {
     reached: AtomicU64,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<CommitWaiter>,
 }
 
 /// Tasks in the order of what they wait for. A task whose future was dropped stays until its commit
 /// is reached, which is soon; a task that polls again replaces itself.
 #[derive(Default)]
-struct Waiting {
+struct CommitWaiter {
     tasks: VecDeque<(u64, Waker)>,
     poisoned: Option<Arc<str>>,
     /// What holds back all that is not reached, for longer than anybody should wait.
@@ -37,12 +37,12 @@ struct Waiting {
 /// The tasks that wait for commits.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    written: Level,
-    durable: Level,
+    written: DurableLevel,
+    durable: DurableLevel,
 }
 
 impl Waiters {
-    fn level(&self, durability: Durability) -> Option<&Level> {
+    fn level(&self, durability: Durability) -> Option<&DurableLevel> {
         match durability {
             Durability::Memory => None,
             Durability::Relaxed => Some(&self.written),
@@ -116,7 +116,7 @@ impl Waiters {
     }
 }
 
-impl Waiting {
+impl CommitWaiter {
     fn keep(&mut self, seq: u64, waker: &Waker) {
         let end = self.tasks.partition_point(|(wanted, _)| *wanted <= seq);
         let same = self.tasks.range(..end).rev().take_while(|(wanted, _)| *wanted == seq);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::{
     embedded::{
-        backing::port::{Base, Bases},
+        backing::port::{Backing, BackingDirectory},
         directory::manifest::{MANIFEST, Manifest, base_name},
         disk::Disk,
         journal::segment::JOURNAL,
@@ -30,7 +30,7 @@ pub(crate) struct Survey {
 
 impl Survey {
     /// Looks at the directory, and reads its manifest.
-    pub(crate) fn take(disk: &dyn Disk, bases: &dyn Bases) -> Result<Self, OpenError> {
+    pub(crate) fn take(disk: &dyn Disk, bases: &dyn BackingDirectory) -> Result<Self, OpenError> {
         let bases = bases.numbers()?;
         let list = |dir| disk.list(dir).map_err(|error| io_error(&disk.path(dir), error));
         let has_journal = list("")?.iter().any(|name| name == JOURNAL);
@@ -98,7 +98,7 @@ impl Survey {
         disk: &dyn Disk,
         (base, checkpointed): (u64, u64),
         is_unfinished: impl Fn(u64) -> bool,
-        open: impl Fn(u64) -> Result<Arc<dyn Base>, OpenError>,
+        open: impl Fn(u64) -> Result<Arc<dyn Backing>, OpenError>,
     ) -> Result<Vec<u64>, OpenError> {
         let mut leftovers = Vec::new();
         for number in self.bases.iter().copied().filter(|number| *number != base) {

@@ -33,14 +33,14 @@ const MAGIC: u32 = 0x6772_6f75;
 
 /// What a group's header says beside its checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GroupHeader {
+pub(crate) struct FrameHeader {
     pub(crate) segment_id: u64,
     pub(crate) first_seq: u64,
     pub(crate) synced_seq: u64,
     pub(crate) count: u32,
 }
 
-impl GroupHeader {
+impl FrameHeader {
     /// Writes the header in front of the payload; `bytes` begins with room for it.
     pub(crate) fn seal(self, bytes: &mut [u8]) {
         let payload = (bytes.len() - HEADER_BYTES) as u32;
@@ -68,22 +68,22 @@ pub(crate) fn mark_offset(end: u64) -> u64 {
 /// A mark: this batch is durable.
 pub(crate) fn mark(segment_id: u64, synced_seq: u64) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
-    let header = GroupHeader { segment_id, first_seq: synced_seq + 1, synced_seq, count: 0 };
+    let header = FrameHeader { segment_id, first_seq: synced_seq + 1, synced_seq, count: 0 };
     header.seal(&mut bytes);
     bytes
 }
 
 /// A group that passed its checksum.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Group<'a> {
-    pub(crate) header: GroupHeader,
+pub(crate) struct Frame<'a> {
+    pub(crate) header: FrameHeader,
     payload: &'a [u8],
 }
 
 /// What stands where a group could begin.
-pub(crate) enum FoundGroup<'a> {
+pub(crate) enum FrameLookup<'a> {
     /// A group of this segment.
-    Valid(Group<'a>),
+    Valid(Frame<'a>),
     /// The beginning of a group of this segment; the rest of it is not there.
     Torn {
         /// Whether it would go on beyond the end of the file: none is ever written so.
@@ -93,16 +93,16 @@ pub(crate) enum FoundGroup<'a> {
     Nothing,
 }
 
-impl<'a> Group<'a> {
+impl<'a> Frame<'a> {
     /// Looks for a group at the beginning of `bytes`, the rest of the segment from there on.
-    pub(crate) fn find(bytes: &'a [u8], segment_id: u64) -> FoundGroup<'a> {
+    pub(crate) fn find(bytes: &'a [u8], segment_id: u64) -> FrameLookup<'a> {
         if bytes.len() < HEADER_BYTES
             || number32(bytes, 0) != MAGIC
             || number32(bytes, 12) != segment_id as u32
         {
-            return FoundGroup::Nothing;
+            return FrameLookup::Nothing;
         }
-        let header = GroupHeader {
+        let header = FrameHeader {
             segment_id,
             first_seq: number64(bytes, 16),
             synced_seq: number64(bytes, 24),
@@ -111,17 +111,17 @@ impl<'a> Group<'a> {
         let length = HEADER_BYTES + number32(bytes, 8) as usize;
         match bytes.get(..length) {
             Some(group) if checksum(group, segment_id) == number32(group, 4) => {
-                FoundGroup::Valid(Group { header, payload: &group[HEADER_BYTES..] })
+                FrameLookup::Valid(Frame { header, payload: &group[HEADER_BYTES..] })
             }
-            found => FoundGroup::Torn { is_beyond_end: found.is_none() },
+            found => FrameLookup::Torn { is_beyond_end: found.is_none() },
         }
     }
 
     /// The first group at or after `offset`, wherever in the bytes it begins, and where.
     pub(crate) fn search(bytes: &'a [u8], offset: usize, segment_id: u64) -> Option<(usize, Self)> {
         candidates(bytes, offset).find_map(|at| match Self::find(&bytes[at..], segment_id) {
-            FoundGroup::Valid(group) => Some((at, group)),
-            FoundGroup::Torn { .. } | FoundGroup::Nothing => None,
+            FrameLookup::Valid(group) => Some((at, group)),
+            FrameLookup::Torn { .. } | FrameLookup::Nothing => None,
         })
     }
 
@@ -129,7 +129,7 @@ impl<'a> Group<'a> {
     /// there wholly.
     pub(crate) fn is_torn_after(bytes: &'a [u8], offset: usize, segment_id: u64) -> bool {
         let mut found = candidates(bytes, offset).map(|at| Self::find(&bytes[at..], segment_id));
-        found.any(|found| matches!(found, FoundGroup::Torn { .. }))
+        found.any(|found| matches!(found, FrameLookup::Torn { .. }))
     }
 
     /// Bytes from its beginning to its end.
@@ -231,7 +231,7 @@ mod tests {
             put_batch(batch, &mut bytes);
             assert_eq!(bytes.len() as u64 - before, batch_bytes(batch));
         }
-        GroupHeader { segment_id, first_seq: 5, synced_seq: 4, count: 2 }.seal(&mut bytes);
+        FrameHeader { segment_id, first_seq: 5, synced_seq: 4, count: 2 }.seal(&mut bytes);
         (bytes, vec![first.into_writes(), second.into_writes()])
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let (mut bytes, batches) = sealed(9);
         let length = bytes.len();
         bytes.extend_from_slice(&[1; 50]);
-        let FoundGroup::Valid(group) = Group::find(&bytes, 9) else { panic!("not found") };
+        let FrameLookup::Valid(group) = Frame::find(&bytes, 9) else { panic!("not found") };
         assert_eq!((group.len(), group.next_seq()), (length, 7));
         assert_eq!(group.batches(), Some(batches));
     }
@@ -248,12 +248,12 @@ mod tests {
     #[test]
     fn a_flipped_bit_or_another_segment_does_not_pass() {
         let (bytes, _) = sealed(9);
-        assert!(matches!(Group::find(&bytes, 10), FoundGroup::Nothing));
-        assert!(!matches!(Group::find(&bytes, 9 + (1 << 32)), FoundGroup::Valid(_)));
+        assert!(matches!(Frame::find(&bytes, 10), FrameLookup::Nothing));
+        assert!(!matches!(Frame::find(&bytes, 9 + (1 << 32)), FrameLookup::Valid(_)));
         for at in 0..bytes.len() {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
-            assert!(!matches!(Group::find(&flipped, 9), FoundGroup::Valid(_)), "{at}");
+            assert!(!matches!(Frame::find(&flipped, 9), FrameLookup::Valid(_)), "{at}");
         }
     }
 
@@ -261,8 +261,8 @@ mod tests {
     fn a_search_finds_the_next_group_wherever_it_begins() {
         let (bytes, _) = sealed(9);
         let padded = [vec![3; 17], bytes].concat();
-        let found = Group::search(&padded, 0, 9).map(|(at, group)| (at, group.next_seq()));
+        let found = Frame::search(&padded, 0, 9).map(|(at, group)| (at, group.next_seq()));
         assert_eq!(found, Some((17, 7)));
-        assert!(Group::search(&padded, 18, 9).is_none());
+        assert!(Frame::search(&padded, 18, 9).is_none());
     }
 }

@@ -6,7 +6,7 @@ const RESERVE_BYTES: u64 = 4 << 20;
 
 /// Where a group is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FramePlace {
     /// Behind the group before it.
     #[default]
     Behind,
@@ -18,10 +18,10 @@ pub(crate) enum Place {
 
 /// No room that is certain: the disk is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct JournalFull;
 
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct JournalSpace {
     /// Bytes a segment holds.
     capacity: u64,
     /// Bytes left in the segment that the batch handed over last goes to.
@@ -40,7 +40,7 @@ pub(crate) struct Room {
     is_short: bool,
 }
 
-impl Room {
+impl JournalSpace {
     /// No segment in use, and none prepared.
     pub(crate) fn new(capacity: u64) -> Self {
         Self {
@@ -56,16 +56,20 @@ impl Room {
     }
 
     /// Finds a place for a batch of so many bytes, its share of a group's header included.
-    pub(crate) fn place(&mut self, bytes: u64, frees_space: bool) -> Result<Place, Full> {
+    pub(crate) fn place(
+        &mut self,
+        bytes: u64,
+        frees_space: bool,
+    ) -> Result<FramePlace, JournalFull> {
         let place = self.place_for(bytes);
         if !self.is_ample && !self.is_certain(bytes, place, frees_space) {
             self.is_refusing = true;
-            return Err(Full);
+            return Err(JournalFull);
         }
         match place {
-            Place::Behind => self.left -= bytes,
-            Place::Own(_) => self.left = 0,
-            Place::Next => {
+            FramePlace::Behind => self.left -= bytes,
+            FramePlace::Own(_) => self.left = 0,
+            FramePlace::Next => {
                 self.left = self.capacity - bytes;
                 let is_prepared = self.spares > 0;
                 self.spares -= u64::from(is_prepared);
@@ -85,21 +89,21 @@ impl Room {
         self.owed
     }
 
-    fn place_for(&self, bytes: u64) -> Place {
+    fn place_for(&self, bytes: u64) -> FramePlace {
         if bytes > self.capacity {
-            Place::Own(bytes)
+            FramePlace::Own(bytes)
         } else if bytes > self.left {
-            Place::Next
+            FramePlace::Next
         } else {
-            Place::Behind
+            FramePlace::Behind
         }
     }
 
-    fn is_certain(&self, bytes: u64, place: Place, frees_space: bool) -> bool {
+    fn is_certain(&self, bytes: u64, place: FramePlace, frees_space: bool) -> bool {
         let left = match place {
-            Place::Behind => self.left - bytes + self.spares * self.capacity,
-            Place::Next if self.spares > 0 => self.spares * self.capacity - bytes,
-            Place::Next | Place::Own(_) => return false,
+            FramePlace::Behind => self.left - bytes + self.spares * self.capacity,
+            FramePlace::Next if self.spares > 0 => self.spares * self.capacity - bytes,
+            FramePlace::Next | FramePlace::Own(_) => return false,
         };
         frees_space || (left >= self.reserve() && !self.is_last && !self.is_short)
     }
@@ -197,27 +201,27 @@ mod tests {
 
     #[test]
     fn without_ample_space_only_prepared_room_counts() {
-        let mut room = Room::new(100);
-        assert_eq!(room.place(10, true), Err(Full));
+        let mut room = JournalSpace::new(100);
+        assert_eq!(room.place(10, true), Err(JournalFull));
         room.spare_ready();
-        assert_eq!(room.place(10, false), Ok(Place::Next));
-        assert_eq!(room.place(40, false), Ok(Place::Behind));
-        assert_eq!(room.place(1, false), Err(Full), "the reserve is half of the room");
-        assert_eq!(room.place(50, true), Ok(Place::Behind));
-        assert_eq!(room.place(1, true), Err(Full));
+        assert_eq!(room.place(10, false), Ok(FramePlace::Next));
+        assert_eq!(room.place(40, false), Ok(FramePlace::Behind));
+        assert_eq!(room.place(1, false), Err(JournalFull), "the reserve is half of the room");
+        assert_eq!(room.place(50, true), Ok(FramePlace::Behind));
+        assert_eq!(room.place(1, true), Err(JournalFull));
         room.give_back(20);
-        assert_eq!(room.place(20, true), Ok(Place::Behind));
-        assert_eq!(room.place(101, true), Err(Full), "a segment of its own is not certain");
+        assert_eq!(room.place(20, true), Ok(FramePlace::Behind));
+        assert_eq!(room.place(101, true), Err(JournalFull), "a segment of its own is not certain");
     }
 
     #[test]
     fn with_ample_space_a_segment_is_owed_and_paid() {
-        let mut room = Room::new(100);
+        let mut room = JournalSpace::new(100);
         room.ample(true);
-        assert_eq!(room.place(90, false), Ok(Place::Next));
-        assert_eq!(room.place(11, false), Ok(Place::Next));
-        assert_eq!(room.place(101, false), Ok(Place::Own(101)));
-        assert_eq!(room.place(1, false), Ok(Place::Next));
+        assert_eq!(room.place(90, false), Ok(FramePlace::Next));
+        assert_eq!(room.place(11, false), Ok(FramePlace::Next));
+        assert_eq!(room.place(101, false), Ok(FramePlace::Own(101)));
+        assert_eq!(room.place(1, false), Ok(FramePlace::Next));
         for spares in [0, 0, 0, 1] {
             room.spare_ready();
             assert_eq!(room.spares, spares);
@@ -228,12 +232,12 @@ mod tests {
 
     #[test]
     fn room_is_doubtful_where_only_the_reserve_is_certain() {
-        let mut room = Room::new(100);
+        let mut room = JournalSpace::new(100);
         room.spare_ready();
         room.ample(true);
         assert!(!room.is_doubtful(50, false));
         assert!(room.is_doubtful(51, false) && !room.is_doubtful(51, true));
-        assert_eq!(room.place(60, false), Ok(Place::Next));
+        assert_eq!(room.place(60, false), Ok(FramePlace::Next));
         assert!(room.is_doubtful(1, false) && room.is_doubtful(41, true));
         room.ample(false);
         assert!(!room.is_doubtful(1, false), "it is certain that there is none");
@@ -241,16 +245,16 @@ mod tests {
 
     #[test]
     fn what_is_short_or_last_is_for_what_frees_space() {
-        let mut room = Room::new(100);
+        let mut room = JournalSpace::new(100);
         room.spare_ready();
         room.short(true);
-        assert_eq!(room.place(1, false), Err(Full));
+        assert_eq!(room.place(1, false), Err(JournalFull));
         assert!(room.is_full());
-        assert_eq!(room.place(1, true), Ok(Place::Next));
+        assert_eq!(room.place(1, true), Ok(FramePlace::Next));
         room.short(false);
         room.last_spare_ready();
-        assert_eq!(room.place(1, false), Err(Full));
+        assert_eq!(room.place(1, false), Err(JournalFull));
         room.spare_ready();
-        assert_eq!(room.place(1, false), Ok(Place::Behind));
+        assert_eq!(room.place(1, false), Ok(FramePlace::Behind));
     }
 }

@@ -12,9 +12,9 @@ use crate::{
         directory::{format, manifest::MANIFEST},
         disk::{self, Disk, DiskFile},
         journal::{
-            frame::{FoundGroup, Group},
+            frame::{Frame, FrameLookup},
             segment::{
-                FoundHeader, HEADER_BYTES, JOURNAL, SegmentHeader, segment_id, segment_name,
+                HEADER_BYTES, HeaderLookup, JOURNAL, SegmentHeader, segment_id, segment_name,
                 spare_number,
             },
             segment_files::Used,
@@ -27,7 +27,7 @@ use crate::{
 
 /// What is known of a journal from elsewhere.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownPosition {
     /// The incarnation in the manifest: the journal has none after it.
     pub(crate) incarnation: u64,
     /// The last batch the store has: what lies wholly before it is not needed.
@@ -37,9 +37,9 @@ pub(crate) struct Known {
 
 /// The files found in the journal's directory.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
+pub(crate) struct SegmentListing {
     /// Segments with something in them, in order.
-    pub(crate) used: Vec<Segment>,
+    pub(crate) used: Vec<FoundSegment>,
     /// Files that hold nothing, by their names below the data directory.
     pub(crate) unused: Vec<String>,
     /// The largest number of a prepared file, and of a segment.
@@ -49,7 +49,7 @@ pub(crate) struct Listing {
 
 /// A segment with something in it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Segment {
+pub(crate) struct FoundSegment {
     pub(crate) id: u64,
     pub(crate) used: Used,
     header: SegmentHeader,
@@ -73,9 +73,9 @@ pub(crate) struct Walked {
 }
 
 /// Looks through the journal's directory, and proves that no segment is missing or cut short.
-pub(crate) fn list(disk: &dyn Disk, known: Known) -> Result<Listing, OpenError> {
+pub(crate) fn list(disk: &dyn Disk, known: KnownPosition) -> Result<SegmentListing, OpenError> {
     let names = disk.list(JOURNAL).map_err(|error| io_error(&disk.path(JOURNAL), error))?;
-    let mut listing = Listing::default();
+    let mut listing = SegmentListing::default();
     let mut damaged = Vec::new();
     for name in names {
         if let Some(number) = spare_number(&name) {
@@ -85,33 +85,33 @@ pub(crate) fn list(disk: &dyn Disk, known: Known) -> Result<Listing, OpenError> 
         let Some(id) = segment_id(&name) else { continue };
         listing.id_max = listing.id_max.max(id);
         match read_header(disk, id)? {
-            (FoundHeader::Used(header), bytes) => {
+            (HeaderLookup::Used(header), bytes) => {
                 let used = Used { first_seq: header.first_seq, bytes };
-                listing.used.push(Segment { id, used, header });
+                listing.used.push(FoundSegment { id, used, header });
             }
-            (FoundHeader::Unused, _) => listing.unused.push(segment_name(id)),
-            (FoundHeader::Format(found), _) => {
+            (HeaderLookup::Unused, _) => listing.unused.push(segment_name(id)),
+            (HeaderLookup::Format(found), _) => {
                 format::check(&disk.path(&segment_name(id)), found)?;
             }
-            (FoundHeader::Damaged, _) => damaged.push(id),
+            (HeaderLookup::Damaged, _) => damaged.push(id),
         }
     }
     check_newest(disk, &listing, &damaged, known)?;
-    let is_before = |segment: &Segment| segment.used.first_seq <= known.checkpointed + 1;
+    let is_before = |segment: &FoundSegment| segment.used.first_seq <= known.checkpointed + 1;
     // Without a segment that goes on where the store ends, all of them are needed.
     let needed_from = listing.used.iter().rposition(is_before);
     let first_id = needed_from.map_or(0, |index| listing.used[index].id);
     if let Some(id) = damaged.iter().find(|id| **id > first_id) {
         return Err(corrupt(&disk.path(&segment_name(*id)), 0, "its header is damaged"));
     }
-    let passed: Vec<Segment> = listing.used.drain(..needed_from.unwrap_or(0)).collect();
+    let passed: Vec<FoundSegment> = listing.used.drain(..needed_from.unwrap_or(0)).collect();
     listing.unused.extend(passed.iter().map(|segment| segment_name(segment.id)));
     listing.unused.extend(damaged.into_iter().map(segment_name));
     listing.used.iter().try_for_each(|segment| segment.check_length(disk))?;
     Ok(listing)
 }
 
-impl Segment {
+impl FoundSegment {
     /// Refuses a file that has lost its end.
     fn check_length(&self, disk: &dyn Disk) -> Result<(), OpenError> {
         let (bytes, file_bytes) = (self.used.bytes, self.header.file_bytes);
@@ -127,9 +127,9 @@ impl Segment {
 /// there.
 fn check_newest(
     disk: &dyn Disk,
-    listing: &Listing,
+    listing: &SegmentListing,
     damaged: &[u64],
-    known: Known,
+    known: KnownPosition,
 ) -> Result<(), OpenError> {
     let tail = known.tail.unwrap_or_default();
     let latest = listing.used.iter().map(|segment| segment.header.incarnation);
@@ -156,7 +156,7 @@ fn check_newest(
     Ok(())
 }
 
-fn read_header(disk: &dyn Disk, id: u64) -> Result<(FoundHeader, u64), OpenError> {
+fn read_header(disk: &dyn Disk, id: u64) -> Result<(HeaderLookup, u64), OpenError> {
     let name = segment_name(id);
     let read = || {
         let file = disk.open(&name)?;
@@ -172,7 +172,7 @@ fn read_header(disk: &dyn Disk, id: u64) -> Result<(FoundHeader, u64), OpenError
 /// is read, `replay` with each batch and its number.
 pub(crate) fn walk(
     disk: &dyn Disk,
-    listing: &Listing,
+    listing: &SegmentListing,
     checkpointed: u64,
     prepare: &mut dyn FnMut(&dyn DiskFile) -> std::io::Result<()>,
     replay: &mut dyn FnMut(u64, Vec<Write>) -> Result<(), OpenError>,
@@ -217,9 +217,9 @@ impl SegmentWalk<'_> {
         let mut offset = HEADER_BYTES as usize;
         loop {
             let rest = self.bytes.get(offset..).unwrap_or_default();
-            let found = Group::find(rest, self.id);
+            let found = Frame::find(rest, self.id);
             let group = match found {
-                FoundGroup::Valid(group) if group.header.first_seq == walked.next_seq => group,
+                FrameLookup::Valid(group) if group.header.first_seq == walked.next_seq => group,
                 other => return self.end(walked, next_segment, offset, &other),
             };
             let batches = group.batches();
@@ -240,7 +240,7 @@ impl SegmentWalk<'_> {
         walked: &mut Walked,
         next_segment: Option<u64>,
         offset: usize,
-        found: &FoundGroup<'_>,
+        found: &FrameLookup<'_>,
     ) -> Result<(), OpenError> {
         let expected = walked.next_seq;
         match next_segment {
@@ -253,12 +253,12 @@ impl SegmentWalk<'_> {
             }
             None => {}
         }
-        if let FoundGroup::Torn { is_beyond_end: true } = found {
+        if let FrameLookup::Torn { is_beyond_end: true } = found {
             return Err(self.damage(offset, "a group goes on beyond the end of the file"));
         }
         let mut from = offset;
-        let mut is_torn = Group::is_torn_after(self.bytes, offset, self.id);
-        while let Some((at, later)) = Group::search(self.bytes, from, self.id) {
+        let mut is_torn = Frame::is_torn_after(self.bytes, offset, self.id);
+        while let Some((at, later)) = Frame::search(self.bytes, from, self.id) {
             if later.header.synced_seq >= expected {
                 let reason = format!("batch {expected} was durable and cannot be read");
                 return Err(self.damage(offset, &reason));

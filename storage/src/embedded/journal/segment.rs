@@ -54,7 +54,7 @@ pub(crate) struct SegmentHeader {
 
 /// What was found where a header should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FoundHeader {
+pub(crate) enum HeaderLookup {
     /// A segment in use.
     Used(SegmentHeader),
     /// A prepared file.
@@ -81,17 +81,17 @@ impl SegmentHeader {
     }
 
     /// Reads the header of the segment that is named after `id`.
-    pub(crate) fn decode(bytes: &[u8], id: u64, newest: u32) -> FoundHeader {
-        let Some(bytes) = bytes.get(..HEADER_BYTES as usize) else { return FoundHeader::Damaged };
+    pub(crate) fn decode(bytes: &[u8], id: u64, newest: u32) -> HeaderLookup {
+        let Some(bytes) = bytes.get(..HEADER_BYTES as usize) else { return HeaderLookup::Damaged };
         if bytes.iter().all(|byte| *byte == 0) {
-            return FoundHeader::Unused;
+            return HeaderLookup::Unused;
         }
         if bytes[..8] != MAGIC {
-            return FoundHeader::Damaged;
+            return HeaderLookup::Damaged;
         }
         let format = number32(bytes, 8);
         if format == 0 || format > newest {
-            return FoundHeader::Format(format);
+            return HeaderLookup::Format(format);
         }
         let header = Self {
             id: number64(bytes, 16),
@@ -100,9 +100,9 @@ impl SegmentHeader {
             file_bytes: number64(bytes, 40),
         };
         if number32(bytes, 12) == checksum(bytes) && header.id == id {
-            FoundHeader::Used(header)
+            HeaderLookup::Used(header)
         } else {
-            FoundHeader::Damaged
+            HeaderLookup::Damaged
         }
     }
 }
@@ -132,15 +132,15 @@ mod tests {
     fn a_header_is_found_as_it_was_written() {
         let header = SegmentHeader { id: 7, incarnation: 3, first_seq: 99, file_bytes: 4_096 };
         let bytes = header.encode(1);
-        assert_eq!(SegmentHeader::decode(&bytes, 7, 1), FoundHeader::Used(header));
-        assert_eq!(SegmentHeader::decode(&bytes, 8, 1), FoundHeader::Damaged);
-        assert_eq!(SegmentHeader::decode(&bytes[..40], 7, 1), FoundHeader::Damaged);
-        assert_eq!(SegmentHeader::decode(&[0; 512], 7, 1), FoundHeader::Unused);
-        assert_eq!(SegmentHeader::decode(&header.encode(2), 7, 1), FoundHeader::Format(2));
+        assert_eq!(SegmentHeader::decode(&bytes, 7, 1), HeaderLookup::Used(header));
+        assert_eq!(SegmentHeader::decode(&bytes, 8, 1), HeaderLookup::Damaged);
+        assert_eq!(SegmentHeader::decode(&bytes[..40], 7, 1), HeaderLookup::Damaged);
+        assert_eq!(SegmentHeader::decode(&[0; 512], 7, 1), HeaderLookup::Unused);
+        assert_eq!(SegmentHeader::decode(&header.encode(2), 7, 1), HeaderLookup::Format(2));
         for at in 12..512 {
             let mut flipped = bytes;
             flipped[at] ^= 1;
-            assert_eq!(SegmentHeader::decode(&flipped, 7, 1), FoundHeader::Damaged, "{at}");
+            assert_eq!(SegmentHeader::decode(&flipped, 7, 1), HeaderLookup::Damaged, "{at}");
         }
     }
 

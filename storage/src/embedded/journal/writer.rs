@@ -8,7 +8,7 @@ use crate::{
         directory::format,
         disk::DiskFile,
         journal::{
-            frame::{self, GroupHeader},
+            frame::{self, FrameHeader},
             segment::{HEADER_BYTES, JOURNAL, SegmentHeader, segment_name},
             segment_files::{Prepared, Segments, Used},
             tail::TailFile,
@@ -17,7 +17,7 @@ use crate::{
     engine::seam::CommitSeq,
 };
 
-pub(crate) struct Journal {
+pub(crate) struct JournalWriter {
     incarnation: u64,
     next_id: u64,
     tail: TailFile,
@@ -53,7 +53,7 @@ pub(crate) enum JournalFailure {
     NotSynced { path: PathBuf, error: io::Error },
 }
 
-impl Journal {
+impl JournalWriter {
     /// A journal that goes on after batch `last_seq` in a segment of its own, `next_id`.
     pub(crate) fn new(incarnation: u64, next_id: u64, last_seq: u64, tail: TailFile) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Journal {
     /// that the same group may be written over them.
     pub(crate) fn append(&mut self, group: &mut Gathered) -> Result<(), JournalFailure> {
         let current = self.current.as_mut().expect("the first group is given a segment");
-        let header = GroupHeader {
+        let header = FrameHeader {
             segment_id: current.id,
             first_seq: group.first_seq,
             synced_seq: self.synced_seq,

@@ -1,9 +1,11 @@
 //! The former formats of messages, each read as the one after it.
 
-use bincode::{Decode, Encode};
-
-use crate::record::message::{
-    DeathRecord, LeaseRecord, MessageHeader, Note, PermitRecord, QueueLetterHeader, State,
+use crate::{
+    codec::{Decode, Encode},
+    record::message::{
+        Annotation, DeathRecord, LeaseRecord, MessageHeader, MessageStateRecord, PermitRecord,
+        QueueOutboxHeader,
+    },
 };
 
 #[derive(Encode, Decode)]
@@ -13,14 +15,14 @@ pub(crate) struct NoteV1 {
     death: Option<DeathRecord>,
 }
 
-impl From<NoteV1> for Note {
+impl From<NoteV1> for Annotation {
     fn from(NoteV1 { dedup_key, reason, death }: NoteV1) -> Self {
         Self { dedup_key, reason, death, ..Self::default() }
     }
 }
 
-pub(crate) fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Note>> {
-    note.map(|note| Box::new(Note::from(*note)))
+pub(crate) fn upgraded(note: Option<Box<NoteV1>>) -> Option<Box<Annotation>> {
+    note.map(|note| Box::new(Annotation::from(*note)))
 }
 
 #[derive(Encode, Decode)]
@@ -31,7 +33,13 @@ pub(crate) struct MessageHeaderV1 {
 
 impl From<MessageHeaderV1> for MessageHeader {
     fn from(MessageHeaderV1 { pushed_at_ms, deliveries }: MessageHeaderV1) -> Self {
-        Self { pushed_at_ms, deliveries, state: State::Ready, expires_at_ms: None, note: None }
+        Self {
+            pushed_at_ms,
+            deliveries,
+            state: MessageStateRecord::Ready,
+            expires_at_ms: None,
+            note: None,
+        }
     }
 }
 
@@ -48,7 +56,7 @@ pub(crate) struct MessageHeaderV2 {
 pub(crate) struct MessageHeaderV4 {
     pushed_at_ms: u64,
     deliveries: u32,
-    state: State,
+    state: MessageStateRecord,
     expires_at_ms: Option<u64>,
     note: Option<Box<NoteV1>>,
 }
@@ -125,15 +133,17 @@ impl From<MessageHeaderV3> for MessageHeader {
     fn from(old: MessageHeaderV3) -> Self {
         let MessageHeaderV3 { pushed_at_ms, deliveries, state, expires_at_ms, note } = old;
         let state = match state {
-            StateV3::Ready => State::Ready,
+            StateV3::Ready => MessageStateRecord::Ready,
             // Nobody knows better since when.
-            StateV3::Scheduled { ready_at_ms } => {
-                State::Scheduled { ready_at_ms, since_ms: pushed_at_ms, is_holding: false }
-            }
+            StateV3::Scheduled { ready_at_ms } => MessageStateRecord::Scheduled {
+                ready_at_ms,
+                since_ms: pushed_at_ms,
+                is_holding: false,
+            },
             StateV3::Leased(lease) => {
                 let LeaseRecordV3 { nonce, leased_at_ms, expires_at_ms, worker, permit } = lease;
                 let life = None;
-                State::Leased(LeaseRecord {
+                MessageStateRecord::Leased(LeaseRecord {
                     nonce,
                     leased_at_ms,
                     expires_at_ms,
@@ -148,13 +158,13 @@ impl From<MessageHeaderV3> for MessageHeader {
 }
 
 #[derive(Encode, Decode)]
-pub(crate) struct QueueLetterHeaderV1 {
+pub(crate) struct QueueOutboxHeaderV1 {
     priority: u32,
     note: Option<Box<NoteV1>>,
 }
 
-impl From<QueueLetterHeaderV1> for QueueLetterHeader {
-    fn from(QueueLetterHeaderV1 { priority, note }: QueueLetterHeaderV1) -> Self {
+impl From<QueueOutboxHeaderV1> for QueueOutboxHeader {
+    fn from(QueueOutboxHeaderV1 { priority, note }: QueueOutboxHeaderV1) -> Self {
         Self { priority, note: upgraded(note) }
     }
 }

@@ -2,16 +2,15 @@
 
 mod former;
 
-use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use crate::{
-    codec::{self, CodecError},
+    codec::{self, CodecError, Decode, Encode},
     key::queue::{Arrival, MessageState, Priority},
     record::{
         header,
         message::former::{
-            MessageHeaderV1, MessageHeaderV2, MessageHeaderV3, MessageHeaderV4, QueueLetterHeaderV1,
+            MessageHeaderV1, MessageHeaderV2, MessageHeaderV3, MessageHeaderV4, QueueOutboxHeaderV1,
         },
         record,
     },
@@ -25,18 +24,18 @@ pub struct MessageRecord {
     /// How often it was delivered.
     pub deliveries: u32,
     /// What it waits for.
-    pub state: State,
+    pub state: MessageStateRecord,
     /// When its time to live ends, if it does.
     pub expires_at_ms: Option<u64>,
     /// What few messages have.
-    pub note: Option<Box<Note>>,
+    pub note: Option<Box<Annotation>>,
     /// The payload, byte for byte.
     pub payload: Bytes,
 }
 
 /// What a message waits for, with what belongs to that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub enum State {
+pub enum MessageStateRecord {
     /// To be taken.
     #[default]
     Ready,
@@ -53,7 +52,7 @@ pub enum State {
     Leased(LeaseRecord),
 }
 
-impl State {
+impl MessageStateRecord {
     /// The part of the key.
     pub fn of_key(&self) -> MessageState {
         match self {
@@ -92,7 +91,7 @@ pub struct PermitRecord {
 
 /// What few messages have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Note {
+pub struct Annotation {
     /// The deduplication key it was pushed with.
     pub dedup_key: Option<String>,
     /// Why it was given back last.
@@ -126,9 +125,9 @@ pub struct DeathRecord {
 struct MessageHeader {
     pushed_at_ms: u64,
     deliveries: u32,
-    state: State,
+    state: MessageStateRecord,
     expires_at_ms: Option<u64>,
-    note: Option<Box<Note>>,
+    note: Option<Box<Annotation>>,
 }
 
 header!(
@@ -139,7 +138,7 @@ header!(
 impl MessageRecord {
     /// A message that was never delivered and is ready now.
     pub fn ready(pushed_at_ms: u64, payload: Bytes) -> Self {
-        let state = State::Ready;
+        let state = MessageStateRecord::Ready;
         Self { pushed_at_ms, deliveries: 0, state, expires_at_ms: None, note: None, payload }
     }
 
@@ -165,39 +164,39 @@ impl MessageRecord {
     /// its time to live does.
     pub fn due_ms(&self) -> Option<u64> {
         match &self.state {
-            State::Ready => self.expires_at_ms,
-            State::Scheduled { ready_at_ms, .. } => {
+            MessageStateRecord::Ready => self.expires_at_ms,
+            MessageStateRecord::Scheduled { ready_at_ms, .. } => {
                 Some(self.expires_at_ms.map_or(*ready_at_ms, |end| end.min(*ready_at_ms)))
             }
-            State::Leased(lease) => Some(lease.expires_at_ms),
+            MessageStateRecord::Leased(lease) => Some(lease.expires_at_ms),
         }
     }
 }
 
 /// A message on its way from one queue to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueLetter {
+pub struct QueueOutboxRecord {
     /// Its urgency.
     pub priority: Priority,
     /// What goes with it.
-    pub note: Option<Box<Note>>,
+    pub note: Option<Box<Annotation>>,
     /// The payload, byte for byte.
     pub payload: Bytes,
 }
 
 #[derive(Encode, Decode)]
-struct QueueLetterHeader {
+struct QueueOutboxHeader {
     priority: u32,
-    note: Option<Box<Note>>,
+    note: Option<Box<Annotation>>,
 }
 
-header!(QueueLetterHeader, "letter to a queue", 2, from QueueLetterHeaderV1);
+header!(QueueOutboxHeader, "letter to a queue", 2, from QueueOutboxHeaderV1);
 
-impl QueueLetter {
+impl QueueOutboxRecord {
     /// The content of the letter.
     pub fn encode(self) -> Bytes {
         let Self { priority, note, payload } = self;
-        codec::encode(&QueueLetterHeader { priority: priority.get(), note }, &payload)
+        codec::encode(&QueueOutboxHeader { priority: priority.get(), note }, &payload)
     }
 
     /// The content read back; the payload shares the bytes given.
@@ -205,7 +204,7 @@ impl QueueLetter {
     /// # Errors
     /// [`CodecError`] if the bytes are of an unknown format or damaged.
     pub fn decode(bytes: &Bytes) -> Result<Self, CodecError> {
-        let (QueueLetterHeader { priority, note }, tail) = codec::decode(bytes)?;
+        let (QueueOutboxHeader { priority, note }, tail) = codec::decode(bytes)?;
         let priority = Priority::new(priority).unwrap_or(Priority::MAX);
         Ok(Self { priority, note, payload: bytes.slice(tail..) })
     }
@@ -241,12 +240,12 @@ pub struct DedupRecord {
     /// When the key is forgotten.
     pub forget_at_ms: u64,
     /// What became of the message, once it is gone from its queue and that was written.
-    pub ending: Option<Ending>,
+    pub ending: Option<KeyOutcome>,
 }
 
 /// How a message left its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Ending {
+pub enum KeyOutcome {
     /// It was taken for good, or the work on it was done.
     Done,
     /// It is a dead letter.

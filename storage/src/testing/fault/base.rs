@@ -15,7 +15,7 @@ use fastrand::Rng;
 
 use crate::{
     embedded::{
-        backing::port::{Base, Bases, Changes, Cursor, Direction, FoldRoom},
+        backing::port::{Backing, BackingDirectory, Changes, Cursor, Direction, MergeSpace},
         directory::manifest::base_name,
         disk::Disk,
         os_error::{io_error, load_error},
@@ -27,7 +27,7 @@ use crate::{
 
 /// The stores of a disk by their number.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stores(BTreeMap<u64, Simulated>);
+pub(crate) struct FaultStores(BTreeMap<u64, Simulated>);
 
 #[derive(Clone, Debug, Default)]
 struct Simulated {
@@ -45,7 +45,7 @@ struct Content {
     checkpointed: u64,
 }
 
-impl Stores {
+impl FaultStores {
     /// A power cut: each key not synced has its old value or its new one.
     pub(crate) fn lose_power(&mut self, rng: &mut Rng) {
         for store in self.0.values_mut() {
@@ -77,7 +77,7 @@ impl Simulated {
     }
 }
 
-impl Bases for FaultDisk {
+impl BackingDirectory for FaultDisk {
     fn numbers(&self) -> Result<Vec<u64>, OpenError> {
         let state = self.state.lock();
         state.check_power().map_err(|error| io_error(&self.path(""), error))?;
@@ -88,7 +88,7 @@ impl Bases for FaultDisk {
         self.state.lock().stores.0.get(&number).is_some_and(|store| store.is_unfinished)
     }
 
-    fn open(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+    fn open(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError> {
         let mut state = self.state.lock();
         let taken = state.check_power().and_then(|()| state.take_descriptor());
         taken.map_err(|error| io_error(&self.path(""), error))?;
@@ -96,10 +96,10 @@ impl Bases for FaultDisk {
             return Err(io_error(&self.path(&base_name(number)), ErrorKind::NotFound.into()));
         }
         drop(state);
-        Ok(Arc::new(FaultBase::new(self, number)))
+        Ok(Arc::new(FaultBacking::new(self, number)))
     }
 
-    fn create(&self, number: u64) -> Result<Arc<dyn Base>, OpenError> {
+    fn create(&self, number: u64) -> Result<Arc<dyn Backing>, OpenError> {
         let mut state = self.state.lock();
         for is_unfinished in [true, false] {
             if let Some(failure) = state.operate_on_new() {
@@ -108,7 +108,7 @@ impl Bases for FaultDisk {
             state.stores.0.insert(number, Simulated { is_unfinished, ..Simulated::default() });
         }
         drop(state);
-        Ok(Arc::new(FaultBase::new(self, number)))
+        Ok(Arc::new(FaultBacking::new(self, number)))
     }
 
     fn opening_needs_bytes(&self) -> u64 {
@@ -117,10 +117,10 @@ impl Bases for FaultDisk {
 
     fn copy(
         &self,
-        from: &dyn Base,
+        from: &dyn Backing,
         to: u64,
         pause: &mut dyn FnMut(),
-    ) -> Result<Arc<dyn Base>, LoadError> {
+    ) -> Result<Arc<dyn Backing>, LoadError> {
         let mut copy = Simulated::default();
         let mut entries = from.all(Direction::Forward);
         while entries.key()?.is_some() {
@@ -142,7 +142,7 @@ impl Bases for FaultDisk {
         }
         state.stores.0.insert(to, copy);
         drop(state);
-        Ok(Arc::new(FaultBase::new(self, to)))
+        Ok(Arc::new(FaultBacking::new(self, to)))
     }
 
     fn remove(&self, number: u64) -> Result<(), OpenError> {
@@ -155,7 +155,7 @@ impl Bases for FaultDisk {
 
 /// A handle to a store; the last one of a retired store takes it away.
 #[derive(Clone)]
-struct FaultBase(Arc<Handle>);
+struct FaultBacking(Arc<Handle>);
 
 struct Handle {
     disk: FaultDisk,
@@ -171,7 +171,7 @@ impl Drop for Handle {
     }
 }
 
-impl FaultBase {
+impl FaultBacking {
     fn new(disk: &FaultDisk, number: u64) -> Self {
         let is_retired = AtomicBool::new(false);
         Self(Arc::new(Handle { disk: disk.clone(), number, is_retired }))
@@ -204,7 +204,7 @@ impl FaultBase {
     }
 }
 
-impl Base for FaultBase {
+impl Backing for FaultBacking {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
         Ok(self.look(|store| store.current.values.get(key).cloned()))
     }
@@ -242,7 +242,7 @@ impl Base for FaultBase {
         &self,
         changes: &Changes,
         through: u64,
-        _room: FoldRoom,
+        _room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
         let folded_count = self.operate(|store, failure, rng| {
@@ -288,7 +288,7 @@ impl Base for FaultBase {
 }
 
 struct FaultCursor {
-    base: FaultBase,
+    base: FaultBacking,
     /// What is still to come.
     start: Bound<Key>,
     end: Bound<Key>,

@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 
 use crate::{
     embedded::{
-        backing::port::Bases,
+        backing::port::BackingDirectory,
         disk::{Disk, DiskFile},
     },
-    testing::fault::{base::Stores, files::Files},
+    testing::fault::{base::FaultStores, files::Files},
 };
 
 /// What ends the process.
@@ -51,7 +51,7 @@ pub struct FaultDisk {
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) files: Files,
-    pub(crate) stores: Stores,
+    pub(crate) stores: FaultStores,
     dirs: BTreeSet<String>,
     pub(crate) rng: Rng,
     capacity_bytes: u64,
@@ -77,7 +77,7 @@ impl FaultDisk {
     pub fn new(seed: u64) -> Self {
         let state = State {
             files: Files::default(),
-            stores: Stores::default(),
+            stores: FaultStores::default(),
             dirs: BTreeSet::new(),
             rng: Rng::with_seed(seed),
             capacity_bytes: 1 << 30,
@@ -163,7 +163,7 @@ impl FaultDisk {
     /// # Errors
     /// As [`check`](crate::check::check).
     pub fn check(&self) -> Result<crate::check::CheckReport, crate::error::OpenError> {
-        crate::check::check_disk(self, self, |number| Bases::open(self, number))
+        crate::check::check_disk(self, self, |number| BackingDirectory::open(self, number))
     }
 
     /// The names of all files, sorted.

@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::{
     batch::Batch,
-    embedded::{backing::port::Direction, engine_core::Store, options::EmbeddedOptions},
+    embedded::{backing::port::Direction, engine_core::EngineCore, options::EmbeddedOptions},
     engine::seam::{
-        CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, ScanLimit, ShardNo, Upkeep,
+        CommitSeq, Durability, Engine, EngineStatus, Epoch, Fence, Maintenance, ScanLimit, ShardNo,
     },
     error::{CommitError, LoadError, OpenError},
     key::{Key, KeyRange},
@@ -24,13 +24,13 @@ use crate::{
 /// is to be durable, fsyncs what was handed over; relaxed commits are fsynced by the next durable
 /// one or by [`FaultEngine::flush`].
 pub struct FaultEngine {
-    store: Store,
+    store: EngineCore,
     disk: FaultDisk,
-    held: Mutex<Held>,
+    held: Mutex<HeldEngine>,
 }
 
 #[derive(Default)]
-struct Held {
+struct HeldEngine {
     is_holding: bool,
     is_refusing: bool,
     tasks: Vec<Waker>,
@@ -64,7 +64,8 @@ impl FaultEngine {
     /// # Errors
     /// As [`EmbeddedEngine::open`](crate::embedded::engine::EmbeddedEngine::open).
     pub fn open(disk: &FaultDisk, options: EmbeddedOptions) -> Result<Self, OpenError> {
-        let store = Store::open(Arc::new(disk.clone()), Box::new(disk.clone()), options, true)?;
+        let store =
+            EngineCore::open(Arc::new(disk.clone()), Box::new(disk.clone()), options, true)?;
         Ok(Self { store, disk: disk.clone(), held: Mutex::default() })
     }
 
@@ -165,7 +166,7 @@ impl Engine for FaultEngine {
         self.store.bell.poll(cx)
     }
 
-    fn upkeep(&self) -> Result<Upkeep, LoadError> {
+    fn upkeep(&self) -> Result<Maintenance, LoadError> {
         // Nobody else tries again to write what is held back.
         self.store.drive(false);
         self.store.do_upkeep()

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use lanekeeper_actors::queue::{LeaseError, LeaseToken, NackOptions, QueueError, Redrive, Settled};
+use lanekeeper_actors::queue::{
+    LeaseError, LeaseToken, NackOptions, QueueError, Redrive, SettledLeases,
+};
 
 use crate::{
     queue::model::{
@@ -68,7 +70,7 @@ impl History {
             return;
         }
         let settled = self.queue().ack(&tokens).await.unwrap();
-        assert_eq!(settled, Settled { count: good.len(), failed });
+        assert_eq!(settled, SettledLeases { count: good.len(), failed });
         self.naive.counts.acked += self.leave(&good).len() as u64;
     }
 
@@ -81,7 +83,7 @@ impl History {
         let is_counted = self.random.u8(..) < 200;
         let options = NackOptions { delay, is_counted, ..NackOptions::default() };
         let (now, settled) = (self.now(), self.queue().nack(&tokens, options).await.unwrap());
-        assert_eq!(settled, Settled { count: good.len(), failed });
+        assert_eq!(settled, SettledLeases { count: good.len(), failed });
         for message in self.leave(&good) {
             self.naive.counts.nacked += 1;
             self.naive.give_back(message, delay, is_counted, now);
@@ -114,7 +116,7 @@ impl History {
         // The answer waits for the letters, which only the duties deliver.
         let queue = self.queue();
         let settled = settling(&self.node, queue.dead_letter(&tokens, "broken")).await;
-        assert_eq!(settled.unwrap(), Settled { count: good.len(), failed });
+        assert_eq!(settled.unwrap(), SettledLeases { count: good.len(), failed });
         for message in self.leave(&good) {
             self.naive.bury(&message);
         }

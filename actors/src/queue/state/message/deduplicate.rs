@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use lanekeeper_storage::{
     LoadError,
     key::{self, MessageState as State},
-    record::{DedupRecord, Ending, MessageRecord, MovedRecord, QueueLetter},
+    record::{DedupRecord, KeyOutcome, MessageRecord, MovedRecord, QueueOutboxRecord},
 };
 
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
             error::QueueError,
             message::{MessageId, MessageState},
         },
-        state::order::position::Place,
-        verb::push::{Duplicate, Incoming},
+        state::order::position::Position,
+        verb::push::{Duplicate, PushRequest},
     },
     runtime::turn::Turn,
     time::clock,
@@ -28,17 +28,17 @@ impl QueueActor {
         &self,
         id: MessageId,
         turn: &Turn<'_, Self>,
-    ) -> Result<(Place, MessageRecord), QueueError> {
+    ) -> Result<(Position, MessageRecord), QueueError> {
         self.look_up(id, turn)?.ok_or(QueueError::MessageNotFound)
     }
 
     /// Notes which of these messages were pushed before, by their keys.
-    pub(crate) fn recognise(
+    pub(crate) fn find_duplicate(
         &self,
-        messages: &mut [Incoming],
+        messages: &mut [PushRequest],
         turn: &Turn<'_, Self>,
     ) -> Result<(), LoadError> {
-        let has_key = |message: &Incoming| message.dedup_key.is_some();
+        let has_key = |message: &PushRequest| message.dedup_key.is_some();
         if self.rules.dedup_window_ms() == 0 || !messages.iter().any(has_key) {
             return Ok(());
         }
@@ -72,7 +72,7 @@ impl QueueActor {
     /// Takes the key from a dead letter that has come back, unless it is remembered as that.
     pub(crate) fn check_key(
         &self,
-        letter: &mut QueueLetter,
+        letter: &mut QueueOutboxRecord,
         turn: &Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         let Some(note) = letter.note.as_deref_mut().filter(|note| note.death.is_none()) else {
@@ -82,7 +82,8 @@ impl QueueActor {
         let record = turn.store().get(&key::dedup(self.rules.number(), dedup_key))?;
         let record = record.map(|record| DedupRecord::decode(&record)).transpose()?;
         let is_its = record.is_some_and(|record| {
-            record.ending == Some(Ending::Dead) && note.forget_at_ms == Some(record.forget_at_ms)
+            record.ending == Some(KeyOutcome::Dead)
+                && note.forget_at_ms == Some(record.forget_at_ms)
         });
         if !is_its {
             note.dedup_key = None;
@@ -93,7 +94,7 @@ impl QueueActor {
     /// Frees the key of a message that is taken out of the queue unused: it may be pushed again.
     pub(crate) fn forget_key_of(
         &self,
-        place: Place,
+        place: Position,
         message: &MessageRecord,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
@@ -118,9 +119,9 @@ impl QueueActor {
         &self,
         id: MessageId,
         turn: &Turn<'_, Self>,
-    ) -> Result<Option<(Place, MessageRecord)>, LoadError> {
+    ) -> Result<Option<(Position, MessageRecord)>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
-        let at = |place: Place| {
+        let at = |place: Position| {
             for state in State::ALL {
                 if let Some(record) = turn.store().get(&place.key(queue, state))? {
                     return Ok(Some((place, MessageRecord::decode(&record)?)));
@@ -139,13 +140,13 @@ impl QueueActor {
         &self,
         id: MessageId,
         turn: &Turn<'_, Self>,
-    ) -> Result<Option<Place>, LoadError> {
+    ) -> Result<Option<Position>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
         let Some(moved) = turn.store().get(&key::moved(queue, id.arrival))? else {
             return Ok(None);
         };
         let MovedRecord { priority, came_with } = MovedRecord::decode(&moved)?;
-        let place = Place { priority, arrival: id.arrival };
+        let place = Position { priority, arrival: id.arrival };
         Ok((came_with == id.priority).then_some(place))
     }
 }

@@ -3,18 +3,18 @@
 use lanekeeper_storage::{
     Batch,
     key::{self, Priority},
-    record::{DedupRecord, Ending, MovedRecord, Note},
+    record::{Annotation, DedupRecord, KeyOutcome, MovedRecord},
 };
 
-use crate::queue::state::{order::position::Place, queue_state::Rules};
+use crate::queue::state::{order::position::Position, queue_state::QueueState};
 
-impl Rules {
+impl QueueState {
     /// A message is gone from the queue, and this became of it.
     pub(crate) fn end(
         &mut self,
-        place: Place,
-        note: Option<&Note>,
-        ending: Ending,
+        place: Position,
+        note: Option<&Annotation>,
+        ending: KeyOutcome,
         (now_ms, batch): (u64, &mut Batch),
     ) {
         let Some(note) = note else { return };
@@ -31,8 +31,8 @@ impl Rules {
     /// A dead letter has come back as this message: its key leads to it now, if it is remembered.
     pub(crate) fn come_back(
         &mut self,
-        place: Place,
-        note: &mut Note,
+        place: Position,
+        note: &mut Annotation,
         now_ms: u64,
         batch: &mut Batch,
     ) {
@@ -46,25 +46,31 @@ impl Rules {
     }
 
     /// The key that leads to a message in the store, and when it is forgotten.
-    fn remembered<'n>(&self, note: &'n Note, now_ms: u64) -> Option<(&'n str, u64)> {
+    fn remembered<'n>(&self, note: &'n Annotation, now_ms: u64) -> Option<(&'n str, u64)> {
         let (dedup_key, forget_at_ms) = (note.dedup_key.as_deref()?, note.forget_at_ms?);
         // A dead letter's key is that of the queue it died in.
         if note.death.is_some() || forget_at_ms <= now_ms {
             return None;
         }
         let due = key::dedup_due(self.number(), forget_at_ms, dedup_key);
-        let is_forgotten = self.due_rest.as_ref().is_some_and(|rest| due < rest.dedup_keys.start);
+        let is_forgotten =
+            self.expiry_rest.as_ref().is_some_and(|rest| due < rest.dedup_keys.start);
         (!is_forgotten).then_some((dedup_key, forget_at_ms))
     }
 
     /// Notes in the store that a message has moved to the priority of this place.
-    pub(crate) fn note_move(&self, place: Place, came_with: Priority, batch: &mut Batch) {
+    pub(crate) fn note_move(&self, place: Position, came_with: Priority, batch: &mut Batch) {
         let moved = MovedRecord { priority: place.priority, came_with };
         batch.put(key::moved(self.number(), place.arrival), moved.encode());
     }
 
     /// Forgets that a message has moved.
-    pub(crate) fn forget_move(&self, place: Place, note: Option<&Note>, batch: &mut Batch) {
+    pub(crate) fn forget_move(
+        &self,
+        place: Position,
+        note: Option<&Annotation>,
+        batch: &mut Batch,
+    ) {
         if note.is_some_and(|note| note.came_with.is_some()) {
             batch.delete(key::moved(self.number(), place.arrival));
         }

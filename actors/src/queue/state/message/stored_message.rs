@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lanekeeper_storage::{
     Key, LoadError,
-    record::{MessageRecord, Note, State},
+    record::{Annotation, MessageRecord, MessageStateRecord},
 };
 
 use crate::{
@@ -12,25 +12,25 @@ use crate::{
             item::Item,
             message::{DeadLetter, Message},
         },
-        state::{order::position::Place, queue_state::Rules},
+        state::{order::position::Position, queue_state::QueueState},
     },
     time::clock::from_unix_ms,
 };
 
 /// A message in memory. The payload shares the bytes of the record it was written or read in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct StoredMessage {
     pub(crate) pushed_at_ms: u64,
     pub(crate) deliveries: u32,
     /// When its time to live ends.
     pub(crate) expires_at_ms: Option<u64>,
-    pub(crate) note: Option<Box<Note>>,
+    pub(crate) note: Option<Box<Annotation>>,
     pub(crate) payload: Bytes,
 }
 
 /// What is known of a message without its payload: enough to take it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
+pub(crate) struct MessageMeta {
     pub(crate) payload_bytes: usize,
     pub(crate) due_ms: Option<u64>,
 }
@@ -38,25 +38,25 @@ pub(crate) struct Extent {
 /// What is known of a message that may have to give way: enough to take it out and to say so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Victim {
-    pub(crate) extent: Extent,
+    pub(crate) message_meta: MessageMeta,
     /// As far as others need to know that it is gone; few messages have that.
-    pub(crate) note: Option<Box<Note>>,
+    pub(crate) note: Option<Box<Annotation>>,
 }
 
 impl Victim {
-    pub(crate) fn of(held: &Held) -> Self {
-        let note = held.note.as_deref().map(|note| Note {
+    pub(crate) fn of(held: &StoredMessage) -> Self {
+        let note = held.note.as_deref().map(|note| Annotation {
             dedup_key: note.dedup_key.clone(),
             forget_at_ms: note.forget_at_ms,
             came_with: note.came_with,
-            ..Note::default()
+            ..Annotation::default()
         });
-        let note = note.filter(|note| *note != Note::default()).map(Box::new);
-        Self { extent: held.extent(), note }
+        let note = note.filter(|note| *note != Annotation::default()).map(Box::new);
+        Self { message_meta: held.message_meta(), note }
     }
 }
 
-impl Held {
+impl StoredMessage {
     /// A message that was never delivered.
     pub(crate) fn new(pushed_at_ms: u64, payload: Bytes) -> Self {
         Self { pushed_at_ms, deliveries: 0, expires_at_ms: None, note: None, payload }
@@ -69,7 +69,7 @@ impl Held {
     }
 
     /// What the store keeps of it in this state.
-    pub(crate) fn into_record(self, state: State) -> MessageRecord {
+    pub(crate) fn into_record(self, state: MessageStateRecord) -> MessageRecord {
         let Self { pushed_at_ms, deliveries, expires_at_ms, note, payload } = self;
         MessageRecord { pushed_at_ms, deliveries, state, expires_at_ms, note, payload }
     }
@@ -80,16 +80,16 @@ impl Held {
     }
 
     /// What is needed to take it out while it is ready.
-    pub(crate) fn extent(&self) -> Extent {
-        Extent { payload_bytes: self.payload.len(), due_ms: self.expires_at_ms }
+    pub(crate) fn message_meta(&self) -> MessageMeta {
+        MessageMeta { payload_bytes: self.payload.len(), due_ms: self.expires_at_ms }
     }
 
     /// The message as its users see it.
-    pub(crate) fn into_message(self, place: Place) -> Message {
+    pub(crate) fn into_message(self, place: Position) -> Message {
         let note = self.note.map(|note| *note).unwrap_or_default();
         let came_with = note.came_with.unwrap_or(place.priority);
         Message {
-            id: Place { priority: came_with, ..place }.into(),
+            id: Position { priority: came_with, ..place }.into(),
             priority: place.priority.get(),
             item: Item::from_store(self.payload),
             pushed_at: from_unix_ms(self.pushed_at_ms),
@@ -101,27 +101,27 @@ impl Held {
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<(Place, Self)>() + self.payload.len()
+        size_of::<(Position, Self)>() + self.payload.len()
     }
 }
 
-impl Rules {
+impl QueueState {
     /// Reads messages found in the store.
     pub(crate) fn messages(
         &self,
         found: Vec<(Key, Bytes)>,
-    ) -> Result<Vec<(Place, Held)>, LoadError> {
-        let held = |(place, record)| (place, Held::of(record));
+    ) -> Result<Vec<(Position, StoredMessage)>, LoadError> {
+        let held = |(place, record)| (place, StoredMessage::of(record));
         Ok(self.records(found)?.into_iter().map(held).collect())
     }
 
-    /// As [`Rules::messages`], with their states.
+    /// As [`QueueState::messages`], with their states.
     pub(crate) fn records(
         &self,
         found: Vec<(Key, Bytes)>,
-    ) -> Result<Vec<(Place, MessageRecord)>, LoadError> {
+    ) -> Result<Vec<(Position, MessageRecord)>, LoadError> {
         let record = |(key, record): (Key, Bytes)| {
-            let place = Place::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
+            let place = Position::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
             Ok((place, MessageRecord::decode(&record)?))
         };
         found.into_iter().map(record).collect()
@@ -130,11 +130,11 @@ impl Rules {
     /// Those of the messages accepted in this turn that are wanted.
     pub(crate) fn fresh_messages(
         &self,
-        is_wanted: impl Fn(&Place) -> bool,
-    ) -> Result<Vec<(Place, Held)>, LoadError> {
+        is_wanted: impl Fn(&Position) -> bool,
+    ) -> Result<Vec<(Position, StoredMessage)>, LoadError> {
         let fresh = self.fresh.iter().filter(|(place, _)| is_wanted(place));
         fresh
-            .map(|(place, record)| Ok((*place, Held::of(MessageRecord::decode(record)?))))
+            .map(|(place, record)| Ok((*place, StoredMessage::of(MessageRecord::decode(record)?))))
             .collect()
     }
 }

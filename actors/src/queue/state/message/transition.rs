@@ -3,13 +3,13 @@
 use lanekeeper_storage::{
     Batch,
     key::MessageState,
-    record::{DueEntry, LeaseRecord, MessageRecord, State, WorkerLease},
+    record::{DueEntry, LeaseRecord, MessageRecord, MessageStateRecord, WorkerLease},
 };
 
 use crate::queue::state::{
-    message::stored_message::{Extent, Held, Victim},
-    order::position::Place,
-    queue_state::{Rules, Stop},
+    message::stored_message::{MessageMeta, StoredMessage, Victim},
+    order::position::Position,
+    queue_state::{Blocked, QueueState},
 };
 
 /// What a scheduled message waits for.
@@ -22,29 +22,29 @@ pub(crate) struct Wait {
     pub(crate) is_holding: bool,
 }
 
-impl Rules {
+impl QueueState {
     /// Puts a message that is in no state now to those that are ready. Its priority's count is
     /// known.
-    pub(crate) fn enter_ready(&mut self, place: Place, held: Held, batch: &mut Batch) {
-        let extent = held.extent();
-        self.note_due(place, MessageState::Ready, extent.due_ms, batch);
-        let payload_bytes = extent.payload_bytes;
-        let record = held.clone().into_record(State::Ready).encode();
+    pub(crate) fn enter_ready(&mut self, place: Position, held: StoredMessage, batch: &mut Batch) {
+        let message_meta = held.message_meta();
+        self.note_due(place, MessageState::Ready, message_meta.due_ms, batch);
+        let payload_bytes = message_meta.payload_bytes;
+        let record = held.clone().into_record(MessageStateRecord::Ready).encode();
         // Shares the record's bytes, so that the request's own can go.
         let payload = record.slice(record.len() - payload_bytes..);
-        let held = Held { payload, ..held };
+        let held = StoredMessage { payload, ..held };
         if let Some(aging_ms) = self.settings.aging_ms {
             if self.meta.ready_count == 0 {
-                self.aged.begin();
+                self.aging.begin();
             }
-            let count = self.lanes.count(place.priority).unwrap_or(0);
-            self.aged.offer(place, &held, count, aging_ms);
+            let count = self.priority_counts.count(place.priority).unwrap_or(0);
+            self.aging.offer(place, &held, count, aging_ms);
         }
         if self.is_evicting() {
-            self.tail.offer(place, Victim::of(&held));
+            self.tail_cache.offer(place, Victim::of(&held));
         }
-        self.window.offer(place, held);
-        self.lanes.add(place.priority);
+        self.head_cache.offer(place, held);
+        self.priority_counts.add(place.priority);
         self.fresh.push((place, record));
         self.meta.ready_count += 1;
         self.grow(payload_bytes);
@@ -53,8 +53,8 @@ impl Rules {
     /// Lets a message that is in no state now wait for its time.
     pub(crate) fn enter_scheduled(
         &mut self,
-        place: Place,
-        held: Held,
+        place: Position,
+        held: StoredMessage,
         wait: Wait,
         batch: &mut Batch,
     ) {
@@ -64,15 +64,15 @@ impl Rules {
             self.meta.holding_count += 1;
             self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(ready_at_ms);
         }
-        let state = State::Scheduled { ready_at_ms, since_ms, is_holding };
+        let state = MessageStateRecord::Scheduled { ready_at_ms, since_ms, is_holding };
         self.put(place, held.into_record(state), batch);
     }
 
     /// Leases a message that is in no state now.
     pub(crate) fn enter_leased(
         &mut self,
-        place: Place,
-        held: Held,
+        place: Position,
+        held: StoredMessage,
         lease: LeaseRecord,
         batch: &mut Batch,
     ) {
@@ -82,61 +82,72 @@ impl Rules {
             let entry = WorkerLease { queue_id: self.id.to_string() };
             batch.add(place.worker_key(self.number(), worker), entry.encode());
         }
-        self.put(place, held.into_record(State::Leased(lease)), batch);
+        self.put(place, held.into_record(MessageStateRecord::Leased(lease)), batch);
     }
 
     /// Takes a ready message out of its state. Its priority's count is known.
-    pub(crate) fn leave_ready(&mut self, place: Place, extent: Extent, batch: &mut Batch) {
+    pub(crate) fn leave_ready(
+        &mut self,
+        place: Position,
+        message_meta: MessageMeta,
+        batch: &mut Batch,
+    ) {
         match self.fresh.iter().position(|(fresh, _)| *fresh == place) {
             Some(index) => drop(self.fresh.swap_remove(index)),
             None => batch.delete(place.key(self.number(), MessageState::Ready)),
         }
-        self.window.remove(place);
-        self.tail.remove(place);
-        self.lanes.remove(place.priority);
+        self.head_cache.remove(place);
+        self.tail_cache.remove(place);
+        self.priority_counts.remove(place.priority);
         if let Some(aging_ms) = self.settings.aging_ms {
-            self.aged.remove(place, self.lanes.count(place.priority).unwrap_or(0), aging_ms);
+            self.aging.remove(
+                place,
+                self.priority_counts.count(place.priority).unwrap_or(0),
+                aging_ms,
+            );
         }
         self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
-        self.forget_due(place, extent.due_ms, batch);
-        self.shrink(extent.payload_bytes);
+        self.forget_due(place, message_meta.due_ms, batch);
+        self.shrink(message_meta.payload_bytes);
     }
 
     /// Takes a message out of its state, whichever that is, and with it all that the state brought
     /// along. If it is ready, its priority's count is known.
-    pub(crate) fn leave(&mut self, place: Place, message: &MessageRecord, batch: &mut Batch) {
-        if let State::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state {
+    pub(crate) fn leave(&mut self, place: Position, message: &MessageRecord, batch: &mut Batch) {
+        if let MessageStateRecord::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state
+        {
             self.freed.push(permit.clone());
         }
         self.leave_to_return(place, message, batch);
     }
 
-    /// As [`Rules::leave`], for a message that returns to its state in the same turn: its lease
-    /// goes on, and keeps its permit.
+    /// As [`QueueState::leave`], for a message that returns to its state in the same turn: its
+    /// lease goes on, and keeps its permit.
     pub(crate) fn leave_to_return(
         &mut self,
-        place: Place,
+        place: Position,
         message: &MessageRecord,
         batch: &mut Batch,
     ) {
         let due_ms = message.due_ms();
-        let extent = Extent { payload_bytes: message.payload.len(), due_ms };
+        let message_meta = MessageMeta { payload_bytes: message.payload.len(), due_ms };
         let count = match &message.state {
-            State::Ready => return self.leave_ready(place, extent, batch),
-            State::Scheduled { is_holding, .. } => {
+            MessageStateRecord::Ready => return self.leave_ready(place, message_meta, batch),
+            MessageStateRecord::Scheduled { is_holding, .. } => {
                 self.meta.holding_count -= u64::from(*is_holding).min(self.meta.holding_count);
                 &mut self.meta.scheduled_count
             }
-            State::Leased(_) => &mut self.meta.leased_count,
+            MessageStateRecord::Leased(_) => &mut self.meta.leased_count,
         };
         *count = count.saturating_sub(1);
         let queue = self.number();
-        if let State::Leased(LeaseRecord { worker: Some(worker), .. }) = &message.state {
+        if let MessageStateRecord::Leased(LeaseRecord { worker: Some(worker), .. }) = &message.state
+        {
             batch.delete(place.worker_key(queue, worker));
         }
         batch.delete(place.key(queue, message.state.of_key()));
         self.forget_due(place, due_ms, batch);
-        self.shrink(extent.payload_bytes);
+        self.shrink(message_meta.payload_bytes);
         if self.meta.leased_count == 0 {
             self.meta.locked_until_ms = 0;
         }
@@ -148,14 +159,14 @@ impl Rules {
     /// Makes sure that the counts of these messages' priorities can be changed.
     pub(crate) fn know_lanes_of<'a>(
         &mut self,
-        messages: impl IntoIterator<Item = &'a (Place, MessageRecord)>,
-    ) -> Result<(), Stop> {
+        messages: impl IntoIterator<Item = &'a (Position, MessageRecord)>,
+    ) -> Result<(), Blocked> {
         let priorities = messages.into_iter().map(|(place, _)| place.priority);
-        let unknown = self.lanes.unknown(priorities);
+        let unknown = self.priority_counts.unknown(priorities);
         self.know_lanes(unknown)
     }
 
-    fn put(&mut self, place: Place, message: MessageRecord, batch: &mut Batch) {
+    fn put(&mut self, place: Position, message: MessageRecord, batch: &mut Batch) {
         let state = message.state.of_key();
         self.note_due(place, state, message.due_ms(), batch);
         self.grow(message.payload.len());
@@ -164,7 +175,7 @@ impl Rules {
 
     fn note_due(
         &mut self,
-        place: Place,
+        place: Position,
         state: MessageState,
         due_ms: Option<u64>,
         batch: &mut Batch,
@@ -174,7 +185,7 @@ impl Rules {
         self.put_due(due_ms, place.due_key(self.number(), due_ms), entry.encode(), batch);
     }
 
-    fn forget_due(&mut self, place: Place, due_ms: Option<u64>, batch: &mut Batch) {
+    fn forget_due(&mut self, place: Position, due_ms: Option<u64>, batch: &mut Batch) {
         if let Some(due_ms) = due_ms {
             batch.delete(place.due_key(self.number(), due_ms));
         }

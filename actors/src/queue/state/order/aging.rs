@@ -12,13 +12,13 @@ use lanekeeper_storage::{
 };
 
 use crate::queue::state::{
-    message::stored_message::Held,
+    message::stored_message::StoredMessage,
     order::{
         aging_order::{Head, Heads, summit_ms},
-        head_cache::Window,
-        position::Place,
+        head_cache::HeadCache,
+        position::Position,
     },
-    queue_state::{Need, Rules, Stop},
+    queue_state::{Blocked, MissingData, QueueState},
 };
 
 /// Priorities of which messages are kept in memory.
@@ -30,19 +30,19 @@ const PAGE: usize = 1_024;
 
 /// The heads of the priorities in use, for a queue whose messages age.
 #[derive(Debug, Default)]
-pub(crate) struct Aged {
+pub(crate) struct Aging {
     heads: Heads,
     by_priority: BTreeMap<Priority, Head>,
     /// The first messages of some of them.
-    windows: BTreeMap<Priority, Window>,
-    known: Known,
+    windows: BTreeMap<Priority, HeadCache>,
+    known: KnownHeads,
     /// Priorities whose messages the plan under way needs.
     wanted: Vec<Priority>,
 }
 
 /// Which priorities in use are known.
 #[derive(Debug, Default)]
-enum Known {
+enum KnownHeads {
     #[default]
     Nothing,
     /// Those before this range.
@@ -50,38 +50,44 @@ enum Known {
     All,
 }
 
-impl Aged {
+impl Aging {
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Begins with a queue in which nothing is ready: all there will be is seen as it comes.
     pub(crate) fn begin(&mut self) {
-        *self = Self { known: Known::All, ..Self::default() };
+        *self = Self { known: KnownHeads::All, ..Self::default() };
     }
 
     /// Bytes held, with what the entries themselves take.
     pub(crate) fn bytes(&self) -> usize {
         let windows = self.windows.values();
-        let windows = windows.map(|own| size_of::<(Priority, Window)>() + own.bytes());
+        let windows = windows.map(|own| size_of::<(Priority, HeadCache)>() + own.bytes());
         let entries = self.by_priority.len() * size_of::<(Priority, Head)>();
         windows.sum::<usize>() + entries + self.heads.bytes()
     }
 
-    fn window(&mut self, priority: Priority) -> &mut Window {
-        let new = || Window::new(WINDOW.count_max, WINDOW.bytes_max);
+    fn head_cache(&mut self, priority: Priority) -> &mut HeadCache {
+        let new = || HeadCache::new(WINDOW.count_max, WINDOW.bytes_max);
         self.windows.entry(priority).or_insert_with(new)
     }
 
     /// Sees a new message of a priority that had so many before.
-    pub(crate) fn offer(&mut self, place: Place, held: &Held, count_before: u64, aging_ms: u64) {
+    pub(crate) fn offer(
+        &mut self,
+        place: Position,
+        held: &StoredMessage,
+        count_before: u64,
+        aging_ms: u64,
+    ) {
         if count_before == 0 {
-            self.window(place.priority).settle(0);
+            self.head_cache(place.priority).settle(0);
         }
-        if let Some(window) = self.windows.get_mut(&place.priority) {
-            window.offer(place, held.clone());
+        if let Some(head_cache) = self.windows.get_mut(&place.priority) {
+            head_cache.offer(place, held.clone());
         }
-        if matches!(self.known, Known::Nothing) {
+        if matches!(self.known, KnownHeads::Nothing) {
             return;
         }
         let own = head_of(place, held, aging_ms);
@@ -102,13 +108,13 @@ impl Aged {
     pub(crate) fn extend(
         &mut self,
         priority: Priority,
-        messages: Vec<(Place, Held)>,
-        fresh: Vec<(Place, Held)>,
+        messages: Vec<(Position, StoredMessage)>,
+        fresh: Vec<(Position, StoredMessage)>,
     ) -> bool {
-        let window = self.window(priority);
-        let known = window.len();
-        window.extend_with(messages, fresh);
-        let is_more = window.len() > known;
+        let head_cache = self.head_cache(priority);
+        let known = head_cache.len();
+        head_cache.extend_with(messages, fresh);
+        let is_more = head_cache.len() > known;
         self.trim();
         is_more
     }
@@ -116,23 +122,23 @@ impl Aged {
     /// Ends a turn: brings everything back within its bounds. `count_of` says how many messages a
     /// priority has now, if that is known.
     pub(crate) fn settle(&mut self, count_of: impl Fn(Priority) -> Option<u64>) {
-        for (&priority, window) in &mut self.windows {
+        for (&priority, head_cache) in &mut self.windows {
             // Without a count it cannot be told that it is all there is; it is read again.
-            window.settle(count_of(priority).unwrap_or(u64::MAX));
+            head_cache.settle(count_of(priority).unwrap_or(u64::MAX));
         }
         self.wanted.clear();
         self.trim();
     }
 
     /// Forgets a message that is gone, of a priority that has so many left.
-    pub(crate) fn remove(&mut self, place: Place, count_after: u64, aging_ms: u64) {
+    pub(crate) fn remove(&mut self, place: Position, count_after: u64, aging_ms: u64) {
         let priority = place.priority;
         if count_after == 0 {
             self.windows.remove(&priority);
             return self.forget(priority);
         }
-        if let Some(window) = self.windows.get_mut(&priority) {
-            window.remove(place);
+        if let Some(head_cache) = self.windows.get_mut(&priority) {
+            head_cache.remove(place);
         }
         let Some(&head) = self.by_priority.get(&priority) else { return };
         if head.is_exact && head.arrival == place.arrival {
@@ -172,35 +178,35 @@ impl Aged {
         }
     }
 
-    fn message(&self, priority: Priority, index: usize) -> Option<(Place, &Held)> {
+    fn message(&self, priority: Priority, index: usize) -> Option<(Position, &StoredMessage)> {
         self.windows.get(&priority)?.messages().nth(index)
     }
 
     /// Where reading on begins: behind this place, or at the first message.
-    fn end(&self, priority: Priority) -> Option<Place> {
+    fn end(&self, priority: Priority) -> Option<Position> {
         self.windows.get(&priority)?.end()
     }
 
-    fn held(&self, place: Place) -> Option<&Held> {
-        let window = self.windows.get(&place.priority)?;
-        window.messages().find(|(own, _)| *own == place).map(|(_, held)| held)
+    fn held(&self, place: Position) -> Option<&StoredMessage> {
+        let head_cache = self.windows.get(&place.priority)?;
+        head_cache.messages().find(|(own, _)| *own == place).map(|(_, held)| held)
     }
 }
 
-fn head_of(place: Place, held: &Held, aging_ms: u64) -> Head {
-    let Place { priority, arrival } = place;
+fn head_of(place: Position, held: &StoredMessage, aging_ms: u64) -> Head {
+    let Position { priority, arrival } = place;
     let summit_ms = summit_ms(priority, held.pushed_at_ms, aging_ms);
     Head { priority, summit_ms, arrival, is_exact: true }
 }
 
 /// A plan under way: which messages are next, and what stood in their places before it began.
 #[derive(Default)]
-struct Plan {
-    places: Vec<Place>,
+struct AgingPlan {
+    places: Vec<Position>,
     before: BTreeMap<Priority, (Head, usize)>,
 }
 
-impl Rules {
+impl QueueState {
     /// The next messages in the order in which they have aged, so many of which are alive; those
     /// between them whose time to live has ended are among them.
     pub(crate) fn plan_aged(
@@ -208,76 +214,76 @@ impl Rules {
         wanted: usize,
         aging_ms: u64,
         now_ms: u64,
-    ) -> Result<Vec<Place>, Stop> {
+    ) -> Result<Vec<Position>, Blocked> {
         self.know_priorities(aging_ms)?;
-        let mut plan = Plan::default();
+        let mut plan = AgingPlan::default();
         let planned = self.plan_into(&mut plan, wanted, aging_ms, now_ms);
-        self.aged.wanted = plan.before.keys().copied().collect();
-        if let Err(Stop::Load(Need::LaneHead(priority, ..))) = &planned {
-            self.aged.wanted.push(*priority);
+        self.aging.wanted = plan.before.keys().copied().collect();
+        if let Err(Blocked::Load(MissingData::LaneHead(priority, ..))) = &planned {
+            self.aging.wanted.push(*priority);
         }
         // It was only a plan.
-        plan.before.into_values().for_each(|(head, _)| self.aged.put(head));
+        plan.before.into_values().for_each(|(head, _)| self.aging.put(head));
         planned.map(|()| plan.places)
     }
 
     fn plan_into(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut AgingPlan,
         wanted: usize,
         aging_ms: u64,
         now_ms: u64,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Blocked> {
         let mut alive = 0;
         while alive < wanted {
-            let Some(head) = self.aged.heads.next(aging_ms, now_ms) else { break };
+            let Some(head) = self.aging.heads.next(aging_ms, now_ms) else { break };
             let priority = head.priority;
             let taken = plan.before.get(&priority).map_or(0, |(_, taken)| *taken);
-            let Some((place, held)) = self.aged.message(priority, taken) else {
-                match self.lanes.count(priority) {
-                    None => return Err(Stop::Load(Need::Lanes(vec![priority]))),
-                    Some(count) if count <= taken as u64 => self.aged.forget(priority),
+            let Some((place, held)) = self.aging.message(priority, taken) else {
+                match self.priority_counts.count(priority) {
+                    None => return Err(Blocked::Load(MissingData::PriorityCounts(vec![priority]))),
+                    Some(count) if count <= taken as u64 => self.aging.forget(priority),
                     Some(_) => return Err(self.load_head(priority)),
                 }
                 continue;
             };
             let own = head_of(place, held, aging_ms);
             if own != head {
-                self.aged.put(own);
+                self.aging.put(own);
                 continue;
             }
             alive += usize::from(!held.is_expired(now_ms));
             plan.places.push(place);
             plan.before.entry(priority).or_insert((head, 0)).1 += 1;
-            self.aged.advance(head, taken + 1, aging_ms);
+            self.aging.advance(head, taken + 1, aging_ms);
         }
         Ok(())
     }
 
     /// A message that a plan named.
-    pub(crate) fn aged_message(&self, place: Place) -> Held {
-        self.aged.held(place).expect("a plan names what is in memory").clone()
+    pub(crate) fn aged_message(&self, place: Position) -> StoredMessage {
+        self.aging.held(place).expect("a plan names what is in memory").clone()
     }
 
     /// Makes sure that every priority in use has an entry.
-    fn know_priorities(&mut self, aging_ms: u64) -> Result<(), Stop> {
-        let rest = match &self.aged.known {
-            Known::Nothing => key::lanes(self.number()),
-            Known::Before(rest) => rest.clone(),
-            Known::All => return Ok(()),
+    fn know_priorities(&mut self, aging_ms: u64) -> Result<(), Blocked> {
+        let rest = match &self.aging.known {
+            KnownHeads::Nothing => key::priority_counts(self.number()),
+            KnownHeads::Before(rest) => rest.clone(),
+            KnownHeads::All => return Ok(()),
         };
         if rest.start < rest.end {
-            return Err(Stop::Load(Need::AllLanes(rest, ScanLimit::count(PAGE))));
+            return Err(Blocked::Load(MissingData::AllLanes(rest, ScanLimit::count(PAGE))));
         }
         // What changed in this turn is not in the store yet.
-        let lanes: Vec<_> = self.lanes.counts().collect();
-        for (priority, count) in lanes {
+        let priority_counts: Vec<_> = self.priority_counts.counts().collect();
+        for (priority, count) in priority_counts {
             match count {
-                0 => self.aged.forget(priority),
+                0 => self.aging.forget(priority),
                 _ => self.learn_priority(priority, aging_ms),
             }
         }
-        self.aged.known = Known::All;
+        self.aging.known = KnownHeads::All;
         Ok(())
     }
 
@@ -287,32 +293,34 @@ impl Rules {
         priorities.iter().for_each(|&priority| self.learn_priority(priority, aging_ms));
         let queue = self.number();
         let rest = match priorities.last() {
-            Some(&last) if priorities.len() == PAGE => range.clone().after(&key::lane(queue, last)),
+            Some(&last) if priorities.len() == PAGE => {
+                range.clone().after(&key::priority_count(queue, last))
+            }
             _ => KeyRange { start: range.end.clone(), end: range.end.clone() },
         };
-        self.aged.known = Known::Before(rest);
+        self.aging.known = KnownHeads::Before(rest);
     }
 
     fn learn_priority(&mut self, priority: Priority, aging_ms: u64) {
-        if self.aged.by_priority.contains_key(&priority) {
+        if self.aging.by_priority.contains_key(&priority) {
             return;
         }
         // No message is older than its queue.
         let summit_ms = summit_ms(priority, self.created_at_ms, aging_ms);
         let arrival = key::Arrival(0);
-        self.aged.put(Head { priority, summit_ms, arrival, is_exact: false });
+        self.aging.put(Head { priority, summit_ms, arrival, is_exact: false });
     }
 
-    fn load_head(&self, priority: Priority) -> Stop {
+    fn load_head(&self, priority: Priority) -> Blocked {
         let queue = self.number();
         let range = key::messages_of(queue, MessageState::Ready, priority);
-        let range = match self.aged.end(priority) {
+        let range = match self.aging.end(priority) {
             Some(end) => range.after(&end.key(queue, MessageState::Ready)),
             None => range,
         };
         // As many as one request can ask for, so that it finds all it needs.
         let limit = ScanLimit { count_max: 100, bytes_max: 256 << 10 };
-        Stop::Load(Need::LaneHead(priority, range, limit))
+        Blocked::Load(MissingData::LaneHead(priority, range, limit))
     }
 }
 
@@ -323,42 +331,42 @@ mod tests {
     use crate::queue::{
         api::config::QueueConfig,
         state::queue_state::MemoryBounds,
-        testing::test_harness::{TIGHT, Trial},
+        testing::test_harness::{TIGHT, TestHarness},
     };
 
     const AGING_MS: u64 = 1_000;
 
-    fn aging() -> Trial {
-        let mut trial = Trial::new(TIGHT);
+    fn aging() -> TestHarness {
+        let mut harness = TestHarness::new(TIGHT);
         let aging = Some(Duration::from_millis(AGING_MS));
-        trial.configure(&QueueConfig { aging, ..QueueConfig::default() }).unwrap();
-        trial
+        harness.configure(&QueueConfig { aging, ..QueueConfig::default() }).unwrap();
+        harness
     }
 
-    fn pop(trial: &mut Trial, depth: usize) -> Vec<String> {
-        let popped = trial.pop(depth).unwrap();
+    fn pop(harness: &mut TestHarness, depth: usize) -> Vec<String> {
+        let popped = harness.pop(depth).unwrap();
         popped.into_iter().map(|message| message.item.as_str().to_owned()).collect()
     }
 
     #[test]
     fn a_message_that_waits_rises_by_one_priority_after_each_interval() {
-        let mut trial = aging();
-        trial.push(&[(2, "old")]).unwrap();
-        trial.now_ms += AGING_MS - 1;
-        trial.push(&[(1, "a"), (2, "b")]).unwrap();
-        assert_eq!(pop(&mut trial, 1), ["a"], "it has not risen yet");
-        trial.now_ms += 1;
-        trial.push(&[(1, "c"), (0, "d")]).unwrap();
-        assert_eq!(pop(&mut trial, 1), ["d"]);
-        assert_eq!(pop(&mut trial, 9), ["old", "c", "b"], "risen, it is older than its equals");
+        let mut harness = aging();
+        harness.push(&[(2, "old")]).unwrap();
+        harness.now_ms += AGING_MS - 1;
+        harness.push(&[(1, "a"), (2, "b")]).unwrap();
+        assert_eq!(pop(&mut harness, 1), ["a"], "it has not risen yet");
+        harness.now_ms += 1;
+        harness.push(&[(1, "c"), (0, "d")]).unwrap();
+        assert_eq!(pop(&mut harness, 1), ["d"]);
+        assert_eq!(pop(&mut harness, 9), ["old", "c", "b"], "risen, it is older than its equals");
     }
 
     #[test]
     fn the_stored_priority_is_kept() {
-        let mut trial = aging();
-        let id = trial.push(&[(7, "x")]).unwrap()[0];
-        trial.now_ms += 20 * AGING_MS;
-        let popped = trial.pop(1).unwrap().remove(0);
+        let mut harness = aging();
+        let id = harness.push(&[(7, "x")]).unwrap()[0];
+        harness.now_ms += 20 * AGING_MS;
+        let popped = harness.pop(1).unwrap().remove(0);
         assert_eq!((popped.id, popped.priority), (id, 7));
     }
 
@@ -368,27 +376,27 @@ mod tests {
             std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
         println!("SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut trial = Trial::new(bounds);
+        let mut harness = TestHarness::new(bounds);
         let aging = Some(Duration::from_millis(AGING_MS));
-        trial.configure(&QueueConfig { aging, ..QueueConfig::default() }).unwrap();
+        harness.configure(&QueueConfig { aging, ..QueueConfig::default() }).unwrap();
         let (mut naive, mut number) = (Vec::new(), 0_u64);
         for _ in 0..steps {
             match random.u32(0..10) {
                 0..5 => {
                     number += 1;
                     let (priority, text) = (random.u32(0..priorities), number.to_string());
-                    let id = trial.push(&[(priority, &text)]).unwrap()[0];
-                    naive.push((priority, trial.now_ms, number, id));
+                    let id = harness.push(&[(priority, &text)]).unwrap()[0];
+                    naive.push((priority, harness.now_ms, number, id));
                 }
-                5..7 => trial.now_ms += random.u64(0..5 * AGING_MS / 2),
-                7 if random.u8(..) < 40 => trial.reactivate(),
+                5..7 => harness.now_ms += random.u64(0..5 * AGING_MS / 2),
+                7 if random.u8(..) < 40 => harness.reactivate(),
                 7 if !naive.is_empty() => {
                     let (.., id) = naive.remove(random.usize(..naive.len()));
-                    trial.cancel(id).unwrap();
+                    harness.cancel(id).unwrap();
                 }
                 _ => {
                     let depth = random.usize(1..5);
-                    let now_ms = trial.now_ms;
+                    let now_ms = harness.now_ms;
                     naive.sort_by_key(|&(priority, pushed_ms, number, _)| {
                         let steps = (now_ms - pushed_ms) / AGING_MS;
                         (u64::from(priority).saturating_sub(steps), number)
@@ -396,7 +404,7 @@ mod tests {
                     let first = naive.drain(..depth.min(naive.len()));
                     let expected: Vec<_> =
                         first.map(|(.., number, _)| number.to_string()).collect();
-                    assert_eq!(pop(&mut trial, depth), expected);
+                    assert_eq!(pop(&mut harness, depth), expected);
                 }
             }
         }
@@ -410,30 +418,30 @@ mod tests {
 
     #[test]
     fn the_least_urgent_of_a_thousand_priorities_rises_like_any_other() {
-        let mut trial = aging();
-        trial.push(&[(999, "old")]).unwrap();
-        trial.now_ms += 999 * AGING_MS;
+        let mut harness = aging();
+        harness.push(&[(999, "old")]).unwrap();
+        harness.now_ms += 999 * AGING_MS;
         let names: Vec<_> = (0..999).map(|n| n.to_string()).collect();
         for (priority, name) in (1..).zip(&names) {
-            trial.push(&[(priority, name)]).unwrap();
+            harness.push(&[(priority, name)]).unwrap();
         }
-        trial.reactivate();
-        assert_eq!(pop(&mut trial, 2), ["old", "0"]);
+        harness.reactivate();
+        assert_eq!(pop(&mut harness, 2), ["old", "0"]);
     }
 
     #[test]
     fn a_pop_among_many_priorities_reads_what_it_takes_and_no_more() {
-        let mut trial = aging();
+        let mut harness = aging();
         let names: Vec<_> = (0..2_000).map(|n| n.to_string()).collect();
         for (priority, name) in (0..).zip(&names) {
-            trial.push(&[(priority, name)]).unwrap();
+            harness.push(&[(priority, name)]).unwrap();
         }
-        trial.now_ms += 5_000 * AGING_MS;
-        assert_eq!(pop(&mut trial, 1), ["0"]);
-        trial.scan_count = 0;
+        harness.now_ms += 5_000 * AGING_MS;
+        assert_eq!(pop(&mut harness, 1), ["0"]);
+        harness.scan_count = 0;
         for expected in &names[1..1_000] {
-            assert_eq!(pop(&mut trial, 1), std::slice::from_ref(expected));
+            assert_eq!(pop(&mut harness, 1), std::slice::from_ref(expected));
         }
-        assert!(trial.scan_count <= 1_000, "{} reads for 999 messages", trial.scan_count);
+        assert!(harness.scan_count <= 1_000, "{} reads for 999 messages", harness.scan_count);
     }
 }

@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use crate::queue::state::{message::stored_message::Held, order::position::Place};
+use crate::queue::state::{message::stored_message::StoredMessage, order::position::Position};
 
 /// How far a window is exact: it holds every ready message up to there and none behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reach {
+enum Coverage {
     Nothing,
-    To(Place),
+    To(Position),
     All,
 }
 
 /// The head of a queue: the first ready messages in pop order, bounded in count and bytes, so that
 /// pops find theirs in memory and a queue of any depth costs the same memory.
 #[derive(Debug)]
-pub(crate) struct Window {
-    held: BTreeMap<Place, Held>,
+pub(crate) struct HeadCache {
+    held: BTreeMap<Position, StoredMessage>,
     bytes: usize,
-    reach: Reach,
+    reach: Coverage,
     count_max: usize,
     bytes_max: usize,
 }
 
-impl Window {
+impl HeadCache {
     /// A window that knows nothing yet. It keeps at least one message, whatever its size.
     pub(crate) fn new(count_max: usize, bytes_max: usize) -> Self {
         let held = BTreeMap::new();
-        Self { held, bytes: 0, reach: Reach::Nothing, count_max: count_max.max(1), bytes_max }
+        Self { held, bytes: 0, reach: Coverage::Nothing, count_max: count_max.max(1), bytes_max }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -40,42 +40,42 @@ impl Window {
     }
 
     /// Where reading on must begin: behind this place, or at the head if `None`.
-    pub(crate) fn end(&self) -> Option<Place> {
+    pub(crate) fn end(&self) -> Option<Position> {
         match self.reach {
-            Reach::To(place) => Some(place),
-            Reach::Nothing | Reach::All => None,
+            Coverage::To(place) => Some(place),
+            Coverage::Nothing | Coverage::All => None,
         }
     }
 
     /// The first messages.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = (Place, &Held)> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (Position, &StoredMessage)> {
         self.held.iter().map(|(&place, held)| (place, held))
     }
 
     /// Sees a new message: keeps it if it stands within the reach.
-    pub(crate) fn offer(&mut self, place: Place, message: Held) {
-        if Reach::To(place) <= self.reach {
+    pub(crate) fn offer(&mut self, place: Position, message: StoredMessage) {
+        if Coverage::To(place) <= self.reach {
             self.insert(place, message);
         }
     }
 
-    /// Appends the messages read behind [`Window::end`].
-    pub(crate) fn extend(&mut self, messages: impl IntoIterator<Item = (Place, Held)>) {
+    /// Appends the messages read behind [`HeadCache::end`].
+    pub(crate) fn extend(&mut self, messages: impl IntoIterator<Item = (Position, StoredMessage)>) {
         for (place, message) in messages {
             self.insert(place, message);
-            self.reach = Reach::To(place);
+            self.reach = Coverage::To(place);
         }
     }
 
-    /// As [`Window::extend`], with messages that the store does not have yet. Nothing read means
+    /// As [`HeadCache::extend`], with messages that the store does not have yet. Nothing read means
     /// that it holds nothing behind.
     pub(crate) fn extend_with(
         &mut self,
-        messages: Vec<(Place, Held)>,
-        fresh: impl IntoIterator<Item = (Place, Held)>,
+        messages: Vec<(Position, StoredMessage)>,
+        fresh: impl IntoIterator<Item = (Position, StoredMessage)>,
     ) {
         if messages.is_empty() {
-            self.reach = Reach::All;
+            self.reach = Coverage::All;
         }
         self.extend(messages);
         for (place, message) in fresh {
@@ -86,14 +86,14 @@ impl Window {
     }
 
     /// Takes the first message.
-    pub(crate) fn take_first(&mut self) -> Option<(Place, Held)> {
+    pub(crate) fn take_first(&mut self) -> Option<(Position, StoredMessage)> {
         let (place, message) = self.held.pop_first()?;
         self.bytes -= message.memory_bytes();
         Some((place, message))
     }
 
     /// Forgets a message that is gone from the queue.
-    pub(crate) fn remove(&mut self, place: Place) {
+    pub(crate) fn remove(&mut self, place: Position) {
         if let Some(message) = self.held.remove(&place) {
             self.bytes -= message.memory_bytes();
         }
@@ -103,15 +103,15 @@ impl Window {
     /// way, the least urgent first.
     pub(crate) fn settle(&mut self, ready_count: u64) {
         if self.held.len() as u64 == ready_count {
-            self.reach = Reach::All;
+            self.reach = Coverage::All;
         }
         while self.is_over() {
             if let Some((_, message)) = self.held.pop_last() {
                 self.bytes -= message.memory_bytes();
             }
             self.reach = match self.held.last_key_value() {
-                Some((&last, _)) => Reach::To(last),
-                None => Reach::Nothing,
+                Some((&last, _)) => Coverage::To(last),
+                None => Coverage::Nothing,
             };
         }
     }
@@ -121,7 +121,7 @@ impl Window {
         count > self.count_max || (count > 1 && self.bytes > self.bytes_max)
     }
 
-    fn insert(&mut self, place: Place, message: Held) {
+    fn insert(&mut self, place: Position, message: StoredMessage) {
         self.bytes += message.memory_bytes();
         self.held.insert(place, message);
     }
@@ -134,77 +134,83 @@ mod tests {
 
     use super::*;
 
-    fn place(priority: u32, arrival: u64) -> Place {
+    fn place(priority: u32, arrival: u64) -> Position {
         let priority = Priority::new(priority).expect("in bounds");
-        Place { priority, arrival: Arrival(arrival) }
+        Position { priority, arrival: Arrival(arrival) }
     }
 
-    fn message(bytes: usize) -> Held {
-        Held::new(0, Bytes::from(vec![b'x'; bytes]))
+    fn message(bytes: usize) -> StoredMessage {
+        StoredMessage::new(0, Bytes::from(vec![b'x'; bytes]))
     }
 
     /// A window of two messages that knows of a queue with three.
-    fn full() -> Window {
-        let mut window = Window::new(2, usize::MAX);
-        window.settle(0);
+    fn full() -> HeadCache {
+        let mut head_cache = HeadCache::new(2, usize::MAX);
+        head_cache.settle(0);
         for arrival in 0..3 {
-            window.offer(place(5, arrival), message(1));
+            head_cache.offer(place(5, arrival), message(1));
         }
-        window.settle(3);
-        window
+        head_cache.settle(3);
+        head_cache
     }
 
-    fn places(window: &Window) -> Vec<(u32, u64)> {
-        window.messages().map(|(place, _)| (place.priority.get(), place.arrival.0)).collect()
+    fn places(head_cache: &HeadCache) -> Vec<(u32, u64)> {
+        head_cache.messages().map(|(place, _)| (place.priority.get(), place.arrival.0)).collect()
     }
 
     #[test]
     fn a_window_that_knows_nothing_keeps_nothing() {
-        let mut window = Window::new(2, usize::MAX);
-        window.offer(place(0, 0), message(1));
-        assert_eq!((window.len(), window.end()), (0, None));
+        let mut head_cache = HeadCache::new(2, usize::MAX);
+        head_cache.offer(place(0, 0), message(1));
+        assert_eq!((head_cache.len(), head_cache.end()), (0, None));
     }
 
     #[test]
     fn a_window_at_its_count_lets_the_least_urgent_give_way() {
-        let mut window = full();
-        assert_eq!((places(&window), window.end()), (vec![(5, 0), (5, 1)], Some(place(5, 1))));
-        window.offer(place(4, 3), message(1));
-        window.settle(4);
-        assert_eq!((places(&window), window.end()), (vec![(4, 3), (5, 0)], Some(place(5, 0))));
+        let mut head_cache = full();
+        assert_eq!(
+            (places(&head_cache), head_cache.end()),
+            (vec![(5, 0), (5, 1)], Some(place(5, 1)))
+        );
+        head_cache.offer(place(4, 3), message(1));
+        head_cache.settle(4);
+        assert_eq!(
+            (places(&head_cache), head_cache.end()),
+            (vec![(4, 3), (5, 0)], Some(place(5, 0)))
+        );
     }
 
     #[test]
     fn a_message_behind_the_reach_is_not_kept() {
-        let mut window = full();
-        window.take_first();
-        window.offer(place(5, 3), message(1));
-        window.settle(3);
-        assert_eq!(places(&window), [(5, 1)]);
+        let mut head_cache = full();
+        head_cache.take_first();
+        head_cache.offer(place(5, 3), message(1));
+        head_cache.settle(3);
+        assert_eq!(places(&head_cache), [(5, 1)]);
     }
 
     #[test]
     fn a_window_that_holds_every_message_reaches_to_the_end() {
-        let mut window = full();
-        window.take_first();
-        window.take_first();
-        window.extend([(place(5, 2), message(1))]);
-        window.settle(1);
-        window.offer(place(9, 4), message(1));
-        assert_eq!(places(&window), [(5, 2), (9, 4)]);
+        let mut head_cache = full();
+        head_cache.take_first();
+        head_cache.take_first();
+        head_cache.extend([(place(5, 2), message(1))]);
+        head_cache.settle(1);
+        head_cache.offer(place(9, 4), message(1));
+        assert_eq!(places(&head_cache), [(5, 2), (9, 4)]);
     }
 
     #[test]
     fn a_window_is_bounded_in_bytes_and_keeps_at_least_one_message() {
         let each = message(100).memory_bytes();
         for (bytes_max, kept) in [(0, 1), (2 * each - 1, 1), (2 * each, 2), (3 * each, 3)] {
-            let mut window = Window::new(10, bytes_max);
-            window.settle(0);
+            let mut head_cache = HeadCache::new(10, bytes_max);
+            head_cache.settle(0);
             for arrival in 0..3 {
-                window.offer(place(1, arrival), message(100));
+                head_cache.offer(place(1, arrival), message(100));
             }
-            window.settle(3);
-            assert_eq!((window.len(), window.bytes()), (kept, kept * each), "{bytes_max}");
+            head_cache.settle(3);
+            assert_eq!((head_cache.len(), head_cache.bytes()), (kept, kept * each), "{bytes_max}");
         }
     }
 }

@@ -9,12 +9,12 @@ use crate::queue::api::message::MessageId;
 
 /// The place of a message in pop order: by priority, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) priority: Priority,
     pub(crate) arrival: Arrival,
 }
 
-impl Place {
+impl Position {
     /// Behind every message of one priority.
     pub(crate) fn end_of(priority: Priority) -> Self {
         Self { priority, arrival: Arrival(u64::MAX) }
@@ -47,17 +47,17 @@ pub(crate) struct SliceCursor {
     /// What arrived from here on stays: it came after that began.
     pub(crate) end: Arrival,
     /// The last place looked at.
-    pub(crate) after: Place,
+    pub(crate) after: Position,
 }
 
-impl From<MessageId> for Place {
+impl From<MessageId> for Position {
     fn from(MessageId { arrival, priority }: MessageId) -> Self {
         Self { priority, arrival }
     }
 }
 
-impl From<Place> for MessageId {
-    fn from(Place { priority, arrival }: Place) -> Self {
+impl From<Position> for MessageId {
+    fn from(Position { priority, arrival }: Position) -> Self {
         Self { arrival, priority }
     }
 }
