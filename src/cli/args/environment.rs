@@ -220,7 +220,7 @@ mod tests {
                     let variable = arg.get_env().and_then(|name| name.to_str());
                     let is_where = variable.is_none_or(|name| {
                         let own = name.trim_start_matches(PREFIX);
-                        ["SERVER", "TOKEN", "CLIENT_DATA", "JSON", "WORKER"].contains(&own)
+                        ["SERVER", "TOKEN", "CLIENT_DATA", "JSON", "WORKER", "LIFE"].contains(&own)
                     });
                     assert!(is_where, "{} reads {variable:?}", below.get_name());
                 }
