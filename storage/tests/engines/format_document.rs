@@ -39,7 +39,7 @@ fn the_document_names_every_key_tag() {
     let (sources, document) = (sources(&root().join("src")), document());
     let tags: Vec<&str> = sources
         .lines()
-        .filter(|line| line.trim_start().starts_with("pub(super) const "))
+        .filter(|line| line.trim_start().starts_with("pub(crate) const "))
         .filter_map(|line| line.split_once(": u8 = 0x"))
         .map(|(_, number)| number.trim_end_matches(';'))
         .collect();
