@@ -78,12 +78,12 @@ impl Engine for Forgetful {
         self.kept.release(fence);
     }
 
-    fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.kept.poll_upkeep(cx)
+    fn poll_maintenance(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.kept.poll_maintenance(cx)
     }
 
-    fn upkeep(&self) -> Result<Maintenance, LoadError> {
-        self.kept.upkeep()
+    fn maintain(&self) -> Result<Maintenance, LoadError> {
+        self.kept.maintain()
     }
 
     fn may_block(&self) -> bool {

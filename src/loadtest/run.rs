@@ -69,28 +69,28 @@ const LANES_EACH: u16 = 16;
 pub(crate) fn run(
     plan: &Arc<Plan>,
     control: &Arc<Control>,
-    (subject, mut team): (&mut Subject, Option<&mut Team>),
+    (target, mut cluster): (&mut Subject, Option<&mut Team>),
     watcher: &mut dyn Watcher,
 ) -> Result<RunResult, RunError> {
     let lanes = plan.first_lane + plan.generators as u16;
-    let monitor = Monitor::new(subject);
+    let monitor = Monitor::new(target);
     prepopulate::configure(plan).map_err(RunError::Filling)?;
     let mut ledgers = prepopulate::fill(plan, control, lanes, |filling| watcher.filling(filling))
         .map_err(RunError::Filling)?;
     let (brisk, slow) = (plan.scenario.subscribers, plan.scenario.slow_subscribers);
     let subscribers = Subscribers::begin(plan, brisk as usize, slow as usize)?;
-    let (mut reports, running, start) = match team.as_deref_mut() {
-        Some(team) => team.start(plan, control)?,
+    let (mut reports, running, start) = match cluster.as_deref_mut() {
+        Some(cluster) => cluster.start(plan, control)?,
         None => start_all(plan, control)?,
     };
     let mut timeline = Timeline::new(plan.generators, unix_millis());
     let mut collector = Collector::new(plan, control, start, monitor);
-    collector.collect(&mut reports, &mut timeline, subject, watcher);
+    collector.collect(&mut reports, &mut timeline, target, watcher);
     for generator in running {
         ledgers.extend(generator.join().expect("a generator does not panic")?);
     }
     timeline.measured_seconds = collector.measured_seconds();
-    let mut result = RunResult::of(plan, &timeline, environment(plan, subject));
+    let mut result = RunResult::of(plan, &timeline, environment(plan, target));
     result.is_complete = !control.is_stopped();
     result.warnings = std::mem::take(&mut collector.warnings);
     warn_of_generator(&mut result);
@@ -99,7 +99,7 @@ pub(crate) fn run(
         result.warnings.push(warning.to_owned());
     }
     if plan.is_verified {
-        let is_one_clock = team.is_none_or(|team| team.is_on_one_machine());
+        let is_one_clock = cluster.is_none_or(|cluster| cluster.is_on_one_machine());
         let published = published(&ledgers);
         judge(plan, ledgers, (lanes + LANES_EACH, is_one_clock), &mut result);
         if let Some(found) = &mut result.verification {
@@ -176,7 +176,7 @@ impl Collector {
         &mut self,
         reports: &mut Receiver<Report>,
         timeline: &mut Timeline,
-        subject: &mut Subject,
+        target: &mut Subject,
         watcher: &mut dyn Watcher,
     ) {
         loop {
@@ -188,8 +188,8 @@ impl Collector {
             if self.faults.last().is_some_and(|due| *due <= moment) {
                 self.faults.pop();
                 match self.plan.scenario.fault {
-                    Some(Fault::Disk) => self.return_space(subject, watcher),
-                    _ => self.kill(subject, watcher),
+                    Some(Fault::Disk) => self.return_space(target, watcher),
+                    _ => self.kill(target, watcher),
                 }
             }
             match reports.recv_timeout(Duration::from_millis(20)) {
@@ -215,13 +215,13 @@ impl Collector {
         }
     }
 
-    fn kill(&mut self, subject: &mut Subject, watcher: &mut dyn Watcher) {
+    fn kill(&mut self, target: &mut Subject, watcher: &mut dyn Watcher) {
         let began = now();
-        match subject.kill_and_restart() {
+        match target.kill_and_restart() {
             Ok(()) => {
                 let millis = (now() - began) / 1_000_000;
                 watcher.note(&format!("the server was killed and is back after {millis} ms"));
-                self.monitor = Monitor::resume(subject, &self.plan);
+                self.monitor = Monitor::resume(target, &self.plan);
             }
             Err(error) => {
                 self.warnings.push(error.to_string());
@@ -230,8 +230,8 @@ impl Collector {
         }
     }
 
-    fn return_space(&mut self, subject: &Subject, watcher: &mut dyn Watcher) {
-        match subject.free_space() {
+    fn return_space(&mut self, target: &Subject, watcher: &mut dyn Watcher) {
+        match target.free_space() {
             Ok(()) => {
                 self.control.return_space(now());
                 watcher.note("the disk of the server has space again");
@@ -250,14 +250,14 @@ impl Collector {
 }
 
 /// Where a plan is run.
-pub(crate) fn environment(plan: &Plan, subject: &Subject) -> Environment {
+pub(crate) fn environment(plan: &Plan, target: &Subject) -> Environment {
     Environment {
         processors: thread::available_parallelism().map_or(1, usize::from),
         system: format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH),
         threads: plan.generators,
         connections: plan.connections,
-        is_own_server: subject.data().is_some(),
-        durability: subject.durability(),
+        is_own_server: target.data().is_some(),
+        durability: target.durability(),
     }
 }
 

@@ -156,11 +156,11 @@ impl Engine for MemoryEngine {
         self.ownership.lock().release(fence);
     }
 
-    fn poll_upkeep(&self, _cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_maintenance(&self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
 
-    fn upkeep(&self) -> Result<Maintenance, LoadError> {
+    fn maintain(&self) -> Result<Maintenance, LoadError> {
         Ok(Maintenance::default())
     }
 

@@ -134,7 +134,7 @@ fn sample(random: &mut fastrand::Rng, is_folded: bool) -> Sample {
         let seq = engine.commit(fence, batch, Durability::Durable).unwrap();
         wait_committed(&engine, seq, Durability::Durable).unwrap();
         if is_folded && number % 200 == 150 {
-            engine.upkeep().unwrap();
+            engine.maintain().unwrap();
         }
     }
     // It writes what it still has to, and checkpoints nothing.

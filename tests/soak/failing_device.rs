@@ -178,12 +178,12 @@ impl Run<'_> {
     fn do_upkeep(&self, is_over: &AtomicBool) {
         let waker = waker();
         while !is_over.load(Ordering::Acquire) {
-            if self.engine.poll_upkeep(&mut Context::from_waker(&waker)).is_pending() {
+            if self.engine.poll_maintenance(&mut Context::from_waker(&waker)).is_pending() {
                 thread::park_timeout(NAP);
                 continue;
             }
             // What fails stays due.
-            drop(self.engine.upkeep());
+            drop(self.engine.maintain());
         }
     }
 

@@ -213,7 +213,7 @@ impl GateActor {
                 && let Some(wait_queue) = &mut self.rules.wait_queue
             {
                 // Several got the same permit: none of them gives it up for the others.
-                wait_queue.places[index].attempt = 0;
+                wait_queue.entries[index].attempt = 0;
             }
             for promise in promises {
                 turn.fulfil(promise, decision);
@@ -241,20 +241,20 @@ impl GateActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
         let Some(index) = self.rules.find(owner) else { return Ok(()) };
-        let place = &mut self.rules.wait_queue().places[index];
-        if place.attempt != attempt {
+        let entry = &mut self.rules.wait_queue().entries[index];
+        if entry.attempt != attempt {
             if let Some(watch) = &mut self.watch
                 && let Some(successor) = watch.pending_replies.forget(index, attempt)
-                && place.attempt != 0
+                && entry.attempt != 0
             {
-                place.attempt = successor;
+                entry.attempt = successor;
             }
             return Ok(());
         }
         if let Some(successor) =
             self.watch.as_mut().and_then(|watch| watch.pending_replies.inherit(index))
         {
-            place.attempt = successor;
+            entry.attempt = successor;
             return Ok(());
         }
         self.run(turn, |rules, change| {

@@ -205,7 +205,7 @@ async fn keep_up(runtime: Weak<Runtime>) {
     let worker = EngineMaintenance::start(Arc::clone(&engine), Some(UPKEEP_NICENESS));
     let mut urgent = None;
     loop {
-        std::future::poll_fn(|cx| engine.poll_upkeep(cx)).await;
+        std::future::poll_fn(|cx| engine.poll_maintenance(cx)).await;
         // Somebody is refused until upkeep has made room: it would starve behind those who ask.
         let worker = if engine.status().is_disk_full {
             urgent.get_or_insert_with(|| EngineMaintenance::start(Arc::clone(&engine), None))
@@ -215,7 +215,7 @@ async fn keep_up(runtime: Weak<Runtime>) {
         let done = worker.run().await;
         let Some(runtime) = runtime.upgrade() else { return };
         match done {
-            Ok(upkeep) => runtime.events.emit(|| Event::Maintenance(upkeep)),
+            Ok(maintain) => runtime.events.emit(|| Event::Maintenance(maintain)),
             Err(error) => {
                 tracing::error!(%error, "upkeep failed; it is tried again");
                 runtime.clock.sleep(UPKEEP_RETRY_AFTER).await;
@@ -241,7 +241,7 @@ impl EngineMaintenance {
                 let _ = rustix::process::setpriority_process(None, niceness);
             }
             for done in taken {
-                let _ = done.send(engine.upkeep());
+                let _ = done.send(engine.maintain());
             }
         };
         let thread = thread::Builder::new().name("lanekeeper-upkeep".to_owned()).spawn(work);

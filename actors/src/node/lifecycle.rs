@@ -270,7 +270,7 @@ impl Node {
             let now = runtime.clock.elapsed();
             Arc::clone(service).run_once(Arc::clone(runtime), now).await;
         }
-        runtime.store.read(|engine| engine.upkeep().map(drop)).await
+        runtime.store.read(|engine| engine.maintain().map(drop)).await
     }
 
     /// As [`Node::run_duties`], and waits for the turns of reminders and outbox messages it starts.

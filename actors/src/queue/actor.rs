@@ -56,7 +56,7 @@ pub(crate) type TakenMessages = Result<Vec<Message>, QueueError>;
 /// turn ends with [`QueueActor::serve`], so that no verb has to think of those who wait.
 pub(crate) struct QueueActor {
     pub(crate) rules: QueueState,
-    pub(crate) line: Waiters<Waiter>,
+    pub(crate) waiters: Waiters<Waiter>,
     pub(crate) going_on: ExpiryUnderWay,
     pub(crate) at_gate: GatePermits,
     /// When the timer is due that serves those who wait, by the node's monotonic clock.
@@ -66,7 +66,7 @@ pub(crate) struct QueueActor {
 
 /// What one who waits holds.
 pub(crate) struct WaitingReply<T> {
-    pub(crate) place: WaiterTicket,
+    pub(crate) position: WaiterTicket,
     pub(crate) given: DeferredReply<T>,
 }
 
@@ -89,10 +89,10 @@ impl Actor for QueueActor {
             let first = from.runtime().epoch().long_number(0);
             rules.meta.arrival_next = rules.meta.arrival_next.max(first);
         }
-        let (line, going_on) = (Waiters::new(WAITING_MAX), ExpiryUnderWay::new());
+        let (waiters, going_on) = (Waiters::new(WAITING_MAX), ExpiryUnderWay::new());
         let metrics = from.runtime().shared.get();
         let at_gate = GatePermits::default();
-        Ok(Self { rules, line, going_on, at_gate, serve_at: None, metrics })
+        Ok(Self { rules, waiters, going_on, at_gate, serve_at: None, metrics })
     }
 
     async fn on_passivate(&mut self, turn: &mut Turn<'_, Self>) {
@@ -128,11 +128,11 @@ impl Actor for QueueActor {
     }
 
     fn is_passivatable(&self) -> bool {
-        self.line.is_empty()
+        self.waiters.is_empty()
     }
 
     fn memory_bytes(&self) -> usize {
-        self.rules.memory_bytes() + self.line.memory_bytes()
+        self.rules.memory_bytes() + self.waiters.memory_bytes()
     }
 }
 

@@ -71,10 +71,10 @@ impl Team {
             command.process_group(0);
             children.push(command.spawn()?);
         }
-        let mut team = Self { members: Vec::new(), children };
+        let mut cluster = Self { members: Vec::new(), children };
         let began = Instant::now();
-        team.gather(&listener, count, || began.elapsed() > SPAWN_TIMEOUT)?;
-        Ok(team)
+        cluster.gather(&listener, count, || began.elapsed() > SPAWN_TIMEOUT)?;
+        Ok(cluster)
     }
 
     /// Waits at an address until so many have joined.
@@ -89,9 +89,9 @@ impl Team {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(addr)?;
         tell(listener.local_addr()?);
-        let mut team = Self { members: Vec::new(), children: Vec::new() };
-        team.gather(&listener, count, is_given_up)?;
-        Ok(team)
+        let mut cluster = Self { members: Vec::new(), children: Vec::new() };
+        cluster.gather(&listener, count, is_given_up)?;
+        Ok(cluster)
     }
 
     fn gather(
@@ -143,7 +143,7 @@ impl Team {
     /// Whether all share the leader's clock.
     pub(crate) fn is_on_one_machine(&self) -> bool {
         let own = machine();
-        self.members.iter().all(|member| member.machine == own)
+        self.members.iter().all(|agent| agent.machine == own)
     }
 
     /// Tells all to run their part of a plan; its threads are those of each member.
@@ -160,13 +160,13 @@ impl Team {
         let own = machine();
         let left = Arc::new(AtomicUsize::new(self.members.len()));
         let mut running = Vec::new();
-        for (place, member) in self.members.iter_mut().enumerate() {
+        for (place, agent) in self.members.iter_mut().enumerate() {
             let first_lane = plan.first_lane + (place * plan.threads) as u16;
             let part = Box::new(Plan { first_lane, ..Plan::clone(plan) });
-            let is_near = member.machine == own;
+            let is_near = agent.machine == own;
             let (start, delay) = if is_near { (start, 0) } else { (0, HEAD_START) };
-            say(&mut member.writer, &Order::Run { plan: part, start, delay })?;
-            let reader = BufReader::new(member.reader.get_ref().try_clone()?);
+            say(&mut agent.writer, &Order::Run { plan: part, start, delay })?;
+            let reader = BufReader::new(agent.reader.get_ref().try_clone()?);
             let (sender, left) = (sender.clone(), Arc::clone(&left));
             running.push(thread::spawn(move || {
                 let followed = follow(reader, &sender);
@@ -175,7 +175,7 @@ impl Team {
             }));
         }
         let writers: io::Result<Vec<_>> =
-            self.members.iter().map(|member| member.writer.try_clone()).collect();
+            self.members.iter().map(|agent| agent.writer.try_clone()).collect();
         let (writers, control, model) = (writers?, Arc::clone(control), plan.model);
         thread::spawn(move || pass_on(writers, &control, model, &left));
         Ok((reports, running, start))
@@ -230,8 +230,8 @@ fn pass_on(mut writers: Vec<TcpStream>, control: &Control, model: Model, left: &
 impl Drop for Team {
     /// Members end when their leader hangs up.
     fn drop(&mut self) {
-        for member in &self.members {
-            drop(member.writer.shutdown(std::net::Shutdown::Both));
+        for agent in &self.members {
+            drop(agent.writer.shutdown(std::net::Shutdown::Both));
         }
         for child in &mut self.children {
             drop(child.wait());

@@ -71,10 +71,10 @@ impl Bulk {
     /// [`BulkError`].
     pub(crate) fn fill(
         &self,
-        subject: &Subject,
+        target: &Subject,
         mut tell: impl FnMut(Filling),
     ) -> Result<u64, BulkError> {
-        let mut client = Client::new(subject.addr, &subject.host, subject.token());
+        let mut client = Client::new(target.addr, &target.host, target.token());
         let stats_path = format!("/queue/{}/stats", self.id);
         let push_path = format!("/queue/{}/push", self.id);
         let Stats { ready, pushed } = client.ask("GET", &stats_path, b"")?;

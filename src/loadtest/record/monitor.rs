@@ -50,20 +50,20 @@ pub(crate) struct Monitor {
 
 impl Monitor {
     /// Watches a server from before the first message of a run.
-    pub(crate) fn new(subject: &Subject) -> Self {
-        Self::watching(subject, Backlog::begin)
+    pub(crate) fn new(target: &Subject) -> Self {
+        Self::watching(target, Backlog::begin)
     }
 
     /// Watches a server that was restarted in the midst of a run.
-    pub(crate) fn resume(subject: &Subject, plan: &Plan) -> Self {
-        Self::watching(subject, |client| Backlog::resume(client, plan))
+    pub(crate) fn resume(target: &Subject, plan: &Plan) -> Self {
+        Self::watching(target, |client| Backlog::resume(client, plan))
     }
 
-    fn watching(subject: &Subject, backlog: impl FnOnce(&mut Client) -> Backlog) -> Self {
-        let client = Client::new(subject.addr, &subject.host, subject.token());
+    fn watching(target: &Subject, backlog: impl FnOnce(&mut Client) -> Backlog) -> Self {
+        let client = Client::new(target.addr, &target.host, target.token());
         let mut client = client.patience(PATIENCE);
         let backlog = backlog(&mut client);
-        let (pid, data) = (subject.pid, subject.data());
+        let (pid, data) = (target.pid, target.data());
         let mut monitor = Self { client, pid, data, backlog, before: None };
         monitor.begin();
         monitor

@@ -106,9 +106,9 @@ impl Subject {
         let mut addrs = named.to_socket_addrs().map_err(unknown)?;
         let addr = addrs.next().ok_or_else(|| unreached(format!("{url} has no address")))?;
         let token = token.map(str::to_owned);
-        let subject = Self { addr, host: host.to_owned(), pid, token, own: None };
-        subject.wait().map_err(unreached)?;
-        Ok(subject)
+        let target = Self { addr, host: host.to_owned(), pid, token, own: None };
+        target.wait().map_err(unreached)?;
+        Ok(target)
     }
 
     /// A server of its own on a temporary directory and a free port.

@@ -280,7 +280,7 @@ fn check_journal(
 
 /// Reads every record as it will be found after the next opening.
 fn check_records(overlay: &Memtable, report: &mut CheckReport) -> Result<(), LoadError> {
-    let mut ledger = QueueChecks::new(overlay);
+    let mut queue_checks = QueueChecks::new(overlay);
     let last = Key::from_bytes(&[0xff; 64]);
     let mut rest = KeyRange { start: Key::from_bytes(&[]), end: last };
     loop {
@@ -290,10 +290,10 @@ fn check_records(overlay: &Memtable, report: &mut CheckReport) -> Result<(), Loa
         for (key, value) in &page {
             report.record_count += 1;
             report.record_bytes += (key.as_bytes().len() + value.len()) as u64;
-            ledger.enter(key, value, report)?;
+            queue_checks.enter(key, value, report)?;
         }
     }
-    ledger.close(report);
+    queue_checks.close(report);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
     stopwatch::Stopwatch,
 };
 
-/// Segments in use at which a checkpoint is due, whatever the overlay holds.
+/// Segments in use at which a checkpoint is due, whatever the memtable holds.
 const SEGMENTS_MAX: usize = 4;
 /// How many times what is alive in it the store may take on disk.
 const BLOAT_IDLE: u64 = 4;
@@ -20,28 +20,28 @@ const BLOAT_BUSY: u64 = 16;
 
 impl EngineCore {
     /// Does what is due, one caller at a time.
-    pub(crate) fn do_upkeep(&self) -> Result<Maintenance, LoadError> {
-        let Some(_turn) = self.upkeep.try_lock() else { return Ok(Maintenance::default()) };
+    pub(crate) fn do_maintenance(&self) -> Result<Maintenance, LoadError> {
+        let Some(_turn) = self.maintain.try_lock() else { return Ok(Maintenance::default()) };
         let began = Stopwatch::now();
-        self.bell.hush();
-        self.look_at_space();
+        self.maintenance_signal.clear();
+        self.probe_free_space();
         let done = self.do_what_is_due();
-        self.look_at_space();
-        let is_left = done.is_err() || self.overlay.bytes() > self.overlay.active_bytes();
-        self.intake.lock().wants_upkeep = is_left;
+        self.probe_free_space();
+        let is_left = done.is_err() || self.memtable.bytes() > self.memtable.active_bytes();
+        self.commit_queue.lock().wants_maintenance = is_left;
         if !is_left {
-            self.ring_if_large();
+            self.notify_if_large();
         } else if self.is_driven {
-            self.bell.ring();
+            self.maintenance_signal.notify();
         }
         done.map(|done| Maintenance { took: began.elapsed(), ..done })
     }
 
     fn do_what_is_due(&self) -> Result<Maintenance, LoadError> {
-        let is_closing = self.intake.lock().check_admission().is_err();
+        let is_closing = self.commit_queue.lock().check_admission().is_err();
         let is_idle = self.is_driven || is_closing || self.is_idle.load(Ordering::Relaxed);
         // Nothing is folded into files that cannot be trusted.
-        if self.overlay.base().is_suspect() && !is_closing && !self.replace_suspect(is_idle)? {
+        if self.memtable.base().is_suspect() && !is_closing && !self.replace_suspect(is_idle)? {
             return Ok(Maintenance::default());
         }
         let mut done = self.checkpoint()?;
@@ -59,19 +59,19 @@ impl EngineCore {
         Ok(done)
     }
 
-    /// Folds what the overlay holds into the store and frees the journal before it.
+    /// Folds what the memtable holds into the store and frees the journal before it.
     fn checkpoint(&self) -> Result<Maintenance, LoadError> {
         let frozen = {
-            let intake = self.intake.lock();
-            if self.space.is_short.load(Ordering::Relaxed) && self.overlay.active_bytes() > 0 {
-                self.overlay.freeze_anew(intake.journal_seq, intake.seq)
+            let commit_queue = self.commit_queue.lock();
+            if self.space.is_short.load(Ordering::Relaxed) && self.memtable.active_bytes() > 0 {
+                self.memtable.freeze_anew(commit_queue.journal_seq, commit_queue.seq)
             } else {
-                self.overlay.freeze(intake.journal_seq, intake.seq)
+                self.memtable.freeze(commit_queue.journal_seq, commit_queue.seq)
             }
         };
-        let base = self.overlay.base();
-        if frozen.changes.is_empty() && frozen.through == base.checkpointed() {
-            self.overlay.thaw();
+        let base = self.memtable.base();
+        if frozen.changes.is_empty() && frozen.last_seq == base.checkpointed() {
+            self.memtable.thaw();
             return Ok(Maintenance::default());
         }
         match self.wait_durable(frozen.seq) {
@@ -80,7 +80,7 @@ impl EngineCore {
             Err(CommitError::Held { .. }) => return Ok(Maintenance::default()),
             Err(error) => return Err(LoadError::Io(error.to_string().into())),
         }
-        let folded_count = match self.fold_or_make_room(&frozen) {
+        let merged_count = match self.merge_or_make_room(&frozen) {
             Err(LoadError::NoSpace(reason)) => {
                 self.wait_for_space(&reason);
                 return Ok(Maintenance::default());
@@ -88,33 +88,35 @@ impl EngineCore {
             done => done?,
         };
         self.note_short(false);
-        self.overlay.thaw();
-        let freed = self.segments.free_before(frozen.through);
+        self.memtable.thaw();
+        let freed = self.segments.free_before(frozen.last_seq);
         let spare_count = freed.map_err(|error| self.journal_error(&error))?;
         self.note_spares(spare_count);
         self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(through = frozen.through, folded_count, "checkpoint");
-        Ok(Maintenance { checkpoint: Some(frozen.seq), folded_count, ..Maintenance::default() })
+        tracing::debug!(last_seq = frozen.last_seq, merged_count, "checkpoint");
+        Ok(Maintenance { checkpoint: Some(frozen.seq), merged_count, ..Maintenance::default() })
     }
 
     /// Folds changes in, if need be with the space of the reserve: not to fill the disk still more,
     /// only where something is deleted.
-    fn fold_or_make_room(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
-        let done = self.fold(frozen);
+    fn merge_or_make_room(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
+        let done = self.merge(frozen);
         let deletes = || frozen.changes.values().any(|change| change.value.is_none());
         let is_short = matches!(done, Err(LoadError::NoSpace(_)));
         if is_short && deletes() && self.space.reserve.give_up(self.segments.disk()) {
-            return self.fold(frozen);
+            return self.merge(frozen);
         }
         done
     }
 
-    fn fold(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
-        let base = self.overlay.base();
-        let is_ample = self.has_space_for(base.fold_needs_bytes(frozen.bytes));
-        let room = if is_ample { MergeSpace::Ample } else { MergeSpace::Tight };
-        self.while_folding(|| {
-            base.fold(&frozen.changes, frozen.through, room, &mut || self.look_at_space())
+    fn merge(&self, frozen: &FrozenMemtable) -> Result<u64, LoadError> {
+        let base = self.memtable.base();
+        let is_ample = self.has_space_for(base.merge_needs_bytes(frozen.bytes));
+        let journal_space = if is_ample { MergeSpace::Ample } else { MergeSpace::Tight };
+        self.while_merging(|| {
+            base.merge(&frozen.changes, frozen.last_seq, journal_space, &mut || {
+                self.probe_free_space();
+            })
         })
     }
 
@@ -122,7 +124,7 @@ impl EngineCore {
     /// cannot be trusted. Under load it has to take even more: nothing is folded in meanwhile. Not
     /// so on a full disk, where the reserve may help.
     fn rewrite_if_bloated(&self, is_idle: bool) -> Result<Option<(u64, u64)>, LoadError> {
-        let old = self.overlay.base();
+        let old = self.memtable.base();
         let (before, live) = (old.disk_bytes(), old.live_bytes());
         let needs = old.copy_needs_bytes(live);
         let is_full = self.space.is_disk_full.load(Ordering::Relaxed);
@@ -143,13 +145,13 @@ impl EngineCore {
         }
         let next = self.manifest.lock().base + 1;
         let new =
-            self.while_folding(|| self.bases.copy(&*old, next, &mut || self.look_at_space()))?;
+            self.while_merging(|| self.bases.copy(&*old, next, &mut || self.probe_free_space()))?;
         self.change_manifest(|manifest| {
             manifest.base = next;
             manifest.checkpoint = new.checkpointed();
         })?;
         let after = new.disk_bytes();
-        self.overlay.replace_base(new).retire();
+        self.memtable.replace_base(new).retire();
         tracing::info!(before, after, live, "the store was rewritten");
         Ok(Some((before, after)))
     }
@@ -169,17 +171,17 @@ impl EngineCore {
     /// Notes that upkeep can go on only once there is space.
     fn wait_for_space(&self, reason: &str) {
         self.note_short(true);
-        tracing::debug!(bytes = self.overlay.bytes(), %reason, "there is too little space");
+        tracing::debug!(bytes = self.memtable.bytes(), %reason, "there is too little space");
         if self.space.troubles.is_time() {
-            tracing::warn!(bytes = self.overlay.bytes(), %reason, "a checkpoint waits for space");
+            tracing::warn!(bytes = self.memtable.bytes(), %reason, "a checkpoint waits for space");
         }
     }
 
     /// Lets commits know that memory grows until this is done.
-    fn while_folding<T>(&self, act: impl FnOnce() -> T) -> T {
-        *self.folding.lock() = true;
+    fn while_merging<T>(&self, act: impl FnOnce() -> T) -> T {
+        *self.merging.lock() = true;
         let done = act();
-        *self.folding.lock() = false;
+        *self.merging.lock() = false;
         self.folded.notify_all();
         done
     }
@@ -196,18 +198,18 @@ impl EngineCore {
     /// Frees every segment, the one in use too, if the store has all that was handed over. The
     /// manifest then says how much that is, as no segment does any more.
     fn free_whole_journal(&self) -> Result<(), LoadError> {
-        let through = self.overlay.base().checkpointed();
-        if self.segments.used_count() == 0 || self.intake.lock().journal_seq > through {
+        let last_seq = self.memtable.base().checkpointed();
+        if self.segments.used_count() == 0 || self.commit_queue.lock().journal_seq > last_seq {
             return Ok(());
         }
-        self.change_manifest(|manifest| manifest.checkpoint = through)?;
+        self.change_manifest(|manifest| manifest.checkpoint = last_seq)?;
         let ids = {
             let mut journal = self.journal.lock();
-            let mut intake = self.intake.lock();
-            if intake.journal_seq > through || !journal.leave_segment(through) {
+            let mut commit_queue = self.commit_queue.lock();
+            if commit_queue.journal_seq > last_seq || !journal.leave_segment(last_seq) {
                 return Ok(());
             }
-            intake.room.end_segment();
+            commit_queue.journal_space.end_segment();
             self.segments.used_ids()
         };
         let forgotten = self.journal.lock().freed(&ids);
@@ -219,7 +221,8 @@ impl EngineCore {
 
     /// Removes prepared segments beyond one.
     fn trim(&self) -> io::Result<()> {
-        while self.segments.spare_count() > 1 && self.intake.lock().room.take_spare() {
+        while self.segments.spare_count() > 1 && self.commit_queue.lock().journal_space.take_spare()
+        {
             self.segments.drop_spare()?;
         }
         Ok(())

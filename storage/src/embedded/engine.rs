@@ -93,9 +93,9 @@ impl EmbeddedEngine {
 
     fn stop(&self) {
         {
-            let mut intake = self.store.intake.lock();
-            intake.is_stopping = true;
-            self.store.wake_commit(&mut intake);
+            let mut commit_queue = self.store.commit_queue.lock();
+            commit_queue.is_stopping = true;
+            self.store.wake_commit(&mut commit_queue);
         }
         if let Some(commits) = self.commits.lock().take() {
             // It catches its own panics.
@@ -106,11 +106,11 @@ impl EmbeddedEngine {
 
 impl Engine for EmbeddedEngine {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
-        self.store.overlay.get(key)
+        self.store.memtable.get(key)
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, Direction::Forward)
+        self.store.memtable.scan(range, limit, Direction::Forward)
     }
 
     fn scan_back(
@@ -118,7 +118,7 @@ impl Engine for EmbeddedEngine {
         range: &KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, Direction::Back)
+        self.store.memtable.scan(range, limit, Direction::Back)
     }
 
     fn commit(
@@ -155,12 +155,12 @@ impl Engine for EmbeddedEngine {
         self.store.release(fence);
     }
 
-    fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.store.bell.poll(cx)
+    fn poll_maintenance(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.store.maintenance_signal.poll(cx)
     }
 
-    fn upkeep(&self) -> Result<Maintenance, LoadError> {
-        self.store.do_upkeep()
+    fn maintain(&self) -> Result<Maintenance, LoadError> {
+        self.store.do_maintenance()
     }
 
     fn is_lagging(&self) -> bool {
@@ -168,9 +168,9 @@ impl Engine for EmbeddedEngine {
     }
 
     fn memory_bytes(&self) -> u64 {
-        let overlay = &self.store.overlay;
+        let memtable = &self.store.memtable;
         // While a checkpoint folds a change in, the store has it too.
-        2 * overlay.bytes() + overlay.volatile_bytes()
+        2 * memtable.bytes() + memtable.volatile_bytes()
     }
 
     fn last_written_ms(&self) -> Option<u64> {

@@ -40,18 +40,18 @@ pub(crate) struct EngineCore {
     pub(crate) bases: Box<dyn BackingDirectory>,
     pub(crate) manifest: Mutex<Manifest>,
     pub(crate) segments: Segments,
-    pub(crate) overlay: Memtable,
-    pub(crate) intake: Mutex<CommitQueue>,
+    pub(crate) memtable: Memtable,
+    pub(crate) commit_queue: Mutex<CommitQueue>,
     /// Wakes the commit thread.
     pub(crate) work: Condvar,
     pub(crate) journal: Mutex<JournalWriter>,
     pub(crate) waiters: Waiters,
-    pub(crate) bell: MaintenanceSignal,
+    pub(crate) maintenance_signal: MaintenanceSignal,
     pub(crate) counters: Counters,
     /// Held by the one who does the upkeep.
-    pub(crate) upkeep: Mutex<()>,
+    pub(crate) maintain: Mutex<()>,
     /// Whether a checkpoint folds changes in, so that waiting for it makes sense.
-    pub(crate) folding: Mutex<bool>,
+    pub(crate) merging: Mutex<bool>,
     pub(crate) folded: Condvar,
     /// The last commit that the journal keeps.
     pub(crate) journaled: AtomicU64,
@@ -80,62 +80,65 @@ impl EngineCore {
     ) -> Result<CommitSeq, CommitError> {
         let is_kept = durability != Durability::Memory && !batch.is_empty();
         let bytes = if is_kept { frame::batch_bytes(&batch) } else { 0 };
-        let mut intake = self.intake.lock();
-        intake.check_admission()?;
-        if !intake.ownership.holds(fence) {
+        let mut commit_queue = self.commit_queue.lock();
+        commit_queue.check_admission()?;
+        if !commit_queue.ownership.holds(fence) {
             return Err(CommitError::Fenced);
         }
         if !is_kept {
             self.check_volatile(&batch)?;
-            self.overlay.apply_volatile(batch.into_writes());
-            return Ok(intake.number());
+            self.memtable.apply_volatile(batch.into_writes());
+            return Ok(commit_queue.number());
         }
-        self.check_bounds(&intake, bytes, batch.is_space_freeing())?;
-        self.look_where_doubtful(&mut intake, bytes, batch.is_space_freeing());
-        if !batch.is_space_freeing() && self.is_much_to_fold() && !intake.room.is_ample() {
+        self.check_bounds(&commit_queue, bytes, batch.is_space_freeing())?;
+        self.look_where_doubtful(&mut commit_queue, bytes, batch.is_space_freeing());
+        if !batch.is_space_freeing()
+            && self.is_much_to_fold()
+            && !commit_queue.journal_space.is_ample()
+        {
             // Perhaps the store has no space for all of it.
-            intake.wants_space = true;
+            commit_queue.wants_space = true;
             return Err(CommitError::DiskFull);
         }
-        let was_refusing = intake.wants_space;
-        if let Err(refusal) = intake.gather(&batch, bytes, durability) {
+        let was_refusing = commit_queue.wants_space;
+        if let Err(refusal) = commit_queue.gather(&batch, bytes, durability) {
             if !was_refusing {
-                self.wake_commit(&mut intake);
+                self.wake_commit(&mut commit_queue);
             }
-            drop(intake);
+            drop(commit_queue);
             if matches!(refusal, CommitError::DiskFull) {
                 self.note_disk_full(true);
             }
             return Err(refusal);
         }
-        let seq = intake.number();
+        let seq = commit_queue.number();
         self.journaled.store(seq.0, Ordering::Release);
-        self.overlay.apply(batch.into_writes());
-        self.wake_commit(&mut intake);
-        drop(intake);
-        self.ring_if_large();
+        self.memtable.apply(batch.into_writes());
+        self.wake_commit(&mut commit_queue);
+        drop(commit_queue);
+        self.notify_if_large();
         Ok(seq)
     }
 
     /// Calls for a checkpoint if there is much to fold in.
-    pub(crate) fn ring_if_large(&self) {
-        if self.overlay.active_bytes() >= self.options.overlay_bytes.max(1) {
-            self.bell.ring();
+    pub(crate) fn notify_if_large(&self) {
+        if self.memtable.active_bytes() >= self.options.overlay_bytes.max(1) {
+            self.maintenance_signal.notify();
         }
     }
 
     /// Whether a checkpoint is at work and does not keep up.
     pub(crate) fn is_lagging(&self) -> bool {
-        self.overlay.bytes() > self.options.overlay_bytes_lag() && *self.folding.lock()
+        self.memtable.bytes() > self.options.overlay_bytes_lag() && *self.merging.lock()
     }
 
     fn is_much_to_fold(&self) -> bool {
-        self.overlay.bytes() > self.options.store_margin_bytes().max(1 << 20)
+        self.memtable.bytes() > self.options.store_margin_bytes().max(1 << 20)
     }
 
     fn check_bounds(
         &self,
-        intake: &CommitQueue,
+        commit_queue: &CommitQueue,
         bytes: u64,
         frees: bool,
     ) -> Result<(), CommitError> {
@@ -143,13 +146,13 @@ impl EngineCore {
         if bytes > batch_bytes_max {
             return Err(CommitError::TooLarge { batch_bytes: bytes, batch_bytes_max });
         }
-        let waiting_bytes = intake.waiting_bytes;
+        let waiting_bytes = commit_queue.waiting_bytes;
         let waiting_bytes_max = self.options.waiting_bytes;
         if waiting_bytes > 0 && waiting_bytes + bytes > waiting_bytes_max {
             return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
         }
         let waiting_bytes_max = self.options.overlay_bytes_max();
-        let waiting_bytes = self.overlay.bytes();
+        let waiting_bytes = self.memtable.bytes();
         // What frees space is slowed down like everything else, and has a bound of its own.
         let tolerated = if frees { waiting_bytes_max / 4 } else { 0 };
         if waiting_bytes > waiting_bytes_max + tolerated {
@@ -160,7 +163,7 @@ impl EngineCore {
 
     fn check_volatile(&self, batch: &Batch) -> Result<(), CommitError> {
         let waiting_bytes_max = self.options.volatile_bytes;
-        let waiting_bytes = self.overlay.volatile_bytes();
+        let waiting_bytes = self.memtable.volatile_bytes();
         if waiting_bytes > waiting_bytes_max && !batch.is_empty() && !batch.is_space_freeing() {
             return Err(CommitError::Overloaded { waiting_bytes, waiting_bytes_max });
         }
@@ -168,9 +171,9 @@ impl EngineCore {
     }
 
     /// Wakes the commit thread if it sleeps.
-    pub(crate) fn wake_commit(&self, intake: &mut CommitQueue) {
-        if intake.is_asleep {
-            intake.is_asleep = false;
+    pub(crate) fn wake_commit(&self, commit_queue: &mut CommitQueue) {
+        if commit_queue.is_asleep {
+            commit_queue.is_asleep = false;
             self.work.notify_one();
         }
     }
@@ -188,7 +191,7 @@ impl EngineCore {
         if self.is_driven {
             self.drive(durability == Durability::Durable);
             // Without a commit thread nobody else will write it.
-            let held = self.intake.lock().held.as_ref().map(OsTrouble::reason);
+            let held = self.commit_queue.lock().held.as_ref().map(OsTrouble::reason);
             if let Some(reason) = held.filter(|_| !self.waiters.is_reached(seq, durability)) {
                 return Poll::Ready(Err(CommitError::Held { reason }));
             }
@@ -196,7 +199,7 @@ impl EngineCore {
         let answer = self.waiters.poll(seq, durability, cx);
         if answer.is_pending() && seq.0 > self.journaled.load(Ordering::Acquire) {
             // Nothing in the journal will ever speak for it: let the commit thread say so.
-            self.wake_commit(&mut self.intake.lock());
+            self.wake_commit(&mut self.commit_queue.lock());
         }
         answer
     }
@@ -209,16 +212,16 @@ impl EngineCore {
         let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
         let cx = Context::from_waker(&waker);
         {
-            let mut intake = self.intake.lock();
-            intake.wants_sync = true;
-            self.wake_commit(&mut intake);
+            let mut commit_queue = self.commit_queue.lock();
+            commit_queue.wants_sync = true;
+            self.wake_commit(&mut commit_queue);
         }
         loop {
             match self.poll_committed(seq, Durability::Durable, &cx) {
                 Poll::Ready(answer) => return answer,
                 Poll::Pending => {}
             }
-            if let Some(trouble) = &self.intake.lock().held {
+            if let Some(trouble) = &self.commit_queue.lock().held {
                 return Err(CommitError::Held { reason: trouble.reason() });
             }
             std::thread::park_timeout(HELD_LOOK);
@@ -233,43 +236,43 @@ impl EngineCore {
             "poisoned: nothing is acknowledged any more; restart, what was acknowledged is kept"
         );
         {
-            let mut intake = self.intake.lock();
-            intake.admission = Admission::Poisoned(reason.clone());
-            intake.held = None;
-            intake.discard();
+            let mut commit_queue = self.commit_queue.lock();
+            commit_queue.admission = Admission::Poisoned(reason.clone());
+            commit_queue.held = None;
+            commit_queue.discard();
         }
         self.waiters.poison(&reason);
     }
 
     pub(crate) fn handed_over(&self) -> CommitSeq {
-        self.intake.lock().seq
+        self.commit_queue.lock().seq
     }
 
     pub(crate) fn release(&self, fence: Fence) {
-        self.intake.lock().ownership.release(fence);
+        self.commit_queue.lock().ownership.release(fence);
     }
 
     pub(crate) fn claim(&self, shard: ShardNo) -> Result<Epoch, CommitError> {
-        let mut intake = self.intake.lock();
-        intake.check_admission()?;
-        Ok(intake.ownership.claim(shard))
+        let mut commit_queue = self.commit_queue.lock();
+        commit_queue.check_admission()?;
+        Ok(commit_queue.ownership.claim(shard))
     }
 
     pub(crate) fn renew(&self, fence: Fence) -> Result<(), CommitError> {
-        let holds = self.intake.lock().ownership.holds(fence);
+        let holds = self.commit_queue.lock().ownership.holds(fence);
         if holds { Ok(()) } else { Err(CommitError::Fenced) }
     }
 
     /// Refuses what comes later, makes everything durable and folds it in.
     pub(crate) fn close(&self) -> Result<(), CommitError> {
         let seq = {
-            let mut intake = self.intake.lock();
-            match &intake.admission {
+            let mut commit_queue = self.commit_queue.lock();
+            match &commit_queue.admission {
                 Admission::Closed => return Ok(()),
                 Admission::Poisoned(reason) => return Err(CommitError::Poisoned(reason.clone())),
-                Admission::Open => intake.admission = Admission::Closed,
+                Admission::Open => commit_queue.admission = Admission::Closed,
             }
-            intake.seq
+            commit_queue.seq
         };
         if let Err(error) = self.wait_durable(seq) {
             // Whoever waits for what is held back is told that nothing more will come of it.
@@ -279,23 +282,23 @@ impl EngineCore {
             return Err(error);
         }
         // Whoever does upkeep now may not have seen the last batches.
-        drop(self.upkeep.lock());
-        if let Err(error) = self.do_upkeep() {
+        drop(self.maintain.lock());
+        if let Err(error) = self.do_maintenance() {
             tracing::warn!(%error, "the last checkpoint failed: the journal is replayed instead");
         }
         Ok(())
     }
 
     pub(crate) fn status(&self) -> EngineStatus {
-        let intake = self.intake.lock();
-        let poisoned = match &intake.admission {
+        let commit_queue = self.commit_queue.lock();
+        let poisoned = match &commit_queue.admission {
             Admission::Poisoned(reason) => Some(reason.clone()),
             Admission::Open | Admission::Closed => None,
         };
-        let waiting_bytes = intake.waiting_bytes;
-        let unavailable = intake.unavailable();
-        drop(intake);
-        let base = self.overlay.base();
+        let waiting_bytes = commit_queue.waiting_bytes;
+        let unavailable = commit_queue.unavailable();
+        drop(commit_queue);
+        let base = self.memtable.base();
         let counters = &self.counters;
         EngineStatus {
             poisoned,
@@ -306,8 +309,8 @@ impl EngineCore {
             fsyncs: counters.fsyncs.load(Ordering::Relaxed),
             fsync_last: Duration::from_nanos(counters.fsync_last_nanos.load(Ordering::Relaxed)),
             waiting_bytes,
-            overlay_bytes: self.overlay.bytes(),
-            volatile_bytes: self.overlay.volatile_bytes(),
+            overlay_bytes: self.memtable.bytes(),
+            volatile_bytes: self.memtable.volatile_bytes(),
             journal_bytes: self.segments.used_bytes(),
             store_bytes: base.disk_bytes(),
             live_bytes: base.live_bytes(),

@@ -15,7 +15,7 @@ pub(crate) struct MaintenanceSignal {
 
 impl MaintenanceSignal {
     /// Calls for upkeep, if that has not been done yet.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         // What made it ring is seen by whoever hushes it later, and a ring by whoever did not see
         // that: neither may overtake the other.
         fence(Ordering::SeqCst);
@@ -27,7 +27,7 @@ impl MaintenanceSignal {
     }
 
     /// Upkeep begins: what is due after it rings again.
-    pub(crate) fn hush(&self) {
+    pub(crate) fn clear(&self) {
         self.is_rung.store(false, Ordering::Release);
         fence(Ordering::SeqCst);
     }

@@ -1,9 +1,10 @@
 //! The embedded engine: a journal in front of an ordered store.
 //!
-//! A commit goes `engine` → `store` (bounds) → `intake` (order, place in the journal) → `overlay`
-//! (reads see it) → `commit` (one write and one fsync for all) → `waiters` (who waits is told).
-//! In the background `upkeep` folds the overlay into the `base` and frees the `segments` before it.
-//! `open` is the way back: manifest, base, and the journal's `recovery` into the overlay.
+//! A commit passes `engine` → `engine_core` (bounds) → `commit::commit_queue` (order, position in
+//! the journal) → `commit::memtable` (reads see it) → `commit::committer` (one write and one fsync
+//! for all) → `commit::waiters` (callers are told). In the background `checkpoint` merges the
+//! memtable into the `backing` and frees the journal before it. `open` is the way back: manifest,
+//! backing, and the journal's `recovery` into the memtable.
 
 pub(crate) mod backing;
 mod checkpoint;

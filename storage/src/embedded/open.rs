@@ -46,7 +46,7 @@ use crate::{
 struct ProvedDirectory {
     /// As it is, before this opening.
     manifest: Manifest,
-    overlay: Memtable,
+    memtable: Memtable,
     listing: SegmentListing,
     walked: Walked,
     /// Stores that are not needed.
@@ -75,7 +75,7 @@ impl EngineCore {
     ) -> Result<Self, OpenError> {
         let began = Stopwatch::now();
         let options = fitted(&*disk, options.bounded())?;
-        let ProvedDirectory { mut manifest, overlay, listing, walked, leftovers } =
+        let ProvedDirectory { mut manifest, memtable, listing, walked, leftovers } =
             prove(&*disk, &*bases, &options)?;
         manifest.incarnation += 1;
         manifest.write(&*disk)?;
@@ -88,33 +88,33 @@ impl EngineCore {
         let tail = tail.map_err(|error| io_error(&disk.path(TAIL), error))?;
         let space = Space::new(&*disk, options.reserve_bytes);
         let segments = Segments::new(disk, options.segment_bytes);
-        let room = adopt_files(&segments, &listing)?;
+        let journal_space = adopt_files(&segments, &listing)?;
         let last_seq = walked.next_seq - 1;
         // An id is never used twice, so that nothing old in a recycled file passes for new.
         let next_id = listing.id_max.max(incarnation << 24) + 1;
-        let checkpointed = overlay.base().checkpointed();
+        let checkpointed = memtable.base().checkpointed();
         let store = Self {
             options,
             bases,
             manifest: Mutex::new(manifest),
-            overlay,
-            intake: Mutex::new(CommitQueue::new(incarnation, last_seq, room)),
+            memtable,
+            commit_queue: Mutex::new(CommitQueue::new(incarnation, last_seq, journal_space)),
             work: Condvar::new(),
             journal: Mutex::new(JournalWriter::new(incarnation, next_id, last_seq, tail)),
             segments,
             waiters: Waiters::default(),
-            bell: MaintenanceSignal::default(),
+            maintenance_signal: MaintenanceSignal::default(),
             counters: Counters::default(),
-            upkeep: Mutex::new(()),
-            folding: Mutex::new(false),
+            maintain: Mutex::new(()),
+            merging: Mutex::new(false),
             folded: Condvar::new(),
             journaled: AtomicU64::new(0),
             is_idle: AtomicBool::new(false),
             space,
             is_driven,
         };
-        store.look_at_space();
-        store.ring_if_large();
+        store.probe_free_space();
+        store.notify_if_large();
         tracing::info!(
             incarnation,
             checkpointed,
@@ -145,9 +145,9 @@ fn prove(
     let used = (manifest.base, checkpointed);
     let is_unfinished = |number| bases.is_unfinished(number);
     let leftovers = survey.leftovers(disk, used, is_unfinished, |number| bases.open(number))?;
-    let overlay = Memtable::new(base);
-    let walked = replay(disk, &listing, &overlay, options)?;
-    Ok(ProvedDirectory { manifest, overlay, listing, walked, leftovers })
+    let memtable = Memtable::new(base);
+    let walked = replay(disk, &listing, &memtable, options)?;
+    Ok(ProvedDirectory { manifest, memtable, listing, walked, leftovers })
 }
 
 /// Makes a directory, or goes on where that was cut off.
@@ -190,10 +190,10 @@ fn fitted(disk: &dyn Disk, options: EmbeddedOptions) -> Result<EmbeddedOptions, 
 fn replay(
     disk: &dyn Disk,
     listing: &SegmentListing,
-    overlay: &Memtable,
+    memtable: &Memtable,
     options: &EmbeddedOptions,
 ) -> Result<Walked, OpenError> {
-    let base = overlay.base();
+    let base = memtable.base();
     let checkpointed = base.checkpointed();
     let mut overlay_bytes_max = options.overlay_bytes_soft().max(1 << 20);
     let journal_bytes: u64 = listing.used.iter().map(|segment| segment.used.bytes).sum();
@@ -208,12 +208,12 @@ fn replay(
         &mut |file| file.sync(),
         &mut |seq, writes| {
             if seq > checkpointed {
-                overlay.apply(writes);
+                memtable.apply(writes);
             }
-            if overlay.bytes() > overlay_bytes_max {
-                let frozen = overlay.freeze(seq, CommitSeq::ZERO);
-                match base.fold(&frozen.changes, seq, MergeSpace::Tight, &mut || ()) {
-                    Ok(_) => overlay.thaw(),
+            if memtable.bytes() > overlay_bytes_max {
+                let frozen = memtable.freeze(seq, CommitSeq::ZERO);
+                match base.merge(&frozen.changes, seq, MergeSpace::Tight, &mut || ()) {
+                    Ok(_) => memtable.thaw(),
                     // What the disk has no space for stays in memory, and in the journal.
                     Err(LoadError::NoSpace(_)) => overlay_bytes_max = u64::MAX,
                     Err(error) => {
@@ -238,9 +238,9 @@ fn adopt_files(segments: &Segments, listing: &SegmentListing) -> Result<JournalS
     for segment in &listing.used {
         segments.used(segment.id, segment.used);
     }
-    let mut room = JournalSpace::new(segments.capacity());
+    let mut journal_space = JournalSpace::new(segments.capacity());
     let recycled = segments.recycle(&listing.unused);
     let count = recycled.map_err(|error| io_error(&segments.disk().path(JOURNAL), error))?;
-    (0..count).for_each(|_| room.spare_ready());
-    Ok(room)
+    (0..count).for_each(|_| journal_space.spare_ready());
+    Ok(journal_space)
 }

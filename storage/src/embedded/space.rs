@@ -67,14 +67,14 @@ impl Space {
 
 impl EngineCore {
     /// Looks at the disk's free space and prepares a segment if one is wanted.
-    pub(crate) fn look_at_space(&self) {
+    pub(crate) fn probe_free_space(&self) {
         let free = match self.segments.disk().free_bytes() {
             Ok(free) => free,
             Err(error) => {
                 return self.note_trouble(OsTrouble::of("free space is not known", &error));
             }
         };
-        if let Err(trouble) = self.see_to_spares(free) {
+        if let Err(trouble) = self.prepare_spares(free) {
             return self.note_trouble(trouble);
         }
         if self.space.is_short.load(Ordering::Relaxed) && free >= self.catching_up_needs_bytes() {
@@ -85,12 +85,13 @@ impl EngineCore {
         let margin = self.options.store_margin_bytes();
         let is_ample = free >= segment.saturating_mul(4) + margin + self.options.ample_bytes();
         let is_disk_full = {
-            let mut intake = self.intake.lock();
-            let is_free = intake.held.is_none() && !self.space.is_short.load(Ordering::Relaxed);
-            intake.room.ample(is_ample && is_free);
-            intake.trouble = None;
-            intake.wants_space = intake.room.is_full();
-            intake.wants_space && intake.held.is_none()
+            let mut commit_queue = self.commit_queue.lock();
+            let is_free =
+                commit_queue.held.is_none() && !self.space.is_short.load(Ordering::Relaxed);
+            commit_queue.journal_space.ample(is_ample && is_free);
+            commit_queue.trouble = None;
+            commit_queue.wants_space = commit_queue.journal_space.is_full();
+            commit_queue.wants_space && commit_queue.held.is_none()
         };
         self.space.troubles.forget();
         self.note_disk_full(is_disk_full);
@@ -98,15 +99,15 @@ impl EngineCore {
 
     /// Holds space back, and prepares a segment if one is wanted. Where there is no room left at
     /// all, not even for what frees space, the reserve is given up for it.
-    fn see_to_spares(&self, free: u64) -> Result<(), OsTrouble> {
+    fn prepare_spares(&self, free: u64) -> Result<(), OsTrouble> {
         let disk = self.segments.disk();
         self.space.opening_reserve.make(disk, free);
-        if !self.space.is_short.load(Ordering::Relaxed) && !*self.folding.lock() {
+        if !self.space.is_short.load(Ordering::Relaxed) && !*self.merging.lock() {
             self.space.reserve.make(disk, free);
         }
         let (wants_spare, is_at_its_end, is_bare) = {
-            let room = &self.intake.lock().room;
-            (room.wants_spare(), room.is_at_its_end(), room.is_bare())
+            let journal_space = &self.commit_queue.lock().journal_space;
+            (journal_space.wants_spare(), journal_space.is_at_its_end(), journal_space.is_bare())
         };
         if !wants_spare {
             return Ok(());
@@ -121,7 +122,7 @@ impl EngineCore {
             return Err(OsTrouble::Full);
         }
         match self.segments.prepare() {
-            Ok(()) if is_last => self.intake.lock().room.last_spare_ready(),
+            Ok(()) if is_last => self.commit_queue.lock().journal_space.last_spare_ready(),
             Ok(()) => self.note_spares(1),
             Err(error) => return Err(OsTrouble::of("a segment cannot be prepared", &error)),
         }
@@ -131,40 +132,40 @@ impl EngineCore {
     /// Bytes that must be free for the store to take up all that is in memory, replacing it if it
     /// has to be.
     fn catching_up_needs_bytes(&self) -> u64 {
-        let base = self.overlay.base();
+        let base = self.memtable.base();
         let copied = if base.is_suspect() { base.copy_needs_bytes(base.live_bytes()) } else { 0 };
-        base.fold_needs_bytes(self.overlay.bytes()).saturating_add(copied)
+        base.merge_needs_bytes(self.memtable.bytes()).saturating_add(copied)
     }
 
     /// Looks at the disk before room is given that is not prepared yet: others may have taken the
     /// space since upkeep looked.
     pub(crate) fn look_where_doubtful(
         &self,
-        intake: &mut CommitQueue,
+        commit_queue: &mut CommitQueue,
         bytes: u64,
         frees_space: bool,
     ) {
         let with_header = bytes + frame::HEADER_BYTES as u64;
-        if !intake.room.is_doubtful(with_header, frees_space) {
+        if !commit_queue.journal_space.is_doubtful(with_header, frees_space) {
             return;
         }
         let segment = self.segments.segment_bytes().max(with_header);
-        let owed_bytes = segment.saturating_mul(intake.room.owed_count() + 1);
+        let owed_bytes = segment.saturating_mul(commit_queue.journal_space.owed_count() + 1);
         if !self.has_space_for(owed_bytes.saturating_add(self.options.store_margin_bytes())) {
-            intake.room.ample(false);
+            commit_queue.journal_space.ample(false);
         }
     }
 
     /// Notes whether the store had too little space for a checkpoint.
     pub(crate) fn note_short(&self, is_short: bool) {
         self.space.is_short.store(is_short, Ordering::Relaxed);
-        self.intake.lock().room.short(is_short);
+        self.commit_queue.lock().journal_space.short(is_short);
     }
 
     /// Notes segments that were prepared.
     pub(crate) fn note_spares(&self, count: u64) {
-        let mut intake = self.intake.lock();
-        (0..count).for_each(|_| intake.room.spare_ready());
+        let mut commit_queue = self.commit_queue.lock();
+        (0..count).for_each(|_| commit_queue.journal_space.spare_ready());
     }
 
     /// Notes what cannot be had for the moment: from now on only room that is certain is given.
@@ -175,12 +176,12 @@ impl EngineCore {
             tracing::error!(%reason, "the store goes on with what it has, and tries again");
         }
         let is_disk_full = {
-            let mut intake = self.intake.lock();
-            intake.room.ample(false);
-            let is_full = intake.room.is_full() || intake.held.is_some();
+            let mut commit_queue = self.commit_queue.lock();
+            commit_queue.journal_space.ample(false);
+            let is_full = commit_queue.journal_space.is_full() || commit_queue.held.is_some();
             let is_for_space = matches!(trouble, OsTrouble::Full);
-            intake.wants_space = is_full || !is_for_space;
-            intake.trouble = Some(trouble);
+            commit_queue.wants_space = is_full || !is_for_space;
+            commit_queue.trouble = Some(trouble);
             is_full && is_for_space
         };
         self.note_disk_full(is_disk_full);

@@ -101,14 +101,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Ready when [`Engine::upkeep`] has something to do; otherwise keeps the waker and wakes it
     /// when there is.
-    fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll_maintenance(&self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Does the background work that is due: a checkpoint, a rewrite, a check of the disk's free
     /// space. Blocks on the disk. One caller works at a time; others return at once.
     ///
     /// # Errors
     /// [`LoadError`] with what failed; the engine goes on, and the work stays due.
-    fn upkeep(&self) -> Result<Maintenance, LoadError>;
+    fn maintain(&self) -> Result<Maintenance, LoadError>;
 
     /// Whether reads may block on a disk, so that an asynchronous caller should scan on a thread
     /// for blocking work.
@@ -263,7 +263,7 @@ pub struct Maintenance {
     /// The checkpoint reached, if one was made.
     pub checkpoint: Option<CommitSeq>,
     /// Keys that the checkpoint changed in the backing store.
-    pub folded_count: u64,
+    pub merged_count: u64,
     /// Bytes on disk before and after, if the store was rewritten.
     pub rewritten: Option<(u64, u64)>,
     /// How long it took.

@@ -183,7 +183,7 @@ mod tests {
         assert_eq!((letter.priority.get(), &letter.payload[..]), (7, &b"{}"[..]));
         assert_eq!(letter.note.unwrap().dedup_key.as_deref(), Some("k"));
         let dedup = DedupRecord::decode(&[1, 9, 3, 8]).unwrap();
-        assert_eq!((dedup.place().1, dedup.forget_at_ms, dedup.ending), (Arrival(9), 8, None));
+        assert_eq!((dedup.position().1, dedup.forget_at_ms, dedup.ending), (Arrival(9), 8, None));
     }
 
     #[test]

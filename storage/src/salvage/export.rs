@@ -91,16 +91,16 @@ impl Salvage {
             }
             match MessageRecord::decode(value) {
                 Ok(record) => {
-                    let place = (number.0, priority, arrival);
-                    messages.push(saved(id.cloned(), place, record));
+                    let position = (number.0, priority, arrival);
+                    messages.push(saved(id.cloned(), position, record));
                 }
                 Err(error) => {
                     let id = id.map_or_else(|| number.0.to_string(), |id| format!("{id:?}"));
                     let state = word(state);
                     let (arrival, priority) = (arrival.0, priority.get());
-                    let place =
+                    let position =
                         format!("queue {id}, {state} message {arrival} of priority {priority}");
-                    self.losses.add(place, error);
+                    self.losses.add(position, error);
                 }
             }
         }

@@ -96,44 +96,44 @@ impl Replay<'_> {
         let mut expected = segment.first_seq;
         loop {
             let rest = segment.bytes.get(offset..).unwrap_or_default();
-            let (at, group) = match Frame::find(rest, segment.id) {
-                FrameLookup::Valid(group) => (offset, group),
+            let (at, frame) = match Frame::find(rest, segment.id) {
+                FrameLookup::Valid(frame) => (offset, frame),
                 _ => match Frame::search(&segment.bytes, offset, segment.id) {
                     Some(found) => found,
                     None => return,
                 },
             };
-            if following.is_some_and(|following| group.header.first_seq >= following) {
+            if following.is_some_and(|following| frame.header.first_seq >= following) {
                 return;
             }
-            let is_proved = expected.is_none_or(|seq| group.header.synced_seq >= seq);
+            let is_proved = expected.is_none_or(|seq| frame.header.synced_seq >= seq);
             if at > offset && !is_proved {
                 // The tail of the last write, which nobody was told of.
                 return;
             }
             if at > offset {
-                let place = format!("{} at {offset}", segment.name);
-                self.losses.add(place, format_args!("{} bytes cannot be read", at - offset));
+                let position = format!("{} at {offset}", segment.name);
+                self.losses.add(position, format_args!("{} bytes cannot be read", at - offset));
             }
-            self.group(segment, at, &group);
-            expected = Some(group.next_seq());
-            offset = at + group.len();
+            self.frame(segment, at, &frame);
+            expected = Some(frame.next_seq());
+            offset = at + frame.len();
         }
     }
 
-    fn group(&mut self, segment: &Segment, at: usize, group: &Frame<'_>) {
-        let first_seq = group.header.first_seq;
+    fn frame(&mut self, segment: &Segment, at: usize, frame: &Frame<'_>) {
+        let first_seq = frame.header.first_seq;
         if first_seq > self.next_seq {
-            let place = format!("{} at {at}", segment.name);
+            let position = format!("{} at {at}", segment.name);
             let what = format!("batches {} to {} are missing", self.next_seq, first_seq - 1);
-            self.losses.add(place, what);
+            self.losses.add(position, what);
         }
-        for (seq, writes) in (first_seq..).zip(group.batches().into_iter().flatten()) {
+        for (seq, writes) in (first_seq..).zip(frame.batches().into_iter().flatten()) {
             if seq >= self.next_seq {
                 writes.into_iter().for_each(|write| self.apply(write));
             }
         }
-        self.next_seq = self.next_seq.max(group.next_seq());
+        self.next_seq = self.next_seq.max(frame.next_seq());
     }
 
     fn apply(&mut self, write: Write) {

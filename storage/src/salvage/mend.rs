@@ -250,10 +250,10 @@ fn mend_reminders(records: &mut Records, losses: &mut Losses) {
         if let Some(DecodedKey::ReminderDue(kind, actor_key, name)) = key::decode::meaning(key) {
             let due_ms = ReminderDue::decode(value).map_or(0, |due| due.due_ms);
             let (kind, actor_key) = (kind.to_owned(), actor_key.to_owned());
-            let place = (kind, actor_key, name.to_owned());
-            reminders.entry(place).or_insert_with_key(|(kind, actor_key, name)| {
-                let place = format!("reminder {name:?} of {kind} {actor_key:?}");
-                losses.add(place, "whether it comes again: it comes once now");
+            let position = (kind, actor_key, name.to_owned());
+            reminders.entry(position).or_insert_with_key(|(kind, actor_key, name)| {
+                let position = format!("reminder {name:?} of {kind} {actor_key:?}");
+                losses.add(position, "whether it comes again: it comes once now");
                 let (kind, actor_key, name) = (kind.clone(), actor_key.clone(), name.clone());
                 ReminderRecord { kind, actor_key, name, due_ms, period_ms: None }
             });
@@ -281,13 +281,13 @@ fn mend_gates(records: &mut Records, losses: &mut Losses) {
                 gates.entry(gate.to_owned()).or_default().0 = meta;
             }
             Some(DecodedKey::GatePlace(gate, owner)) => {
-                let Ok(place) = EntryRecord::decode(value) else { continue };
+                let Ok(position) = EntryRecord::decode(value) else { continue };
                 let (meta, waiting, held) = gates.entry(gate.to_owned()).or_default();
-                let is_held = matches!(place.state, StoredEntryState::Held { .. });
+                let is_held = matches!(position.state, StoredEntryState::Held { .. });
                 *held += u64::from(is_held);
                 *waiting += u64::from(!is_held);
-                meta.arrival_next = meta.arrival_next.max(place.arrival + 1);
-                if let Some(worker) = &place.worker {
+                meta.arrival_next = meta.arrival_next.max(position.arrival + 1);
+                if let Some(worker) = &position.worker {
                     index.push((key::gate::worker_place(worker, gate, owner), Bytes::new()));
                 }
             }

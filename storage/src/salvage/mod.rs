@@ -67,8 +67,8 @@ pub struct Salvage {
 struct Losses(Vec<Problem>);
 
 impl Losses {
-    fn add(&mut self, place: impl fmt::Display, what: impl fmt::Display) {
-        self.0.push(Problem { place: place.to_string(), what: what.to_string() });
+    fn add(&mut self, position: impl fmt::Display, what: impl fmt::Display) {
+        self.0.push(Problem { place: position.to_string(), what: what.to_string() });
     }
 }
 
@@ -163,7 +163,7 @@ impl Salvage {
                 let full = std::mem::take(&mut batch);
                 bytes = 0;
                 engine.commit(fence, full, Durability::Relaxed).map_err(|error| failed(&error))?;
-                engine.upkeep().map_err(|error| failed(&error))?;
+                engine.maintain().map_err(|error| failed(&error))?;
             }
         }
         engine.commit(fence, batch, Durability::Durable).map_err(|error| failed(&error))?;

@@ -20,8 +20,8 @@ const QUEUE: QueueNo = QueueNo(1);
 
 fn message(arrival: u64, payload: &'static [u8]) -> (key::Key, bytes::Bytes) {
     let message = MessageRecord::ready(1, payload.into());
-    let place = key::message(QUEUE, MessageState::Ready, Priority::default(), Arrival(arrival));
-    (place, message.encode())
+    let position = key::message(QUEUE, MessageState::Ready, Priority::default(), Arrival(arrival));
+    (position, message.encode())
 }
 
 /// A queue with two messages, an actor, a reminder and a worker, all in agreement.
@@ -68,7 +68,7 @@ fn a_sound_directory_is_found_sound_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let engine = EmbeddedEngine::open(dir.path(), small()).unwrap();
     write(&engine, sound());
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     let mut batch = Batch::new();
     batch.put(key::actor("counter", "more"), ActorState { version: 1, state: "".into() }.encode());
     write(&engine, batch);
@@ -169,7 +169,7 @@ fn records_that_lead_nowhere_are_each_named() {
         write(&mut batch);
         batches.push((batch, told));
     };
-    let (queue, place) = (QUEUE, (Priority::default(), Arrival(1)));
+    let (queue, position) = (QUEUE, (Priority::default(), Arrival(1)));
     let scheduled = || {
         let state =
             MessageStateRecord::Scheduled { ready_at_ms: 50, since_ms: 1, is_holding: false };
@@ -177,28 +177,28 @@ fn records_that_lead_nowhere_are_each_named() {
     };
     with(
         &|batch| {
-            let key = key::message(queue, MessageState::Scheduled, place.0, place.1);
+            let key = key::message(queue, MessageState::Scheduled, position.0, position.1);
             batch.put(key, scheduled().encode());
         },
         "the message's other record does not match",
     );
     with(
         &|batch| {
-            let key = key::message(queue, MessageState::Leased, place.0, place.1);
+            let key = key::message(queue, MessageState::Leased, position.0, position.1);
             batch.put(key, scheduled().encode());
         },
         "the message says another state",
     );
     with(
         &|batch| {
-            let entry = DueEntry::new(place.0, MessageState::Leased);
-            batch.put(key::due(queue, 7, place.1), entry.encode());
+            let entry = DueEntry::new(position.0, MessageState::Leased);
+            batch.put(key::due(queue, 7, position.1), entry.encode());
         },
         "the due message's other record does not match",
     );
     with(
         &|batch| {
-            let record = DedupRecord::new(place.0, place.1, 5);
+            let record = DedupRecord::new(position.0, position.1, 5);
             batch.put(key::dedup(queue, "once"), record.encode());
         },
         "the deduplication key's other record does not match",
@@ -206,7 +206,7 @@ fn records_that_lead_nowhere_are_each_named() {
     with(
         &|batch| {
             let lease = WorkerLease { queue_id: "orders".into() };
-            batch.put(key::worker_lease("w", queue, place.0, place.1), lease.encode());
+            batch.put(key::worker_lease("w", queue, position.0, position.1), lease.encode());
         },
         "the lease of a worker's other record does not match",
     );

@@ -130,7 +130,7 @@ fn a_full_disk_refuses_writes_and_lets_space_be_freed_until_space_returns() {
     let engine = FaultEngine::open(&disk, options).unwrap();
     let fence = claim(&engine).unwrap();
     disk.resize(disk.used_bytes());
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     let count = fill(&engine, fence);
     assert!(count > 20, "{count}");
     assert!(engine.status().is_disk_full);
@@ -141,7 +141,7 @@ fn a_full_disk_refuses_writes_and_lets_space_be_freed_until_space_returns() {
         wait_committed(&engine, seq, Durability::Durable).unwrap();
     }
     disk.resize(64 << 20);
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     assert!(!engine.status().is_disk_full);
     let seq = engine.commit(fence, put("new", 900), Durability::Durable).unwrap();
     wait_committed(&engine, seq, Durability::Durable).unwrap();
@@ -162,11 +162,11 @@ fn a_checkpoint_makes_room_on_a_disk_that_stays_full() {
     let engine = reopen(&disk).unwrap();
     let fence = claim(&engine).unwrap();
     disk.resize(disk.used_bytes());
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     for _ in 0..5 {
         assert!(fill(&engine, fence) > 20);
         assert!(engine.status().is_disk_full);
-        engine.upkeep().unwrap();
+        engine.maintain().unwrap();
         assert!(!engine.status().is_disk_full);
     }
     let engine = reopen(&disk.crash(Crash::PowerCut)).unwrap();
@@ -180,7 +180,7 @@ fn service_resumes_by_itself_when_space_returns() {
     let engine = EmbeddedEngine::open_on(&disk, FaultEngine::options()).unwrap();
     let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
     disk.resize(disk.used_bytes());
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     let (refused, last) = commit_until_refused(&engine, fence);
     assert!(matches!(refused, CommitError::DiskFull), "{refused}");
     assert!(engine.status().is_disk_full);
@@ -279,7 +279,7 @@ fn whoever_waits_for_what_is_held_back_is_answered_when_the_engine_closes() {
         let waiting = scope.spawn(move || wait_committed(engine, seq, Durability::Durable));
         let (refused, _) = commit_until_refused(engine, fence);
         assert!(matches!(refused, CommitError::DiskFull), "{refused}");
-        assert!(engine.upkeep().is_ok(), "upkeep does not wait for it");
+        assert!(engine.maintain().is_ok(), "upkeep does not wait for it");
         let closed = engine.close();
         assert!(matches!(closed, Err(CommitError::Held { .. })), "{closed:?}");
         let answer = waiting.join().unwrap();
@@ -339,18 +339,18 @@ fn a_reserve_is_held_and_given_up_for_the_way_out() {
     assert!(reserve(&disk));
     let fence = claim(&engine).unwrap();
     disk.resize(disk.used_bytes());
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     fill(&engine, fence);
     // What is left is for what frees space; when that is used up, the reserve makes room.
     for number in 0..3_000 {
         let seq = engine.commit(fence, delete(&format!("{number:05}")), Durability::Durable);
         if seq.is_err() {
-            engine.upkeep().unwrap();
+            engine.maintain().unwrap();
         }
     }
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     disk.resize(64 << 20);
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     assert!(reserve(&disk), "it is made again when there is space");
     assert!(!engine.status().is_disk_full);
 }

@@ -52,7 +52,7 @@ fn what_was_committed_is_there_after_a_reopen() {
         for number in round * 10..round * 10 + 10 {
             seq = put(&engine, fence, number, b"value");
             if number % 7 == round {
-                engine.upkeep().unwrap();
+                engine.maintain().unwrap();
             }
         }
         wait_committed(&engine, seq, Durability::Durable).unwrap();
@@ -66,10 +66,10 @@ fn what_was_committed_is_there_after_a_reopen() {
 pub(crate) fn await_upkeep(engine: &EmbeddedEngine) -> Maintenance {
     let waker = Waker::from(Arc::new(ThisThread(std::thread::current())));
     let mut cx = Context::from_waker(&waker);
-    while engine.poll_upkeep(&mut cx).is_pending() {
+    while engine.poll_maintenance(&mut cx).is_pending() {
         std::thread::park();
     }
-    engine.upkeep().unwrap()
+    engine.maintain().unwrap()
 }
 
 struct ThisThread(std::thread::Thread);
@@ -120,10 +120,10 @@ fn a_drained_backlog_leaves_a_small_directory() {
     for number in 0..20_000 {
         put(&engine, fence, number, &[number as u8; 256]);
         if number % 1_000 == 0 {
-            engine.upkeep().unwrap();
+            engine.maintain().unwrap();
         }
     }
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     let full = bytes_in(dir.path());
     let mut batch = Batch::new();
     for number in (0..20_000_u32).filter(|number| number % 1_000 != 7) {
@@ -159,7 +159,7 @@ fn a_copy_taken_between_checkpoints_opens_with_everything_committed_before() {
             assert_eq!(numbers(&copy), (0..=number).collect::<Vec<_>>());
         }
         if number % 700 == 0 {
-            engine.upkeep().unwrap();
+            engine.maintain().unwrap();
         }
     }
 }
@@ -249,7 +249,7 @@ fn a_deletion_in_memory_takes_memory_only_while_it_hides_something() {
         // In the journal alone at first, then in the store.
         if round > 0 {
             (0..1_000).for_each(|number| _ = put(&engine, fence, number, &[7; 900]));
-            engine.upkeep().unwrap();
+            engine.maintain().unwrap();
         }
         volatile(write, b"own");
         volatile(write, b"own");
@@ -285,7 +285,7 @@ fn large_values_lie_in_the_log_of_the_store_for_which_space_can_be_taken() {
         put(&engine, fence, number, &value(number ^ 1));
         put(&engine, fence, number + 40, &value(number));
     }
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     for number in 0..20 {
         put(&engine, fence, number + 20, &value(number + 20));
         let mut batch = Batch::new();
@@ -294,7 +294,7 @@ fn large_values_lie_in_the_log_of_the_store_for_which_space_can_be_taken() {
         }
         engine.commit(fence, batch, Durability::Durable).unwrap();
     }
-    engine.upkeep().unwrap();
+    engine.maintain().unwrap();
     check(&engine);
     engine.close().unwrap();
     drop(engine);

@@ -57,7 +57,7 @@ impl History {
             }
             match rng.u8(0..10) {
                 0 => engine.flush(),
-                1 => drop(engine.upkeep()),
+                1 => drop(engine.maintain()),
                 _ => {}
             }
         }

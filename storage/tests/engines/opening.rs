@@ -85,7 +85,7 @@ fn rewritten(dir: &Path) -> Vec<u8> {
             batch.put(key(number), vec![round; 900]);
             engine.commit(fence, batch, Durability::Relaxed).unwrap();
         }
-        engine.upkeep().unwrap();
+        engine.maintain().unwrap();
     }
     // So little stays alive that the files of any store are bloated, however well it tidies up.
     let mut batch = Batch::new();

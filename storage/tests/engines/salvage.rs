@@ -52,8 +52,8 @@ fn push(dir: &Path, arrivals: std::ops::Range<u64>) {
             batch.put(key::due(QUEUE, 2, Arrival(0)), entry.encode());
         }
         let state = message.state.of_key();
-        let place = key::message(QUEUE, state, Priority::default(), Arrival(arrival));
-        batch.put(place, message.encode());
+        let position = key::message(QUEUE, state, Priority::default(), Arrival(arrival));
+        batch.put(position, message.encode());
         let seq = engine.commit(fence, batch, Durability::Durable).unwrap();
         wait_committed(&engine, seq, Durability::Durable).unwrap();
     }

@@ -98,7 +98,7 @@ async fn perform(step: &Step, queue: &Queue, engine: &FaultEngine) -> Result<(),
         }
         // A checkpoint that a cut prevents is nobody's loss.
         Step::Upkeep => {
-            let _ = engine.upkeep();
+            let _ = engine.maintain();
             Ok(())
         }
     }

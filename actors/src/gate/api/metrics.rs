@@ -86,8 +86,8 @@ impl GateMetrics {
         add(&self.granted, after.granted - before.granted);
         add(&self.released, after.released - before.released);
         let extras = [&self.expired, &self.timed_out, &self.cancelled, &self.evicted];
-        for (place, total) in extras.into_iter().enumerate() {
-            add(total, after.extras[place] - before.extras[place]);
+        for (entry, total) in extras.into_iter().enumerate() {
+            add(total, after.extras[entry] - before.extras[entry]);
         }
     }
 
@@ -104,8 +104,8 @@ impl GateMetrics {
 
     /// Counts an owner that was refused.
     pub(crate) fn refuse(&self, blocked_by: BlockedBy) {
-        if let Some(place) = REFUSALS.iter().position(|&own| own == blocked_by) {
-            add(&self.refused[place], 1);
+        if let Some(entry) = REFUSALS.iter().position(|&own| own == blocked_by) {
+            add(&self.refused[entry], 1);
         }
     }
 
@@ -121,7 +121,7 @@ impl GateMetrics {
             timed_out_total: read(&self.timed_out),
             cancelled_total: read(&self.cancelled),
             evicted_total: read(&self.evicted),
-            refused_total: std::array::from_fn(|place| read(&self.refused[place])),
+            refused_total: std::array::from_fn(|entry| read(&self.refused[entry])),
         }
     }
 }

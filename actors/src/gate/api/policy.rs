@@ -157,11 +157,11 @@ impl GatePolicy {
         if self.group.len() > GROUP_NAMES_MAX {
             return refuse("group", "has at most 8 names");
         }
-        for (place, GroupLimit { name, max_concurrent }) in self.group.iter().enumerate() {
+        for (entry, GroupLimit { name, max_concurrent }) in self.group.iter().enumerate() {
             if check_id(name).is_err() {
                 return refuse("group", "names are ids: 1 to 128 of A-Z a-z 0-9 . _ : -");
             }
-            if self.group[..place].iter().any(|earlier| earlier.name == *name) {
+            if self.group[..entry].iter().any(|earlier| earlier.name == *name) {
                 return refuse("group", "names each value once");
             }
             if !within(*max_concurrent) {

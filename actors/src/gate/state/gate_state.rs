@@ -128,11 +128,11 @@ impl GateState {
             && due_ms <= change.now_ms
             && change.take_move()
         {
-            if wait_queue.places[index].is_held() {
+            if wait_queue.entries[index].is_held() {
                 self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
-                let since_ms = wait_queue.places[index].since_ms;
+                let since_ms = wait_queue.entries[index].since_ms;
                 let waited = change.now_ms.saturating_sub(since_ms);
                 let waited = u32::try_from(waited).unwrap_or(u32::MAX);
                 self.count().timed_out += 1;
@@ -146,7 +146,7 @@ impl GateState {
     /// Ends a permit.
     pub(crate) fn release(&mut self, owner: &str, change: &mut TurnContext<'_>) -> bool {
         let Some(index) = self.find(owner) else { return false };
-        if !self.wait_queue().places[index].is_held() {
+        if !self.wait_queue().entries[index].is_held() {
             return false;
         }
         self.completed_total += 1;
@@ -161,7 +161,7 @@ impl GateState {
         change: &mut TurnContext<'_>,
     ) -> Result<(), GateError> {
         let index = self.find(owner).ok_or(GateError::TicketNotFound)?;
-        if self.wait_queue().places[index].is_held() {
+        if self.wait_queue().entries[index].is_held() {
             return Err(GateError::Granted);
         }
         self.count().cancelled += 1;
@@ -171,7 +171,7 @@ impl GateState {
 
     /// Gives up what an acquire got for somebody who is not there any more.
     pub(crate) fn cancel_wait(&mut self, index: u32, change: &mut TurnContext<'_>) {
-        if self.wait_queue().places[index].is_held() {
+        if self.wait_queue().entries[index].is_held() {
             self.completed_total += 1;
             self.end_permit(index, change);
         } else {
@@ -188,7 +188,7 @@ impl GateState {
         change: &mut TurnContext<'_>,
     ) -> Result<u64, GateError> {
         let index = self.find(owner).ok_or(GateError::PermitNotFound)?;
-        if !self.wait_queue().places[index].is_held() {
+        if !self.wait_queue().entries[index].is_held() {
             return Err(GateError::PermitNotFound);
         }
         let due_ms = change.now_ms + ttl_ms;
@@ -219,7 +219,7 @@ impl GateState {
     pub(crate) fn settle(&mut self, change: &mut TurnContext<'_>) {
         self.grant(change);
         if let Some(wait_queue) = &self.wait_queue
-            && wait_queue.places.len() == 0
+            && wait_queue.entries.len() == 0
         {
             self.wait_queue = None;
         }
@@ -243,9 +243,9 @@ impl GateState {
             granted.push(wait_queue.grant_first(group_queue, change.now_ms));
         }
         for index in granted {
-            let place = &self.wait_queue().places[index];
-            let EntryState::Held { waited_ms } = place.state else { continue };
-            change.granted.push(place.owner.to_string());
+            let entry = &self.wait_queue().entries[index];
+            let EntryState::Held { waited_ms } = entry.state else { continue };
+            change.granted.push(entry.owner.to_string());
             change.decided.push((index, Decision::Granted(waited_ms)));
             self.note_granted(waited_ms, change);
             self.write_place(index, change);

@@ -70,31 +70,31 @@ impl GroupQueue {
     }
 
     /// Puts a place at the end of its priority.
-    pub(crate) fn join(&mut self, index: u32, ttl_ms: u32, places: &mut Entries) {
+    pub(crate) fn join(&mut self, index: u32, ttl_ms: u32, entries: &mut Entries) {
         let mut prev = NOWHERE;
         let bucket = GroupBucket { head: index, tail: index };
         self.lanes
-            .entry(places[index].priority)
+            .entry(entries[index].priority)
             .and_modify(|bucket| prev = std::mem::replace(&mut bucket.tail, index))
             .or_insert(bucket);
-        places[index].state = EntryState::Waiting { prev, next: NOWHERE, ttl_ms };
+        entries[index].state = EntryState::Waiting { prev, next: NOWHERE, ttl_ms };
         if prev != NOWHERE {
-            set_next(places, prev, index);
+            set_next(entries, prev, index);
         }
         self.waiting_count += 1;
     }
 
     /// Takes a place out, wherever it stands.
-    pub(crate) fn leave(&mut self, index: u32, places: &mut Entries) {
-        let priority = places[index].priority;
-        let EntryState::Waiting { prev, next, .. } = places[index].state else {
+    pub(crate) fn leave(&mut self, index: u32, entries: &mut Entries) {
+        let priority = entries[index].priority;
+        let EntryState::Waiting { prev, next, .. } = entries[index].state else {
             unreachable!("only those who wait stand in line")
         };
         if prev != NOWHERE {
-            set_next(places, prev, next);
+            set_next(entries, prev, next);
         }
         if next != NOWHERE {
-            set_prev(places, next, prev);
+            set_prev(entries, next, prev);
         }
         self.waiting_count -= 1;
         if prev == NOWHERE && next == NOWHERE {
@@ -111,14 +111,14 @@ impl GroupQueue {
     }
 }
 
-fn set_next(places: &mut Entries, index: u32, to: u32) {
-    if let EntryState::Waiting { next, .. } = &mut places[index].state {
+fn set_next(entries: &mut Entries, index: u32, to: u32) {
+    if let EntryState::Waiting { next, .. } = &mut entries[index].state {
         *next = to;
     }
 }
 
-fn set_prev(places: &mut Entries, index: u32, to: u32) {
-    if let EntryState::Waiting { prev, .. } = &mut places[index].state {
+fn set_prev(entries: &mut Entries, index: u32, to: u32) {
+    if let EntryState::Waiting { prev, .. } = &mut entries[index].state {
         *prev = to;
     }
 }

@@ -61,7 +61,7 @@ impl GateState {
     fn place_record(&mut self, index: u32, change: &TurnContext<'_>) -> (Key, Bytes) {
         let wait_queue = self.wait_queue();
         let Entry { owner, arrival, priority, since_ms, due_ms, state, .. } =
-            &wait_queue.places[index];
+            &wait_queue.entries[index];
         let (since_ms, due_ms) = (*since_ms, *due_ms);
         let state = match *state {
             EntryState::Waiting { ttl_ms, .. } => {

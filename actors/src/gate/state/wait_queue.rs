@@ -40,7 +40,7 @@ pub(crate) struct NewEntry {
 /// Everyone at a gate that somebody is at.
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
-    pub(crate) places: Entries,
+    pub(crate) entries: Entries,
     pub(crate) waiting_count: u32,
     pub(crate) held_count: u32,
     owners: HashTable<u32>,
@@ -59,7 +59,7 @@ pub(crate) struct WaitQueue {
 impl WaitQueue {
     /// The place of an owner.
     pub(crate) fn find(&self, owner: &str) -> Option<u32> {
-        let is_it = |&index: &u32| *self.places[index].owner == *owner;
+        let is_it = |&index: &u32| *self.entries[index].owner == *owner;
         self.owners.find(self.hasher.hash_one(owner), is_it).copied()
     }
 
@@ -115,10 +115,10 @@ impl WaitQueue {
         let state = EntryState::Waiting { prev: NOWHERE, next: NOWHERE, ttl_ms };
         let index = self.enter(new, group_queue, state);
         let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
-        own.join(index, ttl_ms, &mut self.places);
+        own.join(index, ttl_ms, &mut self.entries);
         let is_first = own.first() == Some(index);
         self.waiting_count += 1;
-        *self.by_priority.entry(self.places[index].priority).or_default() += 1;
+        *self.by_priority.entry(self.entries[index].priority).or_default() += 1;
         if is_first {
             self.stand(group_queue);
         }
@@ -129,7 +129,7 @@ impl WaitQueue {
         let NewEntry { owner, arrival, priority, since_ms, due_ms, attempt } = new;
         let hash = self.hasher.hash_one(&*owner);
         let heap_at = NOWHERE;
-        let place = Entry {
+        let entry = Entry {
             owner,
             since_ms,
             due_ms,
@@ -140,11 +140,11 @@ impl WaitQueue {
             attempt,
             state,
         };
-        let index = self.places.insert(place);
-        let Self { owners, hasher, places, deadlines, .. } = self;
-        owners.insert_unique(hash, index, |&at| hasher.hash_one(&*places[at].owner));
+        let index = self.entries.insert(entry);
+        let Self { owners, hasher, entries, deadlines, .. } = self;
+        owners.insert_unique(hash, index, |&at| hasher.hash_one(&*entries[at].owner));
         if due_ms != NEVER {
-            deadlines.add(index, places);
+            deadlines.add(index, entries);
         }
         index
     }
@@ -167,15 +167,15 @@ impl WaitQueue {
     pub(crate) fn grant_first(&mut self, group_queue: u32, now_ms: u64) -> u32 {
         let index =
             self.group_queue(group_queue).first().expect("a line that is ready has a first");
-        let EntryState::Waiting { ttl_ms, .. } = self.places[index].state else {
+        let EntryState::Waiting { ttl_ms, .. } = self.entries[index].state else {
             unreachable!("those in line wait")
         };
         self.leave_line(index);
-        let waited = now_ms.saturating_sub(self.places[index].since_ms);
+        let waited = now_ms.saturating_sub(self.entries[index].since_ms);
         let waited_ms = u32::try_from(waited).unwrap_or(u32::MAX);
         let due_ms = if ttl_ms == 0 { NEVER } else { now_ms + u64::from(ttl_ms) };
-        let place = &mut self.places[index];
-        (place.state, place.since_ms) = (EntryState::Held { waited_ms }, now_ms);
+        let entry = &mut self.entries[index];
+        (entry.state, entry.since_ms) = (EntryState::Held { waited_ms }, now_ms);
         self.move_deadline(index, due_ms);
         self.note_held(group_queue);
         self.stand(group_queue);
@@ -184,23 +184,23 @@ impl WaitQueue {
 
     /// Sets when a place is due.
     pub(crate) fn move_deadline(&mut self, index: u32, due_ms: u64) {
-        self.deadlines.remove(index, &mut self.places);
-        self.places[index].due_ms = due_ms;
+        self.deadlines.remove(index, &mut self.entries);
+        self.entries[index].due_ms = due_ms;
         if due_ms != NEVER {
-            self.deadlines.add(index, &mut self.places);
+            self.deadlines.add(index, &mut self.entries);
         }
     }
 
     /// The place that is due first, and when.
     pub(crate) fn first_due(&self) -> Option<(u32, u64)> {
-        self.deadlines.first().map(|index| (index, self.places[index].due_ms))
+        self.deadlines.first().map(|index| (index, self.entries[index].due_ms))
     }
 
     /// Takes an owner out, whatever it does.
     pub(crate) fn remove(&mut self, index: u32) -> Entry {
-        self.deadlines.remove(index, &mut self.places);
-        let group_queue = self.places[index].group_queue;
-        if self.places[index].is_held() {
+        self.deadlines.remove(index, &mut self.entries);
+        let group_queue = self.entries[index].group_queue;
+        if self.entries[index].is_held() {
             self.held_count -= 1;
             self.line_mut(group_queue).held_count -= 1;
             let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
@@ -210,19 +210,19 @@ impl WaitQueue {
             self.leave_line(index);
             self.stand(group_queue);
         }
-        let hash = self.hasher.hash_one(&*self.places[index].owner);
+        let hash = self.hasher.hash_one(&*self.entries[index].owner);
         let entry = self.owners.find_entry(hash, |&at| at == index);
         entry.expect("every place is found by its owner").remove();
         self.workers.remove(&index);
-        let place = self.places.remove(index);
+        let entry = self.entries.remove(index);
         self.tidy(group_queue);
-        place
+        entry
     }
 
     fn leave_line(&mut self, index: u32) {
-        let Entry { group_queue, priority, .. } = self.places[index];
+        let Entry { group_queue, priority, .. } = self.entries[index];
         let own = line_mut(&mut self.plain, &mut self.grouped, group_queue);
-        own.leave(index, &mut self.places);
+        own.leave(index, &mut self.entries);
         self.waiting_count -= 1;
         let count = self.by_priority.get_mut(&priority).expect("whoever waits is counted");
         *count -= 1;
@@ -247,7 +247,7 @@ impl WaitQueue {
             Blocked::Parked(head, at) => drop(self.counters.get_mut(at).parked.remove(&head)),
         }
         if let Some(first) = own.first() {
-            let Entry { priority, arrival, .. } = self.places[first];
+            let Entry { priority, arrival, .. } = self.entries[first];
             let head = Bucket { priority, arrival, group_queue };
             match self.counters.full_one(&own.counters) {
                 Some(at) => {
@@ -266,8 +266,8 @@ impl WaitQueue {
     /// Calls back the first of those who stand aside at the counters of a line, where there is
     /// room: whoever represented them may be gone.
     fn call_back(&mut self, group_queue: u32) {
-        for place in 0..self.group_queue(group_queue).counters.len() {
-            let at = self.group_queue(group_queue).counters[place];
+        for entry in 0..self.group_queue(group_queue).counters.len() {
+            let at = self.group_queue(group_queue).counters[entry];
             let group_counter = self.counters.get_mut(at);
             if group_counter.is_full() {
                 continue;
@@ -295,7 +295,7 @@ impl WaitQueue {
 
     /// The group of a place.
     pub(crate) fn group_of(&self, index: u32) -> &Group {
-        &self.group_queue(self.places[index].group_queue).group
+        &self.group_queue(self.entries[index].group_queue).group
     }
 
     /// How many of a priority and of more urgent ones wait.
@@ -305,25 +305,25 @@ impl WaitQueue {
 
     /// How many wait, up to this one: its position. Looks at everyone.
     pub(crate) fn position(&self, index: u32) -> u32 {
-        let Entry { priority, arrival, .. } = self.places[index];
-        let is_ahead = |place: &Entry| {
-            !place.is_held() && (place.priority, place.arrival) <= (priority, arrival)
+        let Entry { priority, arrival, .. } = self.entries[index];
+        let is_ahead = |entry: &Entry| {
+            !entry.is_held() && (entry.priority, entry.arrival) <= (priority, arrival)
         };
-        self.places.iter().filter(|(_, place)| is_ahead(place)).count() as u32
+        self.entries.iter().filter(|(_, entry)| is_ahead(entry)).count() as u32
     }
 
     /// Who has waited longest.
     pub(crate) fn oldest(&self) -> Option<u32> {
         self.group_queues()
             .flat_map(GroupQueue::heads)
-            .min_by_key(|&index| self.places[index].arrival)
+            .min_by_key(|&index| self.entries[index].arrival)
     }
 
     /// Who came last.
     pub(crate) fn newest(&self) -> Option<u32> {
         self.group_queues()
             .flat_map(GroupQueue::tails)
-            .max_by_key(|&index| self.places[index].arrival)
+            .max_by_key(|&index| self.entries[index].arrival)
     }
 
     /// Ties a place to a worker.
@@ -340,9 +340,9 @@ impl WaitQueue {
     pub(crate) fn memory_bytes(&self) -> usize {
         let owners = self.owners.capacity() * (size_of::<u32>() + 1);
         let group_queues = self.grouped.len() * size_of::<GroupQueue>();
-        let names: usize = self.places.iter().map(|(_, place)| place.owner.len()).sum();
-        let places = self.places.memory_bytes() + names;
-        size_of::<Self>() + places + self.deadlines.memory_bytes() + owners + group_queues
+        let names: usize = self.entries.iter().map(|(_, entry)| entry.owner.len()).sum();
+        let entries = self.entries.memory_bytes() + names;
+        size_of::<Self>() + entries + self.deadlines.memory_bytes() + owners + group_queues
     }
 
     fn group_queues(&self) -> impl Iterator<Item = &GroupQueue> {

@@ -258,11 +258,11 @@ impl Run {
     fn check(&self) {
         let Self { harness, model, .. } = self;
         let now_ms = harness.now_ms;
-        for (place, person) in (1..).zip(model.group_queue()) {
+        for (entry, person) in (1..).zip(model.group_queue()) {
             let ticket = harness.rules.ticket(&person.owner, now_ms).expect("it waits");
             match ticket.state {
                 crate::gate::api::stats::TicketState::Queued { position, .. } => {
-                    assert_eq!(position, place);
+                    assert_eq!(position, entry);
                 }
                 other => panic!("{other:?}"),
             }

@@ -133,11 +133,11 @@ impl TestHarness {
 
     /// Owner and record of everyone, as the store has it.
     pub(crate) fn stored(&self) -> Vec<(String, EntryRecord)> {
-        let place = |(key, value): (key::Key, bytes::Bytes)| {
+        let entry = |(key, value): (key::Key, bytes::Bytes)| {
             let owner = key::owner_of(&key).expect("a place").to_owned();
             (owner, EntryRecord::decode(&value).expect("a sound record"))
         };
-        self.stored_places().into_iter().map(place).collect()
+        self.stored_places().into_iter().map(entry).collect()
     }
 
     pub(crate) fn stored_meta(&self) -> GateMeta {

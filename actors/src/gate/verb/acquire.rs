@@ -78,15 +78,15 @@ impl GateState {
     /// What an owner has that is here already. Its place and its terms stay as they are; a permit
     /// is not given up with the acquire that got it from now on, nor a place that is taken to stay.
     fn as_it_is(&mut self, index: u32, attempt: u32) -> Admission {
-        let place = &mut self.wait_queue().places[index];
-        match place.state {
+        let entry = &mut self.wait_queue().entries[index];
+        match entry.state {
             EntryState::Held { waited_ms } => {
-                place.attempt = 0;
+                entry.attempt = 0;
                 Admission::Granted { waited_ms }
             }
             EntryState::Waiting { .. } => {
                 if attempt == 0 {
-                    place.attempt = 0;
+                    entry.attempt = 0;
                 }
                 Admission::Waiting(index)
             }

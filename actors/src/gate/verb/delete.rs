@@ -54,7 +54,7 @@ impl GateState {
     fn clear_some(&mut self, change: &mut TurnContext<'_>) -> usize {
         let is_held = self.waiting_count() == 0;
         let Some(wait_queue) = &self.wait_queue else { return 0 };
-        let meant = wait_queue.places.iter().filter(|(_, place)| place.is_held() == is_held);
+        let meant = wait_queue.entries.iter().filter(|(_, entry)| entry.is_held() == is_held);
         let meant: Vec<u32> = meant.map(|(index, _)| index).take(SLICE).collect();
         for &index in &meant {
             if is_held {

@@ -92,7 +92,7 @@ impl Handler<AcquireOne> for GateActor {
             Admission::Granted { waited_ms } => return Ok(Acquired::Granted { waited_ms }),
             Admission::Waiting(index) => index,
         };
-        if let EntryState::Held { waited_ms } = self.rules.wait_queue().places[index].state {
+        if let EntryState::Held { waited_ms } = self.rules.wait_queue().entries[index].state {
             return Ok(Acquired::Granted { waited_ms });
         }
         if is_waited_for {

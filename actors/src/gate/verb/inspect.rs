@@ -19,38 +19,38 @@ impl GateState {
         let index = self.find(owner)?;
         let wait_queue = self.wait_queue.as_ref()?;
         let position = || wait_queue.position(index);
-        Some(self.ticket_of(&wait_queue.places[index], position, now_ms))
+        Some(self.ticket_of(&wait_queue.entries[index], position, now_ms))
     }
 
     /// What the one has that has just come: nobody came after it.
     pub(crate) fn newcomer(&self, index: u32, now_ms: u64) -> Option<Ticket> {
         let wait_queue = self.wait_queue.as_ref()?;
-        let place = &wait_queue.places[index];
-        let is_last = place.arrival + 1 == self.enqueued_total;
+        let entry = &wait_queue.entries[index];
+        let is_last = entry.arrival + 1 == self.enqueued_total;
         let position = || {
             if is_last {
-                wait_queue.waiting_up_to(place.priority)
+                wait_queue.waiting_up_to(entry.priority)
             } else {
                 wait_queue.position(index)
             }
         };
-        Some(self.ticket_of(place, position, now_ms))
+        Some(self.ticket_of(entry, position, now_ms))
     }
 
-    fn ticket_of(&self, place: &Entry, position: impl Fn() -> u32, now_ms: u64) -> Ticket {
-        let owner = place.owner.to_string();
-        match place.state {
+    fn ticket_of(&self, entry: &Entry, position: impl Fn() -> u32, now_ms: u64) -> Ticket {
+        let owner = entry.owner.to_string();
+        match entry.state {
             EntryState::Held { waited_ms } => Ticket {
                 owner,
                 state: TicketState::Granted,
                 waited: Duration::from_millis(waited_ms.into()),
-                expires_at: (place.due_ms != NEVER).then(|| from_unix_ms(place.due_ms)),
+                expires_at: (entry.due_ms != NEVER).then(|| from_unix_ms(entry.due_ms)),
             },
             EntryState::Waiting { .. } => {
                 let position = position();
                 let eta = self.eta(position, now_ms);
                 let blocked_by = self.holds_up();
-                let waited = Duration::from_millis(now_ms.saturating_sub(place.since_ms));
+                let waited = Duration::from_millis(now_ms.saturating_sub(entry.since_ms));
                 let state = TicketState::Queued { position, eta, blocked_by };
                 Ticket { owner, state, waited, expires_at: None }
             }
@@ -62,11 +62,11 @@ impl GateState {
         let extras = self.rare_totals();
         let mut ages = [0; AGES_S.len() + 1];
         let mut oldest_ms = None;
-        for (_, place) in self.wait_queue.iter().flat_map(|wait_queue| wait_queue.places.iter()) {
-            if !place.is_held() {
-                let age_ms = now_ms.saturating_sub(place.since_ms);
+        for (_, entry) in self.wait_queue.iter().flat_map(|wait_queue| wait_queue.entries.iter()) {
+            if !entry.is_held() {
+                let age_ms = now_ms.saturating_sub(entry.since_ms);
                 ages[AGES_S.partition_point(|&up_to| up_to * 1_000 < age_ms)] += 1;
-                oldest_ms = Some(oldest_ms.unwrap_or(u64::MAX).min(place.since_ms));
+                oldest_ms = Some(oldest_ms.unwrap_or(u64::MAX).min(entry.since_ms));
             }
         }
         let bounds = AGES_S.iter().map(|&up_to| Some(Duration::from_secs(up_to))).chain([None]);

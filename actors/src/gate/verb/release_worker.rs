@@ -55,9 +55,9 @@ impl GateState {
     ) {
         let mut gone: Vec<_> = owners.iter().filter_map(|owner| self.find(owner)).collect();
         gone.retain(|&index| self.is_of_life(index, worker, until_ms));
-        gone.sort_unstable_by_key(|&index| self.wait_queue().places[index].arrival);
+        gone.sort_unstable_by_key(|&index| self.wait_queue().entries[index].arrival);
         for index in gone {
-            if self.wait_queue().places[index].is_held() {
+            if self.wait_queue().entries[index].is_held() {
                 self.count().expired += 1;
                 self.end_permit(index, change);
             } else {
@@ -70,12 +70,12 @@ impl GateState {
     /// Whether a worker took a place by then.
     fn is_of_life(&mut self, index: u32, worker: &str, until_ms: u64) -> bool {
         let wait_queue = self.wait_queue();
-        let place = &wait_queue.places[index];
-        let waited_ms = match place.state {
+        let entry = &wait_queue.entries[index];
+        let waited_ms = match entry.state {
             EntryState::Held { waited_ms } => u64::from(waited_ms),
             EntryState::Waiting { .. } => 0,
         };
-        let taken_ms = place.since_ms.saturating_sub(waited_ms);
+        let taken_ms = entry.since_ms.saturating_sub(waited_ms);
         wait_queue.worker_of(index) == Some(worker) && taken_ms <= until_ms
     }
 }

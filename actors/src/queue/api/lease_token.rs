@@ -135,16 +135,16 @@ impl QueueState {
         let taken = self.take_first(grant.nonces.len(), "lease", now_ms, batch)?;
         let expires_at_ms = now_ms.saturating_add(self.lease_ttl_ms(options.ttl_ms));
         let mut leased = Vec::with_capacity(taken.len());
-        for (index, (place, mut held)) in taken.into_iter().enumerate() {
-            held.deliveries = held.deliveries.saturating_add(1);
+        for (index, (position, mut stored)) in taken.into_iter().enumerate() {
+            stored.deliveries = stored.deliveries.saturating_add(1);
             let nonce = grant.nonces[index];
             let worker = options.worker.as_deref().map(str::to_owned);
             let permit = grant.permits.as_ref().map(|permits| permits[index].clone());
             let (leased_at_ms, life) = (now_ms, options.life);
             let lease = LeaseRecord { nonce, leased_at_ms, expires_at_ms, worker, permit, life };
-            self.enter_leased(place, held.clone(), lease, batch);
-            let message = held.into_message(place);
-            let token = LeaseToken { queue: self.number(), id: place.into(), nonce };
+            self.enter_leased(position, stored.clone(), lease, batch);
+            let message = stored.into_message(position);
+            let token = LeaseToken { queue: self.number(), id: position.into(), nonce };
             leased.push(LeasedMessage { message, token, expires_at_ms });
         }
         Ok(leased)
@@ -207,9 +207,9 @@ mod tests {
     #[test]
     fn secrets_are_the_same_only_if_every_byte_is() {
         assert!(is_same(&[7; 16], &[7; 16]));
-        for place in 0..16 {
+        for position in 0..16 {
             let mut other = [7; 16];
-            other[place] = 8;
+            other[position] = 8;
             assert!(!is_same(&[7; 16], &other));
         }
     }

@@ -51,7 +51,7 @@ impl LongPoll {
         &mut self,
         waiting: WaitingReply<T>,
     ) -> Result<WaitResult<T>, QueueError> {
-        let WaitingReply { place, given } = waiting;
+        let WaitingReply { position, given } = waiting;
         let clock = &self.runtime.clock;
         let sleep = clock.sleep_until(self.until);
         let mut given = pin!(given.wait());
@@ -62,7 +62,7 @@ impl LongPoll {
         };
         let answer = match first {
             Some(answer) => answer,
-            None if place.leave() => return Ok(WaitResult::InVain),
+            None if position.leave() => return Ok(WaitResult::InVain),
             // The queue was first: the answer is on its way.
             None => given.await,
         };

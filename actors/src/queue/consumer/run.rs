@@ -141,7 +141,7 @@ where
         self.left = self.left.map(|left| left - 1);
         let task = MessageTask {
             queue: self.queue.clone(),
-            held: HeldLease::new(lease, Arc::clone(&self.counts)),
+            stored: HeldLease::new(lease, Arc::clone(&self.counts)),
             retry: self.options.retry,
         };
         let handler = Arc::clone(&self.handler);

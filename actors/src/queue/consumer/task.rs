@@ -74,7 +74,7 @@ fn add(count: &AtomicU64) {
 /// A message and what it takes to work on it.
 pub(crate) struct MessageTask {
     pub(crate) queue: Queue,
-    pub(crate) held: HeldLease,
+    pub(crate) stored: HeldLease,
     pub(crate) retry: Retry,
 }
 
@@ -86,9 +86,9 @@ impl MessageTask {
         F: Future<Output = Result<(), E>>,
         E: Into<HandlerFailure>,
     {
-        let Self { queue, mut held, retry } = self;
+        let Self { queue, mut stored, retry } = self;
         let clock = queue.runtime().clock.clone();
-        let lease = held.lease.as_mut().expect("a lease is held until it is settled");
+        let lease = stored.lease.as_mut().expect("a lease is held until it is settled");
         let message = Message::clone(lease);
         let deliveries = message.deliveries;
         let handled = async { handler(message).await.map_err(Into::into) };
@@ -101,13 +101,13 @@ impl MessageTask {
         let Some(result) = kept else {
             // It may not be cut off where it did not expect to be.
             let _ = handled.await;
-            return held.let_go(|counts| &counts.lost);
+            return stored.let_go(|counts| &counts.lost);
         };
         let result = result.unwrap_or_else(|panic| Err(HandlerFailure::panicked(&*panic)));
         let is_handled = result.is_ok();
         let disposition = Disposition::of(result, deliveries, &retry);
         let is_kept = settle(&queue, lease, disposition).await;
-        held.let_go(|counts| match (is_kept, is_handled) {
+        stored.let_go(|counts| match (is_kept, is_handled) {
             (false, _) => &counts.lost,
             (true, true) => &counts.handled,
             (true, false) => &counts.failed,

@@ -101,20 +101,20 @@ impl QueueState {
         self.know_lanes_of(&due_batch.messages)?;
         // What falls due again while these are done moves it back.
         self.expiry_rest = due_batch.rest.clone().map(Box::new).or(self.expiry_rest.take());
-        for (place, message) in &due_batch.messages {
-            self.leave(*place, message, batch);
-            let held = StoredMessage::of(message.clone());
+        for (position, message) in &due_batch.messages {
+            self.leave(*position, message, batch);
+            let stored = StoredMessage::of(message.clone());
             match &message.state {
                 MessageStateRecord::Leased(_) => {
                     self.meta.totals.expired += 1;
                     let options = NackRequest { is_counted: true, ..NackRequest::default() };
-                    self.give_back((*place, held), &options, now_ms, batch);
+                    self.give_back((*position, stored), &options, now_ms, batch);
                 }
-                MessageStateRecord::Scheduled { .. } if !held.is_expired(now_ms) => {
-                    self.enter_ready(*place, held, batch);
+                MessageStateRecord::Scheduled { .. } if !stored.is_expired(now_ms) => {
+                    self.enter_ready(*position, stored, batch);
                 }
                 MessageStateRecord::Scheduled { .. } | MessageStateRecord::Ready => {
-                    self.expire((*place, held), now_ms, batch);
+                    self.expire((*position, stored), now_ms, batch);
                 }
             }
         }

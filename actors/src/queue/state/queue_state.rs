@@ -236,7 +236,7 @@ impl QueueState {
                 }
             }
             MissingData::LaneHead(priority, ..) => {
-                let fresh = self.fresh_messages(|place| place.priority == priority)?;
+                let fresh = self.fresh_messages(|position| position.priority == priority)?;
                 let messages = self.messages(found)?;
                 if !self.aging.extend(priority, messages, fresh) {
                     return Err(self.damaged(TOO_FEW));
@@ -245,7 +245,8 @@ impl QueueState {
             MissingData::TailCache(..) if found.is_empty() => return Err(self.damaged(TOO_FEW)),
             MissingData::TailCache(..) => {
                 let messages = self.messages(found)?.into_iter();
-                self.tail_cache.extend(messages.map(|(place, held)| (place, Victim::of(&held))));
+                self.tail_cache
+                    .extend(messages.map(|(position, stored)| (position, Victim::of(&stored))));
             }
         }
         Ok(())
@@ -265,8 +266,8 @@ impl QueueState {
     pub(crate) fn settle(&mut self, batch: &mut Batch) {
         if self.is_meta_changed {
             let queue = self.number();
-            for (place, record) in self.fresh.drain(..) {
-                batch.add(place.key(queue, MessageState::Ready), record);
+            for (position, record) in self.fresh.drain(..) {
+                batch.add(position.key(queue, MessageState::Ready), record);
             }
             self.fresh.shrink_to(FRESH_KEPT_MAX);
             self.priority_counts.settle(queue, batch);

@@ -31,9 +31,9 @@ impl QueueState {
         now_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
-        for (place, message) in leased {
-            self.leave(*place, message, batch);
-            self.end(*place, message.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
+        for (position, message) in leased {
+            self.leave(*position, message, batch);
+            self.end(*position, message.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
         }
         self.meta.totals.acked += leased.len() as u64;
         Ok(())
@@ -49,14 +49,14 @@ impl QueueState {
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
         self.know_lanes_of(leased)?;
-        for (place, message) in leased {
-            self.leave(*place, message, batch);
-            let mut held = StoredMessage::of(message.clone());
+        for (position, message) in leased {
+            self.leave(*position, message, batch);
+            let mut stored = StoredMessage::of(message.clone());
             if let Some(reason) = &options.reason {
-                held.note.get_or_insert_default().reason = Some(reason.clone());
+                stored.note.get_or_insert_default().reason = Some(reason.clone());
             }
             self.meta.totals.nacked += 1;
-            self.give_back((*place, held), options, now_ms, batch);
+            self.give_back((*position, stored), options, now_ms, batch);
         }
         Ok(())
     }
@@ -64,31 +64,31 @@ impl QueueState {
     /// A message whose lease ended returns to its place, or dies.
     pub(crate) fn give_back(
         &mut self,
-        (place, mut held): (Position, StoredMessage),
+        (position, mut stored): (Position, StoredMessage),
         options: &NackRequest,
         now_ms: u64,
         batch: &mut Batch,
     ) {
         if !options.is_counted {
-            held.deliveries = held.deliveries.saturating_sub(1);
+            stored.deliveries = stored.deliveries.saturating_sub(1);
         }
         let deliveries_max = self.settings.deliveries_max.filter(|_| options.is_counted);
-        if deliveries_max.is_some_and(|deliveries_max| held.deliveries >= deliveries_max) {
-            let reason = match held.note.as_deref() {
+        if deliveries_max.is_some_and(|deliveries_max| stored.deliveries >= deliveries_max) {
+            let reason = match stored.note.as_deref() {
                 Some(Annotation { reason: Some(reason), .. }) => format!("{TOO_OFTEN}: {reason}"),
                 _ => TOO_OFTEN.to_owned(),
             };
-            self.bury((place, held), reason, now_ms, batch);
-        } else if held.is_expired(now_ms) {
-            self.expire((place, held), now_ms, batch);
+            self.bury((position, stored), reason, now_ms, batch);
+        } else if stored.is_expired(now_ms) {
+            self.expire((position, stored), now_ms, batch);
         } else if options.delay_ms == 0 {
-            self.enter_ready(place, held, batch);
+            self.enter_ready(position, stored, batch);
         } else {
             let ready_at_ms = now_ms.saturating_add(options.delay_ms);
             // What came later must not pass it in an exclusive queue: all wait with it.
             let is_holding = self.settings.is_exclusive;
             let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding };
-            self.enter_scheduled(place, held, wait, batch);
+            self.enter_scheduled(position, stored, wait, batch);
         }
     }
 
@@ -99,12 +99,12 @@ impl QueueState {
         until_ms: u64,
         batch: &mut Batch,
     ) {
-        for (place, message) in leased {
+        for (position, message) in leased {
             let MessageStateRecord::Leased(lease) = &message.state else { continue };
-            self.leave_to_return(*place, message, batch);
+            self.leave_to_return(*position, message, batch);
             let mut lease = lease.clone();
             lease.expires_at_ms = until_ms;
-            self.enter_leased(*place, StoredMessage::of(message.clone()), lease, batch);
+            self.enter_leased(*position, StoredMessage::of(message.clone()), lease, batch);
         }
     }
 
@@ -116,10 +116,10 @@ impl QueueState {
         now_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
-        for (place, message) in leased {
-            self.leave(*place, message, batch);
-            let held = StoredMessage::of(message.clone());
-            self.bury((*place, held), reason.to_owned(), now_ms, batch);
+        for (position, message) in leased {
+            self.leave(*position, message, batch);
+            let stored = StoredMessage::of(message.clone());
+            self.bury((*position, stored), reason.to_owned(), now_ms, batch);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ const SLACK: usize = 16;
 /// The line of waiting pops. `P` is how one of them is answered.
 #[derive(Debug)]
 pub(crate) struct Waiters<P> {
-    places: VecDeque<(Arc<Ticket>, usize, P)>,
+    positions: VecDeque<(Arc<Ticket>, usize, P)>,
     waiting_count: Arc<AtomicUsize>,
     waiting_max: usize,
 }
@@ -61,7 +61,7 @@ impl Ticket {
 impl<P> Waiters<P> {
     /// An empty line in which so many may wait.
     pub(crate) fn new(waiting_max: usize) -> Self {
-        Self { places: VecDeque::new(), waiting_count: Arc::default(), waiting_max }
+        Self { positions: VecDeque::new(), waiting_count: Arc::default(), waiting_max }
     }
 
     /// Whether nobody waits.
@@ -71,7 +71,7 @@ impl<P> Waiters<P> {
 
     /// Bytes of memory held.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.places.len() * size_of::<((Arc<Ticket>, usize, P), Ticket)>()
+        self.positions.len() * size_of::<((Arc<Ticket>, usize, P), Ticket)>()
     }
 
     /// Adds a pop of `depth` messages at the end; `None` if too many wait already.
@@ -80,24 +80,24 @@ impl<P> Waiters<P> {
         if waiting_count >= self.waiting_max {
             return None;
         }
-        if self.places.len() > 2 * waiting_count + SLACK {
-            self.places.retain(|(ticket, ..)| ticket.is_waiting.load(Ordering::Acquire));
+        if self.positions.len() > 2 * waiting_count + SLACK {
+            self.positions.retain(|(ticket, ..)| ticket.is_waiting.load(Ordering::Acquire));
         }
         self.waiting_count.fetch_add(1, Ordering::AcqRel);
         let waiting_count = Arc::clone(&self.waiting_count);
         let ticket = Arc::new(Ticket { is_waiting: AtomicBool::new(true), waiting_count });
-        self.places.push_back((Arc::clone(&ticket), depth, promise));
+        self.positions.push_back((Arc::clone(&ticket), depth, promise));
         Some(WaiterTicket(ticket))
     }
 
     /// The first who still waits: how many messages it wants, and how it is answered.
     pub(crate) fn first(&mut self) -> Option<(usize, &P)> {
-        while let Some((ticket, ..)) = self.places.front()
+        while let Some((ticket, ..)) = self.positions.front()
             && !ticket.is_waiting.load(Ordering::Acquire)
         {
-            self.places.pop_front();
+            self.positions.pop_front();
         }
-        self.places.front().map(|(_, depth, promise)| (*depth, promise))
+        self.positions.front().map(|(_, depth, promise)| (*depth, promise))
     }
 
     /// Takes the first who still waits, if that one is wanted: how many messages it wants, and how
@@ -108,7 +108,7 @@ impl<P> Waiters<P> {
             if !is_wanted(promise) {
                 return None;
             }
-            if let Some((ticket, depth, promise)) = self.places.pop_front()
+            if let Some((ticket, depth, promise)) = self.positions.pop_front()
                 && ticket.take()
             {
                 return Some((depth, promise));
@@ -119,9 +119,9 @@ impl<P> Waiters<P> {
     /// Takes those who still wait and are wanted, in their order; the others stay where they are.
     pub(crate) fn take_all(&mut self, is_wanted: impl Fn(&P) -> bool) -> Vec<P> {
         let mut taken = Vec::new();
-        for (ticket, depth, promise) in std::mem::take(&mut self.places) {
+        for (ticket, depth, promise) in std::mem::take(&mut self.positions) {
             if !is_wanted(&promise) {
-                self.places.push_back((ticket, depth, promise));
+                self.positions.push_back((ticket, depth, promise));
             } else if ticket.take() {
                 taken.push(promise);
             }
@@ -140,52 +140,53 @@ mod tests {
 
     #[test]
     fn those_who_wait_are_served_in_the_order_of_their_arrival() {
-        let mut line = Waiters::new(3);
+        let mut waiters = Waiters::new(3);
         let waiting: Vec<_> =
-            ["first", "second", "third"].map(|name| line.join(1, name).unwrap()).into();
-        let served: Vec<_> = std::iter::from_fn(|| line.next_if(|_| true)).collect();
+            ["first", "second", "third"].map(|name| waiters.join(1, name).unwrap()).into();
+        let served: Vec<_> = std::iter::from_fn(|| waiters.next_if(|_| true)).collect();
         assert_eq!(served, [(1, "first"), (1, "second"), (1, "third")]);
-        assert!(line.is_empty());
-        assert!(waiting.iter().all(|place| !place.leave()), "each must take what it gets");
+        assert!(waiters.is_empty());
+        assert!(waiting.iter().all(|position| !position.leave()), "each must take what it gets");
     }
 
     #[test]
     fn one_who_left_is_passed_over() {
-        let mut line = Waiters::new(2);
-        let first = line.join(1, "first").unwrap();
-        let second = line.join(5, "second").unwrap();
+        let mut waiters = Waiters::new(2);
+        let first = waiters.join(1, "first").unwrap();
+        let second = waiters.join(5, "second").unwrap();
         assert!(first.leave());
-        assert_eq!(line.next_if(|_| true), Some((5, "second")));
+        assert_eq!(waiters.next_if(|_| true), Some((5, "second")));
         assert!(!second.leave());
     }
 
     #[test]
     fn those_who_are_not_sent_away_keep_their_places() {
-        let mut line = Waiters::new(4);
-        let waiting: Vec<_> = ["a", "b", "c", "d"].map(|name| line.join(1, name).unwrap()).into();
+        let mut waiters = Waiters::new(4);
+        let waiting: Vec<_> =
+            ["a", "b", "c", "d"].map(|name| waiters.join(1, name).unwrap()).into();
         assert!(waiting[0].leave());
-        assert_eq!(line.take_all(|name| *name != "b"), ["c", "d"]);
-        assert_eq!(line.next_if(|_| true), Some((1, "b")));
-        assert!(line.is_empty());
+        assert_eq!(waiters.take_all(|name| *name != "b"), ["c", "d"]);
+        assert_eq!(waiters.next_if(|_| true), Some((1, "b")));
+        assert!(waiters.is_empty());
     }
 
     #[test]
     fn the_line_is_bounded_and_who_leaves_makes_room() {
-        let mut line = Waiters::new(2);
-        let first = line.join(1, ()).unwrap();
-        let _second = line.join(1, ()).unwrap();
-        assert!(line.join(1, ()).is_none());
+        let mut waiters = Waiters::new(2);
+        let first = waiters.join(1, ()).unwrap();
+        let _second = waiters.join(1, ()).unwrap();
+        assert!(waiters.join(1, ()).is_none());
         drop(first);
-        assert!(line.join(1, ()).is_some());
+        assert!(waiters.join(1, ()).is_some());
     }
 
     #[test]
     fn places_of_those_who_left_do_not_pile_up() {
-        let mut line = Waiters::new(WAITING_MAX);
-        let _stays = line.join(1, ()).unwrap();
+        let mut waiters = Waiters::new(WAITING_MAX);
+        let _stays = waiters.join(1, ()).unwrap();
         for _ in 0..1_000 {
-            drop(line.join(1, ()).unwrap());
+            drop(waiters.join(1, ()).unwrap());
         }
-        assert!(line.places.len() <= 2 + SLACK + 1, "{}", line.places.len());
+        assert!(waiters.positions.len() <= 2 + SLACK + 1, "{}", waiters.positions.len());
     }
 }

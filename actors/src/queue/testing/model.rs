@@ -41,28 +41,28 @@ impl Model {
     /// How many give way to these newcomers; `None` if they are refused.
     fn evictions(&self, newcomers: &[(u32, String)]) -> Option<usize> {
         let Some(capacity) = self.config.capacity else { return Some(0) };
-        let held = self.messages.len() + self.scheduled.len();
-        let room = (capacity as usize).saturating_sub(held);
+        let stored = self.messages.len() + self.scheduled.len();
+        let room = (capacity as usize).saturating_sub(stored);
         let excess = newcomers.len().saturating_sub(room);
         let kept = self.messages.len().checked_sub(excess)?;
         let least_urgent = newcomers.iter().map(|(priority, _)| *priority).max()?;
         let give_way = self.messages[kept..].iter();
         let is_refused = excess > 0
             && (self.config.on_full == OnFull::Reject
-                || give_way.clone().any(|(place, _)| place.priority.get() <= least_urgent));
+                || give_way.clone().any(|(position, _)| position.priority.get() <= least_urgent));
         (!is_refused).then_some(excess)
     }
 
     fn remove(&mut self, is_gone: impl Fn(Position) -> bool) -> u64 {
         let before = self.messages.len();
-        self.messages.retain(|&(place, _)| !is_gone(place));
+        self.messages.retain(|&(position, _)| !is_gone(position));
         (before - self.messages.len()) as u64
     }
 
     fn priority_counts(&self) -> Vec<(u32, u64)> {
         let mut priority_counts = BTreeMap::new();
-        for (place, _) in &self.messages {
-            *priority_counts.entry(place.priority.get()).or_insert(0) += 1;
+        for (position, _) in &self.messages {
+            *priority_counts.entry(position.priority.get()).or_insert(0) += 1;
         }
         priority_counts.into_iter().collect()
     }
@@ -141,8 +141,8 @@ impl Run {
             .into_iter()
             .map(|message| {
                 let priority = crate::queue::testing::test_harness::priority(message.priority);
-                let place = Position { priority, arrival: message.id.arrival };
-                (place, message.item.as_str().to_owned())
+                let position = Position { priority, arrival: message.id.arrival };
+                (position, message.item.as_str().to_owned())
             })
             .collect();
         assert_eq!(popped, expected);
@@ -154,9 +154,9 @@ impl Run {
         if count == 0 {
             return;
         }
-        let (place, _) = self.model.messages.remove(self.random.usize(..count));
-        self.harness.cancel(place.into()).expect("it is there");
-        assert!(matches!(self.harness.cancel(place.into()), Err(QueueError::MessageNotFound)));
+        let (position, _) = self.model.messages.remove(self.random.usize(..count));
+        self.harness.cancel(position.into()).expect("it is there");
+        assert!(matches!(self.harness.cancel(position.into()), Err(QueueError::MessageNotFound)));
         self.model.cancelled += 1;
     }
 
@@ -177,7 +177,7 @@ impl Run {
     fn promote(&mut self) {
         let promoted = self.harness.promote_first();
         let first = (!self.model.scheduled.is_empty()).then(|| self.model.scheduled.remove(0));
-        let expected = first.clone().map(|(place, text)| (place, text.into()));
+        let expected = first.clone().map(|(position, text)| (position, text.into()));
         assert_eq!(promoted, expected);
         self.model.messages.extend(first);
         self.model.messages.sort();
@@ -190,9 +190,9 @@ impl Run {
         }
         let index = self.random.usize(..count);
         let to = crate::queue::testing::test_harness::priority(self.random.u32(0..5));
-        let place = self.model.messages[index].0;
-        if place.priority != to {
-            self.model.messages[index].0 = self.harness.reprioritise(place, to);
+        let position = self.model.messages[index].0;
+        if position.priority != to {
+            self.model.messages[index].0 = self.harness.reprioritise(position, to);
             self.model.messages.sort();
         }
     }
@@ -200,7 +200,8 @@ impl Run {
     fn purge(&mut self) {
         let only = self.random.bool().then(|| self.random.u32(0..5));
         let slice = self.random.usize(1..=5);
-        let expected = self.model.remove(|place| only.is_none_or(|at| place.priority.get() == at));
+        let expected =
+            self.model.remove(|position| only.is_none_or(|at| position.priority.get() == at));
         assert_eq!(self.harness.purge(only, slice), expected);
         self.model.purged += expected;
     }
@@ -238,13 +239,15 @@ impl Run {
         let Self { harness, model, .. } = self;
         let stored = harness.stored().into_iter();
         let stored: Vec<_> = stored
-            .map(|(place, held)| (place, String::from_utf8(held.payload.to_vec()).expect("text")))
+            .map(|(position, stored)| {
+                (position, String::from_utf8(stored.payload.to_vec()).expect("text"))
+            })
             .collect();
         assert_eq!(stored, model.messages);
         assert_eq!(harness.stored_lanes(), model.priority_counts());
         let meta = &harness.rules.meta;
-        let held = model.messages.iter().chain(&model.scheduled);
-        let bytes: usize = held.map(|(_, text)| text.len()).sum();
+        let stored = model.messages.iter().chain(&model.scheduled);
+        let bytes: usize = stored.map(|(_, text)| text.len()).sum();
         assert_eq!(meta.scheduled_count, model.scheduled.len() as u64);
         let totals =
             [meta.totals.pushed, meta.totals.popped, meta.totals.rejected, meta.totals.evicted];
@@ -270,12 +273,12 @@ impl Run {
         assert!(head_cache.bytes() <= self.bounds.window_bytes_max || head_cache.len() == 1);
         assert!(rules.tail_cache.len() <= self.bounds.tail_count_max);
         assert!(rules.priority_counts.len() <= self.bounds.lane_count_max);
-        let all = || self.model.messages.iter().map(|(place, _)| *place);
+        let all = || self.model.messages.iter().map(|(position, _)| *position);
         assert!(
-            head_cache.messages().map(|(place, _)| place).eq(all().take(head_cache.len())),
+            head_cache.messages().map(|(position, _)| position).eq(all().take(head_cache.len())),
             "the window is the head"
         );
-        let tail_cache = rules.tail_cache.back().map(|(place, _)| place);
+        let tail_cache = rules.tail_cache.back().map(|(position, _)| position);
         assert!(tail_cache.eq(all().rev().take(rules.tail_cache.len())), "the tail is the end");
     }
 }

@@ -145,7 +145,7 @@ impl TestHarness {
     /// The payloads of what the queue holds, in pop order.
     pub(crate) fn payloads(&self) -> Vec<String> {
         let stored = self.stored().into_iter();
-        stored.map(|(_, held)| String::from_utf8_lossy(&held.payload).into_owned()).collect()
+        stored.map(|(_, stored)| String::from_utf8_lossy(&stored.payload).into_owned()).collect()
     }
 
     /// Removes a message behind the back of the rules.
@@ -156,33 +156,36 @@ impl TestHarness {
     }
 
     pub(crate) fn cancel(&mut self, id: MessageId) -> Result<(), QueueError> {
-        let place = Position::from(id);
-        let found =
-            self.engine.get(&place.key(QUEUE, MessageState::Ready)).expect("a memory engine reads");
+        let position = Position::from(id);
+        let found = self
+            .engine
+            .get(&position.key(QUEUE, MessageState::Ready))
+            .expect("a memory engine reads");
         let Some(record) = found else { return Err(QueueError::MessageNotFound) };
         let message = MessageRecord::decode(&record).expect("a message");
-        self.turn(|rules, batch| rules.cancel(place, &message, batch))
+        self.turn(|rules, batch| rules.cancel(position, &message, batch))
     }
 
     /// Gives a ready message another priority; answers its place then.
-    pub(crate) fn reprioritise(&mut self, place: Position, to: Priority) -> Position {
-        let key = place.key(QUEUE, MessageState::Ready);
+    pub(crate) fn reprioritise(&mut self, position: Position, to: Priority) -> Position {
+        let key = position.key(QUEUE, MessageState::Ready);
         let found = self.engine.get(&key).expect("a memory engine reads").expect("it is ready");
         let message = MessageRecord::decode(&found).expect("a message");
-        let verb =
-            |rules: &mut QueueState, batch: &mut _| rules.reprioritise(place, &message, to, batch);
+        let verb = |rules: &mut QueueState, batch: &mut _| {
+            rules.reprioritise(position, &message, to, batch)
+        };
         self.turn(verb).expect("no refusal");
-        Position { priority: to, ..place }
+        Position { priority: to, ..position }
     }
 
     /// Makes the first scheduled message ready; answers its place and its payload.
     pub(crate) fn promote_first(&mut self) -> Option<(Position, Bytes)> {
         let range = key::messages(QUEUE, MessageState::Scheduled);
         let found = self.engine.scan(&range, ScanLimit::count(1)).expect("it reads");
-        let (place, message) = self.rules.records(found).expect("messages").pop()?;
+        let (position, message) = self.rules.records(found).expect("messages").pop()?;
         let now_ms = self.now_ms;
-        self.turn(|rules, batch| rules.promote(place, &message, now_ms, batch)).expect("it may");
-        Some((place, message.payload))
+        self.turn(|rules, batch| rules.promote(position, &message, now_ms, batch)).expect("it may");
+        Some((position, message.payload))
     }
 
     /// Purges in slices of `slice` messages.

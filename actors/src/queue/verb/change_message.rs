@@ -37,19 +37,19 @@ impl QueueState {
     /// A scheduled message is ready now, at its own place.
     pub(crate) fn promote(
         &mut self,
-        place: Position,
+        position: Position,
         message: &MessageRecord,
         now_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
-        let unknown = self.priority_counts.unknown(std::iter::once(place.priority));
+        let unknown = self.priority_counts.unknown(std::iter::once(position.priority));
         self.know_lanes(unknown)?;
-        self.leave(place, message, batch);
-        let held = StoredMessage::of(message.clone());
-        if held.is_expired(now_ms) {
-            self.expire((place, held), now_ms, batch);
+        self.leave(position, message, batch);
+        let stored = StoredMessage::of(message.clone());
+        if stored.is_expired(now_ms) {
+            self.expire((position, stored), now_ms, batch);
         } else {
-            self.enter_ready(place, held, batch);
+            self.enter_ready(position, stored, batch);
         }
         Ok(())
     }
@@ -58,27 +58,27 @@ impl QueueState {
     /// arrival. It keeps its id.
     pub(crate) fn reprioritise(
         &mut self,
-        place: Position,
+        position: Position,
         message: &MessageRecord,
         priority: Priority,
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
-        let unknown = self.priority_counts.unknown([place.priority, priority].into_iter());
+        let unknown = self.priority_counts.unknown([position.priority, priority].into_iter());
         self.know_lanes(unknown)?;
-        let to = Position { priority, ..place };
-        self.leave(place, message, batch);
-        let mut held = StoredMessage::of(message.clone());
-        let mut note = held.note.take().unwrap_or_default();
+        let to = Position { priority, ..position };
+        self.leave(position, message, batch);
+        let mut stored = StoredMessage::of(message.clone());
+        let mut note = stored.note.take().unwrap_or_default();
         // Noted as long as the message is there, so that whatever once led to it still does.
-        let came_with = note.came_with.unwrap_or(place.priority);
+        let came_with = note.came_with.unwrap_or(position.priority);
         note.came_with = Some(came_with);
         self.note_move(to, came_with, batch);
-        held.note = Some(note);
+        stored.note = Some(note);
         match message.state {
             StateRecord::Scheduled { ready_at_ms, since_ms, is_holding } => {
-                self.enter_scheduled(to, held, Wait { ready_at_ms, since_ms, is_holding }, batch);
+                self.enter_scheduled(to, stored, Wait { ready_at_ms, since_ms, is_holding }, batch);
             }
-            _ => self.enter_ready(to, held, batch),
+            _ => self.enter_ready(to, stored, batch),
         }
         Ok(())
     }
@@ -95,7 +95,7 @@ impl Handler<Promote> for QueueActor {
         Promote(id): Promote,
         turn: &mut Turn<'_, Self>,
     ) -> Result<bool, QueueError> {
-        let (place, message) = self.find(id, turn)?;
+        let (position, message) = self.find(id, turn)?;
         match message.state.of_key() {
             State::Leased => return Err(QueueError::Leased),
             State::Ready => return Ok(false),
@@ -103,7 +103,7 @@ impl Handler<Promote> for QueueActor {
         }
         let now_ms = clock::unix_ms(turn.now());
         let verb = |rules: &mut QueueState, batch: &mut Batch| {
-            rules.promote(place, &message, now_ms, batch)
+            rules.promote(position, &message, now_ms, batch)
         };
         self.decide(turn, verb).await?;
         Ok(true)
@@ -120,18 +120,18 @@ impl Handler<Reprioritise> for QueueActor {
         Reprioritise { id, priority }: Reprioritise,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(Message, MessageState), QueueError> {
-        let (place, message) = self.find(id, turn)?;
+        let (position, message) = self.find(id, turn)?;
         if message.state.of_key() == State::Leased {
             return Err(QueueError::Leased);
         }
         let state = MessageState::from(&message.state);
-        if place.priority != priority {
+        if position.priority != priority {
             let verb = |rules: &mut QueueState, batch: &mut Batch| {
-                rules.reprioritise(place, &message, priority, batch)
+                rules.reprioritise(position, &message, priority, batch)
             };
             self.decide(turn, verb).await?;
         }
-        let mut changed = StoredMessage::of(message).into_message(place);
+        let mut changed = StoredMessage::of(message).into_message(position);
         changed.priority = priority.get();
         Ok((changed, state))
     }

@@ -18,30 +18,30 @@ pub(crate) const SUFFIX: &str = "-deadletter";
 /// A message that died.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadMessage {
-    pub(crate) place: Position,
-    pub(crate) held: StoredMessage,
+    pub(crate) position: Position,
+    pub(crate) stored: StoredMessage,
     pub(crate) reason: String,
 }
 
 impl DeadMessage {
     /// What the dead-letter queue of `origin` is sent.
     pub(crate) fn into_letter(self, origin: &str, now_ms: u64) -> Bytes {
-        let Self { place, held, reason } = self;
+        let Self { position, stored, reason } = self;
         let death = DeathRecord {
             origin: origin.to_owned(),
-            arrival: place.arrival.0,
+            arrival: position.arrival.0,
             reason,
-            deliveries: held.deliveries,
-            pushed_at_ms: held.pushed_at_ms,
+            deliveries: stored.deliveries,
+            pushed_at_ms: stored.pushed_at_ms,
             died_at_ms: now_ms,
         };
         // Its key goes with it, for the case that it comes back.
         let Annotation { dedup_key, forget_at_ms, .. } =
-            held.note.map(|note| *note).unwrap_or_default();
+            stored.note.map(|note| *note).unwrap_or_default();
         let note =
             Annotation { death: Some(death), dedup_key, forget_at_ms, ..Annotation::default() };
         let note = Some(Box::new(note));
-        QueueOutboxRecord { priority: place.priority, note, payload: held.payload }.encode()
+        QueueOutboxRecord { priority: position.priority, note, payload: stored.payload }.encode()
     }
 }
 
@@ -49,14 +49,14 @@ impl QueueState {
     /// Gives up on a message that was taken out of its state.
     pub(crate) fn bury(
         &mut self,
-        (place, held): (Position, StoredMessage),
+        (position, stored): (Position, StoredMessage),
         reason: String,
         now_ms: u64,
         batch: &mut Batch,
     ) {
         self.meta.totals.dead_lettered += 1;
-        self.end(place, held.note.as_deref(), KeyOutcome::Dead, (now_ms, batch));
-        self.dead.push(DeadMessage { place, held, reason });
+        self.end(position, stored.note.as_deref(), KeyOutcome::Dead, (now_ms, batch));
+        self.dead.push(DeadMessage { position, stored, reason });
     }
 
     /// Accepts what another queue sent: always, as it is nowhere else.
@@ -69,18 +69,18 @@ impl QueueState {
         let QueueOutboxRecord { priority, note, payload } = letter;
         let unknown = self.priority_counts.unknown(std::iter::once(*priority));
         self.know_lanes(unknown)?;
-        let place = Position { priority: *priority, arrival: self.arrival_next() };
+        let position = Position { priority: *priority, arrival: self.arrival_next() };
         self.meta.arrival_next += 1;
         self.meta.totals.received += 1;
         let expires_at_ms =
             self.settings.message_ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms));
         let mut note = note.clone();
         if let Some(note) = note.as_deref_mut().filter(|note| note.death.is_none()) {
-            self.come_back(place, note, now_ms, batch);
+            self.come_back(position, note, now_ms, batch);
         }
-        let held =
+        let stored =
             StoredMessage { note, expires_at_ms, ..StoredMessage::new(now_ms, payload.clone()) };
-        self.enter_ready(place, held, batch);
+        self.enter_ready(position, stored, batch);
         Ok(())
     }
 
@@ -93,12 +93,12 @@ impl QueueState {
     ) -> Result<Vec<Bytes>, Blocked> {
         self.know_lanes_of(messages)?;
         let mut letters = Vec::with_capacity(messages.len());
-        for (place, message) in messages {
-            self.leave(*place, message, batch);
+        for (position, message) in messages {
+            self.leave(*position, message, batch);
             let note = message.note.as_deref();
-            self.end(*place, note, KeyOutcome::Done, (now_ms, &mut *batch));
+            self.end(*position, note, KeyOutcome::Done, (now_ms, &mut *batch));
             self.meta.totals.redriven += 1;
-            let (priority, payload) = (place.priority, message.payload.clone());
+            let (priority, payload) = (position.priority, message.payload.clone());
             let note = note.filter(|note| note.death.is_some()).map(|note| {
                 let (dedup_key, forget_at_ms) = (note.dedup_key.clone(), note.forget_at_ms);
                 Box::new(Annotation { dedup_key, forget_at_ms, ..Annotation::default() })

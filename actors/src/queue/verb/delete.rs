@@ -190,7 +190,7 @@ impl QueueActor {
         let is_same = store.get(&key::queue_meta(queue))?.is_some_and(|own| own == *meta);
         let is_bare = self.rules.settings == QueueSettings::default()
             && store.get(&key::sink(&turn.id().key))?.is_none();
-        Ok(is_same && is_bare && self.line.is_empty() && !self.rules.has_unwritten_refusals)
+        Ok(is_same && is_bare && self.waiters.is_empty() && !self.rules.has_unwritten_refusals)
     }
 }
 

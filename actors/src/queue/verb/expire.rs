@@ -156,9 +156,9 @@ fn find_messages(
         }
         rest.start = due.next();
         match message_due(engine, queue, arrival, &entry) {
-            Ok((place, Some(message))) if message.due_ms() == Some(due_ms) => {
+            Ok((position, Some(message))) if message.due_ms() == Some(due_ms) => {
                 bytes += message.payload.len();
-                due_batch.messages.push((place, message));
+                due_batch.messages.push((position, message));
             }
             Ok(_) => {
                 tracing::warn!(entry = ?due, "what is due is not there: the entry is removed");
@@ -182,9 +182,9 @@ fn message_due(
     entry: &Bytes,
 ) -> Result<(Position, Option<MessageRecord>), LoadError> {
     let entry = DueEntry::decode(entry)?;
-    let place = Position { priority: entry.priority(), arrival };
-    let record = engine.get(&place.key(queue, entry.state))?;
-    Ok((place, record.map(|record| MessageRecord::decode(&record)).transpose()?))
+    let position = Position { priority: entry.priority(), arrival };
+    let record = engine.get(&position.key(queue, entry.state))?;
+    Ok((position, record.map(|record| MessageRecord::decode(&record)).transpose()?))
 }
 
 fn find_dedup_keys(

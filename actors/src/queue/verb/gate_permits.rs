@@ -120,8 +120,8 @@ impl QueueActor {
         }
         let ttl_ms = permit_ttl_ms(self.rules.lease_ttl_ms(options.ttl_ms));
         let owners = permits.iter().map(|permit| permit.owner.as_str().into()).collect();
-        let held = turn.gate(&gate).hold_several(owners, ttl_ms).await;
-        match held {
+        let stored = turn.gate(&gate).hold_several(owners, ttl_ms).await;
+        match stored {
             Ok((0, Some(error))) => Err(refused(&gate, error)),
             Ok((count, _)) => {
                 permits.truncate(count);
@@ -213,8 +213,8 @@ impl QueueActor {
             }
         }
         for (gate, owners) in gates {
-            let held = turn.gate(gate).hold_several(owners, permit_ttl_ms(ttl_ms)).await;
-            held.map_err(|error| refused(gate, error))?;
+            let stored = turn.gate(gate).hold_several(owners, permit_ttl_ms(ttl_ms)).await;
+            stored.map_err(|error| refused(gate, error))?;
         }
         Ok(())
     }

@@ -201,12 +201,12 @@ impl Handler<Cancel> for QueueActor {
         Cancel(id): Cancel,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
-        let (place, message) = self.find(id, turn)?;
+        let (position, message) = self.find(id, turn)?;
         if message.state.of_key() == State::Leased {
             return Err(QueueError::Leased);
         }
-        self.decide(turn, |rules, batch| rules.cancel(place, &message, batch)).await?;
-        self.forget_key_of(place, &message, turn)?;
+        self.decide(turn, |rules, batch| rules.cancel(position, &message, batch)).await?;
+        self.forget_key_of(position, &message, turn)?;
         turn.batch().frees_space();
         Ok(())
     }
@@ -238,8 +238,8 @@ impl Handler<PurgeSlice> for QueueActor {
         let found = self.rules.records(found)?;
         let Some(&(last, _)) = found.last() else { return Ok((0, None)) };
         let count = self.decide(turn, |rules, batch| rules.purge(&found, end, batch)).await?;
-        for (place, message) in found.iter().filter(|(place, _)| place.arrival < end) {
-            self.forget_key_of(*place, message, turn)?;
+        for (position, message) in found.iter().filter(|(position, _)| position.arrival < end) {
+            self.forget_key_of(*position, message, turn)?;
         }
         turn.batch().frees_space();
         // Behind a message that stays, all of its priority stay.

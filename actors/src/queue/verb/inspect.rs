@@ -191,7 +191,7 @@ impl DueReader {
         for (due, entry) in found {
             let Some((due_ms, arrival)) = key::due_of(&due) else { continue };
             let next = Some(DueCursor { due_ms, arrival });
-            let Some((place, record)) = self.message(engine, &entry, arrival)? else {
+            let Some((position, record)) = self.message(engine, &entry, arrival)? else {
                 slice.next = next;
                 continue;
             };
@@ -201,7 +201,7 @@ impl DueReader {
                 slice.is_full = true;
                 return Ok(slice);
             }
-            let message = due_message(place, &self.memory.counted(record), due_ms)?;
+            let message = due_message(position, &self.memory.counted(record), due_ms)?;
             slice.messages.push(message);
             (slice.next, slice.bytes) = (next, bytes);
             if slice.messages.len() == limit.count_max {
@@ -226,19 +226,19 @@ impl DueReader {
         if entry.state != self.state {
             return Ok(None);
         }
-        let place = Position { priority: entry.priority(), arrival };
-        let record = engine.get(&place.key(self.queue, self.state))?;
-        Ok(record.map(|record| (place, record)))
+        let position = Position { priority: entry.priority(), arrival };
+        let record = engine.get(&position.key(self.queue, self.state))?;
+        Ok(record.map(|record| (position, record)))
     }
 }
 
-fn due_message(place: Position, record: &Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
+fn due_message(position: Position, record: &Bytes, due_ms: u64) -> Result<DueMessage, LoadError> {
     let record = MessageRecord::decode(record)?;
     let worker = match &record.state {
         record::MessageStateRecord::Leased(lease) => lease.worker.clone(),
         _ => None,
     };
-    let message = StoredMessage::of(record).into_message(place);
+    let message = StoredMessage::of(record).into_message(position);
     Ok(DueMessage { message, due_at: from_unix_ms(due_ms), worker })
 }
 

@@ -90,9 +90,10 @@ impl Handler<PeekPage> for QueueActor {
         let found = self.rules.messages(found)?;
         let is_full = found.len() == depth || is_cut;
         // By its place, which is not what the id of a message says that was moved.
-        let next = found.last().filter(|_| is_full).map(|&(place, _)| place.into());
+        let next = found.last().filter(|_| is_full).map(|&(position, _)| position.into());
         let found = found.into_iter();
-        let messages: Vec<_> = found.map(|(place, held)| held.into_message(place)).collect();
+        let messages: Vec<_> =
+            found.map(|(position, stored)| stored.into_message(position)).collect();
         Ok(Page { messages, next })
     }
 }
@@ -107,9 +108,9 @@ impl Handler<Find> for QueueActor {
         Find(id): Find,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(Message, MessageState), QueueError> {
-        let (place, found) = self.find(id, turn)?;
+        let (position, found) = self.find(id, turn)?;
         let state = MessageState::from(&found.state);
-        Ok((StoredMessage::of(found).into_message(place), state))
+        Ok((StoredMessage::of(found).into_message(position), state))
     }
 }
 

@@ -49,7 +49,7 @@ impl Selection {
     fn len(&self) -> usize {
         match self {
             Self::First(count) => *count,
-            Self::Aged(places) => places.len(),
+            Self::Aged(positions) => positions.len(),
         }
     }
 }
@@ -64,10 +64,10 @@ impl QueueState {
     ) -> Result<Vec<Message>, Blocked> {
         let taken = self.take_first(depth, "pop", now_ms, batch)?;
         self.meta.totals.popped += taken.len() as u64;
-        for (place, held) in &taken {
-            self.end(*place, held.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
+        for (position, stored) in &taken {
+            self.end(*position, stored.note.as_deref(), KeyOutcome::Done, (now_ms, &mut *batch));
         }
-        Ok(taken.into_iter().map(|(place, held)| held.into_message(place)).collect())
+        Ok(taken.into_iter().map(|(position, stored)| stored.into_message(position)).collect())
     }
 
     /// Takes the first messages out of their state, `depth` at most; those whose time to live has
@@ -88,24 +88,26 @@ impl QueueState {
         let unknown = match &selection {
             Selection::First(count) => {
                 let first = self.head_cache.messages().take(*count);
-                self.priority_counts.unknown(first.map(|(place, _)| place.priority))
+                self.priority_counts.unknown(first.map(|(position, _)| position.priority))
             }
-            Selection::Aged(places) => {
-                self.priority_counts.unknown(places.iter().map(|place| place.priority))
+            Selection::Aged(positions) => {
+                self.priority_counts.unknown(positions.iter().map(|position| position.priority))
             }
         };
         self.know_lanes(unknown)?;
         let mut taken = Vec::with_capacity(wanted.min(selection.len()));
         for index in 0..selection.len() {
-            let (place, held) = match &selection {
+            let (position, stored) = match &selection {
                 Selection::First(_) => self.head_cache.take_first().expect("know_alive saw to it"),
-                Selection::Aged(places) => (places[index], self.aged_message(places[index])),
+                Selection::Aged(positions) => {
+                    (positions[index], self.aged_message(positions[index]))
+                }
             };
-            self.leave_ready(place, held.message_meta(), batch);
-            if held.is_expired(now_ms) {
-                self.expire((place, held), now_ms, batch);
+            self.leave_ready(position, stored.message_meta(), batch);
+            if stored.is_expired(now_ms) {
+                self.expire((position, stored), now_ms, batch);
             } else {
-                taken.push((place, held));
+                taken.push((position, stored));
             }
         }
         if let Some(rate) = self.settings.pop_rate {
@@ -136,10 +138,10 @@ impl QueueState {
         };
         let is_alive = match selection {
             Selection::First(count) => {
-                self.head_cache.messages().take(count).any(|(_, held)| !held.is_expired(now_ms))
+                self.head_cache.messages().take(count).any(|(_, stored)| !stored.is_expired(now_ms))
             }
-            Selection::Aged(places) => {
-                places.iter().any(|&place| !self.aged_message(place).is_expired(now_ms))
+            Selection::Aged(positions) => {
+                positions.iter().any(|&position| !self.aged_message(position).is_expired(now_ms))
             }
         };
         Ok(if is_alive { Availability::Now } else { Availability::Nothing })
@@ -148,7 +150,7 @@ impl QueueState {
     /// A message whose time to live ended, and which was taken out of its state.
     pub(crate) fn expire(
         &mut self,
-        (place, held): (Position, StoredMessage),
+        (position, stored): (Position, StoredMessage),
         now_ms: u64,
         batch: &mut Batch,
     ) {
@@ -156,10 +158,10 @@ impl QueueState {
         match self.settings.on_expire {
             OnExpire::Drop => {
                 self.meta.totals.dropped += 1;
-                self.end(place, held.note.as_deref(), KeyOutcome::Expired, (now_ms, batch));
+                self.end(position, stored.note.as_deref(), KeyOutcome::Expired, (now_ms, batch));
             }
             OnExpire::DeadLetter => {
-                self.bury((place, held), TTL_ENDED.to_owned(), now_ms, batch);
+                self.bury((position, stored), TTL_ENDED.to_owned(), now_ms, batch);
             }
         }
     }
@@ -168,9 +170,9 @@ impl QueueState {
     fn choose(&mut self, wanted: usize, now_ms: u64) -> Result<Selection, Blocked> {
         match self.settings.aging_ms.filter(|_| self.meta.ready_count > 0) {
             Some(aging_ms) => {
-                let mut places = self.plan_aged(wanted, aging_ms, now_ms)?;
-                places.truncate(self.fitting_of(&places, now_ms)?);
-                Ok(Selection::Aged(places))
+                let mut positions = self.plan_aged(wanted, aging_ms, now_ms)?;
+                positions.truncate(self.fitting_of(&positions, now_ms)?);
+                Ok(Selection::Aged(positions))
             }
             None => self.know_alive(wanted, now_ms).map(Selection::First),
         }
@@ -186,7 +188,7 @@ impl QueueState {
             }
             self.know_head(count)?;
             let head = self.head_cache.messages().take(count);
-            let expired = head.filter(|(_, held)| held.is_expired(now_ms)).count();
+            let expired = head.filter(|(_, stored)| stored.is_expired(now_ms)).count();
             let needed = (wanted + expired).min(ready_count);
             if needed == count {
                 return Ok(count);
@@ -202,11 +204,11 @@ impl QueueState {
             return Ok(None);
         }
         let (mut bytes, mut alive) = (0_usize, 0);
-        for (index, (_, held)) in self.head_cache.messages().take(count).enumerate() {
-            if held.is_expired(now_ms) {
+        for (index, (_, stored)) in self.head_cache.messages().take(count).enumerate() {
+            if stored.is_expired(now_ms) {
                 continue;
             }
-            bytes += held.payload.len();
+            bytes += stored.payload.len();
             if bytes > self.give_bytes_max {
                 return match alive {
                     0 => self.afford(bytes).map(|()| Some(index + 1)),
@@ -219,14 +221,14 @@ impl QueueState {
     }
 
     /// As [`QueueState::fitting`], of messages that age.
-    fn fitting_of(&self, places: &[Position], now_ms: u64) -> Result<usize, Blocked> {
+    fn fitting_of(&self, positions: &[Position], now_ms: u64) -> Result<usize, Blocked> {
         let (mut bytes, mut alive) = (0_usize, 0);
-        for (index, &place) in places.iter().enumerate() {
-            let held = self.aged_message(place);
-            if held.is_expired(now_ms) {
+        for (index, &position) in positions.iter().enumerate() {
+            let stored = self.aged_message(position);
+            if stored.is_expired(now_ms) {
                 continue;
             }
-            bytes += held.payload.len();
+            bytes += stored.payload.len();
             if bytes > self.give_bytes_max {
                 return match alive {
                     0 => self.afford(bytes).map(|()| index + 1),
@@ -235,7 +237,7 @@ impl QueueState {
             }
             alive += 1;
         }
-        Ok(places.len())
+        Ok(positions.len())
     }
 
     /// Refuses a message that is large and does not fit.
@@ -279,14 +281,14 @@ impl QueueState {
     /// Takes one message out; `message` is what the store has at its place.
     pub(crate) fn cancel(
         &mut self,
-        place: Position,
+        position: Position,
         message: &MessageRecord,
         batch: &mut Batch,
     ) -> Result<(), Blocked> {
-        let unknown = self.priority_counts.unknown(std::iter::once(place.priority));
+        let unknown = self.priority_counts.unknown(std::iter::once(position.priority));
         self.know_lanes(unknown)?;
-        self.leave(place, message, batch);
-        self.forget_move(place, message.note.as_deref(), batch);
+        self.leave(position, message, batch);
+        self.forget_move(position, message.note.as_deref(), batch);
         self.meta.totals.cancelled += 1;
         Ok(())
     }
@@ -299,12 +301,12 @@ impl QueueState {
         end: Arrival,
         batch: &mut Batch,
     ) -> Result<u64, Blocked> {
-        let purged = || found.iter().filter(|(place, _)| place.arrival < end);
+        let purged = || found.iter().filter(|(position, _)| position.arrival < end);
         self.know_lanes_of(purged())?;
         let mut count = 0;
-        for (place, message) in purged() {
-            self.leave(*place, message, batch);
-            self.forget_move(*place, message.note.as_deref(), batch);
+        for (position, message) in purged() {
+            self.leave(*position, message, batch);
+            self.forget_move(*position, message.note.as_deref(), batch);
             count += 1;
         }
         self.meta.totals.purged += count;

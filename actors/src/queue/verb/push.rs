@@ -86,14 +86,14 @@ impl QueueState {
         }
         let least_urgent = newcomers().map(|newcomer| newcomer.priority).max();
         let victims = self.victims(count, least_urgent)?;
-        let priorities = victims.iter().map(|(place, _)| place.priority);
+        let priorities = victims.iter().map(|(position, _)| position.priority);
         let priorities = priorities.chain(newcomers().map(|message| message.priority));
         let unknown = self.priority_counts.unknown(priorities);
         self.know_lanes(unknown)?;
         self.take_push_tokens(count, now_ms)?;
-        for (place, Victim { message_meta, note }) in &victims {
-            self.leave_ready(*place, *message_meta, batch);
-            self.end(*place, note.as_deref(), KeyOutcome::Evicted, (now_ms, &mut *batch));
+        for (position, Victim { message_meta, note }) in &victims {
+            self.leave_ready(*position, *message_meta, batch);
+            self.end(*position, note.as_deref(), KeyOutcome::Evicted, (now_ms, &mut *batch));
         }
         self.meta.totals.evicted += victims.len() as u64;
         if count < messages.len() {
@@ -106,7 +106,7 @@ impl QueueState {
     }
 
     fn accept(&mut self, message: &PushRequest, now_ms: u64, batch: &mut Batch) {
-        let place = Position { priority: message.priority, arrival: self.arrival_next() };
+        let position = Position { priority: message.priority, arrival: self.arrival_next() };
         self.meta.arrival_next += 1;
         self.meta.totals.pushed += 1;
         let ttl_ms = message.ttl_ms.or(self.settings.message_ttl_ms);
@@ -114,21 +114,21 @@ impl QueueState {
             if let Some(stale_ms) = message.stale_dedup_ms {
                 batch.delete(key::dedup_due(self.number(), stale_ms, dedup_key));
             }
-            let forget_at_ms = self.remember(dedup_key, place, now_ms, batch);
+            let forget_at_ms = self.remember(dedup_key, position, now_ms, batch);
             let dedup_key = Some(dedup_key.clone());
             Box::new(Annotation { dedup_key, forget_at_ms, ..Annotation::default() })
         });
-        let held = StoredMessage {
+        let stored = StoredMessage {
             expires_at_ms: ttl_ms.map(|ttl_ms| now_ms.saturating_add(ttl_ms)),
             note,
             ..StoredMessage::new(now_ms, message.payload.clone())
         };
         match message.delay_ms {
-            0 => self.enter_ready(place, held, batch),
+            0 => self.enter_ready(position, stored, batch),
             delay_ms => {
                 let ready_at_ms = now_ms.saturating_add(delay_ms);
                 let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding: false };
-                self.enter_scheduled(place, held, wait, batch);
+                self.enter_scheduled(position, stored, wait, batch);
             }
         }
     }
@@ -142,7 +142,7 @@ impl QueueState {
     fn remember(
         &mut self,
         dedup_key: &str,
-        place: Position,
+        position: Position,
         now_ms: u64,
         batch: &mut Batch,
     ) -> Option<u64> {
@@ -151,7 +151,7 @@ impl QueueState {
             return None;
         }
         let (queue, forget_at_ms) = (self.number(), now_ms.saturating_add(window_ms));
-        let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
+        let record = DedupRecord::new(position.priority, position.arrival, forget_at_ms);
         batch.put(key::dedup(queue, dedup_key), record.encode());
         self.put_dedup_due(forget_at_ms, dedup_key, batch);
         Some(forget_at_ms)
@@ -177,7 +177,7 @@ impl QueueState {
         let excess = excess as usize;
         self.know_tail(excess)?;
         let victims: Vec<_> = self.tail_cache.back().take(excess).collect();
-        let most_urgent = victims.last().map(|(place, _)| place.priority);
+        let most_urgent = victims.last().map(|(position, _)| position.priority);
         if most_urgent <= least_urgent {
             return Err(self.reject(count, full));
         }
@@ -209,9 +209,13 @@ mod tests {
         testing::test_harness::{TIGHT, TestHarness},
     };
 
-    fn is_full<T: std::fmt::Debug>(outcome: &Result<T, QueueError>, held: u64, bound: u64) -> bool {
+    fn is_full<T: std::fmt::Debug>(
+        outcome: &Result<T, QueueError>,
+        stored: u64,
+        bound: u64,
+    ) -> bool {
         matches!(outcome, Err(QueueError::Full { current, capacity })
-            if (*current, *capacity) == (held, bound))
+            if (*current, *capacity) == (stored, bound))
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl QueueActor {
         let mut messages =
             self.rules.records(store.scan(range, ScanLimit { count_max, ..SLICE }).await?)?;
         let Some(&(after, _)) = messages.last() else { return Ok((messages, None)) };
-        messages.retain(|(place, _)| place.arrival < end);
+        messages.retain(|(position, _)| position.arrival < end);
         let left = count - messages.len() as u64;
         let cursor = Some(SliceCursor { end, after });
         Ok((messages, (left > 0).then_some(Left::First(left, cursor))))
@@ -134,9 +134,9 @@ impl QueueActor {
         let mut messages: Vec<(Position, MessageRecord)> = Vec::new();
         for &id in ids {
             match self.find(id, turn) {
-                Ok((place, message)) if message.state.of_key() != State::Leased => {
-                    if messages.iter().all(|(known, _)| *known != place) {
-                        messages.push((place, message));
+                Ok((position, message)) if message.state.of_key() != State::Leased => {
+                    if messages.iter().all(|(known, _)| *known != position) {
+                        messages.push((position, message));
                     }
                 }
                 Ok(_) | Err(QueueError::MessageNotFound) => {}

@@ -56,11 +56,11 @@ impl QueueActor {
         waiter: impl FnOnce(ReplyHandle<T>) -> Waiter,
     ) -> Result<WaitingReply<T>, QueueError> {
         let (promise, given): (_, DeferredReply<T>) = turn.defer();
-        let place = self.line.join(depth, waiter(promise)).ok_or_else(|| {
+        let position = self.waiters.join(depth, waiter(promise)).ok_or_else(|| {
             let overloaded = NotExecuted::Overloaded { actor: turn.id(), waiting_max: WAITING_MAX };
             QueueError::Ask(AskError::NotExecuted(overloaded))
         })?;
-        Ok(WaitingReply { place, given })
+        Ok(WaitingReply { position, given })
     }
 
     /// Tells those who wait that pops are paused, unless they wait for the end of that, too.
@@ -69,7 +69,7 @@ impl QueueActor {
             Waiter::Pop(..) => true,
             Waiter::Lease(options, _) => !options.waits_while_paused,
         };
-        for waiter in self.line.take_all(is_refused) {
+        for waiter in self.waiters.take_all(is_refused) {
             match waiter {
                 Waiter::Pop(_, promise) => {
                     turn.fulfil(promise, Err(QueueError::Paused { verb: "pop" }));
@@ -83,14 +83,14 @@ impl QueueActor {
 
     /// Serves those who wait before a newcomer: what has come back since the last turn is theirs.
     pub(crate) async fn serve_before(&mut self, turn: &mut Turn<'_, Self>) {
-        if !self.line.is_empty() {
+        if !self.waiters.is_empty() {
             self.serve(turn).await;
         }
     }
 
     /// Hands what is ready to those who wait, in their order: the end of every turn.
     pub(crate) async fn serve(&mut self, turn: &mut Turn<'_, Self>) {
-        if self.line.is_empty() {
+        if self.waiters.is_empty() {
             return self.leave_line();
         }
         match self.serve_ready(turn).await {
@@ -101,7 +101,7 @@ impl QueueActor {
                 self.serve_after(RETRY_AFTER, turn);
             }
         }
-        if self.line.is_empty() {
+        if self.waiters.is_empty() {
             self.leave_line();
         }
     }
@@ -121,7 +121,7 @@ impl QueueActor {
         turn: &mut Turn<'_, Self>,
     ) -> Result<Option<Duration>, QueueError> {
         let now_ms = clock::unix_ms(turn.now());
-        while !self.line.is_empty() {
+        while !self.waiters.is_empty() {
             match self.decide(turn, |rules, _| rules.may_give(now_ms)).await? {
                 Availability::Now => {}
                 Availability::After(wait) => {
@@ -130,7 +130,7 @@ impl QueueActor {
                 }
                 Availability::Nothing => return Ok(None),
             }
-            let permits = match self.line.first() {
+            let permits = match self.waiters.first() {
                 Some((_, Waiter::Lease(options, _))) => {
                     let options = options.clone();
                     if self.at_gate.spare.is_none() && self.stands_in_line() {
@@ -156,7 +156,7 @@ impl QueueActor {
     async fn serve_first(&mut self, permits: HeldPermits, turn: &mut Turn<'_, Self>) {
         let is_enough = permits.is_some() || self.rules.settings.gate.is_none();
         // Who was first before may just have left.
-        let next = self.line.next_if(|waiter| is_enough || matches!(waiter, Waiter::Pop(..)));
+        let next = self.waiters.next_if(|waiter| is_enough || matches!(waiter, Waiter::Pop(..)));
         match next {
             Some((_, Waiter::Lease(options, promise))) => {
                 let leased = self.lease_with(permits, &options, turn).await;

@@ -120,9 +120,9 @@ impl QueueActor {
         if self.rules.queue != Some(token.queue) {
             return Ok(Err(LeaseError::NotFound));
         }
-        let place = lease_token::place_of(token);
+        let position = lease_token::place_of(token);
         for state in [State::Leased, State::Ready, State::Scheduled] {
-            if let Some(record) = turn.store().get(&place.key(token.queue, state))? {
+            if let Some(record) = turn.store().get(&position.key(token.queue, state))? {
                 let message = MessageRecord::decode(&record)?;
                 return Ok(lease_token::validate_leases(token, &message, now_ms).map(|()| message));
             }

@@ -27,7 +27,7 @@ const PAGE: usize = 1_000;
 /// End the leases of these messages, as far as the worker holds them in the life that ended.
 pub(crate) struct ReleaseWorkerLeases {
     departure: Departure,
-    places: Vec<Position>,
+    positions: Vec<Position>,
 }
 
 impl Request for ReleaseWorkerLeases {
@@ -37,12 +37,12 @@ impl Request for ReleaseWorkerLeases {
 impl Handler<ReleaseWorkerLeases> for QueueActor {
     async fn handle(
         &mut self,
-        ReleaseWorkerLeases { departure, places }: ReleaseWorkerLeases,
+        ReleaseWorkerLeases { departure, positions }: ReleaseWorkerLeases,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), QueueError> {
-        let mut messages = Vec::with_capacity(places.len());
-        for place in places {
-            messages.extend(self.leased_to(&departure, place, turn)?);
+        let mut messages = Vec::with_capacity(positions.len());
+        for position in positions {
+            messages.extend(self.leased_to(&departure, position, turn)?);
         }
         if messages.is_empty() {
             return Ok(());
@@ -61,11 +61,11 @@ impl QueueActor {
     fn leased_to(
         &self,
         departure: &Departure,
-        place: Position,
+        position: Position,
         turn: &Turn<'_, Self>,
     ) -> Result<Option<(Position, MessageRecord)>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
-        let Some(record) = turn.store().get(&place.key(queue, MessageState::Leased))? else {
+        let Some(record) = turn.store().get(&position.key(queue, MessageState::Leased))? else {
             return Ok(None);
         };
         let message = MessageRecord::decode(&record)?;
@@ -76,7 +76,7 @@ impl QueueActor {
             }
             _ => false,
         };
-        Ok(is_of_life.then_some((place, message)))
+        Ok(is_of_life.then_some((position, message)))
     }
 }
 
@@ -95,10 +95,10 @@ pub(crate) async fn follow(runtime: Arc<Runtime>, departure: Departure) -> Resul
             let lease = WorkerLease::decode(value).map_err(|error| error.to_string())?;
             queues.entry(lease.queue_id).or_default().push(Position { priority, arrival });
         }
-        for (queue, places) in queues {
+        for (queue, positions) in queues {
             let actor = runtime.actor::<QueueActor>(&queue);
             let ended =
-                actor.ask(ReleaseWorkerLeases { departure: departure.clone(), places }).await;
+                actor.ask(ReleaseWorkerLeases { departure: departure.clone(), positions }).await;
             let ended = ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
             ended.map_err(|error| format!("queue {queue:?}: {error}"))?;
         }

@@ -39,9 +39,9 @@ pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
     }
     plan_args::check(args)?;
     outputs::check(&args.output)?;
-    if let Some(leader) = args.join {
-        return cluster::agent::join(leader).map(|()| DONE).map_err(|error| {
-            Failure::not_started(format!("there is no leader at {leader}: {error}"))
+    if let Some(coordinator) = args.join {
+        return cluster::agent::join(coordinator).map(|()| DONE).map_err(|error| {
+            Failure::not_started(format!("there is no leader at {coordinator}: {error}"))
         });
     }
     let interrupt = Interrupt::listen()?;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
     let scenarios = plan_args::chosen(args)?;
     let runs = scenarios.len() * args.repeat as usize;
     let mut keeper = Keeper::new(&args.output, runs > 1);
-    let mut crew = Crew { args, interrupt: &interrupt, team: team(args, &interrupt)? };
+    let mut crew = Crew { args, interrupt: &interrupt, cluster: cluster(args, &interrupt)? };
     if args.max {
         return search::run(&mut crew, scenarios, &mut keeper);
     }
@@ -110,8 +110,11 @@ fn show(result: &RunResult) -> io::Result<()> {
 }
 
 /// Members to lead, if there are to be any.
-fn team(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Result<Option<Team>, Failure> {
-    let team = match (args.coordinator, args.workers) {
+fn cluster(
+    args: &args::loadtest::Loadtest,
+    interrupt: &Interrupt,
+) -> Result<Option<Team>, Failure> {
+    let cluster = match (args.coordinator, args.workers) {
         (None, None) => return Ok(None),
         (None, Some(workers)) => Team::spawn(workers),
         (Some(addr), workers) => {
@@ -121,7 +124,7 @@ fn team(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Result<Option
             Team::wait(addr, workers.unwrap_or(1), tell, || interrupt.is_raised())
         }
     };
-    team.map(Some).map_err(|error| {
+    cluster.map(Some).map_err(|error| {
         if interrupt.is_raised() {
             return Failure { exit_code: INTERRUPTED, ..Failure::failed("not all members joined") };
         }
@@ -133,7 +136,7 @@ fn team(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Result<Option
 struct Crew<'a> {
     args: &'a args::loadtest::Loadtest,
     interrupt: &'a Interrupt,
-    team: Option<Team>,
+    cluster: Option<Team>,
 }
 
 impl Crew<'_> {
@@ -145,16 +148,16 @@ impl Crew<'_> {
         keeper: &mut Keeper,
     ) -> Result<Result<RunResult, Skipped>, Failure> {
         let args = self.args;
-        let mut subject = match plan_args::subject(args, &scenario)? {
-            Ok(subject) => subject,
+        let mut target = match plan_args::target(args, &scenario)? {
+            Ok(target) => target,
             Err(skipped) => return Ok(Err(skipped)),
         };
-        let processes = self.team.as_ref().map_or(1, Team::size);
-        let plan = Arc::new(plan_args::plan((&args.load, processes), scale, scenario, &subject)?);
+        let processes = self.cluster.as_ref().map_or(1, Team::size);
+        let plan = Arc::new(plan_args::plan((&args.load, processes), scale, scenario, &target)?);
         let control = Arc::new(Control::new(&plan.model));
         self.interrupt.stops(&control);
-        keeper.begin(&plan, &subject);
-        let parties = (&mut subject, self.team.as_mut());
+        keeper.begin(&plan, &target);
+        let parties = (&mut target, self.cluster.as_mut());
         let ran = run::run(&plan, &control, parties, keeper as &mut dyn Watcher);
         keeper.clear();
         let mut result = ran.map_err(Failure::failed)?;

@@ -63,14 +63,14 @@ fn handle_command(
     load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
     load.users = ordered.users;
     load.spawn_rate = ordered.spawn_rate;
-    let subject = plan_args::subject(args, &scenario)?;
-    let mut subject = subject.map_err(|skipped| Failure::failed(skipped.reason))?;
-    let plan = plan_args::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &subject)?;
+    let target = plan_args::target(args, &scenario)?;
+    let mut target = target.map_err(|skipped| Failure::failed(skipped.reason))?;
+    let plan = plan_args::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &target)?;
     let control = Arc::new(Control::new(&plan.model));
     interrupt.stops(&control);
     let plan = Arc::new(plan);
     board.begin(&plan, &control);
-    let result = run::run(&plan, &control, (&mut subject, None), &mut Arc::clone(board));
+    let result = run::run(&plan, &control, (&mut target, None), &mut Arc::clone(board));
     let mut result = result.map_err(Failure::failed)?;
     judge(&mut result, &demanded(args));
     Ok(result)

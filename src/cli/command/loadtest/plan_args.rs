@@ -99,7 +99,7 @@ pub(crate) fn check(args: &args::loadtest::Loadtest) -> Result<(), Failure> {
 }
 
 /// The server of a scenario, if there can be one here: otherwise the reason why not.
-pub(crate) fn subject(
+pub(crate) fn target(
     args: &args::loadtest::Loadtest,
     scenario: &Scenario,
 ) -> Result<Result<Subject, Skipped>, Failure> {
@@ -109,12 +109,12 @@ pub(crate) fn subject(
         _ => None,
     };
     if let Some(url) = &args.server {
-        let subject = Subject::running(url, args.token.as_deref(), args.server_pid);
-        let subject = subject.map_err(|error| match error {
+        let target = Subject::running(url, args.token.as_deref(), args.server_pid);
+        let target = target.map_err(|error| match error {
             SubjectError::Address(_) => Failure::usage(error),
             _ => Failure::not_started(error),
         })?;
-        let Some(needs) = needs else { return Ok(Ok(subject)) };
+        let Some(needs) = needs else { return Ok(Ok(target)) };
         let id = &scenario.id;
         output::note(&format!("{id} needs a server {needs} it starts one of its own"));
     }
@@ -135,7 +135,7 @@ pub(crate) fn plan(
     (load, processes): (&args::loadtest::Load, usize),
     scale: f64,
     scenario: Scenario,
-    subject: &Subject,
+    target: &Subject,
 ) -> Result<Plan, Failure> {
     scenario.check().map_err(Failure::usage)?;
     let seconds = Duration::from_secs(scenario.seconds);
@@ -155,9 +155,9 @@ pub(crate) fn plan(
         scenario,
         run: format!("{:08x}", fastrand::u32(..)),
         seed: load.seed.unwrap_or_else(|| u64::from(fastrand::u32(..))),
-        addr: subject.addr,
-        host: subject.host.clone(),
-        token: subject.token().map(str::to_owned),
+        addr: target.addr,
+        host: target.host.clone(),
+        token: target.token().map(str::to_owned),
         duration,
         warmup: load.warmup.map_or_else(|| (duration / 5).min(WARMUP_MAX), |span| span.0),
         model,

@@ -57,8 +57,8 @@ impl Keeper {
     }
 
     /// A run begins.
-    pub(crate) fn begin(&mut self, plan: &Plan, subject: &Subject) {
-        self.environment = Some(run::environment(plan, subject));
+    pub(crate) fn begin(&mut self, plan: &Plan, target: &Subject) {
+        self.environment = Some(run::environment(plan, target));
         self.told_at = Duration::ZERO;
     }
 

@@ -111,7 +111,7 @@ pub(crate) trait MergeTarget {
 }
 
 /// Folds changes in, durably. Returns how many keys changed.
-pub(crate) fn fold<T: MergeTarget>(
+pub(crate) fn merge<T: MergeTarget>(
     target: &T,
     changes: &Changes,
     room: MergeSpace,
@@ -145,7 +145,7 @@ fn fold_some<'a, T: MergeTarget>(
     mut steps: &[MergeStep],
     pause: &mut dyn FnMut(),
 ) -> Result<u64, LoadError> {
-    let (mut folded_count, mut done) = (0, Done::default());
+    let (mut merged_count, mut done) = (0, Done::default());
     // The key the store has next after a deleted one that it did not have: up to there, further
     // deleted keys need no look-up.
     let mut next: Option<Option<T::Found>> = None;
@@ -166,7 +166,7 @@ fn fold_some<'a, T: MergeTarget>(
         }
         let changed_count = target.change(key, value.as_ref())?;
         next = if changed_count > 0 { None } else { Some(target.next_from(key)?) };
-        folded_count += u64::from(changed_count > 0);
+        merged_count += u64::from(changed_count > 0);
         done.add(changed_count, change.bytes());
         if done.key_count.is_multiple_of(YIELD_COUNT) {
             thread::yield_now();
@@ -175,7 +175,7 @@ fn fold_some<'a, T: MergeTarget>(
     if done.key_count > 0 {
         target.make_durable()?;
     }
-    Ok(folded_count)
+    Ok(merged_count)
 }
 
 /// Begins a step, of the first kind that there is space for; what was too large is not tried again.
@@ -348,12 +348,12 @@ mod tests {
             };
             let set = changes(0..3_000, Some(value_bytes));
             for room in [MergeSpace::Ample, MergeSpace::Tight, MergeSpace::Tight] {
-                let full = fold(&log, &set, room, &mut || ());
+                let full = merge(&log, &set, room, &mut || ());
                 assert!(matches!(full, Err(LoadError::NoSpace(_))), "{free_bytes} MB: {full:?}");
             }
             let count = log.entries.borrow().len();
             assert!(count > 10, "{count} of {free_bytes} MB");
-            let deleted = fold(&log, &changes(0..3_000, None), MergeSpace::Tight, &mut || ());
+            let deleted = merge(&log, &changes(0..3_000, None), MergeSpace::Tight, &mut || ());
             assert_eq!(deleted.ok(), Some(count as u64), "{free_bytes} MB");
         }
     }
@@ -367,7 +367,7 @@ mod tests {
         };
         let mut all = changes(8..3_000, None);
         all.extend(changes(0..8, Some(100)));
-        assert_eq!(fold(&log, &all, MergeSpace::Tight, &mut || ()).ok(), Some(8));
+        assert_eq!(merge(&log, &all, MergeSpace::Tight, &mut || ()).ok(), Some(8));
         log.begin(&RECORD).unwrap();
     }
 

@@ -36,7 +36,7 @@ thread_local! {
 /// Calls, and answers with what a panic means, which is told nowhere else.
 pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
-    HOOK.call_once(hush);
+    HOOK.call_once(clear);
     let before = IS_GUARDED.replace(true);
     let done = panic::catch_unwind(AssertUnwindSafe(call));
     IS_GUARDED.set(before);
@@ -45,7 +45,7 @@ pub(crate) fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 
 /// Keeps panics that are answered as errors out of stderr, and those of the store's own threads:
 /// whoever waits for these learns of it.
-fn hush() {
+fn clear() {
     let told = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
         let is_named = || thread::current().name().is_some_and(|name| name.starts_with(THREADS));

@@ -79,15 +79,15 @@ pub(crate) trait Backing: Send + Sync {
     /// # Errors
     /// [`LoadError::NoSpace`] if the disk has too little space to go on: the store is as good as
     /// before, and parts of the changes may be in it.
-    fn fold(
+    fn merge(
         &self,
         changes: &Changes,
-        through: u64,
+        last_seq: u64,
         room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError>;
     /// Bytes that must be free on the disk to fold in changes of so many bytes.
-    fn fold_needs_bytes(&self, bytes: u64) -> u64;
+    fn merge_needs_bytes(&self, bytes: u64) -> u64;
     /// Bytes that must be free on the disk to copy what is alive, if that is so many bytes.
     fn copy_needs_bytes(&self, bytes: u64) -> u64;
     /// Bytes on disk.

@@ -19,8 +19,8 @@ impl Recorded {
     }
 
     /// What is to be recorded with this checkpoint.
-    pub(crate) fn encode(&self, through: u64) -> Vec<u8> {
-        [through, self.live_bytes()].iter().flat_map(|number| number.to_be_bytes()).collect()
+    pub(crate) fn encode(&self, last_seq: u64) -> Vec<u8> {
+        [last_seq, self.live_bytes()].iter().flat_map(|number| number.to_be_bytes()).collect()
     }
 
     pub(crate) fn checkpointed(&self) -> u64 {
@@ -28,8 +28,8 @@ impl Recorded {
     }
 
     /// It is recorded, durably.
-    pub(crate) fn reached(&self, through: u64) {
-        self.checkpointed.store(through, Ordering::Release);
+    pub(crate) fn reached(&self, last_seq: u64) {
+        self.checkpointed.store(last_seq, Ordering::Release);
     }
 
     pub(crate) fn live_bytes(&self) -> u64 {

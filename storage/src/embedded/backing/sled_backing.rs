@@ -224,10 +224,10 @@ impl SledBacking {
         Ok(self.write(|open| start(open).transpose())?.is_some())
     }
 
-    fn record(&self, through: u64) -> Result<(), LoadError> {
-        self.write(|open| open.meta.insert(CHECKPOINT, self.recorded.encode(through)))?;
+    fn record(&self, last_seq: u64) -> Result<(), LoadError> {
+        self.write(|open| open.meta.insert(CHECKPOINT, self.recorded.encode(last_seq)))?;
         self.make_durable()?;
-        self.recorded.reached(through);
+        self.recorded.reached(last_seq);
         Ok(())
     }
 
@@ -312,20 +312,20 @@ impl Backing for SledBacking {
         self.recorded.checkpointed()
     }
 
-    fn fold(
+    fn merge(
         &self,
         changes: &Changes,
-        through: u64,
+        last_seq: u64,
         room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
-        let folded_count = merge::fold(self, changes, room, pause)?;
+        let merged_count = merge::merge(self, changes, room, pause)?;
         self.begin(&RECORD)?;
-        self.record(through)?;
-        Ok(folded_count)
+        self.record(last_seq)?;
+        Ok(merged_count)
     }
 
-    fn fold_needs_bytes(&self, bytes: u64) -> u64 {
+    fn merge_needs_bytes(&self, bytes: u64) -> u64 {
         merge::needs_bytes(bytes)
     }
 

@@ -1,5 +1,5 @@
-//! The intake: the one short lock through which every batch goes. It gives out the order, puts
-//! batches into the group the commit takes next, and refuses before anything is applied.
+//! The commit queue: the one short lock that every batch passes. It gives out the order, puts
+//! batches into the frame that the commit takes next, and refuses before anything is applied.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -33,7 +33,7 @@ pub(crate) struct Gathered {
     /// The journal's number of the first batch.
     pub(crate) first_seq: u64,
     /// The last commit that is committed with it, batches the journal does not keep included.
-    pub(crate) through: CommitSeq,
+    pub(crate) last_seq: CommitSeq,
     pub(crate) has_durable: bool,
     pub(crate) place: FramePlace,
 }
@@ -56,7 +56,7 @@ pub(crate) enum Admission {
 pub(crate) struct CommitQueue {
     pub(crate) admission: Admission,
     pub(crate) ownership: Ownership,
-    pub(crate) room: JournalSpace,
+    pub(crate) journal_space: JournalSpace,
     /// The commit handed over last, and the one the commit thread took up last.
     pub(crate) seq: CommitSeq,
     taken: CommitSeq,
@@ -78,17 +78,17 @@ pub(crate) struct CommitQueue {
     /// Whether a batch was refused for want of space since the disk was last looked at.
     pub(crate) wants_space: bool,
     /// Whether upkeep left something undone that is worth another try.
-    pub(crate) wants_upkeep: bool,
+    pub(crate) wants_maintenance: bool,
     pub(crate) is_stopping: bool,
 }
 
 impl CommitQueue {
-    /// An intake that goes on after the journal's batch of this number.
-    pub(crate) fn new(incarnation: u64, journal_seq: u64, room: JournalSpace) -> Self {
+    /// An commit queue that goes on after the journal's batch of this number.
+    pub(crate) fn new(incarnation: u64, journal_seq: u64, journal_space: JournalSpace) -> Self {
         Self {
             admission: Admission::Open,
             ownership: Ownership::new(incarnation),
-            room,
+            journal_space,
             seq: CommitSeq::ZERO,
             taken: CommitSeq::ZERO,
             journal_seq,
@@ -101,7 +101,7 @@ impl CommitQueue {
             trouble: None,
             held: None,
             wants_space: false,
-            wants_upkeep: false,
+            wants_maintenance: false,
             is_stopping: false,
         }
     }
@@ -117,7 +117,7 @@ impl CommitQueue {
 
     /// Why batches are refused for the moment, if not for want of space.
     pub(crate) fn unavailable(&self) -> Option<Arc<str>> {
-        let full = || self.trouble.as_ref().filter(|_| self.room.is_full());
+        let full = || self.trouble.as_ref().filter(|_| self.journal_space.is_full());
         match self.held.as_ref().or_else(full) {
             Some(OsTrouble::Other(reason)) => Some(reason.clone()),
             Some(OsTrouble::Full) | None => None,
@@ -141,10 +141,11 @@ impl CommitQueue {
             return Err(trouble.refusal());
         }
         let with_header = bytes + frame::HEADER_BYTES as u64;
-        let place = self.room.place(with_header, batch.is_space_freeing()).map_err(|_| {
-            self.wants_space = true;
-            self.trouble.as_ref().unwrap_or(&OsTrouble::Full).refusal()
-        })?;
+        let place =
+            self.journal_space.place(with_header, batch.is_space_freeing()).map_err(|_| {
+                self.wants_space = true;
+                self.trouble.as_ref().unwrap_or(&OsTrouble::Full).refusal()
+            })?;
         let is_full = self.gathering.bytes.len() + bytes as usize > GROUP_BYTES;
         if self.gathering.count > 0 && (is_full || place != FramePlace::Behind) {
             self.close_group();
@@ -168,31 +169,31 @@ impl CommitQueue {
     /// Sets what was gathered aside as a group of its own.
     fn close_group(&mut self) {
         let next = Gathered { bytes: self.kept.pop().unwrap_or_default(), ..Gathered::default() };
-        let mut group = std::mem::replace(&mut self.gathering, next);
-        group.through = self.seq;
-        self.full.push_back(group);
+        let mut frame = std::mem::replace(&mut self.gathering, next);
+        frame.last_seq = self.seq;
+        self.full.push_back(frame);
     }
 
     /// Takes the next group out. It may be empty: then only batches that no journal keeps were
     /// handed over.
     pub(crate) fn take(&mut self) -> Option<Gathered> {
-        let mut group = match self.full.pop_front() {
-            Some(group) => group,
+        let mut frame = match self.full.pop_front() {
+            Some(frame) => frame,
             None if self.gathering.count > 0 => {
                 // Each batch was charged for a header; together they need one.
                 let spared = u64::from(self.gathering.count - 1) * frame::HEADER_BYTES as u64;
-                self.room.give_back(spared);
+                self.journal_space.give_back(spared);
                 self.close_group();
                 self.full.pop_front()?
             }
-            None if self.seq > self.taken => Gathered { through: self.seq, ..Gathered::default() },
+            None if self.seq > self.taken => Gathered { last_seq: self.seq, ..Gathered::default() },
             None => return None,
         };
         if self.full.is_empty() && self.gathering.count == 0 {
-            group.through = self.seq;
+            frame.last_seq = self.seq;
         }
-        self.taken = group.through;
-        Some(group)
+        self.taken = frame.last_seq;
+        Some(frame)
     }
 
     /// Whether a commit was handed over that no group will speak for unless one is taken.
@@ -201,12 +202,12 @@ impl CommitQueue {
     }
 
     /// Takes a written group's buffer back, and what it weighed off the bytes waiting.
-    pub(crate) fn give_back(&mut self, group: Gathered) {
-        if group.count > 0 {
-            self.waiting_bytes -= (group.bytes.len() - frame::HEADER_BYTES) as u64;
+    pub(crate) fn give_back(&mut self, frame: Gathered) {
+        if frame.count > 0 {
+            self.waiting_bytes -= (frame.bytes.len() - frame::HEADER_BYTES) as u64;
         }
-        if group.bytes.capacity() <= KEPT_BYTES && self.kept.len() < 2 {
-            self.kept.push(group.bytes);
+        if frame.bytes.capacity() <= KEPT_BYTES && self.kept.len() < 2 {
+            self.kept.push(frame.bytes);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The commit: one group after the other is taken from the intake, written, fsynced, and those who
-//! wait for it are told.
+//! The committer: takes one frame after the other from the commit queue, writes and fsyncs it, and
+//! tells the callers waiting for it.
 
 use std::{io, path::Path, sync::atomic::Ordering, time::Duration};
 
@@ -57,14 +57,14 @@ impl EngineCore {
         is_flush_due: bool,
     ) -> Result<(), JournalFailure> {
         let was_held = journal.held.is_some();
-        let taken = journal.held.take().or_else(|| self.intake.lock().take());
+        let taken = journal.held.take().or_else(|| self.commit_queue.lock().take());
         let mut wants_sync = is_flush_due;
-        if let Some(mut group) = taken {
-            if group.count > 0 {
-                match self.write(journal, &mut group) {
-                    Ok(()) => wants_sync |= group.has_durable,
+        if let Some(mut frame) = taken {
+            if frame.count > 0 {
+                match self.write(journal, &mut frame) {
+                    Ok(()) => wants_sync |= frame.has_durable,
                     Err(JournalFailure::NotWritten(error)) => {
-                        self.hold(journal, group, &error);
+                        self.hold(journal, frame, &error);
                         return self.sync(journal);
                     }
                     Err(failure) => return Err(failure),
@@ -73,7 +73,7 @@ impl EngineCore {
             if was_held {
                 self.let_go();
             }
-            self.written(journal, group);
+            self.written(journal, frame);
         }
         if wants_sync || !journal.is_unsynced() { self.sync(journal) } else { Ok(()) }
     }
@@ -83,11 +83,11 @@ impl EngineCore {
     fn write(
         &self,
         journal: &mut JournalWriter,
-        group: &mut Gathered,
+        frame: &mut Gathered,
     ) -> Result<(), JournalFailure> {
-        match self.try_write(journal, group) {
+        match self.try_write(journal, frame) {
             Err(JournalFailure::NotWritten(error)) if !os_error::is_full(&error) => {
-                self.try_write(journal, group)
+                self.try_write(journal, frame)
             }
             done => done,
         }
@@ -96,56 +96,56 @@ impl EngineCore {
     fn try_write(
         &self,
         journal: &mut JournalWriter,
-        group: &mut Gathered,
+        frame: &mut Gathered,
     ) -> Result<(), JournalFailure> {
-        if group.place != FramePlace::Behind {
-            let prepared = self.prepared_for(group).map_err(JournalFailure::NotWritten)?;
-            let begun = journal.begin_segment(&self.segments, &prepared, group.first_seq);
-            if begun.is_err() && group.place == FramePlace::Next {
-                self.intake.lock().room.spare_lost();
+        if frame.place != FramePlace::Behind {
+            let prepared = self.prepared_for(frame).map_err(JournalFailure::NotWritten)?;
+            let begun = journal.begin_segment(&self.segments, &prepared, frame.first_seq);
+            if begun.is_err() && frame.place == FramePlace::Next {
+                self.commit_queue.lock().journal_space.spare_lost();
             }
             begun?;
-            group.place = FramePlace::Behind;
+            frame.place = FramePlace::Behind;
         }
-        journal.append(group)
+        journal.append(frame)
     }
 
     /// Holds a group back that could not be written: it is tried again, and until then everything
     /// is refused, as it would have to be written behind it.
-    fn hold(&self, journal: &mut JournalWriter, group: Gathered, error: &io::Error) {
-        journal.held = Some(group);
+    fn hold(&self, journal: &mut JournalWriter, frame: Gathered, error: &io::Error) {
+        journal.held = Some(frame);
         let trouble = OsTrouble::of("the journal cannot be written", error);
-        self.intake.lock().held = Some(trouble.clone());
+        self.commit_queue.lock().held = Some(trouble.clone());
         self.note_trouble(trouble);
     }
 
     /// Nothing is held back any more.
     fn let_go(&self) {
-        self.intake.lock().held = None;
+        self.commit_queue.lock().held = None;
         self.waiters.tell_held(None);
         tracing::info!("the journal can be written again");
-        self.bell.ring();
+        self.maintenance_signal.notify();
     }
 
     /// Tells those who wait for it that a group is written.
-    fn written(&self, journal: &mut JournalWriter, group: Gathered) {
-        journal.through = group.through;
-        self.counters.committed.store(group.through.0, Ordering::Relaxed);
-        self.waiters.publish(group.through, Durability::Relaxed);
+    fn written(&self, journal: &mut JournalWriter, frame: Gathered) {
+        journal.last_seq = frame.last_seq;
+        self.counters.committed.store(frame.last_seq.0, Ordering::Relaxed);
+        self.waiters.publish(frame.last_seq, Durability::Relaxed);
         // Where space is tight none may be had, and it is looked for now and then.
         let wants_spare = {
-            let mut intake = self.intake.lock();
-            intake.give_back(group);
-            intake.room.wants_spare() && intake.room.is_ample()
+            let mut commit_queue = self.commit_queue.lock();
+            commit_queue.give_back(frame);
+            commit_queue.journal_space.wants_spare() && commit_queue.journal_space.is_ample()
         };
         if wants_spare || self.is_journal_long() {
-            self.bell.ring();
+            self.maintenance_signal.notify();
         }
     }
 
     /// The prepared file that a group begins.
-    fn prepared_for(&self, group: &Gathered) -> io::Result<Prepared> {
-        if let FramePlace::Own(bytes) = group.place {
+    fn prepared_for(&self, frame: &Gathered) -> io::Result<Prepared> {
+        if let FramePlace::Own(bytes) = frame.place {
             return self.segments.prepare_file(bytes);
         }
         loop {
@@ -159,7 +159,7 @@ impl EngineCore {
                 }
                 done => done?,
             }
-            self.intake.lock().room.spare_ready();
+            self.commit_queue.lock().journal_space.spare_ready();
         }
     }
 
@@ -178,9 +178,9 @@ impl EngineCore {
             self.counters.fsyncs.fetch_add(1, Ordering::Relaxed);
             self.counters.fsync_last_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
         }
-        self.waiters.publish(journal.through, Durability::Durable);
+        self.waiters.publish(journal.last_seq, Durability::Durable);
         // The next group says the same, if it is there already.
-        if was_unsynced && !self.intake.lock().has_untaken() {
+        if was_unsynced && !self.commit_queue.lock().has_untaken() {
             journal.mark();
         }
         Ok(())
@@ -192,7 +192,7 @@ impl EngineCore {
         let mut journal = self.journal.lock();
         loop {
             self.pass(&mut journal, is_flush_due);
-            if journal.held.is_some() || !self.intake.lock().has_untaken() {
+            if journal.held.is_some() || !self.commit_queue.lock().has_untaken() {
                 break;
             }
         }
@@ -215,7 +215,7 @@ impl EngineCore {
     /// Nobody waits for ever for a group that is held back.
     fn tell_who_waits_long(&self, rhythm: &Rhythm) {
         if rhythm.is_held_for(self.options.held_told_after) {
-            let reason = self.intake.lock().held.as_ref().map(OsTrouble::reason);
+            let reason = self.commit_queue.lock().held.as_ref().map(OsTrouble::reason);
             self.waiters.tell_held(reason.as_ref());
         }
     }
@@ -223,44 +223,45 @@ impl EngineCore {
     /// Waits until there is a group to commit or an fsync to make, and says whether to fsync.
     /// `None` once the engine stops and nothing is left.
     fn next_work(&self, rhythm: &mut Rhythm) -> Option<bool> {
-        let mut intake = self.intake.lock();
+        let mut commit_queue = self.commit_queue.lock();
         loop {
             let flush_in = rhythm.flush_in(self.options.flush_interval);
             let is_flush_due = flush_in == Some(Duration::ZERO);
-            let is_tight = intake.room.wants_spare() && !intake.room.is_ample();
-            let wants = intake.wants_space || intake.wants_upkeep || is_tight;
+            let is_tight =
+                commit_queue.journal_space.wants_spare() && !commit_queue.journal_space.is_ample();
+            let wants = commit_queue.wants_space || commit_queue.wants_maintenance || is_tight;
             let rechecks = wants || rhythm.is_held();
             let recheck_in = rhythm.recheck_in().filter(|_| rechecks);
             if recheck_in == Some(Duration::ZERO) {
                 rhythm.rechecked_at = Stopwatch::now();
-                self.bell.ring();
+                self.maintenance_signal.notify();
                 if rhythm.is_held() {
                     return Some(false);
                 }
             }
-            let has_group = !rhythm.is_held() && intake.has_untaken();
-            if !rhythm.is_failed && (has_group || intake.wants_sync || is_flush_due) {
-                let wants_sync = std::mem::take(&mut intake.wants_sync);
+            let has_group = !rhythm.is_held() && commit_queue.has_untaken();
+            if !rhythm.is_failed && (has_group || commit_queue.wants_sync || is_flush_due) {
+                let wants_sync = std::mem::take(&mut commit_queue.wants_sync);
                 return Some(wants_sync || is_flush_due);
             }
-            if intake.is_stopping {
+            if commit_queue.is_stopping {
                 return flush_in.map(|_| true);
             }
             let idle_in = rhythm.idle_in(self.options.idle_after);
             if idle_in == Some(Duration::ZERO) {
                 rhythm.is_idle = true;
                 self.is_idle.store(true, Ordering::Relaxed);
-                self.bell.ring();
+                self.maintenance_signal.notify();
                 continue;
             }
-            intake.is_asleep = true;
+            commit_queue.is_asleep = true;
             match [flush_in, idle_in, recheck_in].into_iter().flatten().min() {
                 Some(timeout) => {
-                    self.work.wait_for(&mut intake, timeout);
+                    self.work.wait_for(&mut commit_queue, timeout);
                 }
-                None => self.work.wait(&mut intake),
+                None => self.work.wait(&mut commit_queue),
             }
-            intake.is_asleep = false;
+            commit_queue.is_asleep = false;
         }
     }
 
@@ -268,10 +269,10 @@ impl EngineCore {
     /// bounded by slowing down those who fill it, the more so the more they fill it. Never for long
     /// at a time, as the checkpoint may fail.
     fn wait_for_lagging_fold(&self, rhythm: &mut Rhythm) {
-        let bytes = self.overlay.bytes();
+        let bytes = self.memtable.bytes();
         let grown = bytes.saturating_sub(std::mem::replace(&mut rhythm.overlay_bytes, bytes));
         let lag = bytes / self.options.overlay_bytes_soft().max(1);
-        let mut is_folding = self.folding.lock();
+        let mut is_folding = self.merging.lock();
         if *is_folding && lag > 0 {
             let steps = (1 + grown / LAG_BYTES).saturating_mul(lag * lag);
             let timeout = LAG_WAIT.saturating_mul(steps.min(100) as u32);

@@ -1,4 +1,4 @@
-//! The overlay: every change that is not in the store yet, in memory and in key order.
+//! The memtable: every change that is not in the store yet, in memory and in key order.
 //!
 //! From the top: *volatile* (batches no journal keeps), *active* (changes since the last
 //! checkpoint began), *frozen* (changes a checkpoint is folding in), and the store itself. The
@@ -35,7 +35,7 @@ const DELETED_BYTES: u64 = 384;
 pub(crate) struct FrozenMemtable {
     pub(crate) changes: Changes,
     /// The journal's number of the last batch in it, and the last commit.
-    pub(crate) through: u64,
+    pub(crate) last_seq: u64,
     pub(crate) seq: CommitSeq,
     pub(crate) bytes: u64,
 }
@@ -138,14 +138,14 @@ impl Memtable {
 
     /// Moves the active changes to where a checkpoint takes them; `through` and `seq` are
     /// those of the last batch applied. If earlier ones are still there, they come first.
-    pub(crate) fn freeze(&self, through: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
+    pub(crate) fn freeze(&self, last_seq: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
         let mut layers = self.layers.write();
         if let Some(frozen) = &layers.frozen {
             return frozen.clone();
         }
         let MemtableLayer { changes, bytes } = std::mem::take(&mut layers.active);
         self.active_bytes.store(0, Ordering::Relaxed);
-        let frozen = Arc::new(FrozenMemtable { changes, through, seq, bytes });
+        let frozen = Arc::new(FrozenMemtable { changes, last_seq, seq, bytes });
         layers.frozen = Some(frozen.clone());
         frozen
     }
@@ -153,11 +153,11 @@ impl Memtable {
     /// As [`Memtable::freeze`], but puts the active changes on top of earlier ones that are still
     /// there: what was set in those and deleted since need not be folded in any more. Parts of the
     /// earlier ones may be in the store already.
-    pub(crate) fn freeze_anew(&self, through: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
+    pub(crate) fn freeze_anew(&self, last_seq: u64, seq: CommitSeq) -> Arc<FrozenMemtable> {
         let mut layers = self.layers.write();
         let Some(earlier) = layers.frozen.take() else {
             drop(layers);
-            return self.freeze(through, seq);
+            return self.freeze(last_seq, seq);
         };
         let earlier = Arc::try_unwrap(earlier)
             .unwrap_or_else(|shared| FrozenMemtable { changes: shared.changes.clone(), ..*shared });
@@ -173,7 +173,7 @@ impl Memtable {
         // Wrapping, as the difference may be negative; the sum never is.
         self.bytes.fetch_add(merged.bytes.wrapping_sub(before), Ordering::Relaxed);
         let MemtableLayer { changes, bytes } = merged;
-        let frozen = Arc::new(FrozenMemtable { changes, through, seq, bytes });
+        let frozen = Arc::new(FrozenMemtable { changes, last_seq, seq, bytes });
         layers.frozen = Some(frozen.clone());
         frozen
     }

@@ -1,4 +1,4 @@
-//! Scans: the layers of the overlay and the store, merged.
+//! Scans: the layers of the memtable and the store, merged.
 //!
 //! The active layer changes while a scan runs, so it is copied out in pieces that begin small; the
 //! store is read without any lock. A scan therefore sees every batch handed over before it began,

@@ -110,8 +110,8 @@ impl<'a> Frame<'a> {
         };
         let length = HEADER_BYTES + number32(bytes, 8) as usize;
         match bytes.get(..length) {
-            Some(group) if checksum(group, segment_id) == number32(group, 4) => {
-                FrameLookup::Valid(Frame { header, payload: &group[HEADER_BYTES..] })
+            Some(frame) if checksum(frame, segment_id) == number32(frame, 4) => {
+                FrameLookup::Valid(Frame { header, payload: &frame[HEADER_BYTES..] })
             }
             found => FrameLookup::Torn { is_beyond_end: found.is_none() },
         }
@@ -120,7 +120,7 @@ impl<'a> Frame<'a> {
     /// The first group at or after `offset`, wherever in the bytes it begins, and where.
     pub(crate) fn search(bytes: &'a [u8], offset: usize, segment_id: u64) -> Option<(usize, Self)> {
         candidates(bytes, offset).find_map(|at| match Self::find(&bytes[at..], segment_id) {
-            FrameLookup::Valid(group) => Some((at, group)),
+            FrameLookup::Valid(frame) => Some((at, frame)),
             FrameLookup::Torn { .. } | FrameLookup::Nothing => None,
         })
     }
@@ -158,10 +158,10 @@ fn candidates(bytes: &[u8], offset: usize) -> impl Iterator<Item = usize> {
     windows.filter(|(_, window)| *window == MAGIC_BYTES).map(move |(at, _)| offset + at)
 }
 
-fn checksum(group: &[u8], segment_id: u64) -> u32 {
+fn checksum(frame: &[u8], segment_id: u64) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&segment_id.to_le_bytes());
-    hasher.update(&group[8..]);
+    hasher.update(&frame[8..]);
     hasher.finalize()
 }
 
@@ -240,9 +240,9 @@ mod tests {
         let (mut bytes, batches) = sealed(9);
         let length = bytes.len();
         bytes.extend_from_slice(&[1; 50]);
-        let FrameLookup::Valid(group) = Frame::find(&bytes, 9) else { panic!("not found") };
-        assert_eq!((group.len(), group.next_seq()), (length, 7));
-        assert_eq!(group.batches(), Some(batches));
+        let FrameLookup::Valid(frame) = Frame::find(&bytes, 9) else { panic!("not found") };
+        assert_eq!((frame.len(), frame.next_seq()), (length, 7));
+        assert_eq!(frame.batches(), Some(batches));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
     fn a_search_finds_the_next_group_wherever_it_begins() {
         let (bytes, _) = sealed(9);
         let padded = [vec![3; 17], bytes].concat();
-        let found = Frame::search(&padded, 0, 9).map(|(at, group)| (at, group.next_seq()));
+        let found = Frame::search(&padded, 0, 9).map(|(at, frame)| (at, frame.next_seq()));
         assert_eq!(found, Some((17, 7)));
         assert!(Frame::search(&padded, 18, 9).is_none());
     }

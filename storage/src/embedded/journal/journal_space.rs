@@ -201,60 +201,68 @@ mod tests {
 
     #[test]
     fn without_ample_space_only_prepared_room_counts() {
-        let mut room = JournalSpace::new(100);
-        assert_eq!(room.place(10, true), Err(JournalFull));
-        room.spare_ready();
-        assert_eq!(room.place(10, false), Ok(FramePlace::Next));
-        assert_eq!(room.place(40, false), Ok(FramePlace::Behind));
-        assert_eq!(room.place(1, false), Err(JournalFull), "the reserve is half of the room");
-        assert_eq!(room.place(50, true), Ok(FramePlace::Behind));
-        assert_eq!(room.place(1, true), Err(JournalFull));
-        room.give_back(20);
-        assert_eq!(room.place(20, true), Ok(FramePlace::Behind));
-        assert_eq!(room.place(101, true), Err(JournalFull), "a segment of its own is not certain");
+        let mut journal_space = JournalSpace::new(100);
+        assert_eq!(journal_space.place(10, true), Err(JournalFull));
+        journal_space.spare_ready();
+        assert_eq!(journal_space.place(10, false), Ok(FramePlace::Next));
+        assert_eq!(journal_space.place(40, false), Ok(FramePlace::Behind));
+        assert_eq!(
+            journal_space.place(1, false),
+            Err(JournalFull),
+            "the reserve is half of the room"
+        );
+        assert_eq!(journal_space.place(50, true), Ok(FramePlace::Behind));
+        assert_eq!(journal_space.place(1, true), Err(JournalFull));
+        journal_space.give_back(20);
+        assert_eq!(journal_space.place(20, true), Ok(FramePlace::Behind));
+        assert_eq!(
+            journal_space.place(101, true),
+            Err(JournalFull),
+            "a segment of its own is not certain"
+        );
     }
 
     #[test]
     fn with_ample_space_a_segment_is_owed_and_paid() {
-        let mut room = JournalSpace::new(100);
-        room.ample(true);
-        assert_eq!(room.place(90, false), Ok(FramePlace::Next));
-        assert_eq!(room.place(11, false), Ok(FramePlace::Next));
-        assert_eq!(room.place(101, false), Ok(FramePlace::Own(101)));
-        assert_eq!(room.place(1, false), Ok(FramePlace::Next));
+        let mut journal_space = JournalSpace::new(100);
+        journal_space.ample(true);
+        assert_eq!(journal_space.place(90, false), Ok(FramePlace::Next));
+        assert_eq!(journal_space.place(11, false), Ok(FramePlace::Next));
+        assert_eq!(journal_space.place(101, false), Ok(FramePlace::Own(101)));
+        assert_eq!(journal_space.place(1, false), Ok(FramePlace::Next));
         for spares in [0, 0, 0, 1] {
-            room.spare_ready();
-            assert_eq!(room.spares, spares);
+            journal_space.spare_ready();
+            assert_eq!(journal_space.spares, spares);
         }
-        assert!(room.take_spare());
-        assert!(!room.take_spare());
+        assert!(journal_space.take_spare());
+        assert!(!journal_space.take_spare());
     }
 
     #[test]
     fn room_is_doubtful_where_only_the_reserve_is_certain() {
-        let mut room = JournalSpace::new(100);
-        room.spare_ready();
-        room.ample(true);
-        assert!(!room.is_doubtful(50, false));
-        assert!(room.is_doubtful(51, false) && !room.is_doubtful(51, true));
-        assert_eq!(room.place(60, false), Ok(FramePlace::Next));
-        assert!(room.is_doubtful(1, false) && room.is_doubtful(41, true));
-        room.ample(false);
-        assert!(!room.is_doubtful(1, false), "it is certain that there is none");
+        let mut journal_space = JournalSpace::new(100);
+        journal_space.spare_ready();
+        journal_space.ample(true);
+        assert!(!journal_space.is_doubtful(50, false));
+        assert!(journal_space.is_doubtful(51, false) && !journal_space.is_doubtful(51, true));
+        assert_eq!(journal_space.place(60, false), Ok(FramePlace::Next));
+        assert!(journal_space.is_doubtful(1, false) && journal_space.is_doubtful(41, true));
+        journal_space.ample(false);
+        assert!(!journal_space.is_doubtful(1, false), "it is certain that there is none");
     }
 
     #[test]
     fn what_is_short_or_last_is_for_what_frees_space() {
-        let mut room = JournalSpace::new(100);
-        room.spare_ready();
-        room.short(true);
-        assert_eq!(room.place(1, false), Err(JournalFull));
-        assert!(room.is_full());
-        assert_eq!(room.place(1, true), Ok(FramePlace::Next));
-        room.short(false);
-        room.last_spare_ready();
-        assert_eq!(room.place(1, false), Err(JournalFull));
-        room.spare_ready();
-        assert_eq!(room.place(1, false), Ok(FramePlace::Behind));
+        let mut journal_space = JournalSpace::new(100);
+        journal_space.spare_ready();
+        journal_space.short(true);
+        assert_eq!(journal_space.place(1, false), Err(JournalFull));
+        assert!(journal_space.is_full());
+        assert_eq!(journal_space.place(1, true), Ok(FramePlace::Next));
+        journal_space.short(false);
+        journal_space.last_spare_ready();
+        assert_eq!(journal_space.place(1, false), Err(JournalFull));
+        journal_space.spare_ready();
+        assert_eq!(journal_space.place(1, false), Ok(FramePlace::Behind));
     }
 }

@@ -218,19 +218,19 @@ impl SegmentWalk<'_> {
         loop {
             let rest = self.bytes.get(offset..).unwrap_or_default();
             let found = Frame::find(rest, self.id);
-            let group = match found {
-                FrameLookup::Valid(group) if group.header.first_seq == walked.next_seq => group,
+            let frame = match found {
+                FrameLookup::Valid(frame) if frame.header.first_seq == walked.next_seq => frame,
                 other => return self.end(walked, next_segment, offset, &other),
             };
-            let batches = group.batches();
+            let batches = frame.batches();
             let batches = batches.ok_or_else(|| self.damage(offset, "a group cannot be read"))?;
             for (seq, writes) in (walked.next_seq..).zip(batches) {
                 replay(seq, writes)?;
             }
-            walked.next_seq = group.next_seq();
-            walked.group_count += u64::from(group.header.count > 0);
-            walked.batch_count += u64::from(group.header.count);
-            offset += group.len();
+            walked.next_seq = frame.next_seq();
+            walked.group_count += u64::from(frame.header.count > 0);
+            walked.batch_count += u64::from(frame.header.count);
+            offset += frame.len();
         }
     }
 

@@ -159,11 +159,11 @@ impl Segments {
     }
 
     /// Segments whose every batch is at or before `through`; the newest is never among them.
-    fn used_up(&self, through: u64) -> Vec<u64> {
+    fn used_up(&self, last_seq: u64) -> Vec<u64> {
         let files = self.files.lock();
         let next = files.used.values().skip(1);
         let pairs = files.used.keys().zip(next);
-        pairs.take_while(|(_, next)| next.first_seq <= through + 1).map(|(id, _)| *id).collect()
+        pairs.take_while(|(_, next)| next.first_seq <= last_seq + 1).map(|(id, _)| *id).collect()
     }
 
     /// Frees segments of which nothing is needed. Returns how many became spares.
@@ -176,8 +176,8 @@ impl Segments {
     }
 
     /// Frees the segments that hold nothing after `through`.
-    pub(crate) fn free_before(&self, through: u64) -> io::Result<u64> {
-        self.free(&self.used_up(through))
+    pub(crate) fn free_before(&self, last_seq: u64) -> io::Result<u64> {
+        self.free(&self.used_up(last_seq))
     }
 
     /// The segments in use.

@@ -26,7 +26,7 @@ pub(crate) struct JournalWriter {
     written_seq: u64,
     synced_seq: u64,
     /// The last commit that is written, batches the journal does not keep included.
-    pub(crate) through: CommitSeq,
+    pub(crate) last_seq: CommitSeq,
     /// A group that could not be written yet: nobody was told of it, and whatever there is of it
     /// on the disk is written over.
     pub(crate) held: Option<Gathered>,
@@ -63,7 +63,7 @@ impl JournalWriter {
             current: None,
             written_seq: last_seq,
             synced_seq: last_seq,
-            through: CommitSeq::ZERO,
+            last_seq: CommitSeq::ZERO,
             held: None,
             is_failed: false,
         }
@@ -76,8 +76,8 @@ impl JournalWriter {
 
     /// Leaves the segment in use, if every batch in it is at or before `through`. The next group
     /// has to begin another one.
-    pub(crate) fn leave_segment(&mut self, through: u64) -> bool {
-        let is_left = self.held.is_none() && self.synced_seq <= through && !self.is_unsynced();
+    pub(crate) fn leave_segment(&mut self, last_seq: u64) -> bool {
+        let is_left = self.held.is_none() && self.synced_seq <= last_seq && !self.is_unsynced();
         if is_left {
             self.current = None;
         }
@@ -87,19 +87,19 @@ impl JournalWriter {
     /// Writes a group behind the last one. A write that failed is no reason to distrust what is
     /// before it: an fsync speaks for that. The bytes lie beyond what was ever acknowledged, so
     /// that the same group may be written over them.
-    pub(crate) fn append(&mut self, group: &mut Gathered) -> Result<(), JournalFailure> {
+    pub(crate) fn append(&mut self, frame: &mut Gathered) -> Result<(), JournalFailure> {
         let current = self.current.as_mut().expect("the first group is given a segment");
         let header = FrameHeader {
             segment_id: current.id,
-            first_seq: group.first_seq,
+            first_seq: frame.first_seq,
             synced_seq: self.synced_seq,
-            count: group.count,
+            count: frame.count,
         };
-        header.seal(&mut group.bytes);
-        let written = current.file.write_at(&group.bytes, current.offset);
+        header.seal(&mut frame.bytes);
+        let written = current.file.write_at(&frame.bytes, current.offset);
         written.map_err(JournalFailure::NotWritten)?;
-        current.offset += group.bytes.len() as u64;
-        self.written_seq = group.last_seq();
+        current.offset += frame.bytes.len() as u64;
+        self.written_seq = frame.last_seq();
         Ok(())
     }
 

@@ -276,7 +276,7 @@ impl DedupRecord {
     }
 
     /// Priority and arrival of the message.
-    pub fn place(&self) -> (Priority, Arrival) {
+    pub fn position(&self) -> (Priority, Arrival) {
         (Priority::new(self.priority).unwrap_or(Priority::MAX), Arrival(self.arrival))
     }
 }

@@ -169,7 +169,7 @@ pub fn commits_of_many_threads_are_all_there(open: Open<'_>) {
                     let seq = owner.commit(batch);
                     assert_eq!(owner.get(&shared), Some(value));
                     if step % 25 == 0 {
-                        owner.engine.upkeep().expect("upkeep of a sound engine");
+                        owner.engine.maintain().expect("upkeep of a sound engine");
                     }
                     assert!(wait_committed(&*owner.engine, seq, Durability::Durable).is_ok());
                 }

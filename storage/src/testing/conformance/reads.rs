@@ -29,7 +29,7 @@ fn scan_back(owner: &Owner, start: &str, end: &str, limit: ScanLimit) -> Vec<Str
 fn layered(open: Open<'_>) -> Owner {
     let owner = Owner::new(open);
     owner.commit(batch(&[("a", Some("1")), ("c", Some("1")), ("e", Some("1")), ("f", Some("1"))]));
-    owner.engine.upkeep().expect("upkeep of a sound engine");
+    owner.engine.maintain().expect("upkeep of a sound engine");
     owner.commit(batch(&[("b", Some("2")), ("c", None), ("e", Some("22")), ("h", Some("2"))]));
     owner.commit_at(batch(&[("d", Some("3")), ("f", None), ("g", Some("3"))]), Durability::Memory);
     owner
@@ -58,7 +58,7 @@ pub fn keys_and_values_of_any_bytes_come_back(open: Open<'_>) {
             let value = owner.engine.get(&Key::from_bytes(bytes)).expect("a sound engine is read");
             assert_eq!(value, Some(Bytes::from(vec![index as u8; index * 40_000])));
         }
-        owner.engine.upkeep().expect("upkeep of a sound engine");
+        owner.engine.maintain().expect("upkeep of a sound engine");
     }
 }
 
@@ -136,9 +136,9 @@ pub fn an_added_key_that_is_deleted_is_gone(open: Open<'_>) {
         batch.add(key(name), name.to_owned());
         batch
     };
-    let upkeep = || _ = owner.engine.upkeep().expect("upkeep of a sound engine");
+    let maintain = || _ = owner.engine.maintain().expect("upkeep of a sound engine");
     owner.commit(batch(&[("hidden", Some("kept"))]));
-    upkeep();
+    maintain();
     owner.commit_at(batch(&[("hidden", None)]), Durability::Memory);
     for level in [Durability::Relaxed, Durability::Memory] {
         for name in ["hidden", "never there"] {
@@ -146,13 +146,13 @@ pub fn an_added_key_that_is_deleted_is_gone(open: Open<'_>) {
                 owner.commit_at(add(name), level);
                 assert_eq!(owner.get(name).as_deref(), Some(name));
                 if upkeeps & 1 == 1 {
-                    upkeep();
+                    maintain();
                 }
                 owner.commit_at(batch(&[(name, Some("changed"))]), level);
                 assert_eq!(owner.get(name).as_deref(), Some("changed"));
                 owner.commit_at(batch(&[(name, None)]), level);
                 if upkeeps & 2 == 2 {
-                    upkeep();
+                    maintain();
                 }
                 assert_eq!(owner.get(name), None, "{name} at {level} after {upkeeps}");
                 assert_eq!(scan(&owner, "a", "z", ALL), [""; 0]);
@@ -175,7 +175,7 @@ pub fn upkeep_changes_no_answer(open: Open<'_>) {
             expected.insert(name, step.to_string());
         }
         if step % 37 == 0 {
-            owner.engine.upkeep().expect("upkeep of a sound engine");
+            owner.engine.maintain().expect("upkeep of a sound engine");
         }
         if step % 20 == 0 {
             let names: Vec<_> = expected.keys().cloned().collect();

@@ -238,14 +238,14 @@ impl Backing for FaultBacking {
         self.look(|store| store.durable.checkpointed)
     }
 
-    fn fold(
+    fn merge(
         &self,
         changes: &Changes,
-        through: u64,
+        last_seq: u64,
         _room: MergeSpace,
         pause: &mut dyn FnMut(),
     ) -> Result<u64, LoadError> {
-        let folded_count = self.operate(|store, failure, rng| {
+        let merged_count = self.operate(|store, failure, rng| {
             let end = if failure.is_some() { rng.usize(0..=changes.len()) } else { changes.len() };
             let changed = changes.iter().take(end);
             changed.filter(|(key, change)| store.change(key, change.value.as_ref())).count() as u64
@@ -254,14 +254,14 @@ impl Backing for FaultBacking {
         self.sync()?;
         self.operate(|store, failure, _| {
             if failure.is_none() {
-                store.current.checkpointed = through;
+                store.current.checkpointed = last_seq;
             }
         })?;
         self.sync()?;
-        Ok(folded_count)
+        Ok(merged_count)
     }
 
-    fn fold_needs_bytes(&self, _bytes: u64) -> u64 {
+    fn merge_needs_bytes(&self, _bytes: u64) -> u64 {
         0
     }
 

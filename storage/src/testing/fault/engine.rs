@@ -102,11 +102,11 @@ impl FaultEngine {
 
 impl Engine for FaultEngine {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, LoadError> {
-        self.store.overlay.get(key)
+        self.store.memtable.get(key)
     }
 
     fn scan(&self, range: &KeyRange, limit: ScanLimit) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, Direction::Forward)
+        self.store.memtable.scan(range, limit, Direction::Forward)
     }
 
     fn scan_back(
@@ -114,7 +114,7 @@ impl Engine for FaultEngine {
         range: &KeyRange,
         limit: ScanLimit,
     ) -> Result<Vec<(Key, Bytes)>, LoadError> {
-        self.store.overlay.scan(range, limit, Direction::Back)
+        self.store.memtable.scan(range, limit, Direction::Back)
     }
 
     fn commit(
@@ -162,14 +162,14 @@ impl Engine for FaultEngine {
         self.store.release(fence);
     }
 
-    fn poll_upkeep(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.store.bell.poll(cx)
+    fn poll_maintenance(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.store.maintenance_signal.poll(cx)
     }
 
-    fn upkeep(&self) -> Result<Maintenance, LoadError> {
+    fn maintain(&self) -> Result<Maintenance, LoadError> {
         // Nobody else tries again to write what is held back.
         self.store.drive(false);
-        self.store.do_upkeep()
+        self.store.do_maintenance()
     }
 
     fn status(&self) -> EngineStatus {

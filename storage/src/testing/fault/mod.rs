@@ -1,7 +1,7 @@
-//! The fault engine: the embedded engine's own journal, overlay, checkpoint and recovery, on a disk
-//! that is made to fail, all from a seed.
+//! The fault engine: the embedded engine's own journal, memtable, checkpoint and recovery, on a
+//! disk that is made to fail, all from a seed.
 //!
-//! Nothing runs by itself: whoever waits for a commit does the work of the commit thread, so that
+//! Nothing runs by itself: a caller waiting for a commit does the work of the committer, so that
 //! the same calls come to the same operations of the disk, and each of them can be cut.
 
 mod base;

@@ -86,7 +86,7 @@ impl History {
             81..83 => self.configure().await,
             83..93 => self.pass_time().await,
             93..95 => drop(self.queue().passivate().await),
-            95..97 => drop(lanekeeper_storage::Engine::upkeep(&*self.engine)),
+            95..97 => drop(lanekeeper_storage::Engine::maintain(&*self.engine)),
             97..98 => self.restart().await,
             _ => self.crash().await,
         }

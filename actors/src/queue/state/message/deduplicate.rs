@@ -58,7 +58,7 @@ impl QueueActor {
                 message.stale_dedup_ms = Some(record.forget_at_ms);
                 continue;
             }
-            let (priority, arrival) = record.place();
+            let (priority, arrival) = record.position();
             let id = MessageId { arrival, priority };
             let state = match (self.look_up(id, turn)?, record.ending) {
                 (Some((_, found)), _) => MessageState::from(&found.state),
@@ -94,7 +94,7 @@ impl QueueActor {
     /// Frees the key of a message that is taken out of the queue unused: it may be pushed again.
     pub(crate) fn forget_key_of(
         &self,
-        place: Position,
+        position: Position,
         message: &MessageRecord,
         turn: &mut Turn<'_, Self>,
     ) -> Result<(), LoadError> {
@@ -108,7 +108,7 @@ impl QueueActor {
         let record = DedupRecord::decode(&record)?;
         let priority = message.note.as_ref().and_then(|note| note.came_with);
         // The key may be another message's by now.
-        if record.place() == (priority.unwrap_or(place.priority), place.arrival) {
+        if record.position() == (priority.unwrap_or(position.priority), position.arrival) {
             turn.batch().delete(key);
             turn.batch().delete(key::dedup_due(queue, record.forget_at_ms, dedup_key));
         }
@@ -121,10 +121,10 @@ impl QueueActor {
         turn: &Turn<'_, Self>,
     ) -> Result<Option<(Position, MessageRecord)>, LoadError> {
         let Some(queue) = self.rules.queue else { return Ok(None) };
-        let at = |place: Position| {
+        let at = |position: Position| {
             for state in State::ALL {
-                if let Some(record) = turn.store().get(&place.key(queue, state))? {
-                    return Ok(Some((place, MessageRecord::decode(&record)?)));
+                if let Some(record) = turn.store().get(&position.key(queue, state))? {
+                    return Ok(Some((position, MessageRecord::decode(&record)?)));
                 }
             }
             Ok::<_, LoadError>(None)
@@ -146,7 +146,7 @@ impl QueueActor {
             return Ok(None);
         };
         let MovedRecord { priority, came_with } = MovedRecord::decode(&moved)?;
-        let place = Position { priority, arrival: id.arrival };
-        Ok((came_with == id.priority).then_some(place))
+        let position = Position { priority, arrival: id.arrival };
+        Ok((came_with == id.priority).then_some(position))
     }
 }

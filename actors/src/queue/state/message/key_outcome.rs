@@ -12,16 +12,16 @@ impl QueueState {
     /// A message is gone from the queue, and this became of it.
     pub(crate) fn end(
         &mut self,
-        place: Position,
+        position: Position,
         note: Option<&Annotation>,
         ending: KeyOutcome,
         (now_ms, batch): (u64, &mut Batch),
     ) {
         let Some(note) = note else { return };
-        self.forget_move(place, Some(note), batch);
+        self.forget_move(position, Some(note), batch);
         if let Some((dedup_key, forget_at_ms)) = self.remembered(note, now_ms) {
-            let priority = note.came_with.unwrap_or(place.priority);
-            let mut record = DedupRecord::new(priority, place.arrival, forget_at_ms);
+            let priority = note.came_with.unwrap_or(position.priority);
+            let mut record = DedupRecord::new(priority, position.arrival, forget_at_ms);
             record.ending = Some(ending);
             batch.put(key::dedup(self.number(), dedup_key), record.encode());
             self.is_meta_changed = true;
@@ -31,7 +31,7 @@ impl QueueState {
     /// A dead letter has come back as this message: its key leads to it now, if it is remembered.
     pub(crate) fn come_back(
         &mut self,
-        place: Position,
+        position: Position,
         note: &mut Annotation,
         now_ms: u64,
         batch: &mut Batch,
@@ -41,7 +41,7 @@ impl QueueState {
             note.forget_at_ms = None;
             return;
         };
-        let record = DedupRecord::new(place.priority, place.arrival, forget_at_ms);
+        let record = DedupRecord::new(position.priority, position.arrival, forget_at_ms);
         batch.put(key::dedup(self.number(), dedup_key), record.encode());
     }
 
@@ -59,20 +59,20 @@ impl QueueState {
     }
 
     /// Notes in the store that a message has moved to the priority of this place.
-    pub(crate) fn note_move(&self, place: Position, came_with: Priority, batch: &mut Batch) {
-        let moved = MovedRecord { priority: place.priority, came_with };
-        batch.put(key::moved(self.number(), place.arrival), moved.encode());
+    pub(crate) fn note_move(&self, position: Position, came_with: Priority, batch: &mut Batch) {
+        let moved = MovedRecord { priority: position.priority, came_with };
+        batch.put(key::moved(self.number(), position.arrival), moved.encode());
     }
 
     /// Forgets that a message has moved.
     pub(crate) fn forget_move(
         &self,
-        place: Position,
+        position: Position,
         note: Option<&Annotation>,
         batch: &mut Batch,
     ) {
         if note.is_some_and(|note| note.came_with.is_some()) {
-            batch.delete(key::moved(self.number(), place.arrival));
+            batch.delete(key::moved(self.number(), position.arrival));
         }
     }
 }

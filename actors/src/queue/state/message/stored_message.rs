@@ -44,15 +44,15 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    pub(crate) fn of(held: &StoredMessage) -> Self {
-        let note = held.note.as_deref().map(|note| Annotation {
+    pub(crate) fn of(stored: &StoredMessage) -> Self {
+        let note = stored.note.as_deref().map(|note| Annotation {
             dedup_key: note.dedup_key.clone(),
             forget_at_ms: note.forget_at_ms,
             came_with: note.came_with,
             ..Annotation::default()
         });
         let note = note.filter(|note| *note != Annotation::default()).map(Box::new);
-        Self { message_meta: held.message_meta(), note }
+        Self { message_meta: stored.message_meta(), note }
     }
 }
 
@@ -85,18 +85,20 @@ impl StoredMessage {
     }
 
     /// The message as its users see it.
-    pub(crate) fn into_message(self, place: Position) -> Message {
+    pub(crate) fn into_message(self, position: Position) -> Message {
         let note = self.note.map(|note| *note).unwrap_or_default();
-        let came_with = note.came_with.unwrap_or(place.priority);
+        let came_with = note.came_with.unwrap_or(position.priority);
         Message {
-            id: Position { priority: came_with, ..place }.into(),
-            priority: place.priority.get(),
+            id: Position { priority: came_with, ..position }.into(),
+            priority: position.priority.get(),
             item: Item::from_store(self.payload),
             pushed_at: from_unix_ms(self.pushed_at_ms),
             deliveries: self.deliveries,
             expires_at: self.expires_at_ms.map(from_unix_ms),
             reason: note.reason,
-            dead_letter: note.death.map(|death| Box::new(DeadLetter::new(death, place.priority))),
+            dead_letter: note
+                .death
+                .map(|death| Box::new(DeadLetter::new(death, position.priority))),
         }
     }
 
@@ -111,8 +113,8 @@ impl QueueState {
         &self,
         found: Vec<(Key, Bytes)>,
     ) -> Result<Vec<(Position, StoredMessage)>, LoadError> {
-        let held = |(place, record)| (place, StoredMessage::of(record));
-        Ok(self.records(found)?.into_iter().map(held).collect())
+        let stored = |(position, record)| (position, StoredMessage::of(record));
+        Ok(self.records(found)?.into_iter().map(stored).collect())
     }
 
     /// As [`QueueState::messages`], with their states.
@@ -121,8 +123,9 @@ impl QueueState {
         found: Vec<(Key, Bytes)>,
     ) -> Result<Vec<(Position, MessageRecord)>, LoadError> {
         let record = |(key, record): (Key, Bytes)| {
-            let place = Position::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
-            Ok((place, MessageRecord::decode(&record)?))
+            let position =
+                Position::of(&key).ok_or_else(|| self.damaged("a key is no message's"))?;
+            Ok((position, MessageRecord::decode(&record)?))
         };
         found.into_iter().map(record).collect()
     }
@@ -132,9 +135,11 @@ impl QueueState {
         &self,
         is_wanted: impl Fn(&Position) -> bool,
     ) -> Result<Vec<(Position, StoredMessage)>, LoadError> {
-        let fresh = self.fresh.iter().filter(|(place, _)| is_wanted(place));
+        let fresh = self.fresh.iter().filter(|(position, _)| is_wanted(position));
         fresh
-            .map(|(place, record)| Ok((*place, StoredMessage::of(MessageRecord::decode(record)?))))
+            .map(|(position, record)| {
+                Ok((*position, StoredMessage::of(MessageRecord::decode(record)?)))
+            })
             .collect()
     }
 }

@@ -25,27 +25,32 @@ pub(crate) struct Wait {
 impl QueueState {
     /// Puts a message that is in no state now to those that are ready. Its priority's count is
     /// known.
-    pub(crate) fn enter_ready(&mut self, place: Position, held: StoredMessage, batch: &mut Batch) {
-        let message_meta = held.message_meta();
-        self.note_due(place, MessageState::Ready, message_meta.due_ms, batch);
+    pub(crate) fn enter_ready(
+        &mut self,
+        position: Position,
+        stored: StoredMessage,
+        batch: &mut Batch,
+    ) {
+        let message_meta = stored.message_meta();
+        self.note_due(position, MessageState::Ready, message_meta.due_ms, batch);
         let payload_bytes = message_meta.payload_bytes;
-        let record = held.clone().into_record(MessageStateRecord::Ready).encode();
+        let record = stored.clone().into_record(MessageStateRecord::Ready).encode();
         // Shares the record's bytes, so that the request's own can go.
         let payload = record.slice(record.len() - payload_bytes..);
-        let held = StoredMessage { payload, ..held };
+        let stored = StoredMessage { payload, ..stored };
         if let Some(aging_ms) = self.settings.aging_ms {
             if self.meta.ready_count == 0 {
                 self.aging.begin();
             }
-            let count = self.priority_counts.count(place.priority).unwrap_or(0);
-            self.aging.offer(place, &held, count, aging_ms);
+            let count = self.priority_counts.count(position.priority).unwrap_or(0);
+            self.aging.offer(position, &stored, count, aging_ms);
         }
         if self.is_evicting() {
-            self.tail_cache.offer(place, Victim::of(&held));
+            self.tail_cache.offer(position, Victim::of(&stored));
         }
-        self.head_cache.offer(place, held);
-        self.priority_counts.add(place.priority);
-        self.fresh.push((place, record));
+        self.head_cache.offer(position, stored);
+        self.priority_counts.add(position.priority);
+        self.fresh.push((position, record));
         self.meta.ready_count += 1;
         self.grow(payload_bytes);
     }
@@ -53,8 +58,8 @@ impl QueueState {
     /// Lets a message that is in no state now wait for its time.
     pub(crate) fn enter_scheduled(
         &mut self,
-        place: Position,
-        held: StoredMessage,
+        position: Position,
+        stored: StoredMessage,
         wait: Wait,
         batch: &mut Batch,
     ) {
@@ -65,14 +70,14 @@ impl QueueState {
             self.meta.held_back_until_ms = self.meta.held_back_until_ms.max(ready_at_ms);
         }
         let state = MessageStateRecord::Scheduled { ready_at_ms, since_ms, is_holding };
-        self.put(place, held.into_record(state), batch);
+        self.put(position, stored.into_record(state), batch);
     }
 
     /// Leases a message that is in no state now.
     pub(crate) fn enter_leased(
         &mut self,
-        place: Position,
-        held: StoredMessage,
+        position: Position,
+        stored: StoredMessage,
         lease: LeaseRecord,
         batch: &mut Batch,
     ) {
@@ -80,59 +85,59 @@ impl QueueState {
         self.meta.locked_until_ms = self.meta.locked_until_ms.max(lease.expires_at_ms);
         if let Some(worker) = &lease.worker {
             let entry = WorkerLease { queue_id: self.id.to_string() };
-            batch.add(place.worker_key(self.number(), worker), entry.encode());
+            batch.add(position.worker_key(self.number(), worker), entry.encode());
         }
-        self.put(place, held.into_record(MessageStateRecord::Leased(lease)), batch);
+        self.put(position, stored.into_record(MessageStateRecord::Leased(lease)), batch);
     }
 
     /// Takes a ready message out of its state. Its priority's count is known.
     pub(crate) fn leave_ready(
         &mut self,
-        place: Position,
+        position: Position,
         message_meta: MessageMeta,
         batch: &mut Batch,
     ) {
-        match self.fresh.iter().position(|(fresh, _)| *fresh == place) {
+        match self.fresh.iter().position(|(fresh, _)| *fresh == position) {
             Some(index) => drop(self.fresh.swap_remove(index)),
-            None => batch.delete(place.key(self.number(), MessageState::Ready)),
+            None => batch.delete(position.key(self.number(), MessageState::Ready)),
         }
-        self.head_cache.remove(place);
-        self.tail_cache.remove(place);
-        self.priority_counts.remove(place.priority);
+        self.head_cache.remove(position);
+        self.tail_cache.remove(position);
+        self.priority_counts.remove(position.priority);
         if let Some(aging_ms) = self.settings.aging_ms {
             self.aging.remove(
-                place,
-                self.priority_counts.count(place.priority).unwrap_or(0),
+                position,
+                self.priority_counts.count(position.priority).unwrap_or(0),
                 aging_ms,
             );
         }
         self.meta.ready_count = self.meta.ready_count.saturating_sub(1);
-        self.forget_due(place, message_meta.due_ms, batch);
+        self.forget_due(position, message_meta.due_ms, batch);
         self.shrink(message_meta.payload_bytes);
     }
 
     /// Takes a message out of its state, whichever that is, and with it all that the state brought
     /// along. If it is ready, its priority's count is known.
-    pub(crate) fn leave(&mut self, place: Position, message: &MessageRecord, batch: &mut Batch) {
+    pub(crate) fn leave(&mut self, position: Position, message: &MessageRecord, batch: &mut Batch) {
         if let MessageStateRecord::Leased(LeaseRecord { permit: Some(permit), .. }) = &message.state
         {
             self.freed.push(permit.clone());
         }
-        self.leave_to_return(place, message, batch);
+        self.leave_to_return(position, message, batch);
     }
 
     /// As [`QueueState::leave`], for a message that returns to its state in the same turn: its
     /// lease goes on, and keeps its permit.
     pub(crate) fn leave_to_return(
         &mut self,
-        place: Position,
+        position: Position,
         message: &MessageRecord,
         batch: &mut Batch,
     ) {
         let due_ms = message.due_ms();
         let message_meta = MessageMeta { payload_bytes: message.payload.len(), due_ms };
         let count = match &message.state {
-            MessageStateRecord::Ready => return self.leave_ready(place, message_meta, batch),
+            MessageStateRecord::Ready => return self.leave_ready(position, message_meta, batch),
             MessageStateRecord::Scheduled { is_holding, .. } => {
                 self.meta.holding_count -= u64::from(*is_holding).min(self.meta.holding_count);
                 &mut self.meta.scheduled_count
@@ -143,10 +148,10 @@ impl QueueState {
         let queue = self.number();
         if let MessageStateRecord::Leased(LeaseRecord { worker: Some(worker), .. }) = &message.state
         {
-            batch.delete(place.worker_key(queue, worker));
+            batch.delete(position.worker_key(queue, worker));
         }
-        batch.delete(place.key(queue, message.state.of_key()));
-        self.forget_due(place, due_ms, batch);
+        batch.delete(position.key(queue, message.state.of_key()));
+        self.forget_due(position, due_ms, batch);
         self.shrink(message_meta.payload_bytes);
         if self.meta.leased_count == 0 {
             self.meta.locked_until_ms = 0;
@@ -161,33 +166,33 @@ impl QueueState {
         &mut self,
         messages: impl IntoIterator<Item = &'a (Position, MessageRecord)>,
     ) -> Result<(), Blocked> {
-        let priorities = messages.into_iter().map(|(place, _)| place.priority);
+        let priorities = messages.into_iter().map(|(position, _)| position.priority);
         let unknown = self.priority_counts.unknown(priorities);
         self.know_lanes(unknown)
     }
 
-    fn put(&mut self, place: Position, message: MessageRecord, batch: &mut Batch) {
+    fn put(&mut self, position: Position, message: MessageRecord, batch: &mut Batch) {
         let state = message.state.of_key();
-        self.note_due(place, state, message.due_ms(), batch);
+        self.note_due(position, state, message.due_ms(), batch);
         self.grow(message.payload.len());
-        batch.add(place.key(self.number(), state), message.encode());
+        batch.add(position.key(self.number(), state), message.encode());
     }
 
     fn note_due(
         &mut self,
-        place: Position,
+        position: Position,
         state: MessageState,
         due_ms: Option<u64>,
         batch: &mut Batch,
     ) {
         let Some(due_ms) = due_ms else { return };
-        let entry = DueEntry::new(place.priority, state);
-        self.put_due(due_ms, place.due_key(self.number(), due_ms), entry.encode(), batch);
+        let entry = DueEntry::new(position.priority, state);
+        self.put_due(due_ms, position.due_key(self.number(), due_ms), entry.encode(), batch);
     }
 
-    fn forget_due(&mut self, place: Position, due_ms: Option<u64>, batch: &mut Batch) {
+    fn forget_due(&mut self, position: Position, due_ms: Option<u64>, batch: &mut Batch) {
         if let Some(due_ms) = due_ms {
-            batch.delete(place.due_key(self.number(), due_ms));
+            batch.delete(position.due_key(self.number(), due_ms));
         }
     }
 

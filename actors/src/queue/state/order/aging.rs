@@ -76,22 +76,22 @@ impl Aging {
     /// Sees a new message of a priority that had so many before.
     pub(crate) fn offer(
         &mut self,
-        place: Position,
-        held: &StoredMessage,
+        position: Position,
+        stored: &StoredMessage,
         count_before: u64,
         aging_ms: u64,
     ) {
         if count_before == 0 {
-            self.head_cache(place.priority).settle(0);
+            self.head_cache(position.priority).settle(0);
         }
-        if let Some(head_cache) = self.windows.get_mut(&place.priority) {
-            head_cache.offer(place, held.clone());
+        if let Some(head_cache) = self.windows.get_mut(&position.priority) {
+            head_cache.offer(position, stored.clone());
         }
         if matches!(self.known, KnownHeads::Nothing) {
             return;
         }
-        let own = head_of(place, held, aging_ms);
-        match self.by_priority.get(&place.priority).copied() {
+        let own = head_of(position, stored, aging_ms);
+        match self.by_priority.get(&position.priority).copied() {
             None => self.put(own),
             Some(head) if head.is_exact && own.arrival < head.arrival => self.put(own),
             Some(head) if !head.is_exact => self.put(Head {
@@ -131,17 +131,17 @@ impl Aging {
     }
 
     /// Forgets a message that is gone, of a priority that has so many left.
-    pub(crate) fn remove(&mut self, place: Position, count_after: u64, aging_ms: u64) {
-        let priority = place.priority;
+    pub(crate) fn remove(&mut self, position: Position, count_after: u64, aging_ms: u64) {
+        let priority = position.priority;
         if count_after == 0 {
             self.windows.remove(&priority);
             return self.forget(priority);
         }
         if let Some(head_cache) = self.windows.get_mut(&priority) {
-            head_cache.remove(place);
+            head_cache.remove(position);
         }
         let Some(&head) = self.by_priority.get(&priority) else { return };
-        if head.is_exact && head.arrival == place.arrival {
+        if head.is_exact && head.arrival == position.arrival {
             self.advance(head, 0, aging_ms);
         }
     }
@@ -149,7 +149,7 @@ impl Aging {
     /// Puts the message behind a head in its place: the one of this index, or a bound for it.
     fn advance(&mut self, head: Head, index: usize, aging_ms: u64) {
         let next = self.message(head.priority, index);
-        let next = next.map(|(place, held)| head_of(place, held, aging_ms));
+        let next = next.map(|(position, stored)| head_of(position, stored, aging_ms));
         let arrival = key::Arrival(head.arrival.0.saturating_add(1));
         self.put(next.unwrap_or(Head { arrival, is_exact: false, ..head }));
     }
@@ -187,22 +187,22 @@ impl Aging {
         self.windows.get(&priority)?.end()
     }
 
-    fn held(&self, place: Position) -> Option<&StoredMessage> {
-        let head_cache = self.windows.get(&place.priority)?;
-        head_cache.messages().find(|(own, _)| *own == place).map(|(_, held)| held)
+    fn stored(&self, position: Position) -> Option<&StoredMessage> {
+        let head_cache = self.windows.get(&position.priority)?;
+        head_cache.messages().find(|(own, _)| *own == position).map(|(_, stored)| stored)
     }
 }
 
-fn head_of(place: Position, held: &StoredMessage, aging_ms: u64) -> Head {
-    let Position { priority, arrival } = place;
-    let summit_ms = summit_ms(priority, held.pushed_at_ms, aging_ms);
+fn head_of(position: Position, stored: &StoredMessage, aging_ms: u64) -> Head {
+    let Position { priority, arrival } = position;
+    let summit_ms = summit_ms(priority, stored.pushed_at_ms, aging_ms);
     Head { priority, summit_ms, arrival, is_exact: true }
 }
 
 /// A plan under way: which messages are next, and what stood in their places before it began.
 #[derive(Default)]
 struct AgingPlan {
-    places: Vec<Position>,
+    positions: Vec<Position>,
     before: BTreeMap<Priority, (Head, usize)>,
 }
 
@@ -224,7 +224,7 @@ impl QueueState {
         }
         // It was only a plan.
         plan.before.into_values().for_each(|(head, _)| self.aging.put(head));
-        planned.map(|()| plan.places)
+        planned.map(|()| plan.positions)
     }
 
     fn plan_into(
@@ -239,7 +239,7 @@ impl QueueState {
             let Some(head) = self.aging.heads.next(aging_ms, now_ms) else { break };
             let priority = head.priority;
             let taken = plan.before.get(&priority).map_or(0, |(_, taken)| *taken);
-            let Some((place, held)) = self.aging.message(priority, taken) else {
+            let Some((position, stored)) = self.aging.message(priority, taken) else {
                 match self.priority_counts.count(priority) {
                     None => return Err(Blocked::Load(MissingData::PriorityCounts(vec![priority]))),
                     Some(count) if count <= taken as u64 => self.aging.forget(priority),
@@ -247,13 +247,13 @@ impl QueueState {
                 }
                 continue;
             };
-            let own = head_of(place, held, aging_ms);
+            let own = head_of(position, stored, aging_ms);
             if own != head {
                 self.aging.put(own);
                 continue;
             }
-            alive += usize::from(!held.is_expired(now_ms));
-            plan.places.push(place);
+            alive += usize::from(!stored.is_expired(now_ms));
+            plan.positions.push(position);
             plan.before.entry(priority).or_insert((head, 0)).1 += 1;
             self.aging.advance(head, taken + 1, aging_ms);
         }
@@ -261,8 +261,8 @@ impl QueueState {
     }
 
     /// A message that a plan named.
-    pub(crate) fn aged_message(&self, place: Position) -> StoredMessage {
-        self.aging.held(place).expect("a plan names what is in memory").clone()
+    pub(crate) fn aged_message(&self, position: Position) -> StoredMessage {
+        self.aging.stored(position).expect("a plan names what is in memory").clone()
     }
 
     /// Makes sure that every priority in use has an entry.

@@ -16,7 +16,7 @@ enum Coverage {
 /// pops find theirs in memory and a queue of any depth costs the same memory.
 #[derive(Debug)]
 pub(crate) struct HeadCache {
-    held: BTreeMap<Position, StoredMessage>,
+    stored: BTreeMap<Position, StoredMessage>,
     bytes: usize,
     reach: Coverage,
     count_max: usize,
@@ -26,12 +26,12 @@ pub(crate) struct HeadCache {
 impl HeadCache {
     /// A window that knows nothing yet. It keeps at least one message, whatever its size.
     pub(crate) fn new(count_max: usize, bytes_max: usize) -> Self {
-        let held = BTreeMap::new();
-        Self { held, bytes: 0, reach: Coverage::Nothing, count_max: count_max.max(1), bytes_max }
+        let stored = BTreeMap::new();
+        Self { stored, bytes: 0, reach: Coverage::Nothing, count_max: count_max.max(1), bytes_max }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.held.len()
+        self.stored.len()
     }
 
     /// Bytes held, with what the entries themselves take.
@@ -42,28 +42,28 @@ impl HeadCache {
     /// Where reading on must begin: behind this place, or at the head if `None`.
     pub(crate) fn end(&self) -> Option<Position> {
         match self.reach {
-            Coverage::To(place) => Some(place),
+            Coverage::To(position) => Some(position),
             Coverage::Nothing | Coverage::All => None,
         }
     }
 
     /// The first messages.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (Position, &StoredMessage)> {
-        self.held.iter().map(|(&place, held)| (place, held))
+        self.stored.iter().map(|(&position, stored)| (position, stored))
     }
 
     /// Sees a new message: keeps it if it stands within the reach.
-    pub(crate) fn offer(&mut self, place: Position, message: StoredMessage) {
-        if Coverage::To(place) <= self.reach {
-            self.insert(place, message);
+    pub(crate) fn offer(&mut self, position: Position, message: StoredMessage) {
+        if Coverage::To(position) <= self.reach {
+            self.insert(position, message);
         }
     }
 
     /// Appends the messages read behind [`HeadCache::end`].
     pub(crate) fn extend(&mut self, messages: impl IntoIterator<Item = (Position, StoredMessage)>) {
-        for (place, message) in messages {
-            self.insert(place, message);
-            self.reach = Coverage::To(place);
+        for (position, message) in messages {
+            self.insert(position, message);
+            self.reach = Coverage::To(position);
         }
     }
 
@@ -78,23 +78,23 @@ impl HeadCache {
             self.reach = Coverage::All;
         }
         self.extend(messages);
-        for (place, message) in fresh {
-            if !self.held.contains_key(&place) {
-                self.offer(place, message);
+        for (position, message) in fresh {
+            if !self.stored.contains_key(&position) {
+                self.offer(position, message);
             }
         }
     }
 
     /// Takes the first message.
     pub(crate) fn take_first(&mut self) -> Option<(Position, StoredMessage)> {
-        let (place, message) = self.held.pop_first()?;
+        let (position, message) = self.stored.pop_first()?;
         self.bytes -= message.memory_bytes();
-        Some((place, message))
+        Some((position, message))
     }
 
     /// Forgets a message that is gone from the queue.
-    pub(crate) fn remove(&mut self, place: Position) {
-        if let Some(message) = self.held.remove(&place) {
+    pub(crate) fn remove(&mut self, position: Position) {
+        if let Some(message) = self.stored.remove(&position) {
             self.bytes -= message.memory_bytes();
         }
     }
@@ -102,14 +102,14 @@ impl HeadCache {
     /// Ends a turn: the queue holds `ready_count` messages now, and what is beyond the bounds gives
     /// way, the least urgent first.
     pub(crate) fn settle(&mut self, ready_count: u64) {
-        if self.held.len() as u64 == ready_count {
+        if self.stored.len() as u64 == ready_count {
             self.reach = Coverage::All;
         }
         while self.is_over() {
-            if let Some((_, message)) = self.held.pop_last() {
+            if let Some((_, message)) = self.stored.pop_last() {
                 self.bytes -= message.memory_bytes();
             }
-            self.reach = match self.held.last_key_value() {
+            self.reach = match self.stored.last_key_value() {
                 Some((&last, _)) => Coverage::To(last),
                 None => Coverage::Nothing,
             };
@@ -117,13 +117,13 @@ impl HeadCache {
     }
 
     fn is_over(&self) -> bool {
-        let count = self.held.len();
+        let count = self.stored.len();
         count > self.count_max || (count > 1 && self.bytes > self.bytes_max)
     }
 
-    fn insert(&mut self, place: Position, message: StoredMessage) {
+    fn insert(&mut self, position: Position, message: StoredMessage) {
         self.bytes += message.memory_bytes();
-        self.held.insert(place, message);
+        self.stored.insert(position, message);
     }
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    fn place(priority: u32, arrival: u64) -> Position {
+    fn position(priority: u32, arrival: u64) -> Position {
         let priority = Priority::new(priority).expect("in bounds");
         Position { priority, arrival: Arrival(arrival) }
     }
@@ -148,20 +148,23 @@ mod tests {
         let mut head_cache = HeadCache::new(2, usize::MAX);
         head_cache.settle(0);
         for arrival in 0..3 {
-            head_cache.offer(place(5, arrival), message(1));
+            head_cache.offer(position(5, arrival), message(1));
         }
         head_cache.settle(3);
         head_cache
     }
 
-    fn places(head_cache: &HeadCache) -> Vec<(u32, u64)> {
-        head_cache.messages().map(|(place, _)| (place.priority.get(), place.arrival.0)).collect()
+    fn positions(head_cache: &HeadCache) -> Vec<(u32, u64)> {
+        head_cache
+            .messages()
+            .map(|(position, _)| (position.priority.get(), position.arrival.0))
+            .collect()
     }
 
     #[test]
     fn a_window_that_knows_nothing_keeps_nothing() {
         let mut head_cache = HeadCache::new(2, usize::MAX);
-        head_cache.offer(place(0, 0), message(1));
+        head_cache.offer(position(0, 0), message(1));
         assert_eq!((head_cache.len(), head_cache.end()), (0, None));
     }
 
@@ -169,14 +172,14 @@ mod tests {
     fn a_window_at_its_count_lets_the_least_urgent_give_way() {
         let mut head_cache = full();
         assert_eq!(
-            (places(&head_cache), head_cache.end()),
-            (vec![(5, 0), (5, 1)], Some(place(5, 1)))
+            (positions(&head_cache), head_cache.end()),
+            (vec![(5, 0), (5, 1)], Some(position(5, 1)))
         );
-        head_cache.offer(place(4, 3), message(1));
+        head_cache.offer(position(4, 3), message(1));
         head_cache.settle(4);
         assert_eq!(
-            (places(&head_cache), head_cache.end()),
-            (vec![(4, 3), (5, 0)], Some(place(5, 0)))
+            (positions(&head_cache), head_cache.end()),
+            (vec![(4, 3), (5, 0)], Some(position(5, 0)))
         );
     }
 
@@ -184,9 +187,9 @@ mod tests {
     fn a_message_behind_the_reach_is_not_kept() {
         let mut head_cache = full();
         head_cache.take_first();
-        head_cache.offer(place(5, 3), message(1));
+        head_cache.offer(position(5, 3), message(1));
         head_cache.settle(3);
-        assert_eq!(places(&head_cache), [(5, 1)]);
+        assert_eq!(positions(&head_cache), [(5, 1)]);
     }
 
     #[test]
@@ -194,10 +197,10 @@ mod tests {
         let mut head_cache = full();
         head_cache.take_first();
         head_cache.take_first();
-        head_cache.extend([(place(5, 2), message(1))]);
+        head_cache.extend([(position(5, 2), message(1))]);
         head_cache.settle(1);
-        head_cache.offer(place(9, 4), message(1));
-        assert_eq!(places(&head_cache), [(5, 2), (9, 4)]);
+        head_cache.offer(position(9, 4), message(1));
+        assert_eq!(positions(&head_cache), [(5, 2), (9, 4)]);
     }
 
     #[test]
@@ -207,7 +210,7 @@ mod tests {
             let mut head_cache = HeadCache::new(10, bytes_max);
             head_cache.settle(0);
             for arrival in 0..3 {
-                head_cache.offer(place(1, arrival), message(100));
+                head_cache.offer(position(1, arrival), message(100));
             }
             head_cache.settle(3);
             assert_eq!((head_cache.len(), head_cache.bytes()), (kept, kept * each), "{bytes_max}");

@@ -50,9 +50,11 @@ impl PriorityCounts {
 
     /// Takes in what the store says of a priority.
     pub(crate) fn learn(&mut self, priority: Priority, ready_count: u64) {
-        if let Err(place) = self.find(priority) {
-            self.known
-                .insert(place, PriorityCount { priority, ready_count, written_count: ready_count });
+        if let Err(position) = self.find(priority) {
+            self.known.insert(
+                position,
+                PriorityCount { priority, ready_count, written_count: ready_count },
+            );
         }
     }
 
@@ -65,7 +67,7 @@ impl PriorityCounts {
 
     /// How many messages a priority has, if that is known.
     pub(crate) fn count(&self, priority: Priority) -> Option<u64> {
-        self.find(priority).ok().map(|place| self.known[place].ready_count)
+        self.find(priority).ok().map(|position| self.known[position].ready_count)
     }
 
     /// Counts one message more.
@@ -104,8 +106,8 @@ impl PriorityCounts {
     }
 
     fn known_mut(&mut self, priority: Priority) -> &mut PriorityCount {
-        let place = self.find(priority).expect("a lane is learnt before it is changed");
-        &mut self.known[place]
+        let position = self.find(priority).expect("a lane is learnt before it is changed");
+        &mut self.known[position]
     }
 }
 

@@ -34,34 +34,34 @@ impl TailCache {
     /// Where reading on must begin: before this place, or at the end if `None`.
     pub(crate) fn start(&self) -> Option<Position> {
         match self.reach {
-            TailCoverage::From(place) => Some(place),
+            TailCoverage::From(position) => Some(position),
             TailCoverage::All | TailCoverage::Nothing => None,
         }
     }
 
     /// The last messages, the very last first.
     pub(crate) fn back(&self) -> impl Iterator<Item = (Position, Victim)> {
-        self.known.iter().rev().map(|(&place, victim)| (place, victim.clone()))
+        self.known.iter().rev().map(|(&position, victim)| (position, victim.clone()))
     }
 
     /// Sees a new message.
-    pub(crate) fn offer(&mut self, place: Position, victim: Victim) {
-        if TailCoverage::From(place) >= self.reach {
-            self.known.insert(place, victim);
+    pub(crate) fn offer(&mut self, position: Position, victim: Victim) {
+        if TailCoverage::From(position) >= self.reach {
+            self.known.insert(position, victim);
         }
     }
 
     /// Adds the messages read before [`TailCache::start`], the last first.
     pub(crate) fn extend(&mut self, messages: impl IntoIterator<Item = (Position, Victim)>) {
-        for (place, victim) in messages {
-            self.known.insert(place, victim);
-            self.reach = TailCoverage::From(place);
+        for (position, victim) in messages {
+            self.known.insert(position, victim);
+            self.reach = TailCoverage::From(position);
         }
     }
 
     /// Forgets a message that is gone from the queue.
-    pub(crate) fn remove(&mut self, place: Position) {
-        self.known.remove(&place);
+    pub(crate) fn remove(&mut self, position: Position) {
+        self.known.remove(&position);
     }
 
     /// Ends a turn: the queue holds `ready_count` messages now, and what is beyond the bound gives
@@ -93,7 +93,7 @@ mod tests {
 
     use crate::queue::state::message::stored_message::MessageMeta;
 
-    fn place(arrival: u64) -> Position {
+    fn position(arrival: u64) -> Position {
         Position { priority: Priority::default(), arrival: Arrival(arrival) }
     }
 
@@ -101,26 +101,26 @@ mod tests {
         Victim { message_meta: MessageMeta { payload_bytes: 1, due_ms: None }, note: None };
 
     fn arrivals(tail_cache: &TailCache) -> Vec<u64> {
-        tail_cache.back().map(|(place, _)| place.arrival.0).collect()
+        tail_cache.back().map(|(position, _)| position.arrival.0).collect()
     }
 
     #[test]
     fn a_tail_at_its_bound_lets_the_most_urgent_give_way() {
         let mut tail_cache = TailCache::new(2);
         tail_cache.settle(0);
-        (0..4).for_each(|arrival| tail_cache.offer(place(arrival), VICTIM));
+        (0..4).for_each(|arrival| tail_cache.offer(position(arrival), VICTIM));
         tail_cache.settle(4);
-        assert_eq!((arrivals(&tail_cache), tail_cache.start()), (vec![3, 2], Some(place(2))));
+        assert_eq!((arrivals(&tail_cache), tail_cache.start()), (vec![3, 2], Some(position(2))));
     }
 
     #[test]
     fn a_tail_learns_of_messages_within_its_reach_alone() {
         let mut tail_cache = TailCache::new(2);
-        tail_cache.offer(place(9), VICTIM);
+        tail_cache.offer(position(9), VICTIM);
         assert_eq!(arrivals(&tail_cache), [0_u64; 0]);
-        tail_cache.extend([(place(7), VICTIM), (place(5), VICTIM)]);
-        tail_cache.offer(place(4), VICTIM);
-        tail_cache.offer(place(6), VICTIM);
+        tail_cache.extend([(position(7), VICTIM), (position(5), VICTIM)]);
+        tail_cache.offer(position(4), VICTIM);
+        tail_cache.offer(position(6), VICTIM);
         assert_eq!(arrivals(&tail_cache), [7, 6, 5]);
     }
 }
