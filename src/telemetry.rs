@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::{cli::exit::Failure, config::settings::LogFormat};
+use crate::{cli::exit::CommandFailure, config::settings::LogFormat};
 
 /// What is logged unless `RUST_LOG` says otherwise.
 const FILTER: &str = "info,actix_server=warn,actix_http=off";
@@ -13,10 +13,10 @@ const FILTER: &str = "info,actix_server=warn,actix_http=off";
 ///
 /// # Errors
 /// If `RUST_LOG` is no filter.
-pub(crate) fn start(format: LogFormat) -> Result<(), Failure> {
+pub(crate) fn start(format: LogFormat) -> Result<(), CommandFailure> {
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(text)
-            .map_err(|error| Failure::usage(format!("RUST_LOG: {error}")))?,
+            .map_err(|error| CommandFailure::usage(format!("RUST_LOG: {error}")))?,
         _ => EnvFilter::new(FILTER),
     };
     let logs = tracing_subscriber::fmt()

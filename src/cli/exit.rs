@@ -37,7 +37,7 @@ pub(crate) enum Outlook {
 
 /// Why a command did not do what it was asked: an exit code and a line for stderr.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandFailure {
     pub(crate) exit_code: u8,
     pub(crate) message: String,
     pub(crate) outlook: Outlook,
@@ -47,7 +47,7 @@ pub(crate) struct Failure {
     pub(crate) retry_after: Option<Duration>,
 }
 
-impl Failure {
+impl CommandFailure {
     fn new(exit_code: u8, message: impl fmt::Display) -> Self {
         let (message, code) = (message.to_string(), String::new());
         Self { exit_code, message, outlook: Outlook::Final, code, retry_after: None }
@@ -92,7 +92,7 @@ impl Failure {
 }
 
 /// Whoever read the output has enough of it: that is no failure.
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::new(DONE, ""),

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write, stderr, stdin, stdout};
 
 use serde::Serialize;
 
-use crate::cli::exit::{DONE, Failure};
+use crate::cli::exit::{CommandFailure, DONE};
 
 /// Buffered lines to stdout.
 pub(crate) struct Output(BufWriter<io::StdoutLock<'static>>);
@@ -46,7 +46,7 @@ impl Output {
 ///
 /// # Errors
 /// As stdout says otherwise.
-pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
+pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), CommandFailure> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
@@ -57,7 +57,11 @@ pub(crate) fn unless_closed(written: io::Result<()>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// As stdout says.
-pub(crate) fn show(is_json: bool, value: &impl Serialize, lines: &[String]) -> Result<u8, Failure> {
+pub(crate) fn show(
+    is_json: bool,
+    value: &impl Serialize,
+    lines: &[String],
+) -> Result<u8, CommandFailure> {
     let mut output = Output::new();
     if is_json {
         output.json(value)?;
@@ -107,7 +111,7 @@ pub(crate) fn redraw(before: usize, lines: &[String]) {
 ///
 /// # Errors
 /// As stderr and stdin say.
-pub(crate) fn is_confirmed(question: &str) -> Result<bool, Failure> {
+pub(crate) fn is_confirmed(question: &str) -> Result<bool, CommandFailure> {
     write!(stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;

@@ -1,6 +1,6 @@
 //! Lists that are longer than a page.
 
-use crate::cli::exit::Failure;
+use crate::cli::exit::CommandFailure;
 
 /// Entries asked for at a time.
 const PAGE_MAX: usize = 1_000;
@@ -13,10 +13,10 @@ type Listed<T> = (Vec<T>, Option<String>);
 pub(crate) fn gather<T>(
     limit: Option<usize>,
     after: Option<String>,
-    mut ask: impl FnMut(Option<&str>, usize) -> Result<Listed<T>, Failure>,
-) -> Result<Listed<T>, Failure> {
+    mut ask: impl FnMut(Option<&str>, usize) -> Result<Listed<T>, CommandFailure>,
+) -> Result<Listed<T>, CommandFailure> {
     if limit == Some(0) {
-        return Err(Failure::usage("--limit must be 1 or more"));
+        return Err(CommandFailure::usage("--limit must be 1 or more"));
     }
     let limit = limit.unwrap_or(usize::MAX);
     let (mut gathered, mut next) = (Vec::new(), after);

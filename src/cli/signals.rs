@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::cli::{
-    exit::{DONE, Failure, INTERRUPTED},
+    exit::{CommandFailure, DONE, INTERRUPTED},
     output,
 };
 
@@ -59,23 +59,23 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Those of a command that a person or a supervisor ends. Needs a Tokio runtime.
-    pub(crate) fn of_command() -> Result<Self, Failure> {
+    pub(crate) fn of_command() -> Result<Self, CommandFailure> {
         Self::listen(true, |name| output::note(&format!("{name} has no meaning here: ignored")))
     }
 
     /// Those of the server: a hangup ends it only where a terminal can hang up. Needs a Tokio
     /// runtime. What exceeds a limit on the size of files is an error of that write, as on a disk
     /// that fails, and ends nothing.
-    pub(crate) fn of_server() -> Result<Self, Failure> {
+    pub(crate) fn of_server() -> Result<Self, CommandFailure> {
         let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-        drop(signal(too_large).map_err(Failure::not_started)?);
+        drop(signal(too_large).map_err(CommandFailure::not_started)?);
         Self::listen(has_terminal(), |signal| {
             tracing::info!(signal, "ignored: settings are read at the start alone");
         })
     }
 
-    fn listen(ends_on_hangup: bool, ignored: fn(&str)) -> Result<Self, Failure> {
-        let listen = |kind| signal(kind).map_err(Failure::not_started);
+    fn listen(ends_on_hangup: bool, ignored: fn(&str)) -> Result<Self, CommandFailure> {
+        let listen = |kind| signal(kind).map_err(CommandFailure::not_started);
         let hangup = (!is_hangup_ignored()).then(|| listen(SignalKind::hangup())).transpose()?;
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
@@ -118,7 +118,9 @@ async fn received(signal: Option<&mut Signal>) {
 }
 
 /// Has a thread call this with every signal that ends the command, from now on.
-pub(crate) fn on_each(mut ending: impl FnMut(Ending) + Send + 'static) -> Result<(), Failure> {
+pub(crate) fn on_each(
+    mut ending: impl FnMut(Ending) + Send + 'static,
+) -> Result<(), CommandFailure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _inside = runtime.enter();

@@ -11,13 +11,13 @@ use ureq::{
 use crate::cli::{
     backend::http::{ANSWER_TIMEOUT, CONNECT_TIMEOUT},
     exit::{
-        Failure,
+        CommandFailure,
         Outlook::{self, Away, Later, Unreached},
     },
 };
 
 /// Why there was no answer.
-pub(crate) fn unanswered(server: &str, error: &Error) -> Failure {
+pub(crate) fn unanswered(server: &str, error: &Error) -> CommandFailure {
     let (outlook, text) = match error {
         Error::Io(error) => of_io(server, error),
         Error::HostNotFound => (Unreached, unknown_host(server)),
@@ -27,11 +27,11 @@ pub(crate) fn unanswered(server: &str, error: &Error) -> Failure {
             (Away, format!("{server} did not answer within {seconds} s; it may be overloaded"))
         }
         Error::ConnectionFailed => (Unreached, unconnected(server)),
-        Error::BadUri(_) | Error::Http(_) => return Failure::usage(no_address(server)),
+        Error::BadUri(_) | Error::Http(_) => return CommandFailure::usage(no_address(server)),
         Error::Protocol(_) => (Outlook::Final, foreign(server, "what is not HTTP/1.1")),
         other => (Outlook::Final, format!("{server}: {other}")),
     };
-    Failure::passing(outlook, text)
+    CommandFailure::passing(outlook, text)
 }
 
 /// Why nothing can be asked of a server, in a sentence.
@@ -108,8 +108,8 @@ pub(crate) fn not_understood(
     server: &str,
     response: &Response<Body>,
     error: &serde_json::Error,
-) -> Failure {
-    Failure::failed(match foreign_type(response) {
+) -> CommandFailure {
+    CommandFailure::failed(match foreign_type(response) {
         Some(kind) => foreign(server, &kind),
         None => format!(
             "the answer of {server} is not understood ({error}); it may be of another version than \
@@ -127,19 +127,20 @@ fn foreign_type(response: &Response<Body>) -> Option<String> {
 }
 
 /// What a server said when it refused.
-pub(crate) fn refusal(server: &str, response: &Response<Body>, body: &[u8]) -> Failure {
+pub(crate) fn refusal(server: &str, response: &Response<Body>, body: &[u8]) -> CommandFailure {
     let status = response.status();
     match serde_json::from_slice::<wire::Problem>(body) {
-        Ok(problem) => Failure {
+        Ok(problem) => CommandFailure {
             outlook: outlook(status, &problem.code),
             retry_after: problem.retry_after_ms.map(std::time::Duration::from_millis),
-            ..Failure::failed(format!("{} ({})", problem.detail, problem.code)).coded(problem.code)
+            ..CommandFailure::failed(format!("{} ({})", problem.detail, problem.code))
+                .coded(problem.code)
         },
         Err(_) => {
             let kind = foreign_type(response).unwrap_or_else(|| "other JSON".to_owned());
             let text = foreign(server, &format!("{status} and {kind}"));
             let is_proxy = matches!(status.as_u16(), 502..=504);
-            Failure::passing(if is_proxy { Away } else { Outlook::Final }, text)
+            CommandFailure::passing(if is_proxy { Away } else { Outlook::Final }, text)
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 
 /// A span of time: `500ms`, `5s`, `1m30s`, `2h`, `7d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct HumanDuration(pub(crate) Duration);
 
 const SPAN_UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
@@ -18,7 +18,7 @@ pub(crate) struct ByteCount(pub(crate) u64);
 const BYTE_UNITS: [(&str, u64); 4] =
     [("", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-impl FromStr for Span {
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -59,7 +59,7 @@ fn first_part<'t>(text: &'t str, units: &[(&str, u64)]) -> Option<(u64, &'t str)
     Some((number.parse::<u64>().ok()?.checked_mul(*factor)?, rest))
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write(self.0.as_millis(), &SPAN_UNITS, f)
     }
@@ -79,7 +79,7 @@ fn write(number: u128, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt
     write!(f, "{}{unit}", number / u128::from(*factor))
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
@@ -108,13 +108,13 @@ mod tests {
     fn a_span_is_read_and_written_in_its_units() {
         let spans = [("500ms", 500), ("5s", 5_000), ("90s", 90_000), ("2h", 7_200_000), ("0", 0)];
         for (text, millis) in spans {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(millis))), "{text}");
+            assert_eq!(text.parse(), Ok(HumanDuration(Duration::from_millis(millis))), "{text}");
         }
-        assert_eq!("1m30s".parse(), Ok(Span(Duration::from_secs(90))));
-        assert_eq!(Span(Duration::from_secs(300)).to_string(), "5m");
-        assert_eq!(Span(Duration::ZERO).to_string(), "0ms");
+        assert_eq!("1m30s".parse(), Ok(HumanDuration(Duration::from_secs(90))));
+        assert_eq!(HumanDuration(Duration::from_secs(300)).to_string(), "5m");
+        assert_eq!(HumanDuration(Duration::ZERO).to_string(), "0ms");
         for text in ["", "5", "s", "5 s", "-5s", "1.5s", "5x", "99999999999999999999d"] {
-            assert!(text.parse::<Span>().is_err(), "{text}");
+            assert!(text.parse::<HumanDuration>().is_err(), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use lanekeeper::{Durability, sink::Network};
 use serde::{Deserialize, Deserializer, de};
 
-use crate::config::quantity::{ByteCount, Span};
+use crate::config::quantity::{ByteCount, HumanDuration};
 
 /// What `serve` can be told. A field that is not given anywhere takes its default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -32,11 +32,11 @@ pub(crate) struct Settings {
 
     /// Time between two fsyncs of relaxed commits [default: 50ms]
     #[arg(long, env = "LANEKEEPER_FLUSH_INTERVAL", value_name = "TIME")]
-    pub(crate) flush_interval: Option<Span>,
+    pub(crate) flush_interval: Option<HumanDuration>,
 
     /// The time an actor stays in memory without a request [default: 5m]
     #[arg(long, env = "LANEKEEPER_IDLE_TIMEOUT", value_name = "TIME")]
-    pub(crate) idle_timeout: Option<Span>,
+    pub(crate) idle_timeout: Option<HumanDuration>,
 
     /// The largest number of actors in memory; the longest idle leave first [default: 1000000]
     #[arg(long, env = "LANEKEEPER_ACTIVATIONS_MAX", value_name = "COUNT")]
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     /// At least 1m. Queues and gates only if they are empty and have no settings, workers only if
     /// they are offline. A later use creates them anew.
     #[arg(long, env = "LANEKEEPER_FORGET_IDLE_AFTER", value_name = "TIME")]
-    pub(crate) forget_idle_after: Option<Span>,
+    pub(crate) forget_idle_after: Option<HumanDuration>,
 
     /// The memory the process should use at most [default: 3/4 of the available memory]
     ///
@@ -69,11 +69,11 @@ pub(crate) struct Settings {
     ///
     /// The sum of this, the heartbeat interval and the sweep interval must be below --stale-after.
     #[arg(long, env = "LANEKEEPER_HEARTBEAT_FLUSH", value_name = "TIME")]
-    pub(crate) heartbeat_flush: Option<Span>,
+    pub(crate) heartbeat_flush: Option<HumanDuration>,
 
     /// The expected time between two heartbeats of a worker [default: 15s]
     #[arg(long, env = "LANEKEEPER_HEARTBEAT_INTERVAL", value_name = "TIME")]
-    pub(crate) heartbeat_interval: Option<Span>,
+    pub(crate) heartbeat_interval: Option<HumanDuration>,
 
     /// Write every heartbeat before it is answered, instead of merging [default: false]
     #[arg(
@@ -84,11 +84,11 @@ pub(crate) struct Settings {
 
     /// Time between two sweeps for workers to mark offline [default: 30s]
     #[arg(long, env = "LANEKEEPER_SWEEP_INTERVAL", value_name = "TIME")]
-    pub(crate) sweep_interval: Option<Span>,
+    pub(crate) sweep_interval: Option<HumanDuration>,
 
     /// The time without a heartbeat after which a worker is marked offline [default: 150s]
     #[arg(long, env = "LANEKEEPER_STALE_AFTER", value_name = "TIME")]
-    pub(crate) stale_after: Option<Span>,
+    pub(crate) stale_after: Option<HumanDuration>,
 
     /// The largest number of workers, offline ones included [default: 100000]
     #[arg(long, env = "LANEKEEPER_FLEET_MAX", value_name = "COUNT")]
@@ -116,19 +116,19 @@ pub(crate) struct Settings {
 
     /// The time for the head of a request to arrive [default: 5s]
     #[arg(long, env = "LANEKEEPER_HEAD_TIMEOUT", value_name = "TIME")]
-    pub(crate) head_timeout: Option<Span>,
+    pub(crate) head_timeout: Option<HumanDuration>,
 
     /// The time for the body of a request to arrive [default: 30s]
     #[arg(long, env = "LANEKEEPER_BODY_TIMEOUT", value_name = "TIME")]
-    pub(crate) body_timeout: Option<Span>,
+    pub(crate) body_timeout: Option<HumanDuration>,
 
     /// The longest time a client may read no byte of an answer [default: 30s]
     #[arg(long, env = "LANEKEEPER_WRITE_TIMEOUT", value_name = "TIME")]
-    pub(crate) write_timeout: Option<Span>,
+    pub(crate) write_timeout: Option<HumanDuration>,
 
     /// The longest time a connection may be idle [default: 75s]
     #[arg(long, env = "LANEKEEPER_KEEP_ALIVE", value_name = "TIME")]
-    pub(crate) keep_alive: Option<Span>,
+    pub(crate) keep_alive: Option<HumanDuration>,
 
     /// The largest number of connections, within the limit on open files [default: 10000]
     ///
@@ -175,11 +175,11 @@ pub(crate) struct Settings {
 
     /// Time between two pings; a client silent between two of them is disconnected [default: 20s]
     #[arg(long, env = "LANEKEEPER_SOCKET_PING_INTERVAL", value_name = "TIME")]
-    pub(crate) socket_ping_interval: Option<Span>,
+    pub(crate) socket_ping_interval: Option<HumanDuration>,
 
     /// The longest send to a subscriber before it is disconnected [default: 5s]
     #[arg(long, env = "LANEKEEPER_SOCKET_SEND_TIMEOUT", value_name = "TIME")]
-    pub(crate) socket_send_timeout: Option<Span>,
+    pub(crate) socket_send_timeout: Option<HumanDuration>,
 
     /// The largest message of a client over a WebSocket [default: 128KiB]
     #[arg(long, env = "LANEKEEPER_SOCKET_FRAME_BYTES_MAX", value_name = "BYTES")]
@@ -211,7 +211,7 @@ pub(crate) struct Settings {
 
     /// The longest drain before the remaining requests are cut off [default: 10s]
     #[arg(long, env = "LANEKEEPER_DRAIN_TIMEOUT", value_name = "TIME")]
-    pub(crate) drain_timeout: Option<Span>,
+    pub(crate) drain_timeout: Option<HumanDuration>,
 
     /// The token clients must send as `Authorization: Bearer …` [default: none]
     ///

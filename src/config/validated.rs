@@ -20,7 +20,7 @@ use lanekeeper::{
 
 use crate::config::{
     memory,
-    quantity::{ByteCount, Span},
+    quantity::{ByteCount, HumanDuration},
     settings::{LogFormat, Settings},
 };
 
@@ -330,12 +330,12 @@ fn bytes(
 /// A span within bounds, which are in milliseconds as the default is.
 fn spans(
     field: &'static str,
-    given: Option<Span>,
+    given: Option<HumanDuration>,
     bounds: RangeInclusive<u64>,
     default: u64,
 ) -> Result<Duration, ConfigError> {
-    let [least, most, default] =
-        [*bounds.start(), *bounds.end(), default].map(|millis| Span(Duration::from_millis(millis)));
+    let [least, most, default] = [*bounds.start(), *bounds.end(), default]
+        .map(|millis| HumanDuration(Duration::from_millis(millis)));
     let span = given.unwrap_or(default);
     if (least..=most).contains(&span) {
         return Ok(span.0);

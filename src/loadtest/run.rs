@@ -23,7 +23,7 @@ use crate::loadtest::{
         scenario::Fault,
     },
     record::{
-        expected_items::Ledger,
+        expected_items::ExpectedItems,
         monitor::Monitor,
         result::{Environment, RunResult},
         timeline::Timeline,
@@ -110,14 +110,14 @@ pub(crate) fn run(
 }
 
 /// Messages published by all, and those of which that is not known.
-fn published(ledgers: &[Ledger]) -> (u64, u64) {
-    let add = |(one, other): (u64, u64), ledger: &Ledger| {
+fn published(ledgers: &[ExpectedItems]) -> (u64, u64) {
+    let add = |(one, other): (u64, u64), ledger: &ExpectedItems| {
         (one + ledger.published.0, other + ledger.published.1)
     };
     ledgers.iter().fold((0, 0), add)
 }
 
-type Running = Vec<JoinHandle<io::Result<Vec<Ledger>>>>;
+type Running = Vec<JoinHandle<io::Result<Vec<ExpectedItems>>>>;
 
 fn start_all(
     plan: &Arc<Plan>,
@@ -282,7 +282,7 @@ fn warn_of_generator(result: &mut RunResult) {
 /// Empties the queues and says whether they kept their promises.
 fn judge(
     plan: &Plan,
-    mut ledgers: Vec<Ledger>,
+    mut ledgers: Vec<ExpectedItems>,
     (first_lane, is_one_clock): (u16, bool),
     result: &mut RunResult,
 ) {

@@ -29,8 +29,8 @@ use crate::{
             },
             header_limits::{self, Local},
             problem::Problem,
-            request::{Call, Unread},
-            response::Answer,
+            request::{ApiRequest, RawRequest},
+            response::ApiResponse,
         },
         metrics::counters::{Counters, Figures},
         options::ServerOptions,
@@ -39,7 +39,7 @@ use crate::{
             consumer::upgrade, gate, lease, message, operation, queue, queue_config, queues, sink,
             stream, subscribe, worker,
         },
-        router::{self, Found, Missing, Route},
+        router::{self, Missing, Route, RouteMatch},
         socket::admit::Connections,
     },
     webhook::stats::SinkFigures,
@@ -47,7 +47,7 @@ use crate::{
 
 /// What all workers of a server share.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ServerState {
     node: OnceLock<Node>,
     is_draining: AtomicBool,
     options: ServerOptions,
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     setting_sinks: tokio::sync::Mutex<()>,
 }
 
-impl Shared {
+impl ServerState {
     /// The state of a server whose node is still to be opened.
     pub(crate) fn new(options: ServerOptions, descriptors: Descriptors) -> Self {
         Self {
@@ -163,14 +163,14 @@ impl Shared {
 
 /// What one worker thread answers with.
 #[derive(Clone, Debug)]
-pub(crate) struct Worker {
-    shared: Arc<Shared>,
+pub(crate) struct ServerThread {
+    shared: Arc<ServerState>,
     counters: Arc<Counters>,
 }
 
-impl Worker {
+impl ServerThread {
     /// A worker more.
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<ServerState>) -> Self {
         let counters = Arc::new(Counters::default());
         let mut all = shared.counters.lock().unwrap_or_else(PoisonError::into_inner);
         all.push(Arc::clone(&counters));
@@ -181,7 +181,7 @@ impl Worker {
 
 /// Answers one request, whatever it is.
 pub(crate) async fn answer(
-    worker: Rc<Worker>,
+    worker: Rc<ServerThread>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
@@ -193,7 +193,7 @@ pub(crate) async fn answer(
         bytes_max: shared.options.body_bytes_max,
         timeout: shared.options.body_timeout,
     };
-    let mut body = Unread::new(request.head(), payload, limits, &shared.options.memory);
+    let mut body = RawRequest::new(request.head(), payload, limits, &shared.options.memory);
     let found = router::find(request.method(), request.uri().path());
     let route = found.as_ref().ok().map(|found| found.route);
     let caller = enter(shared, request.head(), request.conn_data::<Local>().copied(), route);
@@ -201,7 +201,7 @@ pub(crate) async fn answer(
     let is_preflight = is_listed && cors::is_preflight(request.head());
     let admitted = caller.and_then(|_| admit(shared, request.head(), found));
     let handled = match admitted {
-        _ if is_preflight => Ok(Answer::Begun(cors::preflight())),
+        _ if is_preflight => Ok(ApiResponse::Begun(cors::preflight())),
         Ok(found) => carry_out(shared, &request, found, &mut body).await,
         Err(problem) => Err(problem),
     };
@@ -230,11 +230,11 @@ pub(crate) async fn answer(
 
 /// Has a request handled for as long as it has a client: see [`Progress::carry_out`].
 async fn carry_out(
-    shared: &Shared,
+    shared: &ServerState,
     request: &HttpRequest,
-    found: Found<'_>,
-    body: &mut Unread,
-) -> Result<Answer, Problem> {
+    found: RouteMatch<'_>,
+    body: &mut RawRequest,
+) -> Result<ApiResponse, Problem> {
     let Some(progress) = request.conn_data::<Rc<Progress>>() else {
         return handle(shared, request, found, body, None).await;
     };
@@ -263,7 +263,7 @@ async fn carry_out(
 
 /// Where a request may come from.
 fn enter(
-    shared: &Shared,
+    shared: &ServerState,
     head: &RequestHead,
     local: Option<Local>,
     route: Option<Route>,
@@ -286,7 +286,7 @@ fn enter(
 /// # Errors
 /// What the request would be refused with once it is there, as far as its head tells.
 pub(crate) fn expect(
-    shared: &Shared,
+    shared: &ServerState,
     head: &RequestHead,
     local: Option<Local>,
 ) -> Result<(), Problem> {
@@ -301,10 +301,10 @@ pub(crate) fn expect(
 
 /// Who and what is let in.
 fn admit<'p>(
-    shared: &Shared,
+    shared: &ServerState,
     head: &RequestHead,
-    found: Result<Found<'p>, Missing>,
-) -> Result<Found<'p>, Problem> {
+    found: Result<RouteMatch<'p>, Missing>,
+) -> Result<RouteMatch<'p>, Problem> {
     if let Some(token) = &shared.options.token
         && !found.as_ref().is_ok_and(|found| found.route.is_health())
     {
@@ -322,7 +322,7 @@ fn admit<'p>(
 }
 
 /// The node, if it takes requests; a gate says that it is the drain that holds it up.
-fn serving<'s>(shared: &'s Shared, found: &Found<'_>) -> Result<&'s Node, Problem> {
+fn serving<'s>(shared: &'s ServerState, found: &RouteMatch<'_>) -> Result<&'s Node, Problem> {
     shared.serving().map_err(|problem| match problem.code() {
         Code::ShuttingDown if found.is_of_gate() => problem.blocked_by(Some("drain")),
         _ => problem,
@@ -330,12 +330,12 @@ fn serving<'s>(shared: &'s Shared, found: &Found<'_>) -> Result<&'s Node, Proble
 }
 
 async fn handle(
-    shared: &Shared,
+    shared: &ServerState,
     request: &HttpRequest,
-    found: Found<'_>,
-    body: &mut Unread,
+    found: RouteMatch<'_>,
+    body: &mut RawRequest,
     client: Option<&Client>,
-) -> Result<Answer, Problem> {
+) -> Result<ApiResponse, Problem> {
     match found.route {
         Route::Health => return operation::health(shared),
         Route::Live => return operation::live(),
@@ -353,7 +353,7 @@ async fn handle(
         Route::Heartbeat | Route::Deregister => (shared.recovered()?, shared.serving().is_err()),
         _ => (serving(shared, &found)?, false),
     };
-    let call = Call::new(node, found, request.head(), body)?.of(client);
+    let call = ApiRequest::new(node, found, request.head(), body)?.of(client);
     match found.route {
         Route::Push => queue::push(call).await,
         Route::Pop => queue::pop(call).await,

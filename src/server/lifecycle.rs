@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::{
     server::{
-        dispatch::Shared,
+        dispatch::ServerState,
         http::connection::descriptors::Descriptors,
         listen,
         options::{BindError, ServerOptions},
@@ -28,7 +28,7 @@ pub struct Server {
 /// Talks to a running [`Server`] from elsewhere. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerHandle {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     inner: dev::ServerHandle,
     cut: Arc<Notify>,
 }
@@ -55,7 +55,7 @@ impl Server {
             return Err(BindError::Exposed(listen));
         }
         let descriptors = descriptors(&options)?;
-        let shared = Arc::new(Shared::new(options, descriptors));
+        let shared = Arc::new(ServerState::new(options, descriptors));
         let refused = |source| BindError::Io { addr: listen, source };
         let listener = listen::bind(listen).map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
@@ -154,7 +154,7 @@ fn descriptors(options: &ServerOptions) -> Result<Descriptors, BindError> {
 }
 
 /// Says how the open files are used, and whether they are too few for the setting.
-fn tell_descriptors(shared: &Shared) {
+fn tell_descriptors(shared: &ServerState) {
     let Descriptors { limit, reserved, connections_max, .. } = *shared.descriptors();
     let wanted = shared.options().connections_max;
     if connections_max < wanted {

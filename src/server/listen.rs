@@ -21,9 +21,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpStream;
 
 use crate::server::{
-    dispatch::{self, Shared, Worker},
+    dispatch::{self, ServerState, ServerThread},
     http::{
-        connection::{Patience, Stream, progress::Progress},
+        connection::{ConnectionTimeouts, Stream, progress::Progress},
         header_limits::Local,
     },
     options::ServerOptions,
@@ -52,7 +52,7 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// As the operating system says.
-pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<Server> {
+pub(crate) fn serve(listener: TcpListener, shared: &Arc<ServerState>) -> io::Result<Server> {
     let options = shared.options().clone();
     let descriptors = *shared.descriptors();
     let builder = Server::build()
@@ -63,7 +63,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
     let stopping = builder.graceful_shutdown_signal();
     let shared = Arc::clone(shared);
     let of_worker = move || {
-        let patience = Patience {
+        let patience = ConnectionTimeouts {
             head: options.head_timeout,
             idle: options.keep_alive,
             write: options.write_timeout,
@@ -71,7 +71,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
         };
         let stopping = stopping.clone();
         let (expecting, slots) = (Arc::clone(&shared), Arc::clone(shared.slots()));
-        let worker = Rc::new(Worker::new(Arc::clone(&shared)));
+        let worker = Rc::new(ServerThread::new(Arc::clone(&shared)));
         let handler = move |request: HttpRequest, payload| {
             dispatch::answer(Rc::clone(&worker), request, payload)
         };
@@ -110,7 +110,7 @@ pub(crate) fn serve(listener: TcpListener, shared: &Arc<Shared>) -> io::Result<S
 
 /// Lets a client that asks first send its body, or refuses it; then nothing more is read of the
 /// connection, as the body may be sent all the same.
-fn expected(shared: &Shared, request: Request) -> Result<Request, Response<BoxBody>> {
+fn expected(shared: &ServerState, request: Request) -> Result<Request, Response<BoxBody>> {
     let local = request.conn_data::<Local>().copied();
     match dispatch::expect(shared, request.head(), local) {
         Ok(()) => Ok(request),

@@ -10,7 +10,7 @@ use utoipa::{
 
 use crate::{
     server::{
-        http::response::Answer,
+        http::response::ApiResponse,
         resource::{
             consumer::upgrade, gate, lease, message, operation, push::PushMessage, queue,
             queue_config, queues, sink, stream, subscribe, worker,
@@ -230,11 +230,11 @@ impl Modify for RouteNames {
 }
 
 /// The document, written once.
-pub(crate) fn document() -> Answer {
+pub(crate) fn document() -> ApiResponse {
     static TEXT: OnceLock<Bytes> = OnceLock::new();
     let text = TEXT
         .get_or_init(|| Document::openapi().to_json().expect("the description serialises").into());
-    Answer::json_text(text.clone())
+    ApiResponse::json_text(text.clone())
 }
 
 #[cfg(test)]

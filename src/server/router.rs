@@ -151,13 +151,13 @@ impl Route {
 
 /// A path that was found, with its variable parts as they were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found<'p> {
+pub(crate) struct RouteMatch<'p> {
     pub(crate) route: Route,
     pub(crate) id: &'p str,
     pub(crate) message: &'p str,
 }
 
-impl Found<'_> {
+impl RouteMatch<'_> {
     /// What the id in the path names, if there is one.
     pub(crate) fn id_names(&self) -> Option<&'static str> {
         let (_, template) = self.route.template();
@@ -187,14 +187,14 @@ pub(crate) enum Missing {
 }
 
 /// Finds the call for a method and a path. `HEAD` finds what `GET` does.
-pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<Found<'p>, Missing> {
+pub(crate) fn find<'p>(method: &Method, path: &'p str) -> Result<RouteMatch<'p>, Missing> {
     let (routes, id, message) = routes_at(path).ok_or(Missing::Path)?;
     let is_meant = |route: &&Route| {
         let own = route.template().0;
         own == *method || (own == Method::GET && *method == Method::HEAD)
     };
     match routes.iter().find(is_meant) {
-        Some(&route) => Ok(Found { route, id, message }),
+        Some(&route) => Ok(RouteMatch { route, id, message }),
         None => Err(Missing::Method(methods(routes))),
     }
 }

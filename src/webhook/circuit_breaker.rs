@@ -12,7 +12,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What a delivery says of its receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum BreakerDecision {
     /// It answers.
     Up,
     /// It does not, or only that it cannot.
@@ -26,7 +26,7 @@ pub(crate) enum Verdict {
 /// What is known of one receiver. After three failures in a row nothing is leased for a while that
 /// grows with each further failure, and then one message alone; the first that succeeds ends it.
 #[derive(Debug, Default)]
-pub(crate) struct Brake {
+pub(crate) struct CircuitBreaker {
     failures: u32,
     pauses: u32,
     until: Duration,
@@ -34,20 +34,27 @@ pub(crate) struct Brake {
     asked_until: Duration,
 }
 
-impl Brake {
+impl CircuitBreaker {
     /// Takes note of a delivery that ended at `now`; `random` is from 0 to 1. Answers whether the
     /// receiver is taken to be down or up again from now on, if that is new.
-    pub(crate) fn note(&mut self, verdict: Verdict, now: Duration, random: f64) -> Option<bool> {
+    pub(crate) fn note(
+        &mut self,
+        verdict: BreakerDecision,
+        now: Duration,
+        random: f64,
+    ) -> Option<bool> {
         let was_down = self.is_down();
         match verdict {
             // It answered one message: that says nothing of the wait it asked for with another.
-            Verdict::Up => *self = Self { asked_until: self.asked_until, ..Self::default() },
-            Verdict::Down => self.failures = self.failures.saturating_add(1),
-            Verdict::Wait(wait) => {
+            BreakerDecision::Up => {
+                *self = Self { asked_until: self.asked_until, ..Self::default() }
+            }
+            BreakerDecision::Down => self.failures = self.failures.saturating_add(1),
+            BreakerDecision::Wait(wait) => {
                 self.failures = self.failures.saturating_add(1);
                 self.asked_until = self.asked_until.max(now.saturating_add(wait));
             }
-            Verdict::Unknown => return None,
+            BreakerDecision::Unknown => return None,
         }
         // Those that were under way when the pause began fail together: that is one failure.
         if self.is_down() && self.until <= now {
@@ -87,13 +94,19 @@ mod tests {
 
     #[test]
     fn a_few_failures_change_nothing_and_a_success_forgets_them() {
-        let mut circuit_breaker = Brake::default();
-        for verdict in [Verdict::Down, Verdict::Down, Verdict::Up, Verdict::Down, Verdict::Down] {
+        let mut circuit_breaker = CircuitBreaker::default();
+        for verdict in [
+            BreakerDecision::Down,
+            BreakerDecision::Down,
+            BreakerDecision::Up,
+            BreakerDecision::Down,
+            BreakerDecision::Down,
+        ] {
             assert_eq!(circuit_breaker.note(verdict, SECOND, 1.0), None);
             assert_eq!((circuit_breaker.room(5), circuit_breaker.paused_until(SECOND)), (5, None));
         }
-        assert_eq!(circuit_breaker.note(Verdict::Unknown, SECOND, 1.0), None);
-        assert_eq!(circuit_breaker.note(Verdict::Down, SECOND, 1.0), Some(true));
+        assert_eq!(circuit_breaker.note(BreakerDecision::Unknown, SECOND, 1.0), None);
+        assert_eq!(circuit_breaker.note(BreakerDecision::Down, SECOND, 1.0), Some(true));
         assert_eq!(
             (circuit_breaker.room(5), circuit_breaker.paused_until(SECOND)),
             (1, Some(2 * SECOND))
@@ -102,19 +115,19 @@ mod tests {
 
     #[test]
     fn a_pause_grows_with_each_try_that_fails_and_ends_with_the_first_that_does_not() {
-        let mut circuit_breaker = Brake::default();
+        let mut circuit_breaker = CircuitBreaker::default();
         let mut now = SECOND;
         for _ in 0..5 {
-            circuit_breaker.note(Verdict::Down, now, 1.0);
+            circuit_breaker.note(BreakerDecision::Down, now, 1.0);
         }
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             assert_eq!(circuit_breaker.paused_until(now), Some(now + seconds * SECOND));
             now += seconds * SECOND;
             assert_eq!(circuit_breaker.paused_until(now), None, "it is tried");
             assert_eq!(circuit_breaker.room(5), 1, "with one message");
-            assert_eq!(circuit_breaker.note(Verdict::Down, now, 1.0), None);
+            assert_eq!(circuit_breaker.note(BreakerDecision::Down, now, 1.0), None);
         }
-        assert_eq!(circuit_breaker.note(Verdict::Up, now, 1.0), Some(false));
+        assert_eq!(circuit_breaker.note(BreakerDecision::Up, now, 1.0), Some(false));
         assert_eq!((circuit_breaker.room(5), circuit_breaker.paused_until(now)), (5, None));
     }
 }

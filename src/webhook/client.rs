@@ -42,7 +42,7 @@ const USER_AGENT: &str = concat!("lanekeeper/", env!("CARGO_PKG_VERSION"));
 
 /// A message on its way to its receiver.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct DeliveryRequest {
     target: Target,
     queue: String,
     id: String,
@@ -57,18 +57,18 @@ pub(crate) struct Post {
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum DeliveryOutcome {
     /// The receiver is done with it.
     Done,
     /// The receiver settles the lease itself.
     Accepted,
     /// Neither.
-    Failed(Failure),
+    Failed(DeliveryFailure),
 }
 
 /// Why a delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct DeliveryFailure {
     pub(crate) reason: String,
     pub(crate) fault: Fault,
     /// How long the receiver asks to be left alone.
@@ -86,7 +86,7 @@ pub(crate) enum Fault {
     Unreachable,
 }
 
-impl Post {
+impl DeliveryRequest {
     /// A leased message, to be sent within `timeout`.
     pub(crate) fn new(
         (target, headers): (Target, SinkHeaders),
@@ -150,13 +150,13 @@ impl Client {
     }
 
     /// Sends a message and reads what the answer means. Blocks, for `timeout` at most.
-    pub(crate) fn post(&self, post: &Post) -> Outcome {
+    pub(crate) fn post(&self, post: &DeliveryRequest) -> DeliveryOutcome {
         match self.send(post) {
             Ok(mut response) => {
                 discard(response.body_mut());
                 outcome(response.status(), retry_after(&response))
             }
-            Err(error) => Outcome::Failed(Failure::from(error)),
+            Err(error) => DeliveryOutcome::Failed(DeliveryFailure::from(error)),
         }
     }
 
@@ -165,7 +165,7 @@ impl Client {
         self.0.clone().shutdown();
     }
 
-    fn send(&self, post: &Post) -> Result<Response<Body>, Error> {
+    fn send(&self, post: &DeliveryRequest) -> Result<Response<Body>, Error> {
         let mut request = Request::post(post.target.0.clone());
         for (name, value) in post.headers.iter() {
             request = request.header(name, value);
@@ -184,7 +184,7 @@ impl Client {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for DeliveryFailure {
     fn from(error: Error) -> Self {
         let fault = fault_of(&error);
         let reason = match error {
@@ -236,17 +236,17 @@ fn retry_after(response: &Response<Body>) -> Option<RetryAfter> {
     RetryAfter::parse(value.to_str().ok()?)
 }
 
-fn outcome(status: StatusCode, retry_after: Option<RetryAfter>) -> Outcome {
+fn outcome(status: StatusCode, retry_after: Option<RetryAfter>) -> DeliveryOutcome {
     match status {
-        StatusCode::ACCEPTED => Outcome::Accepted,
-        status if status.is_success() => Outcome::Done,
+        StatusCode::ACCEPTED => DeliveryOutcome::Accepted,
+        status if status.is_success() => DeliveryOutcome::Done,
         status => {
             // Too slow, too many: as with 5xx, another message would fare no better.
             let is_receivers =
                 status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
             let fault = if is_receivers { Fault::Receiver } else { Fault::Message };
             let reason = format!("the receiver answered {}", status.as_u16());
-            Outcome::Failed(Failure { reason, fault, retry_after })
+            DeliveryOutcome::Failed(DeliveryFailure { reason, fault, retry_after })
         }
     }
 }
@@ -273,9 +273,9 @@ mod tests {
     fn only_2xx_but_202_is_done() {
         for (status, expected) in [(200, true), (201, true), (204, true), (299, true)] {
             let status = StatusCode::from_u16(status).expect("a status");
-            assert_eq!(outcome(status, None) == Outcome::Done, expected, "{status}");
+            assert_eq!(outcome(status, None) == DeliveryOutcome::Done, expected, "{status}");
         }
-        assert_eq!(outcome(StatusCode::ACCEPTED, None), Outcome::Accepted);
+        assert_eq!(outcome(StatusCode::ACCEPTED, None), DeliveryOutcome::Accepted);
         for (status, fault) in [
             (301, Fault::Message),
             (307, Fault::Message),
@@ -289,7 +289,10 @@ mod tests {
             let failed = outcome(StatusCode::from_u16(status).expect("a status"), None);
             let reason = format!("the receiver answered {status}");
             let retry_after = None;
-            assert_eq!(failed, Outcome::Failed(Failure { reason, fault, retry_after }));
+            assert_eq!(
+                failed,
+                DeliveryOutcome::Failed(DeliveryFailure { reason, fault, retry_after })
+            );
         }
     }
 
@@ -314,8 +317,8 @@ mod tests {
         }
     }
 
-    fn post(port: u16) -> Post {
-        Post {
+    fn post(port: u16) -> DeliveryRequest {
+        DeliveryRequest {
             target: Target::parse(&format!("http://rebinding.test:{port}/")).expect("a target"),
             queue: "q".into(),
             headers: SinkHeaders::default(),
@@ -350,10 +353,12 @@ mod tests {
         let names = Turncoat { port, asked: Arc::clone(&asked) };
         let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
         let client = Client::looking_up(CheckedResolver::new(policy, names), None, 1);
-        assert_eq!(client.post(&post(port)), Outcome::Done);
+        assert_eq!(client.post(&post(port)), DeliveryOutcome::Done);
         answering.join().expect("it answered");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "not again between check and connection");
-        let Outcome::Failed(failure) = client.post(&post(port)) else { panic!("it is forbidden") };
+        let DeliveryOutcome::Failed(failure) = client.post(&post(port)) else {
+            panic!("it is forbidden")
+        };
         assert!(failure.reason.starts_with("127.0.0.2 is loopback"), "{failure:?}");
         assert_eq!(failure.fault, Fault::Unreachable);
         let nobody = forbidden.accept().expect_err("nobody connects");
@@ -369,7 +374,9 @@ mod tests {
         let names = Turncoat { port, asked: Arc::default() };
         let policy = AddressPolicy { allowed: vec!["127.0.0.1".parse().expect("a network")] };
         let client = Client::looking_up(CheckedResolver::new(policy, names), None, 1);
-        let Outcome::Failed(failure) = client.post(&post(port)) else { panic!("nobody listens") };
+        let DeliveryOutcome::Failed(failure) = client.post(&post(port)) else {
+            panic!("nobody listens")
+        };
         assert_eq!(failure.fault, Fault::Unreachable, "{failure:?}");
     }
 }

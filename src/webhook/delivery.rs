@@ -11,9 +11,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::webhook::{
     address::target::Target,
     backoff,
-    circuit_breaker::Verdict,
-    client::{Failure, Fault, Outcome, Post},
-    runner::Shared,
+    circuit_breaker::BreakerDecision,
+    client::{DeliveryFailure, DeliveryOutcome, DeliveryRequest, Fault},
+    runner::RunnerState,
     stats::count,
 };
 
@@ -23,9 +23,9 @@ const MARGIN: f64 = 0.1;
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// A lease that is given back uncounted, whatever happens to its holder, unless it is taken out.
-pub(crate) struct Held(Option<Lease>);
+pub(crate) struct HeldLease(Option<Lease>);
 
-impl Held {
+impl HeldLease {
     pub(crate) fn new(lease: Lease) -> Self {
         Self(Some(lease))
     }
@@ -39,7 +39,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLease {
     fn drop(&mut self) {
         if let Some(lease) = self.0.take() {
             lease.release();
@@ -50,18 +50,18 @@ impl Drop for Held {
 /// Delivers one message and settles its lease. Answers what it says of the receiver, and by the
 /// monotonic clock when that was known, which is before the lease was settled.
 pub(crate) async fn deliver(
-    shared: Arc<Shared>,
+    shared: Arc<RunnerState>,
     queue: Queue,
     to: (Target, SinkHeaders),
-    held: Held,
-) -> (Verdict, Duration) {
+    held: HeldLease,
+) -> (BreakerDecision, Duration) {
     let (counters, clock) = (&shared.counters, shared.node.clock());
     let _under_way = counters.begin();
     let Some((permit, timeout)) = admit(&shared, &held).await else {
         count(&counters.released);
-        return (Verdict::Unknown, clock.elapsed());
+        return (BreakerDecision::Unknown, clock.elapsed());
     };
-    let post = Post::new(to, queue.id(), held.lease(), timeout);
+    let post = DeliveryRequest::new(to, queue.id(), held.lease(), timeout);
     let client = shared.client.clone();
     let posting = tokio::task::spawn_blocking(move || {
         // It is the thread that is bounded: a task may end before it.
@@ -73,26 +73,26 @@ pub(crate) async fn deliver(
         Ok(outcome) if !shared.is_cut.load(Ordering::Acquire) => outcome,
         Ok(_) => {
             count(&counters.released);
-            return (Verdict::Unknown, ended_at);
+            return (BreakerDecision::Unknown, ended_at);
         }
         Err(error) => {
             tracing::error!(queue = queue.id(), %error, "a delivery failed on the way");
             count(&counters.failed);
             // It may be this message that does it: it counts.
             drop(held.take());
-            return (Verdict::Unknown, ended_at);
+            return (BreakerDecision::Unknown, ended_at);
         }
     };
     let asked = asked_of(&outcome, clock.now());
     let verdict = verdict_of(&outcome, asked);
     let settled = match outcome {
-        Outcome::Done => held.take().ack().await.map(|()| count(&counters.delivered)),
-        Outcome::Accepted => {
+        DeliveryOutcome::Done => held.take().ack().await.map(|()| count(&counters.delivered)),
+        DeliveryOutcome::Accepted => {
             held.take().detach();
             count(&counters.accepted);
             Ok(())
         }
-        Outcome::Failed(failure) => {
+        DeliveryOutcome::Failed(failure) => {
             count(&counters.failed);
             give_back(held.take(), failure, asked.unwrap_or_default()).await
         }
@@ -105,27 +105,33 @@ pub(crate) async fn deliver(
 }
 
 /// How long the receiver asks to be left alone from now on.
-fn asked_of(outcome: &Outcome, now: SystemTime) -> Option<Duration> {
+fn asked_of(outcome: &DeliveryOutcome, now: SystemTime) -> Option<Duration> {
     match outcome {
-        Outcome::Failed(failure) => failure.retry_after.map(|asked| asked.wait(now)),
-        Outcome::Done | Outcome::Accepted => None,
+        DeliveryOutcome::Failed(failure) => failure.retry_after.map(|asked| asked.wait(now)),
+        DeliveryOutcome::Done | DeliveryOutcome::Accepted => None,
     }
 }
 
 /// Who refuses a message is there to refuse it.
-fn verdict_of(outcome: &Outcome, asked: Option<Duration>) -> Verdict {
+fn verdict_of(outcome: &DeliveryOutcome, asked: Option<Duration>) -> BreakerDecision {
     match (outcome, asked) {
-        (_, Some(wait)) => Verdict::Wait(wait),
-        (Outcome::Failed(Failure { fault: Fault::Receiver | Fault::Unreachable, .. }), None) => {
-            Verdict::Down
+        (_, Some(wait)) => BreakerDecision::Wait(wait),
+        (
+            DeliveryOutcome::Failed(DeliveryFailure {
+                fault: Fault::Receiver | Fault::Unreachable,
+                ..
+            }),
+            None,
+        ) => BreakerDecision::Down,
+        (DeliveryOutcome::Failed(_) | DeliveryOutcome::Done | DeliveryOutcome::Accepted, None) => {
+            BreakerDecision::Up
         }
-        (Outcome::Failed(_) | Outcome::Done | Outcome::Accepted, None) => Verdict::Up,
     }
 }
 
 /// Waits for a thread to send on; answers how long it may take. `None` if that took too much of the
 /// lease.
-async fn admit(shared: &Shared, held: &Held) -> Option<(OwnedSemaphorePermit, Duration)> {
+async fn admit(shared: &RunnerState, held: &HeldLease) -> Option<(OwnedSemaphorePermit, Duration)> {
     let left = || {
         let left = held.lease().expires_at().duration_since(shared.node.clock().now());
         left.unwrap_or_default()
@@ -138,8 +144,12 @@ async fn admit(shared: &Shared, held: &Held) -> Option<(OwnedSemaphorePermit, Du
 
 /// Lets the message come again, after a while that grows with its deliveries, and not before the
 /// receiver asked for it; one of which nothing was sent has not been delivered.
-async fn give_back(lease: Lease, failure: Failure, asked: Duration) -> Result<(), QueueError> {
-    let Failure { reason, fault, .. } = failure;
+async fn give_back(
+    lease: Lease,
+    failure: DeliveryFailure,
+    asked: Duration,
+) -> Result<(), QueueError> {
+    let DeliveryFailure { reason, fault, .. } = failure;
     let delay = backoff::delay(lease.deliveries, fastrand::f64()).max(asked);
     let reason = Some(format!("sink: {}", reason.chars().take(200).collect::<String>()));
     let is_counted = fault != Fault::Unreachable;

@@ -8,9 +8,9 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::webhook::{
     address::target::Target,
-    circuit_breaker::{Brake, Verdict},
-    delivery::{Held, deliver},
-    runner::Shared,
+    circuit_breaker::{BreakerDecision, CircuitBreaker},
+    delivery::{HeldLease, deliver},
+    runner::RunnerState,
     stats::{Counted, count},
 };
 
@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(30);
 type Deliveries = JoinSet<(u64, Ended)>;
 
 /// What a delivery said of its receiver, and when.
-type Ended = (Verdict, Duration);
+type Ended = (BreakerDecision, Duration);
 
 /// Delivers the messages of a queue as its sink says, until there is none and what is under way has
 /// ended. Answers the queue.
@@ -29,7 +29,7 @@ type Ended = (Verdict, Duration);
 /// Deliveries outlive a change of the sink, and count: there are never more under way than it
 /// allows.
 pub(crate) async fn run(
-    shared: Arc<Shared>,
+    shared: Arc<RunnerState>,
     queue: Queue,
     mut sink: watch::Receiver<Option<Sink>>,
 ) -> String {
@@ -42,8 +42,8 @@ pub(crate) async fn run(
         let current = current.filter(|_| sink.has_changed().is_ok());
         match current {
             Some(current) => {
-                let source = Source { shared: &shared, queue: &queue, sink: &current };
-                let line = Line::new(source, number);
+                let source = MessageSource { shared: &shared, queue: &queue, sink: &current };
+                let line = DispatchQueue::new(source, number);
                 line.feed(&mut deliveries, &mut sink).await;
             }
             None if deliveries.is_empty() => return queue.id().to_owned(),
@@ -59,23 +59,23 @@ pub(crate) async fn run(
 
 /// Where the messages come from.
 #[derive(Clone, Copy)]
-struct Source<'a> {
-    shared: &'a Arc<Shared>,
+struct MessageSource<'a> {
+    shared: &'a Arc<RunnerState>,
     queue: &'a Queue,
     sink: &'a Sink,
 }
 
 /// From a queue to its sink, for as long as that stays as it is.
-struct Line<'a> {
-    source: Source<'a>,
+struct DispatchQueue<'a> {
+    source: MessageSource<'a>,
     number: u64,
-    circuit_breaker: Brake,
+    circuit_breaker: CircuitBreaker,
     held_back: Option<Counted<'a>>,
 }
 
-impl<'a> Line<'a> {
-    fn new(source: Source<'a>, number: u64) -> Self {
-        Self { source, number, circuit_breaker: Brake::default(), held_back: None }
+impl<'a> DispatchQueue<'a> {
+    fn new(source: MessageSource<'a>, number: u64) -> Self {
+        Self { source, number, circuit_breaker: CircuitBreaker::default(), held_back: None }
     }
 
     /// Delivers until the sink changes.
@@ -85,7 +85,7 @@ impl<'a> Line<'a> {
         changes: &mut watch::Receiver<Option<Sink>>,
     ) {
         let source = self.source;
-        let Source { shared, queue, sink, .. } = source;
+        let MessageSource { shared, queue, sink, .. } = source;
         let target = match Target::parse(&sink.url) {
             Ok(target) => target,
             Err(error) => {
@@ -134,7 +134,7 @@ impl<'a> Line<'a> {
     fn note(&mut self, ended: Option<(u64, Ended)>) {
         let ended = ended.filter(|(number, _)| *number == self.number);
         let Some((_, (verdict, ended_at))) = ended else { return };
-        let Source { shared, queue, .. } = self.source;
+        let MessageSource { shared, queue, .. } = self.source;
         let pauses = self.circuit_breaker.pauses();
         let change = self.circuit_breaker.note(verdict, ended_at, fastrand::f64());
         match change {
@@ -154,7 +154,7 @@ impl<'a> Line<'a> {
     }
 }
 
-impl Source<'_> {
+impl MessageSource<'_> {
     /// What the messages are leased from.
     fn leases(self) -> LeaseSource {
         LeaseSource::new(self.queue.clone()).wait(WAIT).ttl(Some(self.sink.lease_ttl))
@@ -162,10 +162,10 @@ impl Source<'_> {
 
     /// Leases messages, once there are some. None if the queue refuses, if the sink is not what it
     /// was any more, or if there are none for long.
-    async fn poll(self, mut leases: LeaseSource, depth: usize) -> (LeaseSource, Vec<Held>) {
+    async fn poll(self, mut leases: LeaseSource, depth: usize) -> (LeaseSource, Vec<HeldLease>) {
         let Self { shared, queue, sink } = self;
         let held: Vec<_> = match leases.next(depth).await {
-            Ok(leases) => leases.into_iter().map(Held::new).collect(),
+            Ok(leases) => leases.into_iter().map(HeldLease::new).collect(),
             Err(error) => {
                 tracing::debug!(queue = queue.id(), %error, "nothing to deliver for now");
                 count(&shared.counters.refusals);

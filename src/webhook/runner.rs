@@ -55,7 +55,7 @@ impl Default for SinkOptions {
 }
 
 /// What all couriers share.
-pub(crate) struct Shared {
+pub(crate) struct RunnerState {
     pub(crate) node: Node,
     pub(crate) client: Client,
     pub(crate) posts: Arc<Semaphore>,
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
     pub(crate) is_cut: AtomicBool,
 }
 
-impl Shared {
+impl RunnerState {
     fn cut(&self) {
         self.is_cut.store(true, Ordering::Release);
         self.client.shutdown();
@@ -76,7 +76,7 @@ impl Shared {
 /// The delivery of a node's sinks. Dropped, it is cut off: what was not settled goes back.
 #[must_use = "sinks are delivered to until this is dropped"]
 pub struct Sinks {
-    shared: Arc<Shared>,
+    shared: Arc<RunnerState>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -85,7 +85,7 @@ pub struct Sinks {
 /// sinks to come included. Call it once for a node, inside a tokio runtime.
 pub fn run(node: Node, options: SinkOptions) -> Sinks {
     let posts_max = options.posts_max.clamp(1, SinkOptions::POSTS_MAX);
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(RunnerState {
         node,
         client: Client::new(options.policy, options.trusted_cas, posts_max),
         posts: Arc::new(Semaphore::new(posts_max)),

@@ -12,7 +12,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
-use crate::webhook::{dispatcher, runner::Shared};
+use crate::webhook::{dispatcher, runner::RunnerState};
 
 /// Sinks read together.
 const PAGE: usize = 1_000;
@@ -20,7 +20,7 @@ const PAGE: usize = 1_000;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps a dispatcher for every sink, until it is to stop; returns once nothing is under way.
-pub(crate) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn supervise(shared: Arc<RunnerState>, mut stopping: watch::Receiver<bool>) {
     // Before the first look: what changes after it must not be missed.
     let mut changes = shared.node.sink_changes();
     let mut couriers = Couriers { shared, at_work: HashMap::new(), tasks: JoinSet::new() };
@@ -59,7 +59,7 @@ pub(crate) async fn supervise(shared: Arc<Shared>, mut stopping: watch::Receiver
 }
 
 struct Couriers {
-    shared: Arc<Shared>,
+    shared: Arc<RunnerState>,
     /// What the dispatcher of each queue was told last.
     at_work: HashMap<String, watch::Sender<Option<Sink>>>,
     tasks: JoinSet<String>,

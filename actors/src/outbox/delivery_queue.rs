@@ -109,7 +109,7 @@ mod tests {
 
     /// Letters in a store, looks and deliveries, one step at a time.
     #[derive(Default)]
-    struct Post {
+    struct PendingMessage {
         random: fastrand::Rng,
         delivery_queue: DeliveryQueue,
         /// What was posted and not taken, by number.
@@ -129,7 +129,7 @@ mod tests {
         page: Vec<(Receiver, Vec<u64>)>,
     }
 
-    impl Post {
+    impl PendingMessage {
         fn post(&mut self) {
             for _ in 0..self.random.u64(1..4) {
                 let receiver = ("kind".to_owned(), self.random.u8(..3).to_string());
@@ -192,7 +192,7 @@ mod tests {
         println!("seed {seed}");
         for round in 0..500 {
             let random = fastrand::Rng::with_seed(seed.wrapping_add(round));
-            let mut post = Post { random, ..Post::default() };
+            let mut post = PendingMessage { random, ..PendingMessage::default() };
             for _ in 0..200 {
                 match post.random.u8(..8) {
                     0 => post.post(),

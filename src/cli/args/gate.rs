@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, Subcommand, builder::FalseyValueParser};
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const GATE_HELP: &str = "\
 A gate is a distributed semaphore: owners acquire permits in the order of priority and arrival, and
@@ -99,16 +99,16 @@ pub(crate) enum GateCommand {
     Acquire(Acquire),
     /// Release a permit, which is granted to the next owner
     #[command(after_help = RELEASE_HELP)]
-    Release(Place),
+    Release(OwnerArgs),
     /// Extend a permit
     #[command(after_help = EXTEND_HELP)]
     Extend(Extend),
     /// Remove a waiting owner from the wait queue
     #[command(after_help = CANCEL_HELP)]
-    Cancel(Place),
+    Cancel(OwnerArgs),
     /// Show the permit of an owner, or its position in the wait queue
     #[command(after_help = TICKET_HELP)]
-    Ticket(Place),
+    Ticket(OwnerArgs),
     /// Show the counts and totals of a gate
     #[command(after_help = STATS_HELP)]
     Stats(Gate),
@@ -138,7 +138,7 @@ pub(crate) struct Gate {
 
 /// An owner at a gate.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct OwnerArgs {
     /// The gate
     #[arg(value_name = "GATE")]
     pub(crate) id: String,
@@ -160,7 +160,7 @@ pub(crate) struct Wish {
     pub(crate) group: Vec<String>,
     /// The longest time to wait [default: the policy's]
     #[arg(long, value_name = "TIME")]
-    pub(crate) timeout: Option<Span>,
+    pub(crate) timeout: Option<HumanDuration>,
     /// End the permit also when this worker goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
@@ -179,7 +179,7 @@ pub(crate) struct Acquire {
     pub(crate) wish: Wish,
     /// End the permit after this time: 1s to 12h [default: only when it is released]
     #[arg(long, value_name = "TIME")]
-    pub(crate) ttl: Option<Span>,
+    pub(crate) ttl: Option<HumanDuration>,
     /// Take a position in the wait queue and return at once
     #[arg(
         long, action = ArgAction::SetTrue,
@@ -201,7 +201,7 @@ pub(crate) struct Extend {
     pub(crate) owner: String,
     /// The duration of the permit from now: 1s to 12h
     #[arg(long, value_name = "TIME", default_value = "30s")]
-    pub(crate) ttl: Span,
+    pub(crate) ttl: HumanDuration,
     #[command(flatten)]
     pub(crate) target: Target,
 }
@@ -241,10 +241,10 @@ pub(crate) struct Run {
     pub(crate) wish: Wish,
     /// The time after which the permit of a crashed machine ends: 1s to 12h
     #[arg(long, env = "LANEKEEPER_PERMIT_TTL", value_name = "TIME", default_value = "30s")]
-    pub(crate) ttl: Span,
+    pub(crate) ttl: HumanDuration,
     /// The time the command may continue after the permit was lost
     #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "10s")]
-    pub(crate) grace: Span,
+    pub(crate) grace: HumanDuration,
     #[command(flatten)]
     pub(crate) target: Target,
 }

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, builder::FalseyValueParser};
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const LEASE_HELP: &str = "\
 Prints one line per message: lease token, id, priority, payload. The token is the right to settle
@@ -66,10 +66,10 @@ pub(crate) struct Lease {
     pub(crate) depth: usize,
     /// The duration of the leases: 1s to 12h [default: the queue's, otherwise 30s]
     #[arg(long, value_name = "TIME")]
-    pub(crate) ttl: Option<Span>,
+    pub(crate) ttl: Option<HumanDuration>,
     /// The time to wait for a message if the queue is empty: up to 60s
     #[arg(long, value_name = "TIME", default_value = "0ms")]
-    pub(crate) wait: Span,
+    pub(crate) wait: HumanDuration,
     /// The worker that holds the leases: they end if it goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
@@ -108,7 +108,7 @@ pub(crate) struct Nack {
     pub(crate) of: Leases,
     /// The time before the messages are ready again
     #[arg(long, value_name = "TIME", default_value = "0ms")]
-    pub(crate) delay: Span,
+    pub(crate) delay: HumanDuration,
     /// The reason, at most 1024 bytes, kept with the messages
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -129,7 +129,7 @@ pub(crate) struct Extend {
     pub(crate) of: Leases,
     /// The duration of the leases from now: 1s to 12h [default: the queue's, otherwise 30s]
     #[arg(long, value_name = "TIME")]
-    pub(crate) ttl: Option<Span>,
+    pub(crate) ttl: Option<HumanDuration>,
     #[command(flatten)]
     pub(crate) target: Target,
 }

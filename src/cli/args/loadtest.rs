@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, builder::FalseyValueParser};
 
-use crate::{config::quantity::Span, loadtest::plan::threshold::Threshold};
+use crate::{config::quantity::HumanDuration, loadtest::plan::threshold::Threshold};
 
 pub(crate) const LOADTEST_HELP: &str = "\
 Without --server it starts a server on a temporary directory for each scenario. Requests are sent at
@@ -122,10 +122,10 @@ pub(crate) struct Loadtest {
 pub(crate) struct Load {
     /// The measured time of each scenario [default: the scenario's]
     #[arg(long, env = "LANEKEEPER_LOADTEST_DURATION", value_name = "TIME")]
-    pub(crate) duration: Option<Span>,
+    pub(crate) duration: Option<HumanDuration>,
     /// The time each scenario runs before it is measured [default: a fifth of that, at most 2s]
     #[arg(long, env = "LANEKEEPER_LOADTEST_WARMUP", value_name = "TIME")]
-    pub(crate) warmup: Option<Span>,
+    pub(crate) warmup: Option<HumanDuration>,
     /// Multiply the rates of the scenario
     #[arg(long, env = "LANEKEEPER_LOADTEST_SCALE", value_name = "X", default_value_t = 1.0)]
     pub(crate) scale: f64,
@@ -149,7 +149,7 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// The longest time to wait for an answer
     #[arg(long, env = "LANEKEEPER_LOADTEST_TIMEOUT", value_name = "TIME", default_value = "10s")]
-    pub(crate) timeout: Span,
+    pub(crate) timeout: HumanDuration,
     /// Do not track items from push to pop
     #[arg(
         long, env = "LANEKEEPER_LOADTEST_NO_VERIFY", action = ArgAction::SetTrue,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const PUSH_HELP: &str = "\
 Items given as arguments or read together from stdin go in batches of up to 1000; each batch is
@@ -30,10 +30,10 @@ pub(crate) struct Push {
     pub(crate) priority: u32,
     /// The time before the messages are ready: up to 366d
     #[arg(long, value_name = "TIME", default_value = "0ms")]
-    pub(crate) delay: Span,
+    pub(crate) delay: HumanDuration,
     /// The time to live, up to 366d and longer than the delay [default: the queue's]
     #[arg(long, value_name = "TIME")]
-    pub(crate) ttl: Option<Span>,
+    pub(crate) ttl: Option<HumanDuration>,
     /// The deduplication key: 1 to 256 bytes, for a single item only
     #[arg(long, value_name = "TEXT")]
     pub(crate) key: Option<String>,

@@ -2,7 +2,7 @@
 
 use clap::{ArgAction, Args, builder::FalseyValueParser};
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const POP_HELP: &str = "\
 Prints one payload per line; an empty queue prints nothing and exits with 0. A pop is final: popped
@@ -57,7 +57,7 @@ pub(crate) struct Pop {
     pub(crate) depth: usize,
     /// The time to wait for a message if the queue is empty: up to 60s
     #[arg(long, value_name = "TIME", default_value = "0ms")]
-    pub(crate) wait: Span,
+    pub(crate) wait: HumanDuration,
     #[command(flatten)]
     pub(crate) target: Target,
 }

@@ -139,10 +139,10 @@ pub(crate) enum ConfigCommand {
     Get(OneQueue),
     /// Replace the settings of a queue
     #[command(after_help = SET_HELP)]
-    Set(Settings),
+    Set(SettingArgs),
     /// Change some settings of a queue
     #[command(after_help = PATCH_HELP)]
-    Patch(Settings),
+    Patch(SettingArgs),
 }
 
 /// A queue.
@@ -157,7 +157,7 @@ pub(crate) struct OneQueue {
 
 /// Settings of a queue.
 #[derive(Debug, Args)]
-pub(crate) struct Settings {
+pub(crate) struct SettingArgs {
     /// The queue
     #[arg(value_name = "QUEUE")]
     pub(crate) id: String,

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{ArgAction, Args, builder::FalseyValueParser};
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const WORK_HELP: &str = "\
 Each message is leased and the command run for it, with the payload on its stdin and its properties
@@ -42,7 +42,7 @@ pub(crate) struct Work {
     pub(crate) concurrency: usize,
     /// The duration of a lease between two extensions: 1s to 12h
     #[arg(long, env = "LANEKEEPER_LEASE_TTL", value_name = "TIME", default_value = "30s")]
-    pub(crate) ttl: Span,
+    pub(crate) ttl: HumanDuration,
     /// The worker that holds the leases: they end if it goes offline
     #[arg(long, env = "LANEKEEPER_WORKER", value_name = "ID")]
     pub(crate) worker: Option<String>,
@@ -73,13 +73,13 @@ pub(crate) struct Work {
     pub(crate) dead_letter_exit: Option<u8>,
     /// The longest delay after the first failure; it doubles with each
     #[arg(long, env = "LANEKEEPER_RETRY_BASE", value_name = "TIME", default_value = "1s")]
-    pub(crate) retry_base: Span,
+    pub(crate) retry_base: HumanDuration,
     /// The longest delay after any failure
     #[arg(long, env = "LANEKEEPER_RETRY_MAX", value_name = "TIME", default_value = "5m")]
-    pub(crate) retry_max: Span,
+    pub(crate) retry_max: HumanDuration,
     /// The time commands may continue after a signal to end
     #[arg(long, env = "LANEKEEPER_GRACE", value_name = "TIME", default_value = "30s")]
-    pub(crate) grace: Span,
+    pub(crate) grace: HumanDuration,
     #[command(flatten)]
     pub(crate) target: Target,
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use lanekeeper::liveness::WorkerStatus;
 
-use crate::{cli::args::Target, config::quantity::Span};
+use crate::{cli::args::Target, config::quantity::HumanDuration};
 
 pub(crate) const HEARTBEAT_HELP: &str = "\
 Sends heartbeats until Ctrl-C, SIGTERM, SIGHUP or SIGQUIT, and then deregisters, so that the worker
@@ -29,7 +29,7 @@ pub(crate) struct Heartbeat {
     pub(crate) id: String,
     /// Time between two heartbeats: 10ms to 1h
     #[arg(long, env = "LANEKEEPER_EVERY", value_name = "TIME", default_value = "15s")]
-    pub(crate) every: Span,
+    pub(crate) every: HumanDuration,
     /// Metadata of the worker: one JSON object
     #[arg(long, env = "LANEKEEPER_META", value_name = "JSON")]
     pub(crate) meta: Option<String>,

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{
     backend::queues::{Backend, ListOf, Missing, PageOf, PushOf, WorkersOf},
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 /// How long the node may take to be put away.
@@ -26,13 +26,13 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     /// Opens a data directory.
-    pub(crate) fn open(dir: &Path, missing: Missing) -> Result<Self, Failure> {
+    pub(crate) fn open(dir: &Path, missing: Missing) -> Result<Self, CommandFailure> {
         if missing == Missing::Refused && !dir.is_dir() {
             let message = format!("{} is no data directory", dir.display());
-            return Err(Failure::not_started(message));
+            return Err(CommandFailure::not_started(message));
         }
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        let node = runtime.block_on(Lanekeeper::open(dir)).map_err(Failure::not_started)?;
+        let node = runtime.block_on(Lanekeeper::open(dir)).map_err(CommandFailure::not_started)?;
         Ok(Self { runtime, node })
     }
 
@@ -42,17 +42,22 @@ impl Embedded {
     }
 
     /// Waits for an answer.
-    pub(crate) fn wait<T, E, F>(&self, answer: F) -> Result<T, Failure>
+    pub(crate) fn wait<T, E, F>(&self, answer: F) -> Result<T, CommandFailure>
     where
         E: fmt::Display,
         F: Future<Output = Result<T, E>>,
     {
-        self.runtime.block_on(answer).map_err(Failure::failed)
+        self.runtime.block_on(answer).map_err(CommandFailure::failed)
     }
 }
 
 impl Backend for Embedded {
-    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure> {
+    fn push(
+        &self,
+        id: &str,
+        items: &[Item],
+        terms: &PushOf<'_>,
+    ) -> Result<wire::Pushed, CommandFailure> {
         let message = |item| {
             let new = NewMessage::new(item).expect("an item stays an item");
             let mut new = new.priority(terms.priority).delay(terms.delay);
@@ -68,7 +73,7 @@ impl Backend for Embedded {
         Ok(wire::Pushed::from(&pushed?[..]))
     }
 
-    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure> {
+    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, CommandFailure> {
         let queue = self.node.queue(id);
         let messages = self.wait(async { queue.pop(depth).wait(wait).await })?;
         let payload = |item: &Item| {
@@ -78,27 +83,27 @@ impl Backend for Embedded {
         Ok(wire::Popped { count: items.len(), items })
     }
 
-    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure> {
+    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, CommandFailure> {
         let queue = self.node.queue(id);
         let mut peek = queue.peek(page.depth);
         if let Some(priority) = page.priority {
             peek = peek.priority(priority);
         }
         if let Some(after) = page.after {
-            peek = peek.after(after.parse().map_err(Failure::failed)?);
+            peek = peek.after(after.parse().map_err(CommandFailure::failed)?);
         }
         self.wait(async { peek.await }).map(wire::Page::from)
     }
 
-    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure> {
+    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, CommandFailure> {
         self.wait(self.node.queue(id).purge(priority)).map(|purged| wire::Purged { purged })
     }
 
-    fn stats(&self, id: &str) -> Result<wire::Stats, Failure> {
+    fn stats(&self, id: &str) -> Result<wire::Stats, CommandFailure> {
         self.wait(self.node.queue(id).stats()).map(wire::Stats::from)
     }
 
-    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure> {
+    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, CommandFailure> {
         let mut list = self.node.queues().limit(page.limit);
         if let Some(prefix) = page.prefix {
             list = list.prefix(prefix);
@@ -109,7 +114,7 @@ impl Backend for Embedded {
         self.wait(async { list.await }).map(wire::QueueList::from)
     }
 
-    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure> {
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, CommandFailure> {
         let wire::QueueList { queues, count, next } = self.queues(page)?;
         let counts = self.wait(self.node.queue_counts(&queues))?;
         let depth = |(id, counts): (String, QueueCounts)| {
@@ -125,7 +130,7 @@ impl Backend for Embedded {
         id: &str,
         meta: Option<&Item>,
         life: Option<u64>,
-    ) -> Result<wire::Beat, Failure> {
+    ) -> Result<wire::Beat, CommandFailure> {
         let mut heartbeat = self.node.worker(id).heartbeat();
         if let Some(meta) = meta {
             heartbeat = heartbeat.meta(meta);
@@ -136,7 +141,7 @@ impl Backend for Embedded {
         self.wait(async { heartbeat.await }).map(wire::Beat::from)
     }
 
-    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure> {
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), CommandFailure> {
         let worker = self.node.worker(id);
         match life {
             Some(life) => self.wait(worker.deregister_life(life)),
@@ -144,7 +149,7 @@ impl Backend for Embedded {
         }
     }
 
-    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure> {
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, CommandFailure> {
         let mut list = self.node.workers().limit(page.limit);
         if let Some(status) = page.status {
             list = list.status(status);
@@ -155,7 +160,7 @@ impl Backend for Embedded {
         self.wait(async { list.await }).map(wire::WorkerList::from)
     }
 
-    fn close(&self) -> Result<(), Failure> {
-        self.runtime.block_on(self.node.shutdown(CLOSE_TIMEOUT)).map_err(Failure::failed)
+    fn close(&self) -> Result<(), CommandFailure> {
+        self.runtime.block_on(self.node.shutdown(CLOSE_TIMEOUT)).map_err(CommandFailure::failed)
     }
 }

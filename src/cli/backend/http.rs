@@ -16,7 +16,7 @@ use ureq::{
 
 use crate::cli::{
     backend::queues::{Backend, ListOf, PageOf, PushOf, WorkersOf},
-    exit::Failure,
+    exit::CommandFailure,
     output, unreachable,
 };
 
@@ -40,14 +40,14 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How long a client waits for its server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct RetryLimit {
     /// Until it has read its data after its start.
     recovery: Duration,
     /// For an answer, beyond the wait asked for.
     answer: Duration,
 }
 
-impl Patience {
+impl RetryLimit {
     /// Of a command that acts once.
     pub(crate) const ONCE: Self = Self { recovery: RECOVERY_TIMEOUT, answer: ANSWER_TIMEOUT };
     /// Of a command that asks again by itself.
@@ -64,7 +64,7 @@ pub(crate) struct Http {
     agent: Agent,
     server: String,
     authorization: Option<String>,
-    patience: Patience,
+    patience: RetryLimit,
 }
 
 impl Http {
@@ -72,11 +72,11 @@ impl Http {
     pub(crate) fn new(
         server: &str,
         token: Option<&str>,
-        patience: Patience,
-    ) -> Result<Self, Failure> {
+        patience: RetryLimit,
+    ) -> Result<Self, CommandFailure> {
         let uri = server.strip_prefix("http://").and_then(|_| server.parse::<Uri>().ok());
         if uri.is_none_or(|uri| uri.host().is_none_or(str::is_empty)) {
-            return Err(Failure::usage(unreachable::no_address(server)));
+            return Err(CommandFailure::usage(unreachable::no_address(server)));
         }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -98,10 +98,10 @@ impl Http {
         path: &str,
         body: &[u8],
         wait: Duration,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CommandFailure> {
         let request = || self.request(method, path).header("content-type", "application/json");
         let mut response = self.recovered(|| {
-            let request = request().body(body).map_err(Failure::usage)?;
+            let request = request().body(body).map_err(CommandFailure::usage)?;
             let config = self.agent.configure_request(request);
             let request = config.timeout_recv_response(Some(wait + self.patience.answer)).build();
             self.answered(self.agent.run(request))
@@ -120,7 +120,10 @@ impl Http {
     }
 
     /// The answer, if it is not a refusal.
-    fn answered(&self, answer: Result<Response<Body>, Error>) -> Result<Response<Body>, Failure> {
+    fn answered(
+        &self,
+        answer: Result<Response<Body>, Error>,
+    ) -> Result<Response<Body>, CommandFailure> {
         let mut response = answer.map_err(|error| unreachable::unanswered(&self.server, &error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -129,13 +132,16 @@ impl Http {
         Err(unreachable::refusal(&self.server, &response, &body))
     }
 
-    fn read(&self, response: &mut Response<Body>) -> Result<Vec<u8>, Failure> {
+    fn read(&self, response: &mut Response<Body>) -> Result<Vec<u8>, CommandFailure> {
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         body.read_to_vec().map_err(|error| unreachable::unanswered(&self.server, &error))
     }
 
     /// Asks, and again for as long as the server still reads its data: it has done nothing yet.
-    fn recovered<T>(&self, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    fn recovered<T>(
+        &self,
+        ask: impl Fn() -> Result<T, CommandFailure>,
+    ) -> Result<T, CommandFailure> {
         let (began, mut pause, mut is_told) = (Instant::now(), PAUSE, false);
         loop {
             let failure = match ask() {
@@ -160,7 +166,11 @@ impl Http {
 
 impl Http {
     /// Publishes to a stream.
-    pub(crate) fn publish(&self, topic: &str, body: &[u8]) -> Result<wire::Published, Failure> {
+    pub(crate) fn publish(
+        &self,
+        topic: &str,
+        body: &[u8],
+    ) -> Result<wire::Published, CommandFailure> {
         let topic = utf8_percent_encode(topic, ENCODED);
         self.ask("POST", &format!("/stream/{topic}/publish"), body, Duration::ZERO)
     }
@@ -170,13 +180,13 @@ impl Http {
         &self,
         topic: &str,
         queue_max: Option<usize>,
-    ) -> Result<impl BufRead + use<>, Failure> {
+    ) -> Result<impl BufRead + use<>, CommandFailure> {
         let topic = utf8_percent_encode(topic, ENCODED);
         let query = queue_max.map(|count| format!("?queue_max={count}")).unwrap_or_default();
         let path = format!("/stream/{topic}{query}");
         let response = self.recovered(|| {
             let request = self.request("GET", &path).header("accept", "text/event-stream");
-            let request = request.body(()).map_err(Failure::usage)?;
+            let request = request.body(()).map_err(CommandFailure::usage)?;
             let config = self.agent.configure_request(request);
             let request = config.timeout_recv_response(Some(self.patience.answer)).build();
             self.answered(self.agent.run(request))
@@ -187,7 +197,12 @@ impl Http {
 }
 
 impl Backend for Http {
-    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure> {
+    fn push(
+        &self,
+        id: &str,
+        items: &[Item],
+        terms: &PushOf<'_>,
+    ) -> Result<wire::Pushed, CommandFailure> {
         let terms = terms_of(terms);
         let bytes: usize = items.iter().map(|item| item.size_bytes() + terms.len() + 12).sum();
         let mut body = Vec::with_capacity(bytes + 16);
@@ -202,12 +217,12 @@ impl Backend for Http {
         self.ask("POST", &path(id, "push"), &body, Duration::ZERO)
     }
 
-    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure> {
+    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, CommandFailure> {
         let path = format!("{}?depth={depth}&wait_ms={}", path(id, "pop"), wait.as_millis());
         self.ask("POST", &path, &[], wait)
     }
 
-    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure> {
+    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, CommandFailure> {
         let mut path = format!("{}?depth={}", path(id, "peek"), page.depth);
         if let Some(priority) = page.priority {
             add(&mut path, "priority", &priority.to_string());
@@ -218,21 +233,21 @@ impl Backend for Http {
         self.ask("GET", &path, &[], Duration::ZERO)
     }
 
-    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure> {
+    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, CommandFailure> {
         let body = priority.map(|priority| format!("{{\"priority\":{priority}}}"));
         let body = body.unwrap_or_default().into_bytes();
         self.ask("POST", &path(id, "purge"), &body, Duration::ZERO)
     }
 
-    fn stats(&self, id: &str) -> Result<wire::Stats, Failure> {
+    fn stats(&self, id: &str) -> Result<wire::Stats, CommandFailure> {
         self.ask("GET", &path(id, "stats"), &[], Duration::ZERO)
     }
 
-    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure> {
+    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, CommandFailure> {
         self.ask("GET", &queues_path(page), &[], Duration::ZERO)
     }
 
-    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure> {
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, CommandFailure> {
         let path = format!("{}&detail=true", queues_path(page));
         self.ask("GET", &path, &[], Duration::ZERO)
     }
@@ -242,14 +257,14 @@ impl Backend for Http {
         id: &str,
         meta: Option<&Item>,
         life: Option<u64>,
-    ) -> Result<wire::Beat, Failure> {
+    ) -> Result<wire::Beat, CommandFailure> {
         let meta = meta.map(|meta| format!("\"meta\":{meta}"));
         let fields: Vec<_> = meta.into_iter().chain(life.map(life_field)).collect();
         let body = format!("{{{}}}", fields.join(","));
         self.ask("POST", &worker_path(id, "/heartbeat"), body.as_bytes(), Duration::ZERO)
     }
 
-    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure> {
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), CommandFailure> {
         let path = worker_path(id, "/deregister");
         let body = life.map(|life| format!("{{{}}}", life_field(life))).unwrap_or_default();
         let done: Result<wire::Deregistered, _> =
@@ -257,7 +272,7 @@ impl Backend for Http {
         done.map(drop)
     }
 
-    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure> {
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, CommandFailure> {
         let mut path = format!("/workers?limit={}", page.limit);
         if let Some(status) = page.status {
             add(&mut path, "status", status.as_str());
@@ -268,7 +283,7 @@ impl Backend for Http {
         self.ask("GET", &path, &[], Duration::ZERO)
     }
 
-    fn close(&self) -> Result<(), Failure> {
+    fn close(&self) -> Result<(), CommandFailure> {
         Ok(())
     }
 }

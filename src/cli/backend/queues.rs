@@ -12,36 +12,41 @@ use crate::cli::{
     args::Target,
     backend::{
         embedded::Embedded,
-        http::{Http, Patience},
+        http::{Http, RetryLimit},
     },
     command::{
         gate::backend::GateBackend, lease::backend::LeaseBackend, setting::backend::SettingBackend,
     },
-    exit::{Failure, INTERRUPTED},
+    exit::{CommandFailure, INTERRUPTED},
 };
 
 /// The verbs that commands need.
 pub(crate) trait Backend: GateBackend + LeaseBackend + SettingBackend + Sync {
     /// Pushes all items or none.
-    fn push(&self, id: &str, items: &[Item], terms: &PushOf<'_>) -> Result<wire::Pushed, Failure>;
+    fn push(
+        &self,
+        id: &str,
+        items: &[Item],
+        terms: &PushOf<'_>,
+    ) -> Result<wire::Pushed, CommandFailure>;
 
     /// Takes messages.
-    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, Failure>;
+    fn pop(&self, id: &str, depth: usize, wait: Duration) -> Result<wire::Popped, CommandFailure>;
 
     /// Shows messages.
-    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, Failure>;
+    fn peek(&self, id: &str, page: &PageOf<'_>) -> Result<wire::Page, CommandFailure>;
 
     /// Removes messages.
-    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, Failure>;
+    fn purge(&self, id: &str, priority: Option<u32>) -> Result<wire::Purged, CommandFailure>;
 
     /// Shows a queue in numbers.
-    fn stats(&self, id: &str) -> Result<wire::Stats, Failure>;
+    fn stats(&self, id: &str) -> Result<wire::Stats, CommandFailure>;
 
     /// Lists a page of queues.
-    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, Failure>;
+    fn queues(&self, page: &ListOf<'_>) -> Result<wire::QueueList, CommandFailure>;
 
     /// Lists a page of queues, with how much is in each.
-    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, Failure>;
+    fn queue_depths(&self, page: &ListOf<'_>) -> Result<wire::QueueDepths, CommandFailure>;
 
     /// Says that a worker is alive, in the life that it has begun.
     fn heartbeat(
@@ -49,16 +54,16 @@ pub(crate) trait Backend: GateBackend + LeaseBackend + SettingBackend + Sync {
         id: &str,
         meta: Option<&Item>,
         life: Option<u64>,
-    ) -> Result<wire::Beat, Failure>;
+    ) -> Result<wire::Beat, CommandFailure>;
 
     /// Says that a worker goes.
-    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), Failure>;
+    fn deregister(&self, id: &str, life: Option<u64>) -> Result<(), CommandFailure>;
 
     /// Lists a page of workers.
-    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, Failure>;
+    fn workers(&self, page: &WorkersOf<'_>) -> Result<wire::WorkerList, CommandFailure>;
 
     /// Puts away what was opened.
-    fn close(&self) -> Result<(), Failure>;
+    fn close(&self) -> Result<(), CommandFailure>;
 }
 
 /// What is said of pushed messages.
@@ -97,12 +102,12 @@ pub(crate) struct WorkersOf<'a> {
 /// Where a command finds the queues: what the programs it runs are told, so that `lanekeeper` in
 /// them finds the same ones.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum QueueLocation {
     Server(String),
     Directory(PathBuf),
 }
 
-impl Place {
+impl QueueLocation {
     /// As the flags say.
     pub(crate) fn of(target: &Target) -> Self {
         match &target.data {
@@ -136,8 +141,8 @@ pub(crate) enum Missing {
 pub(crate) fn open(
     target: &Target,
     missing: Missing,
-    patience: Patience,
-) -> Result<Box<dyn Backend>, Failure> {
+    patience: RetryLimit,
+) -> Result<Box<dyn Backend>, CommandFailure> {
     Ok(match &target.data {
         Some(dir) => Box::new(Embedded::open(dir, missing)?),
         None => Box::new(Http::new(&target.server, target.token.as_deref(), patience)?),
@@ -148,9 +153,9 @@ pub(crate) fn open(
 pub(crate) fn with<T>(
     target: &Target,
     missing: Missing,
-    command: impl FnOnce(&dyn Backend) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let backend = open(target, missing, Patience::ONCE)?;
+    command: impl FnOnce(&dyn Backend) -> Result<T, CommandFailure>,
+) -> Result<T, CommandFailure> {
+    let backend = open(target, missing, RetryLimit::ONCE)?;
     exit_on_interrupt()?;
     let done = command(&*backend);
     backend.close()?;
@@ -158,7 +163,7 @@ pub(crate) fn with<T>(
 }
 
 /// Lets Ctrl-C end the process with the documented code.
-pub(crate) fn exit_on_interrupt() -> Result<(), Failure> {
+pub(crate) fn exit_on_interrupt() -> Result<(), CommandFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {

@@ -4,12 +4,12 @@ use lanekeeper::docs::{GUIDES, Guide};
 
 use crate::cli::{
     args,
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::Output,
 };
 
 /// Prints one guide, or the list of all.
-pub(crate) fn run(args: &args::Docs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::Docs) -> Result<u8, CommandFailure> {
     let mut output = Output::new();
     match &args.topic {
         None => {
@@ -23,9 +23,12 @@ pub(crate) fn run(args: &args::Docs) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn find(topic: &str) -> Result<&'static Guide, Failure> {
+fn find(topic: &str) -> Result<&'static Guide, CommandFailure> {
     GUIDES.iter().find(|guide| guide.name == topic).ok_or_else(|| {
         let names: Vec<_> = GUIDES.iter().map(|guide| guide.name).collect();
-        Failure::usage(format!("there is no guide {topic:?}; there are: {}", names.join(", ")))
+        CommandFailure::usage(format!(
+            "there is no guide {topic:?}; there are: {}",
+            names.join(", ")
+        ))
     })
 }

@@ -17,7 +17,7 @@ use tokio::{runtime::Builder, task::JoinHandle};
 use crate::{
     cli::{
         args,
-        exit::{Failure, INTERRUPTED},
+        exit::{CommandFailure, INTERRUPTED},
         output,
         signals::{Ending, Signals},
     },
@@ -29,13 +29,15 @@ use crate::{
 const STOP_TIMEOUT_MIN: Duration = Duration::from_secs(1);
 
 /// Serves until a signal, then drains.
-pub(crate) fn run(args: args::Serve) -> Result<u8, Failure> {
-    let config = Config::resolve(args.settings, args.config.as_deref()).map_err(Failure::usage)?;
+pub(crate) fn run(args: args::Serve) -> Result<u8, CommandFailure> {
+    let config =
+        Config::resolve(args.settings, args.config.as_deref()).map_err(CommandFailure::usage)?;
     give_memory_back_at_once(&config);
     telemetry::start(config.log_format)?;
     if args.end_with_parent {
         let signal = Some(rustix::process::Signal::KILL);
-        rustix::process::set_parent_process_death_signal(signal).map_err(Failure::not_started)?;
+        rustix::process::set_parent_process_death_signal(signal)
+            .map_err(CommandFailure::not_started)?;
     }
     raise_file_limit();
     let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
@@ -74,9 +76,10 @@ fn raise_file_limit() {
     }
 }
 
-async fn serve(config: Config) -> Result<u8, Failure> {
+async fn serve(config: Config) -> Result<u8, CommandFailure> {
     let mut signals = Signals::of_server()?;
-    let server = Server::bind_recovering(config.server.clone()).map_err(Failure::not_started)?;
+    let server =
+        Server::bind_recovering(config.server.clone()).map_err(CommandFailure::not_started)?;
     let (addr, handle) = (server.addr(), server.handle());
     let posts_max = server.sink_posts_max();
     let running = tokio::spawn(server.run());
@@ -84,7 +87,7 @@ async fn serve(config: Config) -> Result<u8, Failure> {
         opened = config.open() => opened,
         ending = signals.next() => return Ok(ending.exit_code()),
     };
-    let node = opened.map_err(Failure::not_started)?;
+    let node = opened.map_err(CommandFailure::not_started)?;
     let sinks = sink::run(node.clone(), SinkOptions { posts_max, ..config.server.sink.clone() });
     handle.show_sinks(&sinks);
     handle.open(node.clone());
@@ -106,7 +109,7 @@ struct Serving {
 
 impl Serving {
     /// Serves until a signal, then drains; a second signal ends the process.
-    async fn until(mut self, mut signals: Signals) -> Result<u8, Failure> {
+    async fn until(mut self, mut signals: Signals) -> Result<u8, CommandFailure> {
         let ending = tokio::select! {
             ending = signals.next() => ending,
             ended = &mut self.running => {
@@ -114,7 +117,7 @@ impl Serving {
                     Ok(Err(error)) => error.to_string(),
                     Ok(Ok(())) | Err(_) => "the server ended by itself".to_owned(),
                 };
-                return Err(Failure::not_started(message));
+                return Err(CommandFailure::not_started(message));
             }
         };
         tracing::info!(signal = ending.name(), "draining");
@@ -127,7 +130,7 @@ impl Serving {
         }
     }
 
-    async fn drain(self, ending: Ending) -> Result<u8, Failure> {
+    async fn drain(self, ending: Ending) -> Result<u8, CommandFailure> {
         let began = Instant::now();
         self.handle.drain();
         // While the node still settles what they deliver.
@@ -144,7 +147,7 @@ impl Serving {
             }
             Err(error) => {
                 tracing::error!(%error, "the drain was not clean");
-                Err(Failure::failed(format!("the drain was not clean: {error}")))
+                Err(CommandFailure::failed(format!("the drain was not clean: {error}")))
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::loadtest::{
-    cluster::{Order, Word, hear, machine, say},
+    cluster::{AgentOrder, Message, hear, machine, say},
     generate::Generator,
     load_clock::now,
     plan::run_plan::{Control, Plan},
@@ -28,11 +28,11 @@ pub(crate) fn join(addr: SocketAddr) -> io::Result<()> {
     writer.set_nodelay(true)?;
     let mut reader = BufReader::new(writer.try_clone()?);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    say(&mut writer, &Word::Here { version, machine: machine() })?;
+    say(&mut writer, &Message::Here { version, machine: machine() })?;
     let mut control: Option<Arc<Control>> = None;
     loop {
         match hear(&mut reader) {
-            Ok(Some(Order::Run { plan, start, delay })) => {
+            Ok(Some(AgentOrder::Run { plan, start, delay })) => {
                 let given = Arc::new(Control::new(&plan.model));
                 control = Some(Arc::clone(&given));
                 let start = if start > 0 { start } else { now() + delay };
@@ -66,12 +66,12 @@ fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
-fn obey(control: &Control, order: &Order) {
+fn obey(control: &Control, order: &AgentOrder) {
     match order {
-        Order::Stop => control.stop(),
-        Order::Scale(scale) => control.scale(*scale),
-        Order::Users(users) => control.users(*users),
-        Order::Run { .. } => {}
+        AgentOrder::Stop => control.stop(),
+        AgentOrder::Scale(scale) => control.scale(*scale),
+        AgentOrder::Users(users) => control.users(*users),
+        AgentOrder::Run { .. } => {}
     }
 }
 
@@ -79,8 +79,8 @@ fn obey(control: &Control, order: &Order) {
 fn work(mut writer: TcpStream, plan: &Arc<Plan>, control: &Arc<Control>, start: u64) {
     let worked = generate(&mut writer, plan, control, start);
     let last = match worked {
-        Ok(()) => Word::Done,
-        Err(error) => Word::Failed(error.to_string()),
+        Ok(()) => Message::Done,
+        Err(error) => Message::Failed(error.to_string()),
     };
     drop(say(&mut writer, &last));
 }
@@ -100,11 +100,11 @@ fn generate(
     drop(sender);
     for report in reports {
         let tally = Box::new(report.tally);
-        say(writer, &Word::Report { second: report.second, tally })?;
+        say(writer, &Message::Report { second: report.second, tally })?;
     }
     for generator in running {
         let ledger = generator.join().expect("a generator does not panic")?;
-        say(writer, &Word::Ledger(Box::new(ledger)))?;
+        say(writer, &Message::ExpectedItems(Box::new(ledger)))?;
     }
     Ok(())
 }

@@ -15,11 +15,11 @@ use std::{
 };
 
 use crate::loadtest::{
-    cluster::{Order, Word, hear, machine, say},
+    cluster::{AgentOrder, Message, hear, machine, say},
     generate::Report,
     load_clock::now,
     plan::run_plan::{Control, Model, Plan},
-    record::expected_items::Ledger,
+    record::expected_items::ExpectedItems,
 };
 
 /// Members begin this long after they were told.
@@ -37,17 +37,17 @@ const FIRST_WORD_BYTES: u64 = 4 << 10;
 
 /// Members that have joined.
 pub(crate) struct Team {
-    members: Vec<Member>,
+    members: Vec<AgentLink>,
     children: Vec<Child>,
 }
 
-struct Member {
+struct AgentLink {
     writer: TcpStream,
     reader: BufReader<TcpStream>,
     machine: String,
 }
 
-type Running = Vec<JoinHandle<io::Result<Vec<Ledger>>>>;
+type Running = Vec<JoinHandle<io::Result<Vec<ExpectedItems>>>>;
 
 impl Team {
     /// Starts so many processes of this program on this machine.
@@ -119,12 +119,12 @@ impl Team {
             writer.set_nodelay(true)?;
             let mut reader = BufReader::new(writer.try_clone()?);
             match first_word(&writer, &mut reader) {
-                Ok(Some(Word::Here { version, machine }))
+                Ok(Some(Message::Here { version, machine }))
                     if version == env!("CARGO_PKG_VERSION") =>
                 {
-                    self.members.push(Member { writer, reader, machine });
+                    self.members.push(AgentLink { writer, reader, machine });
                 }
-                Ok(Some(Word::Here { version, .. })) => {
+                Ok(Some(Message::Here { version, .. })) => {
                     let message = format!("a member of version {version} cannot join");
                     return Err(io::Error::other(message));
                 }
@@ -165,7 +165,7 @@ impl Team {
             let part = Box::new(Plan { first_lane, ..Plan::clone(plan) });
             let is_near = agent.machine == own;
             let (start, delay) = if is_near { (start, 0) } else { (0, HEAD_START) };
-            say(&mut agent.writer, &Order::Run { plan: part, start, delay })?;
+            say(&mut agent.writer, &AgentOrder::Run { plan: part, start, delay })?;
             let reader = BufReader::new(agent.reader.get_ref().try_clone()?);
             let (sender, left) = (sender.clone(), Arc::clone(&left));
             running.push(thread::spawn(move || {
@@ -183,17 +183,20 @@ impl Team {
 }
 
 /// Takes what a member says until it is done.
-fn follow(mut reader: BufReader<TcpStream>, reports: &Sender<Report>) -> io::Result<Vec<Ledger>> {
+fn follow(
+    mut reader: BufReader<TcpStream>,
+    reports: &Sender<Report>,
+) -> io::Result<Vec<ExpectedItems>> {
     let mut ledgers = Vec::new();
     loop {
         match hear(&mut reader)? {
-            Some(Word::Report { second, tally }) => {
+            Some(Message::Report { second, tally }) => {
                 drop(reports.send(Report { second, tally: *tally }));
             }
-            Some(Word::Ledger(ledger)) => ledgers.push(*ledger),
-            Some(Word::Done) => return Ok(ledgers),
-            Some(Word::Failed(reason)) => return Err(io::Error::other(reason)),
-            Some(Word::Here { .. }) => return Err(io::Error::other("a member joined twice")),
+            Some(Message::ExpectedItems(ledger)) => ledgers.push(*ledger),
+            Some(Message::Done) => return Ok(ledgers),
+            Some(Message::Failed(reason)) => return Err(io::Error::other(reason)),
+            Some(Message::Here { .. }) => return Err(io::Error::other("a member joined twice")),
             None => return Err(io::Error::other("a member was lost: its part is not known")),
         }
     }
@@ -205,13 +208,13 @@ fn pass_on(mut writers: Vec<TcpStream>, control: &Control, model: Model, left: &
     while left.load(Ordering::Relaxed) > 0 {
         thread::sleep(LOOK);
         let order = if control.is_stopped() {
-            Some(Order::Stop)
+            Some(AgentOrder::Stop)
         } else if matches!(model, Model::Open { .. }) && control.scale_now() != scale {
             scale = control.scale_now();
-            Some(Order::Scale(scale))
+            Some(AgentOrder::Scale(scale))
         } else if matches!(model, Model::Closed { .. }) && control.users_now() != users {
             users = control.users_now();
-            Some(Order::Users(users))
+            Some(AgentOrder::Users(users))
         } else {
             None
         };
@@ -220,7 +223,7 @@ fn pass_on(mut writers: Vec<TcpStream>, control: &Control, model: Model, left: &
                 // Whoever is gone is noticed by whoever listens to it.
                 drop(say(writer, &order));
             }
-            if matches!(order, Order::Stop) {
+            if matches!(order, AgentOrder::Stop) {
                 return;
             }
         }
@@ -240,7 +243,10 @@ impl Drop for Team {
 }
 
 /// What whoever connected says first.
-fn first_word(stream: &TcpStream, reader: &mut BufReader<TcpStream>) -> io::Result<Option<Word>> {
+fn first_word(
+    stream: &TcpStream,
+    reader: &mut BufReader<TcpStream>,
+) -> io::Result<Option<Message>> {
     stream.set_read_timeout(Some(FIRST_WORD_TIMEOUT))?;
     let word = hear(&mut reader.take(FIRST_WORD_BYTES))?;
     stream.set_read_timeout(None)?;

@@ -15,12 +15,12 @@ use std::{
 
 use crate::loadtest::{
     plan::run_plan::Plan,
-    record::{expected_items::Ledger, tally::Tally},
+    record::{expected_items::ExpectedItems, tally::SecondCounts},
 };
 
 /// What a leader says.
 #[derive(Serialize, Deserialize)]
-enum Order {
+enum AgentOrder {
     /// Run this, from a moment of the machine's clock if that is the leader's own machine, or after
     /// so many nanoseconds.
     Run { plan: Box<Plan>, start: u64, delay: u64 },
@@ -34,13 +34,13 @@ enum Order {
 
 /// What a member says.
 #[derive(Serialize, Deserialize)]
-enum Word {
+enum Message {
     /// The first of all: which program, on which machine.
     Here { version: String, machine: String },
     /// What one of its generators counted in a second.
-    Report { second: u64, tally: Box<Tally> },
+    Report { second: u64, tally: Box<SecondCounts> },
     /// What one of its generators knows, when it has ended.
-    Ledger(Box<Ledger>),
+    ExpectedItems(Box<ExpectedItems>),
     /// All have ended.
     Done,
     /// It cannot go on.

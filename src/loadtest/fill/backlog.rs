@@ -18,11 +18,11 @@ const LEFT: [&str; 8] =
 /// The balance of all queues of a server when a run had no messages there. What others push and pop
 /// on the same server meanwhile counts as the run's.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backlog {
+pub(crate) struct QueuedCount {
     before: Option<i64>,
 }
 
-impl Backlog {
+impl QueuedCount {
     /// Of a run that has not begun.
     pub(crate) fn begin(client: &mut Client) -> Self {
         Self { before: told(client) }
@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn what_was_there_before_is_not_counted() {
-        let backlog = Backlog { before: Some(1_000) };
+        let backlog = QueuedCount { before: Some(1_000) };
         assert_eq!(backlog.messages(&metrics(&[("pushed", 1_010)])), Some(10));
         assert_eq!(backlog.messages(&metrics(&[("pushed", 900)])), Some(0));
-        assert_eq!(Backlog { before: None }.messages(&metrics(&[("pushed", 1)])), None);
+        assert_eq!(QueuedCount { before: None }.messages(&metrics(&[("pushed", 1)])), None);
     }
 }

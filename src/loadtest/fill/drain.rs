@@ -13,7 +13,7 @@ use crate::loadtest::{
     item::Items,
     load_clock::now,
     plan::run_plan::Plan,
-    record::expected_items::{Ledger, Outcome, Popped as PopNote},
+    record::expected_items::{ExpectedItems, ItemOutcome, Popped as PopNote},
     target::client::{Client, ClientError, Popped},
 };
 
@@ -52,9 +52,9 @@ struct Stats {
 /// As the server or the way to it says.
 pub(crate) fn drain(
     plan: &Plan,
-    ledgers: &[Ledger],
+    ledgers: &[ExpectedItems],
     first_lane: u16,
-) -> Result<Vec<Ledger>, ClientError> {
+) -> Result<Vec<ExpectedItems>, ClientError> {
     let queues: Vec<(u32, i64)> = left(ledgers).into_iter().collect();
     thread::scope(|scope| {
         let drainers: Vec<_> = (0..THREADS.min(queues.len()))
@@ -77,11 +77,12 @@ pub(crate) fn drain(
 }
 
 /// Queues that anything may have been pushed to, and how many messages are known to be left there.
-fn left(ledgers: &[Ledger]) -> BTreeMap<u32, i64> {
+fn left(ledgers: &[ExpectedItems]) -> BTreeMap<u32, i64> {
     let mut left = BTreeMap::new();
     for ledger in ledgers {
-        for pushed in ledger.pushes.iter().filter(|pushed| pushed.outcome != Outcome::Refused) {
-            *left.entry(pushed.queue).or_default() += i64::from(pushed.outcome == Outcome::Kept);
+        for pushed in ledger.pushes.iter().filter(|pushed| pushed.outcome != ItemOutcome::Refused) {
+            *left.entry(pushed.queue).or_default() +=
+                i64::from(pushed.outcome == ItemOutcome::Kept);
         }
         for taken in &ledger.taken {
             *left.entry(ledger.pops[taken.pop as usize].queue).or_default() -= 1;
@@ -95,7 +96,7 @@ struct Drainer<'a> {
     plan: &'a Plan,
     client: Client,
     items: Items,
-    ledger: Ledger,
+    ledger: ExpectedItems,
     scratch: Vec<u8>,
 }
 
@@ -105,7 +106,7 @@ impl<'a> Drainer<'a> {
             plan,
             client: Client::new(plan.addr, &plan.host, plan.token.as_deref()),
             items: Items::new(&plan.run, &plan.scenario.item_bytes),
-            ledger: Ledger::new(lane),
+            ledger: ExpectedItems::new(lane),
             scratch: Vec::new(),
         }
     }

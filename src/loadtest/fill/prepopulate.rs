@@ -20,7 +20,7 @@ use crate::loadtest::{
         run_plan::{Control, Model, Plan},
         scenario::Fault,
     },
-    record::expected_items::{Ledger, Outcome},
+    record::expected_items::{ExpectedItems, ItemOutcome},
     target::client::{Client, ClientError},
 };
 
@@ -102,7 +102,7 @@ pub(crate) fn fill(
     control: &Arc<Control>,
     first_lane: u16,
     mut tell: impl FnMut(Filling),
-) -> Result<Vec<Ledger>, ClientError> {
+) -> Result<Vec<ExpectedItems>, ClientError> {
     let total = wanted(plan);
     if total == 0 {
         return Ok(Vec::new());
@@ -118,7 +118,7 @@ pub(crate) fn fill(
             thread::spawn(move || {
                 let items = Items::new(&plan.run, &plan.scenario.item_bytes);
                 let client = Client::new(plan.addr, &plan.host, plan.token.as_deref());
-                let ledger = Ledger::new(lane);
+                let ledger = ExpectedItems::new(lane);
                 let mut filler = Filler { plan, control, client, items, ledger, done };
                 filler.fill((place, threads), total).map(|()| filler.ledger)
             })
@@ -137,7 +137,7 @@ struct Filler {
     control: Arc<Control>,
     client: Client,
     items: Items,
-    ledger: Ledger,
+    ledger: ExpectedItems,
     done: Arc<AtomicU64>,
 }
 
@@ -179,14 +179,14 @@ impl Filler {
         if is_full && self.plan.scenario.fault == Some(Fault::Disk) {
             // It is to be full sooner or later, and nothing of this batch is there.
             for place in 0..count {
-                self.ledger.settle(first + place as u32, Outcome::Refused, now());
+                self.ledger.settle(first + place as u32, ItemOutcome::Refused, now());
             }
             return Ok(left);
         }
         let accepted = accepted?;
         for place in 0..count {
             let answered = began + 2 * place + 1;
-            self.ledger.settle(first + place as u32, Outcome::Kept, answered);
+            self.ledger.settle(first + place as u32, ItemOutcome::Kept, answered);
         }
         self.done.fetch_add(accepted.count, Ordering::Relaxed);
         Ok(count)

@@ -5,12 +5,12 @@ use serde_json::value::RawValue;
 
 use crate::loadtest::{
     generate::{
-        Call, Generator,
+        Generator, PlannedRequest,
         connection::Loss,
-        response_head::{Answer, problem_code},
+        response_head::{ResponseHead, problem_code},
     },
     plan::{action::Action, scenario::Fault},
-    record::expected_items::{Outcome, Popped},
+    record::expected_items::{ItemOutcome, Popped},
 };
 
 /// How long a server may take to notice that its disk has space again.
@@ -27,8 +27,8 @@ impl Generator {
     pub(crate) fn answered(
         &mut self,
         place: usize,
-        call: &Call,
-        answer: &Answer,
+        call: &PlannedRequest,
+        answer: &ResponseHead,
         now: u64,
     ) -> bool {
         let follows = self.follows.len();
@@ -48,7 +48,7 @@ impl Generator {
             (Action::Ack | Action::Nack, 200) => self.settled(call, &body, now),
             (Action::Redrive, 200) => self.redriven(&body),
             (Action::Push, 507) if self.is_full_disk_right(call, &body) => {
-                self.settle(call, Outcome::Refused, now);
+                self.settle(call, ItemOutcome::Refused, now);
                 self.tally.turned_away += u64::from(self.is_measured(call.intended));
                 Ok(0)
             }
@@ -71,25 +71,25 @@ impl Generator {
     }
 
     /// Whether a disk that is full is what the scenario is about, and has no space yet.
-    fn is_full_disk_right(&self, call: &Call, body: &[u8]) -> bool {
+    fn is_full_disk_right(&self, call: &PlannedRequest, body: &[u8]) -> bool {
         let is_back = |moment: u64| call.sent > moment + RETURN;
         self.plan.scenario.fault == Some(Fault::Disk)
             && problem_code(body) == Some("disk_full")
             && !self.control.space_at().is_some_and(is_back)
     }
 
-    fn pushed(&mut self, call: &Call, now: u64) -> u64 {
-        self.settle(call, Outcome::Kept, now);
+    fn pushed(&mut self, call: &PlannedRequest, now: u64) -> u64 {
+        self.settle(call, ItemOutcome::Kept, now);
         1
     }
 
-    fn settle(&mut self, call: &Call, outcome: Outcome, now: u64) {
+    fn settle(&mut self, call: &PlannedRequest, outcome: ItemOutcome, now: u64) {
         if self.plan.is_verified {
             self.ledger.settle(call.asked.item.number, outcome, now);
         }
     }
 
-    fn popped(&mut self, call: &Call, body: &[u8], now: u64) -> Result<u64, String> {
+    fn popped(&mut self, call: &PlannedRequest, body: &[u8], now: u64) -> Result<u64, String> {
         let Ok(answer) = serde_json::from_slice::<Items<'_>>(body) else {
             self.ledger.cut.push((call.asked.queue, call.asked.depth));
             return Err("the answer is no list of items".to_owned());
@@ -108,13 +108,13 @@ impl Generator {
 
     /// A refusal changed nothing; a failure of the server is none, and neither is what is not its
     /// own answer.
-    fn refusal(&mut self, call: &Call, status: u16, body: &[u8], now: u64) -> String {
+    fn refusal(&mut self, call: &PlannedRequest, status: u16, body: &[u8], now: u64) -> String {
         let code = problem_code(body);
         let is_known = status != 500 && code.is_some();
         let code = code.unwrap_or("without a code");
         match call.asked.action {
             Action::Push => {
-                let outcome = if is_known { Outcome::Refused } else { Outcome::Unknown };
+                let outcome = if is_known { ItemOutcome::Refused } else { ItemOutcome::Unknown };
                 let answered = if is_known { now } else { u64::MAX };
                 self.settle(call, outcome, answered);
             }
@@ -125,16 +125,16 @@ impl Generator {
     }
 
     /// No answer came: what was sent may have happened.
-    pub(crate) fn lost(&mut self, call: &Call, loss: &Loss, now: u64) {
+    pub(crate) fn lost(&mut self, call: &PlannedRequest, loss: &Loss, now: u64) {
         match call.asked.action {
-            Action::Push if !loss.was_sent => self.settle(call, Outcome::Refused, now),
+            Action::Push if !loss.was_sent => self.settle(call, ItemOutcome::Refused, now),
             _ if loss.was_sent => self.unknown(call),
             _ => {}
         }
     }
 
     /// Notes what may have happened.
-    fn unknown(&mut self, call: &Call) {
+    fn unknown(&mut self, call: &PlannedRequest) {
         let (queue, depth) = (call.asked.queue, call.asked.depth);
         match call.asked.action {
             Action::Publish => self.ledger.published.1 += 1,

@@ -8,7 +8,7 @@ use std::{
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::loadtest::generate::response_head::{self, Answer, Reading};
+use crate::loadtest::generate::response_head::{self, Reading, ResponseHead};
 
 /// What a buffer for answers holds at first.
 const INPUT_BYTES: usize = 16 << 10;
@@ -31,7 +31,7 @@ pub(crate) enum Progress {
     /// Wait for the next sign from it.
     Pending,
     /// The answer is there; [`Connection::body`] has its body.
-    Answered(Answer),
+    Answered(ResponseHead),
     /// The connection is gone.
     Lost(Loss),
 }
@@ -86,7 +86,7 @@ impl Connection {
     }
 
     /// The body of an answer.
-    pub(crate) fn body(&self, answer: &Answer) -> &[u8] {
+    pub(crate) fn body(&self, answer: &ResponseHead) -> &[u8] {
         &self.input[answer.body_begin..answer.body_end]
     }
 

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::loadtest::{
     generate::{
-        Call, Generator,
-        lease_work::Fate,
-        request::{Asked, Held},
+        Generator, PlannedRequest,
+        lease_work::LeaseFate,
+        request::{Asked, HeldLeases},
     },
     load_clock::millis,
     plan::action::Action,
@@ -68,7 +68,12 @@ impl Generator {
     }
 
     /// Notes the messages of a lease and decides what becomes of each.
-    pub(crate) fn leased(&mut self, call: &Call, body: &[u8], now: u64) -> Result<u64, String> {
+    pub(crate) fn leased(
+        &mut self,
+        call: &PlannedRequest,
+        body: &[u8],
+        now: u64,
+    ) -> Result<u64, String> {
         let Ok(Leased { messages }) = serde_json::from_slice(body) else {
             self.ledger.cut_leases.push(call.asked.queue);
             return Err("the answer is no list of messages".to_owned());
@@ -88,11 +93,11 @@ impl Generator {
                 }
             };
             let delivered = self.ledger.deliver(item, until);
-            let held = Held { token: message.lease.clone().into_owned(), delivered };
+            let held = HeldLeases { token: message.lease.clone().into_owned(), delivered };
             match self.plan.scenario.work.fate(&mut self.random) {
-                Fate::Acked => acked.push(held),
-                Fate::Nacked => nacked.push(held),
-                Fate::Abandoned => self.ledger.abandoned += 1,
+                LeaseFate::Acked => acked.push(held),
+                LeaseFate::Nacked => nacked.push(held),
+                LeaseFate::Abandoned => self.ledger.abandoned += 1,
             }
         }
         self.follow(&call.asked, [(Action::Ack, acked), (Action::Nack, nacked)], now);
@@ -100,7 +105,7 @@ impl Generator {
     }
 
     /// Queues the requests that settle leases.
-    fn follow(&mut self, lease: &Asked, settling: [(Action, Vec<Held>); 2], now: u64) {
+    fn follow(&mut self, lease: &Asked, settling: [(Action, Vec<HeldLeases>); 2], now: u64) {
         let count = settling.iter().filter(|(_, held)| !held.is_empty()).count();
         let wanted = settling.into_iter().filter(|(_, held)| !held.is_empty());
         for (place, (action, held)) in wanted.enumerate() {
@@ -110,13 +115,18 @@ impl Generator {
     }
 
     /// Notes which of the leases are settled now.
-    pub(crate) fn settled(&mut self, call: &Call, body: &[u8], now: u64) -> Result<u64, String> {
+    pub(crate) fn settled(
+        &mut self,
+        call: &PlannedRequest,
+        body: &[u8],
+        now: u64,
+    ) -> Result<u64, String> {
         let Ok(Settled { failed }) = serde_json::from_slice(body) else {
             self.unsettled(call);
             return Err("the answer does not say what failed".to_owned());
         };
         let asked = &call.asked;
-        let is_good = |held: &&Held| failed.iter().all(|failed| failed.lease != held.token);
+        let is_good = |held: &&HeldLeases| failed.iter().all(|failed| failed.lease != held.token);
         let good = asked.held.iter().filter(is_good);
         let mut count = 0;
         if asked.action == Action::Ack {
@@ -137,7 +147,7 @@ impl Generator {
     }
 
     /// Notes that it is not known which of the leases are settled.
-    pub(crate) fn unsettled(&mut self, call: &Call) {
+    pub(crate) fn unsettled(&mut self, call: &PlannedRequest) {
         if call.asked.action == Action::Ack {
             self.ledger.cut.push((call.asked.queue, call.asked.held.len() as u32));
         }

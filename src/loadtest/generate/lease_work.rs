@@ -25,7 +25,7 @@ impl Default for Work {
 
 /// What becomes of a leased message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum LeaseFate {
     /// Its work is done.
     Acked,
     /// It is given back.
@@ -51,14 +51,14 @@ impl Work {
     }
 
     /// Draws what becomes of one message.
-    pub(crate) fn fate(&self, random: &mut fastrand::Rng) -> Fate {
+    pub(crate) fn fate(&self, random: &mut fastrand::Rng) -> LeaseFate {
         let drawn = random.u32(..100);
         if drawn < self.abandoned {
-            Fate::Abandoned
+            LeaseFate::Abandoned
         } else if drawn < self.abandoned + self.nacked {
-            Fate::Nacked
+            LeaseFate::Nacked
         } else {
-            Fate::Acked
+            LeaseFate::Acked
         }
     }
 }

@@ -36,7 +36,7 @@ use crate::loadtest::{
         run_plan::{Control, Plan},
         scenario::Fault,
     },
-    record::{expected_items::Ledger, tally::Tally},
+    record::{expected_items::ExpectedItems, tally::SecondCounts},
 };
 
 /// What generators tell while they run.
@@ -44,11 +44,11 @@ pub(crate) struct Report {
     /// The second it is about, counted from the beginning of what is measured.
     pub(crate) second: u64,
     /// What was counted in it.
-    pub(crate) tally: Tally,
+    pub(crate) tally: SecondCounts,
 }
 
 /// A request under way.
-pub(crate) struct Call {
+pub(crate) struct PlannedRequest {
     asked: Asked,
     /// Latency counts from here.
     intended: u64,
@@ -82,8 +82,8 @@ pub(crate) struct Generator {
     /// What follows from answers, waiting for one too.
     follows: VecDeque<Follow>,
     /// What is being counted.
-    tally: Tally,
-    ledger: Ledger,
+    tally: SecondCounts,
+    ledger: ExpectedItems,
     random: fastrand::Rng,
     /// Buffers that are used again and again.
     body: Vec<u8>,
@@ -116,8 +116,8 @@ impl Generator {
             arrivals: Arrivals::new(plan, start, among),
             backlog: VecDeque::new(),
             follows: VecDeque::new(),
-            tally: Tally::default(),
-            ledger: Ledger::new(lane),
+            tally: SecondCounts::default(),
+            ledger: ExpectedItems::new(lane),
             random: fastrand::Rng::with_seed(plan.seed ^ (u64::from(lane) << 48)),
             body: Vec::new(),
             scratch: Vec::new(),
@@ -134,7 +134,7 @@ impl Generator {
     ///
     /// # Errors
     /// As the operating system says when it waits.
-    pub(crate) fn run(mut self) -> io::Result<Ledger> {
+    pub(crate) fn run(mut self) -> io::Result<ExpectedItems> {
         let mut signs = Vec::new();
         loop {
             let now = now();
@@ -235,7 +235,7 @@ impl Generator {
         let line = self.pool.line(place);
         line.connection.clear();
         self.requests.write(&asked, &mut self.body, &mut line.connection.output);
-        line.call = Some(Call { asked, intended, sent, is_last });
+        line.call = Some(PlannedRequest { asked, intended, sent, is_last });
         if is_cut {
             let bytes = line.connection.output.len();
             let bytes = if self.random.bool() { bytes } else { self.random.usize(..bytes) };

@@ -17,7 +17,7 @@ use rustix::{
 };
 
 use crate::loadtest::generate::{
-    Call,
+    PlannedRequest,
     connection::{Connection, Loss},
 };
 
@@ -25,9 +25,9 @@ use crate::loadtest::generate::{
 const EVENTS_MAX: usize = 256;
 
 /// A connection and the call on it, if there is one.
-pub(crate) struct Line {
+pub(crate) struct PooledConnection {
     pub(crate) connection: Connection,
-    pub(crate) call: Option<Call>,
+    pub(crate) call: Option<PlannedRequest>,
     /// Tells a sign for this connection from a late one for its predecessor at the same place.
     generation: u32,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Line {
 pub(crate) struct Pool {
     addr: SocketAddr,
     epoll: OwnedFd,
-    lines: Vec<Option<Line>>,
+    lines: Vec<Option<PooledConnection>>,
     idle: Vec<usize>,
     vacant: Vec<usize>,
     line_max: usize,
@@ -88,12 +88,12 @@ impl Pool {
         epoll::add(&self.epoll, connection.stream(), data, flags)
             .map_err(|error| Loss { reason: error.to_string(), was_sent: false })?;
         let generation = self.generation;
-        self.lines[place] = Some(Line { connection, call: None, generation });
+        self.lines[place] = Some(PooledConnection { connection, call: None, generation });
         Ok(())
     }
 
     /// The connection at a place.
-    pub(crate) fn line(&mut self, place: usize) -> &mut Line {
+    pub(crate) fn line(&mut self, place: usize) -> &mut PooledConnection {
         self.lines[place].as_mut().expect("a place in use has a connection")
     }
 
@@ -121,7 +121,8 @@ impl Pool {
 
     /// Places whose call has been under way since before a moment.
     pub(crate) fn overdue(&self, since: u64) -> Vec<usize> {
-        let is_overdue = |line: &Line| line.call.as_ref().is_some_and(|call| call.sent < since);
+        let is_overdue =
+            |line: &PooledConnection| line.call.as_ref().is_some_and(|call| call.sent < since);
         let places = self.lines.iter().enumerate();
         let overdue = places.filter(|(_, line)| line.as_ref().is_some_and(is_overdue));
         overdue.map(|(place, _)| place).collect()

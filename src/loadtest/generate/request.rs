@@ -9,7 +9,7 @@ use crate::loadtest::{
 
 /// A leased message, as its worker holds it.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldLeases {
     /// What settles the lease.
     pub(crate) token: String,
     /// Where the ledger notes its delivery.
@@ -30,7 +30,7 @@ pub(crate) struct Asked {
     /// Messages a pop or a lease asks for.
     pub(crate) depth: u32,
     /// The leases that are settled.
-    pub(crate) held: Vec<Held>,
+    pub(crate) held: Vec<HeldLeases>,
 }
 
 /// Writes the requests of one run.
@@ -108,7 +108,7 @@ fn query_depth(depth: u32, out: &mut Vec<u8>) {
     write!(out, "?depth={depth}").expect("memory takes every byte");
 }
 
-fn write_leases(held: &[Held], body: &mut Vec<u8>) {
+fn write_leases(held: &[HeldLeases], body: &mut Vec<u8>) {
     body.extend_from_slice(b"{\"leases\":[");
     for (place, held) in held.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };

@@ -2,7 +2,7 @@
 
 /// A whole answer at the start of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ResponseHead {
     /// The status code.
     pub(crate) status: u16,
     /// Where the body begins.
@@ -19,7 +19,7 @@ pub(crate) enum Reading {
     /// More must be read; if it is known how much, the buffer must hold so many bytes.
     Partial(Option<usize>),
     /// All of it is there.
-    Whole(Answer),
+    Whole(ResponseHead),
     /// It is no answer that is understood.
     Broken,
 }
@@ -41,7 +41,7 @@ pub(crate) fn read(buffer: &[u8]) -> Reading {
     if buffer.len() < body_end {
         return Reading::Partial(Some(body_end));
     }
-    Reading::Whole(Answer { status, body_begin, body_end, is_last })
+    Reading::Whole(ResponseHead { status, body_begin, body_end, is_last })
 }
 
 /// Status, length of the body, and whether the connection is closed after it.
@@ -80,8 +80,12 @@ mod tests {
             assert!(matches!(read(&text[..end]), Reading::Partial(_)), "{end}");
         }
         let whole = read(text);
-        let answer =
-            Answer { status: 200, body_begin: text.len() - 5, body_end: text.len(), is_last: true };
+        let answer = ResponseHead {
+            status: 200,
+            body_begin: text.len() - 5,
+            body_end: text.len(),
+            is_last: true,
+        };
         assert_eq!(whole, Reading::Whole(answer));
     }
 

@@ -56,7 +56,7 @@ impl Heard {
 }
 
 #[derive(Deserialize)]
-struct Frame {
+struct StreamFrame {
     seq: Option<u64>,
     gap: Option<Gap>,
 }
@@ -148,7 +148,7 @@ fn listen(mut reader: BufReader<TcpStream>, heard: &Mutex<Heard>) {
             Ok(_) => {}
         }
         let Some(data) = line.strip_prefix(b"data: ") else { continue };
-        let Ok(frame) = serde_json::from_slice::<Frame>(data) else { continue };
+        let Ok(frame) = serde_json::from_slice::<StreamFrame>(data) else { continue };
         let mut heard = heard.lock().expect("nobody panics with it");
         if let Some(seq) = frame.seq {
             heard.messages += 1;

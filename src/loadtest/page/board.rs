@@ -15,7 +15,7 @@ use crate::loadtest::{
     },
     record::{
         result::{RunResult, Second},
-        tally::Tally,
+        tally::SecondCounts,
         timeline::{self, Timeline},
     },
     run::Watcher,
@@ -27,7 +27,7 @@ const SECONDS_MAX: usize = 300;
 /// A run that somebody wants.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Order {
+pub(crate) struct PageOrder {
     /// A scenario's name.
     pub(crate) scenario: String,
     /// How long is measured, in seconds.
@@ -74,7 +74,7 @@ pub(crate) enum Phase {
 
 /// What the page asks for each second.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct State {
+pub(crate) struct PageState {
     phase: Phase,
     scenario: String,
     title: String,
@@ -96,22 +96,22 @@ pub(crate) struct State {
 
 #[derive(Default)]
 struct Inner {
-    state: State,
+    state: PageState,
     control: Option<Arc<Control>>,
     results: Vec<RunResult>,
 }
 
 /// Shared by the page and whoever runs what it orders.
-pub(crate) struct Board {
+pub(crate) struct PageBoard {
     inner: Mutex<Inner>,
-    orders: Mutex<Sender<Order>>,
+    orders: Mutex<Sender<PageOrder>>,
     /// What there is to choose from.
     scenarios: Vec<Scenario>,
 }
 
-impl Board {
+impl PageBoard {
     /// A board without a run; orders go to whoever has the other end.
-    pub(crate) fn new(orders: Sender<Order>, scenarios: Vec<Scenario>) -> Arc<Self> {
+    pub(crate) fn new(orders: Sender<PageOrder>, scenarios: Vec<Scenario>) -> Arc<Self> {
         Arc::new(Self { inner: Mutex::default(), orders: Mutex::new(orders), scenarios })
     }
 
@@ -130,7 +130,7 @@ impl Board {
     }
 
     /// What there is to show.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> PageState {
         let inner = self.inner();
         let mut state = inner.state.clone();
         if let Some(control) = &inner.control {
@@ -145,14 +145,14 @@ impl Board {
     }
 
     /// Orders a run; false if one is under way.
-    pub(crate) fn order(&self, order: Order) -> bool {
+    pub(crate) fn order(&self, order: PageOrder) -> bool {
         let mut inner = self.inner();
         if inner.state.phase != Phase::Idle {
             return false;
         }
         let runs = inner.state.runs;
         let scenario = order.scenario.clone();
-        inner.state = State { phase: Phase::Starting, scenario, runs, ..State::default() };
+        inner.state = PageState { phase: Phase::Starting, scenario, runs, ..PageState::default() };
         let orders = self.orders.lock().expect("nobody panics with it");
         orders.send(order).is_ok()
     }
@@ -210,7 +210,7 @@ impl Board {
 }
 
 /// Puts what happens on the board.
-impl Watcher for Arc<Board> {
+impl Watcher for Arc<PageBoard> {
     fn filling(&mut self, filling: Filling) {
         let state = &mut self.inner().state;
         (state.filled, state.to_fill) = (filling.done, filling.total);
@@ -232,7 +232,7 @@ impl Watcher for Arc<Board> {
     }
 }
 
-fn failures(all: &Tally) -> Vec<(String, String, u64)> {
+fn failures(all: &SecondCounts) -> Vec<(String, String, u64)> {
     let mut failures = Vec::new();
     for (action, reasons) in &all.failures {
         for (reason, count) in reasons {

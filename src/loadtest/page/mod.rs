@@ -16,7 +16,7 @@ use lanekeeper::server::{Door, RequestSource};
 use serde::Serialize;
 
 use crate::loadtest::{
-    page::board::{Board, Change, Order},
+    page::board::{Change, PageBoard, PageOrder},
     record::result::ResultFile,
     report::{html, locust},
 };
@@ -33,7 +33,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; fram
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(crate) fn serve(addr: SocketAddr, board: Arc<Board>) -> io::Result<SocketAddr> {
+pub(crate) fn serve(addr: SocketAddr, board: Arc<PageBoard>) -> io::Result<SocketAddr> {
     let (sender, bound) = std::sync::mpsc::channel();
     std::thread::Builder::new().name("page".to_owned()).spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -121,7 +121,7 @@ struct Choice {
     rate: f64,
 }
 
-async fn scenarios(board: web::Data<Board>) -> HttpResponse {
+async fn scenarios(board: web::Data<PageBoard>) -> HttpResponse {
     let choices = board.scenarios().iter().map(|scenario| Choice {
         rate: scenario.shape.mean(),
         id: scenario.id.clone(),
@@ -131,11 +131,11 @@ async fn scenarios(board: web::Data<Board>) -> HttpResponse {
     HttpResponse::Ok().json(choices.collect::<Vec<_>>())
 }
 
-async fn state(board: web::Data<Board>) -> HttpResponse {
+async fn state(board: web::Data<PageBoard>) -> HttpResponse {
     HttpResponse::Ok().json(board.state())
 }
 
-async fn start(board: web::Data<Board>, order: web::Json<Order>) -> HttpResponse {
+async fn start(board: web::Data<PageBoard>, order: web::Json<PageOrder>) -> HttpResponse {
     let order = order.into_inner();
     let is_scale = order.scale.is_none_or(|scale| scale > 0.0 && scale <= 1e6);
     let is_users = order.users.is_none_or(|users| (1..=100_000).contains(&users));
@@ -152,12 +152,12 @@ async fn start(board: web::Data<Board>, order: web::Json<Order>) -> HttpResponse
     if board.order(order) { accepted() } else { refused("a run is under way") }
 }
 
-async fn stop(board: web::Data<Board>, _: web::Json<serde_json::Value>) -> HttpResponse {
+async fn stop(board: web::Data<PageBoard>, _: web::Json<serde_json::Value>) -> HttpResponse {
     board.stop();
     accepted()
 }
 
-async fn change(board: web::Data<Board>, change: web::Json<Change>) -> HttpResponse {
+async fn change(board: web::Data<PageBoard>, change: web::Json<Change>) -> HttpResponse {
     let is_scale = change.scale.is_none_or(|scale| scale > 0.0 && scale <= 1e6);
     let is_users = change.users.is_none_or(|users| (1..=100_000).contains(&users));
     if !is_scale || !is_users {
@@ -179,7 +179,7 @@ fn refused(reason: &str) -> HttpResponse {
 }
 
 /// The last run's files, and the report of all.
-async fn download(board: web::Data<Board>, request: HttpRequest) -> HttpResponse {
+async fn download(board: web::Data<PageBoard>, request: HttpRequest) -> HttpResponse {
     let results = board.results();
     let file = request.match_info().query("file").to_owned();
     let Some(last) = results.last() else {

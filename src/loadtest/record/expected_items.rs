@@ -6,7 +6,7 @@ use crate::loadtest::item::{ItemId, Stranger};
 
 /// What became of a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Outcome {
+pub(crate) enum ItemOutcome {
     /// Acknowledged: the item is in the queue.
     Kept,
     /// Refused or never sent: it is not.
@@ -24,7 +24,7 @@ pub(crate) struct Pushed {
     pub(crate) answered: u64,
     pub(crate) queue: u32,
     pub(crate) priority: u32,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: ItemOutcome,
 }
 
 /// A pop that took messages, a lease that was given some, or an ack of leased ones.
@@ -55,7 +55,7 @@ pub(crate) struct Delivered {
 
 /// What one generator pushed and popped.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Ledger {
+pub(crate) struct ExpectedItems {
     /// The lane its pushes are numbered in.
     pub(crate) lane: u16,
     /// By number.
@@ -87,7 +87,7 @@ pub(crate) struct Ledger {
     pub(crate) dead_lettered: u64,
 }
 
-impl Ledger {
+impl ExpectedItems {
     /// An empty one.
     pub(crate) fn new(lane: u16) -> Self {
         Self { lane, ..Self::default() }
@@ -96,13 +96,13 @@ impl Ledger {
     /// Notes a push that is about to be sent: until more is known, it may have happened.
     pub(crate) fn push(&mut self, queue: u32, priority: u32, sent: u64) -> ItemId {
         let number = self.pushes.len() as u32;
-        let outcome = Outcome::Unknown;
+        let outcome = ItemOutcome::Unknown;
         self.pushes.push(Pushed { sent, answered: u64::MAX, queue, priority, outcome });
         ItemId { lane: self.lane, number }
     }
 
     /// Notes what became of it.
-    pub(crate) fn settle(&mut self, number: u32, outcome: Outcome, answered: u64) {
+    pub(crate) fn settle(&mut self, number: u32, outcome: ItemOutcome, answered: u64) {
         let pushed = &mut self.pushes[number as usize];
         (pushed.outcome, pushed.answered) = (outcome, answered);
     }

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::loadtest::{
-    fill::backlog::Backlog,
+    fill::backlog::QueuedCount,
     load_clock::now,
     plan::run_plan::Plan,
     target::{Subject, client::Client},
@@ -44,22 +44,22 @@ pub(crate) struct Monitor {
     client: Client,
     pid: Option<u32>,
     data: Option<PathBuf>,
-    backlog: Backlog,
+    backlog: QueuedCount,
     before: Option<(u64, f64)>,
 }
 
 impl Monitor {
     /// Watches a server from before the first message of a run.
     pub(crate) fn new(target: &Subject) -> Self {
-        Self::watching(target, Backlog::begin)
+        Self::watching(target, QueuedCount::begin)
     }
 
     /// Watches a server that was restarted in the midst of a run.
     pub(crate) fn resume(target: &Subject, plan: &Plan) -> Self {
-        Self::watching(target, |client| Backlog::resume(client, plan))
+        Self::watching(target, |client| QueuedCount::resume(client, plan))
     }
 
-    fn watching(target: &Subject, backlog: impl FnOnce(&mut Client) -> Backlog) -> Self {
+    fn watching(target: &Subject, backlog: impl FnOnce(&mut Client) -> QueuedCount) -> Self {
         let client = Client::new(target.addr, &target.host, target.token());
         let mut client = client.patience(PATIENCE);
         let backlog = backlog(&mut client);

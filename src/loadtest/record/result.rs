@@ -13,7 +13,7 @@ use crate::loadtest::{
     record::{
         latency::{Latencies, PERCENTS},
         monitor::Sample,
-        tally::{Count, Tally},
+        tally::{Count, SecondCounts},
         timeline::Timeline,
     },
     verify::Verification,
@@ -200,7 +200,7 @@ pub(crate) struct Demand {
 }
 
 /// Why requests failed, those of each kind together.
-fn failures(all: &Tally) -> Vec<Failed> {
+fn failures(all: &SecondCounts) -> Vec<Failed> {
     let mut failures = Vec::new();
     for (action, reasons) in &all.failures {
         for (reason, &count) in reasons {

@@ -34,7 +34,7 @@ impl Count {
 
 /// What was counted in a while.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Tally {
+pub(crate) struct SecondCounts {
     /// By kind of request; only kinds that were used.
     pub(crate) counts: BTreeMap<Action, Count>,
     /// Why requests failed, and how often.
@@ -56,7 +56,7 @@ pub(crate) struct Tally {
     pub(crate) users: u64,
 }
 
-impl Tally {
+impl SecondCounts {
     /// Counts a request to its end.
     pub(crate) fn count(&mut self, action: Action, nanos: u64) -> &mut Count {
         let count = self.counts.entry(action).or_default();

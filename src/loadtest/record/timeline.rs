@@ -7,7 +7,7 @@ use crate::loadtest::{
     record::{
         monitor::Sample,
         result::{Figures, Second},
-        tally::Tally,
+        tally::SecondCounts,
     },
 };
 
@@ -21,9 +21,9 @@ pub(crate) struct Timeline {
     /// Seconds that all generators have told of.
     pub(crate) seconds: Vec<Second>,
     /// Everything.
-    pub(crate) all: Tally,
+    pub(crate) all: SecondCounts,
     /// Seconds that not all have told of, and by how many they were.
-    open: BTreeMap<u64, (usize, Tally)>,
+    open: BTreeMap<u64, (usize, SecondCounts)>,
     samples: BTreeMap<u64, Sample>,
     generators: usize,
 }
@@ -82,7 +82,7 @@ impl Timeline {
 }
 
 /// What was counted of each kind of request, in figures.
-pub(crate) fn figures(tally: &Tally) -> BTreeMap<String, Figures> {
+pub(crate) fn figures(tally: &SecondCounts) -> BTreeMap<String, Figures> {
     let named = tally.counts.iter();
     named.map(|(action, count)| (action.name().to_owned(), Figures::from(count))).collect()
 }

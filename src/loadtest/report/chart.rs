@@ -34,7 +34,7 @@ impl Chart<'_> {
         for &(x, y) in points() {
             (least, most, top) = (least.min(x), most.max(x), top.max(y));
         }
-        let frame = Frame { least, most: most.max(least + 1e-9), top: nice(top) };
+        let frame = ChartFrame { least, most: most.max(least + 1e-9), top: nice(top) };
         let mut out = format!("<figure><figcaption>{} <small>{}</small>", self.title, self.unit);
         let named = self.series.iter().enumerate().filter(|_| self.series.len() > 1);
         for (place, series) in named {
@@ -53,7 +53,7 @@ impl Chart<'_> {
         out
     }
 
-    fn axes(&self, frame: &Frame, out: &mut String) {
+    fn axes(&self, frame: &ChartFrame, out: &mut String) {
         let ticks = steps(frame.top);
         for tick in 0..=ticks {
             let value = frame.top * f64::from(tick) / f64::from(ticks);
@@ -94,7 +94,7 @@ fn span(length: f64) -> f64 {
     spans.into_iter().find(|span| length / span <= 6.0).unwrap_or(86_400.0)
 }
 
-fn draw(series: &Series<'_>, place: usize, frame: &Frame, out: &mut String) {
+fn draw(series: &Series<'_>, place: usize, frame: &ChartFrame, out: &mut String) {
     let mut path = String::new();
     for (number, &(x, y)) in series.points.iter().enumerate() {
         let step = if number == 0 { 'M' } else { 'L' };
@@ -108,13 +108,13 @@ fn draw(series: &Series<'_>, place: usize, frame: &Frame, out: &mut String) {
 }
 
 /// Where values are on the page.
-struct Frame {
+struct ChartFrame {
     least: f64,
     most: f64,
     top: f64,
 }
 
-impl Frame {
+impl ChartFrame {
     fn x(&self, x: f64) -> f64 {
         LEFT + (x - self.least) / (self.most - self.least) * (RIGHT - LEFT)
     }

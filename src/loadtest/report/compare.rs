@@ -71,7 +71,7 @@ pub(crate) struct Side {
 
 /// One figure on both sides.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Line {
+pub(crate) struct ComparedRow {
     /// The scenario; empty for a file that does not say.
     pub(crate) scenario: String,
     /// The kind of request.
@@ -97,7 +97,7 @@ pub(crate) struct Line {
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     /// Figure by figure.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<ComparedRow>,
     /// What a reader must know of it.
     pub(crate) notes: Vec<String>,
     /// Runs of base and new that the bands come from, at least.
@@ -218,7 +218,7 @@ pub(crate) fn compare(base: &Side, new: &Side, band: Option<f64>) -> Result<Comp
     let (mut lines, mut notes, mut runs) = (Vec::new(), Vec::new(), (usize::MAX, usize::MAX));
     for (scenario, base) in &base.observed {
         let Some(new) = new.observed.get(scenario) else { continue };
-        let judged = Judged { scenario, base, new, band };
+        let judged = ScenarioComparison { scenario, base, new, band };
         let of_kinds = judged.kinds();
         if of_kinds.is_empty() {
             continue;
@@ -236,16 +236,16 @@ pub(crate) fn compare(base: &Side, new: &Side, band: Option<f64>) -> Result<Comp
 }
 
 /// One scenario on both sides.
-struct Judged<'a> {
+struct ScenarioComparison<'a> {
     scenario: &'a str,
     base: &'a Observations,
     new: &'a Observations,
     band: Option<f64>,
 }
 
-impl Judged<'_> {
+impl ScenarioComparison<'_> {
     /// Latencies and errors of the kinds of request that both sides have.
-    fn kinds(&self) -> Vec<Line> {
+    fn kinds(&self) -> Vec<ComparedRow> {
         let mut lines = Vec::new();
         for (name, base) in &self.base.by_name {
             let Some(new) = self.new.by_name.get(name) else { continue };
@@ -267,7 +267,7 @@ impl Judged<'_> {
     }
 
     /// The rate of all requests: that of a kind is what was drawn.
-    fn rate(&self, is_another_mix: bool) -> Option<Line> {
+    fn rate(&self, is_another_mix: bool) -> Option<ComparedRow> {
         let (base, new) = (&self.base.rates, &self.new.rates);
         if base.is_empty() || new.is_empty() {
             return None;
@@ -311,7 +311,7 @@ impl Judged<'_> {
         (name, metric): (&str, &'static str),
         (base, new): (&[f64], &[f64]),
         slack: f64,
-    ) -> Line {
+    ) -> ComparedRow {
         let learned = if base.len() > 1 || new.len() > 1 {
             spread(base).max(spread(new)).max(BAND_MIN)
         } else {
@@ -321,7 +321,7 @@ impl Judged<'_> {
         let (base, new, band) = (median(base), median(new), self.band.unwrap_or(learned));
         let ratio = if base == new { 1.0 } else { new / base };
         let is_worse = new > base * (1.0 + band) + slack;
-        Line { scenario, name, metric, base, new, ratio, band, is_worse, unjudged: None }
+        ComparedRow { scenario, name, metric, base, new, ratio, band, is_worse, unjudged: None }
     }
 }
 
@@ -359,7 +359,7 @@ impl Display for Comparison {
             "", "", "", "base", "new", "ratio", "band"
         )?;
         for line in &self.lines {
-            let Line { scenario, name, metric, base, new, ratio, band, .. } = line;
+            let ComparedRow { scenario, name, metric, base, new, ratio, band, .. } = line;
             let verdict = match line.unjudged {
                 _ if line.is_worse => "  WORSE".to_owned(),
                 Some(reason) => format!("  not judged: {reason}"),

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::loadtest::{
     item::ItemId,
-    record::expected_items::{Ledger, Outcome, Popped, Pushed},
+    record::expected_items::{ExpectedItems, ItemOutcome, Popped, Pushed},
     verify::order::Firsts,
 };
 
@@ -119,7 +119,7 @@ struct Story {
 
 /// Judges what all generators of a run know, after the queues were emptied. Where messages
 /// `keep_places`, one that comes back has the place it had.
-pub(crate) fn verify(ledgers: &[Ledger], keep_places: bool) -> Verification {
+pub(crate) fn verify(ledgers: &[ExpectedItems], keep_places: bool) -> Verification {
     let mut found = Verification::default();
     let mut seen: BTreeMap<u16, Vec<bool>> = BTreeMap::new();
     for ledger in ledgers {
@@ -157,17 +157,17 @@ pub(crate) fn verify(ledgers: &[Ledger], keep_places: bool) -> Verification {
 }
 
 /// Ledgers by their lane.
-type Lanes<'a> = BTreeMap<u16, &'a Ledger>;
+type Lanes<'a> = BTreeMap<u16, &'a ExpectedItems>;
 
 /// Whether an item may be in a queue: it was pushed there, or may have been.
 fn is_known(lanes: &Lanes<'_>, item: ItemId, queue: u32) -> bool {
     let pushed = lanes.get(&item.lane).and_then(|lane| lane.pushes.get(item.number as usize));
-    pushed.is_some_and(|pushed| pushed.outcome != Outcome::Refused && pushed.queue == queue)
+    pushed.is_some_and(|pushed| pushed.outcome != ItemOutcome::Refused && pushed.queue == queue)
 }
 
 /// Everything known, by queue.
 fn stories(
-    ledgers: &[Ledger],
+    ledgers: &[ExpectedItems],
     seen: &BTreeMap<u16, Vec<bool>>,
     firsts: &Firsts,
 ) -> BTreeMap<u32, Vec<Story>> {
@@ -189,7 +189,11 @@ fn stories(
 }
 
 /// Counts what never came back, and tells apart what unanswered pops may have taken.
-fn count_missing(ledgers: &[Ledger], queues: &BTreeMap<u32, Vec<Story>>, found: &mut Verification) {
+fn count_missing(
+    ledgers: &[ExpectedItems],
+    queues: &BTreeMap<u32, Vec<Story>>,
+    found: &mut Verification,
+) {
     let mut takeable: BTreeMap<u32, u64> = BTreeMap::new();
     for (queue, depth) in ledgers.iter().flat_map(|ledger| &ledger.cut) {
         *takeable.entry(*queue).or_default() += u64::from(*depth);
@@ -198,12 +202,12 @@ fn count_missing(ledgers: &[Ledger], queues: &BTreeMap<u32, Vec<Story>>, found: 
         let mut missing = 0;
         for story in stories {
             match story.pushed.outcome {
-                Outcome::Kept => {
+                ItemOutcome::Kept => {
                     found.pushed += 1;
                     missing += u64::from(!story.is_out);
                 }
-                Outcome::Unknown => found.unknown_pushes += 1,
-                Outcome::Refused => {}
+                ItemOutcome::Unknown => found.unknown_pushes += 1,
+                ItemOutcome::Refused => {}
             }
         }
         let by_cut_pops = missing.min(takeable.get(queue).copied().unwrap_or(0));

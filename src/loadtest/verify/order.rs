@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::loadtest::{
     item::ItemId,
-    record::expected_items::{Ledger, Outcome, Popped, Pushed},
+    record::expected_items::{ExpectedItems, ItemOutcome, Popped, Pushed},
     verify::{Lanes, Story},
 };
 
@@ -36,7 +36,7 @@ fn overtaken(
     later: &[(Pushed, Popped)],
     moment: impl Fn(&Pushed, &Popped) -> u64,
 ) -> u64 {
-    let is_kept = |story: &&(Pushed, Popped)| story.0.outcome == Outcome::Kept;
+    let is_kept = |story: &&(Pushed, Popped)| story.0.outcome == ItemOutcome::Kept;
     let mut earlier: Vec<_> = earlier.iter().filter(is_kept).collect();
     earlier.sort_unstable_by_key(|(pushed, _)| pushed.answered);
     let mut later: Vec<_> = later.iter().collect();
@@ -55,7 +55,7 @@ fn overtaken(
 /// Items that stand behind a later one in the answer that has both. What was given before is judged
 /// too where it keeps its place.
 pub(crate) fn misordered_within(
-    ledgers: &[Ledger],
+    ledgers: &[ExpectedItems],
     lanes: &Lanes<'_>,
     firsts: &Firsts,
     keep_places: bool,
@@ -86,7 +86,7 @@ pub(crate) fn misordered_within(
 pub(crate) type Firsts = HashMap<ItemId, Popped>;
 
 /// Finds who was given each item first.
-pub(crate) fn firsts(ledgers: &[Ledger]) -> Firsts {
+pub(crate) fn firsts(ledgers: &[ExpectedItems]) -> Firsts {
     let mut firsts = Firsts::new();
     for ledger in ledgers {
         for (item, _, by) in popped(ledger).into_iter().chain(leased(ledger)) {
@@ -102,12 +102,12 @@ pub(crate) fn firsts(ledgers: &[Ledger]) -> Firsts {
 /// Items as they were given, each with the place of its answer and with the answer.
 type Given = Vec<(ItemId, u32, Popped)>;
 
-fn popped(ledger: &Ledger) -> Given {
+fn popped(ledger: &ExpectedItems) -> Given {
     let popped = ledger.taken.iter().filter(|taken| !taken.is_acked);
     popped.map(|taken| (taken.item, taken.pop, ledger.pops[taken.pop as usize])).collect()
 }
 
-fn leased(ledger: &Ledger) -> Given {
+fn leased(ledger: &ExpectedItems) -> Given {
     let leased = ledger.delivered.iter();
     leased.map(|it| (it.item, it.lease, ledger.leases[it.lease as usize])).collect()
 }

@@ -7,14 +7,14 @@ use crate::loadtest::{item::ItemId, verify::*};
 /// A history of one queue: pushes and pops one after the other, each from its own moment to the
 /// next.
 struct History {
-    ledger: Ledger,
+    ledger: ExpectedItems,
     moment: u64,
     queue: BTreeMap<u32, VecDeque<ItemId>>,
 }
 
 impl History {
     fn new() -> Self {
-        Self { ledger: Ledger::new(0), moment: 0, queue: BTreeMap::new() }
+        Self { ledger: ExpectedItems::new(0), moment: 0, queue: BTreeMap::new() }
     }
 
     fn tick(&mut self) -> u64 {
@@ -26,7 +26,7 @@ impl History {
         let sent = self.tick();
         let item = self.ledger.push(0, priority, sent);
         let answered = self.tick();
-        self.ledger.settle(item.number, Outcome::Kept, answered);
+        self.ledger.settle(item.number, ItemOutcome::Kept, answered);
         self.queue.entry(priority).or_default().push_back(item);
         item
     }
@@ -106,7 +106,7 @@ fn one_item_lost_doubled_or_invented_is_counted_as_that() {
     for _ in 0..50 {
         let (mut history, _) = random_history(&mut random);
         let place = random.usize(..history.ledger.taken.len());
-        let mut lost = Ledger { lane: 0, ..history.ledger.clone() };
+        let mut lost = ExpectedItems { lane: 0, ..history.ledger.clone() };
         lost.taken.remove(place);
         assert_eq!(verify(&[lost], true).lost, 1);
         let doubled = history.ledger.taken[place].item;
@@ -142,8 +142,8 @@ fn two_items_that_changed_places_are_always_seen() {
 fn what_overlapped_may_come_in_any_order() {
     let mut history = History::new();
     let (one, other) = (history.ledger.push(0, 1, 1), history.ledger.push(0, 1, 2));
-    history.ledger.settle(one.number, Outcome::Kept, 3);
-    history.ledger.settle(other.number, Outcome::Kept, 4);
+    history.ledger.settle(one.number, ItemOutcome::Kept, 3);
+    history.ledger.settle(other.number, ItemOutcome::Kept, 4);
     history.moment = 5;
     history.answer(&[other]);
     history.answer(&[one]);
@@ -166,7 +166,7 @@ fn an_unanswered_pop_may_have_taken_its_depth_and_no_more() {
 fn an_unanswered_push_may_come_back_once_and_a_refused_one_never() {
     let mut history = History::new();
     let (unknown, refused) = (history.ledger.push(0, 1, 1), history.ledger.push(0, 1, 2));
-    history.ledger.settle(refused.number, Outcome::Refused, 3);
+    history.ledger.settle(refused.number, ItemOutcome::Refused, 3);
     history.moment = 4;
     history.answer(&[unknown]);
     assert_eq!(verify(&[history.ledger.clone()], true).unknown_pushes, 1);
@@ -244,7 +244,7 @@ fn order_is_judged_where_messages_are_first_given_to_somebody() {
 
 #[test]
 fn a_dead_letter_that_never_came_back_is_stranded() {
-    let mut ledger = Ledger::new(0);
+    let mut ledger = ExpectedItems::new(0);
     (ledger.dead_lettered, ledger.redriven) = (3, 2);
     assert_eq!(verify(&[ledger.clone()], false).stranded, 1);
     ledger.cut_redrives = 1;

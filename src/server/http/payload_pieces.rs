@@ -12,7 +12,7 @@ use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use lanekeeper_actors::{MemoryBudget, MemoryPermit};
 
-use crate::server::http::response::Answer;
+use crate::server::http::response::ApiResponse;
 
 /// Payloads from this size on are a piece of their own.
 const PIECE_BYTES: usize = 16 << 10;
@@ -44,12 +44,12 @@ impl Pieces {
     }
 
     /// The answer that it is.
-    pub(crate) fn into_answer(mut self) -> Answer {
+    pub(crate) fn into_answer(mut self) -> ApiResponse {
         if self.pieces.is_empty() {
-            return Answer::json_text(self.text);
+            return ApiResponse::json_text(self.text);
         }
         self.pieces.push(self.text.into());
-        Answer::Pieces(self.pieces)
+        ApiResponse::Pieces(self.pieces)
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         pieces.payload(&large);
         pieces.payload(&large);
         pieces.text.push(b']');
-        let Answer::Pieces(pieces) = pieces.into_answer() else { panic!("it has pieces") };
+        let ApiResponse::Pieces(pieces) = pieces.into_answer() else { panic!("it has pieces") };
         let memory = MemoryBudget::of_process(1 << 30);
         let body = PieceBody::new(pieces.clone(), &memory);
         assert_eq!(body.size(), BodySize::Sized((2 * large.len() + 7) as u64));

@@ -24,7 +24,7 @@ use crate::server::{
         query::Query,
     },
     options::ServerOptions,
-    router::Found,
+    router::RouteMatch,
 };
 
 /// The largest body that is read only to keep the connection of a refused request.
@@ -33,7 +33,7 @@ const DISCARDED_BYTES_MAX: usize = 64 * 1024;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A body that is still to be read.
-pub(crate) struct Unread {
+pub(crate) struct RawRequest {
     payload: Option<web::Payload>,
     declared: Option<u64>,
     limits: BodyLimits,
@@ -45,7 +45,7 @@ pub(crate) struct Unread {
     permit: MemoryPermit,
 }
 
-impl Unread {
+impl RawRequest {
     /// The body of a request.
     pub(crate) fn new(
         head: &RequestHead,
@@ -107,27 +107,27 @@ impl Unread {
 }
 
 /// What a handler is given.
-pub(crate) struct Call<'a> {
+pub(crate) struct ApiRequest<'a> {
     pub(crate) node: &'a Node,
     /// The id in the path, decoded but not yet checked; empty if the path has none.
     id: Cow<'a, str>,
     /// The message id in the path, decoded; empty if the path has none.
     message: Cow<'a, str>,
     head: &'a RequestHead,
-    body: &'a mut Unread,
+    body: &'a mut RawRequest,
     client: Option<&'a Client>,
 }
 
-impl<'a> Call<'a> {
+impl<'a> ApiRequest<'a> {
     /// Takes a request apart.
     ///
     /// # Errors
     /// `invalid_id` if the id in the path breaks a rule.
     pub(crate) fn new(
         node: &'a Node,
-        found: Found<'a>,
+        found: RouteMatch<'a>,
         head: &'a RequestHead,
-        body: &'a mut Unread,
+        body: &'a mut RawRequest,
     ) -> Result<Self, Problem> {
         let (id, message) = (decode(found.id), decode(found.message));
         if let Some(name) = found.id_names() {

@@ -35,7 +35,7 @@ const ID_BYTES: usize = 27;
 
 /// What is answered when all went well.
 #[derive(Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ApiResponse {
     /// A body with its type and its status.
     Whole { body: Bytes, content_type: &'static str, status: StatusCode },
     /// JSON in pieces: large payloads are sent as they are, never copied.
@@ -46,7 +46,7 @@ pub(crate) enum Answer {
     Begun(HttpResponse),
 }
 
-impl Answer {
+impl ApiResponse {
     /// A value as JSON.
     pub(crate) fn json(value: &impl Serialize) -> Self {
         Self::json_text(serde_json::to_vec(value).expect("the types of the wire serialise"))
@@ -96,7 +96,7 @@ impl Answer {
 }
 
 /// What became of pushed messages.
-pub(crate) fn pushed(pushed: &[Pushed]) -> Answer {
+pub(crate) fn pushed(pushed: &[Pushed]) -> ApiResponse {
     let mut out = Vec::with_capacity(48 + pushed.len() * ID_BYTES);
     let duplicates: Vec<_> = pushed
         .iter()
@@ -119,11 +119,11 @@ pub(crate) fn pushed(pushed: &[Pushed]) -> Answer {
         put_value(&mut out, "duplicates", &duplicates.iter().map(row).collect::<Vec<_>>());
     }
     out.push(b'}');
-    Answer::json_text(out)
+    ApiResponse::json_text(out)
 }
 
 /// The payloads of popped messages, alone.
-pub(crate) fn popped(messages: &[Message]) -> Answer {
+pub(crate) fn popped(messages: &[Message]) -> ApiResponse {
     let bytes: usize = messages.iter().map(|message| message.item.size_bytes() + 1).sum();
     let mut out = Pieces::with_capacity(bytes + 40);
     out.text.extend_from_slice(b"{\"items\":[");
@@ -138,14 +138,14 @@ pub(crate) fn popped(messages: &[Message]) -> Answer {
 }
 
 /// Messages with all that is known of them.
-pub(crate) fn messages(messages: &[Message]) -> Answer {
+pub(crate) fn messages(messages: &[Message]) -> ApiResponse {
     let mut out = listed(messages.iter().map(|message| (message, ())), |_, ()| {});
     out.text.push(b'}');
     out.into_answer()
 }
 
 /// Leased messages. Until they are written, their leases go back if this is given up.
-pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
+pub(crate) fn leased(leases: Vec<Lease>) -> ApiResponse {
     let bytes: usize =
         leases.iter().map(|lease| lease.item.size_bytes() + ENVELOPE_BYTES + LEASE_BYTES).sum();
     let mut out = Pieces::with_capacity(bytes + 40);
@@ -164,13 +164,13 @@ pub(crate) fn leased(leases: Vec<Lease>) -> Answer {
 }
 
 /// A page of messages.
-pub(crate) fn page(page: &Page) -> Answer {
+pub(crate) fn page(page: &Page) -> ApiResponse {
     let messages = page.messages.iter().map(|message| (message, ()));
     paged(listed(messages, |_, ()| {}), page.next)
 }
 
 /// A page of messages, and where the next one begins.
-fn paged(mut out: Pieces, next: Option<impl Display>) -> Answer {
+fn paged(mut out: Pieces, next: Option<impl Display>) -> ApiResponse {
     match next {
         Some(next) => put(&mut out.text, format_args!(",\"next\":\"{next}\"}}")),
         None => out.text.extend_from_slice(b",\"next\":null}"),
@@ -179,7 +179,7 @@ fn paged(mut out: Pieces, next: Option<impl Display>) -> Answer {
 }
 
 /// A page of messages that wait for a time, in this state.
-pub(crate) fn due_page(page: &DuePage, state: &str) -> Answer {
+pub(crate) fn due_page(page: &DuePage, state: &str) -> ApiResponse {
     let due = page.messages.iter().map(|due| (&due.message, due));
     let out = listed(due, |out, DueMessage { due_at, worker, .. }| {
         let name = if state == "leased" { "lease_expires_at" } else { "ready_at" };
@@ -193,11 +193,11 @@ pub(crate) fn due_page(page: &DuePage, state: &str) -> Answer {
 }
 
 /// One message and what it waits for.
-pub(crate) fn message(message: &Message, state: MessageState) -> Answer {
+pub(crate) fn message(message: &Message, state: MessageState) -> ApiResponse {
     let mut out = Vec::with_capacity(message.item.size_bytes() + ENVELOPE_BYTES);
     put_message(&mut out, message);
     put(&mut out, format_args!(",\"state\":\"{}\"}}", state.as_str()));
-    Answer::json_text(out)
+    ApiResponse::json_text(out)
 }
 
 /// An object of messages and their count, left open; `put_more` adds what else there is of each.
@@ -287,9 +287,9 @@ mod tests {
 
     use crate::wire;
 
-    fn body(answer: Answer) -> Bytes {
+    fn body(answer: ApiResponse) -> Bytes {
         match answer {
-            Answer::Whole { body, .. } => body,
+            ApiResponse::Whole { body, .. } => body,
             other => panic!("{other:?}"),
         }
     }

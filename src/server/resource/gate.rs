@@ -11,8 +11,8 @@ use crate::{
         http::{
             json::{self, Priority, present},
             problem::Problem,
-            request::Call,
-            response::Answer,
+            request::ApiRequest,
+            response::ApiResponse,
         },
         openapi::{ForceQuery, GatePath, Problems, TicketPath},
         resource::settings_patch::{self, MergePatch},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Answers a call to a gate.
-pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn answer(route: Route, call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     match route {
         Route::GateAcquire => acquire(call).await,
         Route::GateRelease => release(call).await,
@@ -106,7 +106,7 @@ pub(crate) struct ExtendRequest {
         Problems,
     ),
 )]
-pub(crate) async fn acquire(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn acquire(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let request: AcquireRequest = json::object(&call.body().await?)?;
     let gate = call.gate();
@@ -114,11 +114,11 @@ pub(crate) async fn acquire(mut call: Call<'_>) -> Result<Answer, Problem> {
         let ticket = wanted(gate.acquire(&request.owner), &request).ticket().await?;
         let ticket = wire::gate::Ticket::from(ticket);
         let is_granted = ticket.position.is_none();
-        let answer = Answer::json(&ticket);
+        let answer = ApiResponse::json(&ticket);
         return Ok(if is_granted { answer } else { answer.accepted() });
     }
     let permit = wanted(gate.acquire(&request.owner), &request).await?;
-    Ok(Answer::json(&wire::gate::Ticket::granted(permit.owner(), permit.waited())))
+    Ok(ApiResponse::json(&wire::gate::Ticket::granted(permit.owner(), permit.waited())))
 }
 
 fn wanted(mut acquire: Acquire, request: &AcquireRequest) -> Acquire {
@@ -152,9 +152,9 @@ fn wanted(mut acquire: Acquire, request: &AcquireRequest) -> Acquire {
         Problems,
     ),
 )]
-pub(crate) async fn release(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn release(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let owner = owner_of(&mut call).await?;
-    Ok(Answer::json(&wire::gate::Released::from(call.gate().release(&owner).await?)))
+    Ok(ApiResponse::json(&wire::gate::Released::from(call.gate().release(&owner).await?)))
 }
 
 /// Removes a waiting owner from the wait queue; a holder keeps its permit.
@@ -166,13 +166,13 @@ pub(crate) async fn release(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn cancel(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn cancel(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let owner = owner_of(&mut call).await?;
     call.gate().cancel(&owner).await?;
-    Ok(Answer::json(&wire::queue::Cancelled { cancelled: true }))
+    Ok(ApiResponse::json(&wire::queue::Cancelled { cancelled: true }))
 }
 
-async fn owner_of(call: &mut Call<'_>) -> Result<String, Problem> {
+async fn owner_of(call: &mut ApiRequest<'_>) -> Result<String, Problem> {
     call.query(&[])?;
     let request: OwnerRequest = json::object(&call.body().await?)?;
     Ok(request.owner)
@@ -187,11 +187,11 @@ async fn owner_of(call: &mut Call<'_>) -> Result<String, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn extend(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let ExtendRequest { owner, ttl_ms } = json::object(&call.body().await?)?;
     let expires_at = call.gate().extend(&owner, Duration::from_millis(ttl_ms)).await?;
-    Ok(Answer::json(&wire::gate::Extended::from(expires_at)))
+    Ok(ApiResponse::json(&wire::gate::Extended::from(expires_at)))
 }
 
 /// Shows the permit of an owner, or its position in the wait queue.
@@ -202,9 +202,9 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn ticket(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn ticket(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::gate::Ticket::from(call.gate().ticket(call.message()).await?)))
+    Ok(ApiResponse::json(&wire::gate::Ticket::from(call.gate().ticket(call.message()).await?)))
 }
 
 /// Shows the counts and totals; zeros for a gate that was never used.
@@ -215,9 +215,9 @@ pub(crate) async fn ticket(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn stats(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::gate::GateStats::from(call.gate().stats().await?)))
+    Ok(ApiResponse::json(&wire::gate::GateStats::from(call.gate().stats().await?)))
 }
 
 /// Shows the counts and totals of an action's gate.
@@ -228,10 +228,10 @@ pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn action_stats(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn action_stats(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let data = wire::gate::GateStats::from(call.gate().stats().await?);
-    Ok(Answer::json(&wire::gate::ActionStats { data }))
+    Ok(ApiResponse::json(&wire::gate::ActionStats { data }))
 }
 
 /// Shows the policy that applies, and its source.
@@ -242,9 +242,9 @@ pub(crate) async fn action_stats(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn policy(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn policy(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().policy().await?)))
+    Ok(ApiResponse::json(&wire::gate::AppliedPolicy::from(call.gate().policy().await?)))
 }
 
 /// What the answer says of a policy beside its rules.
@@ -260,11 +260,11 @@ const DERIVED: [&str; 2] = ["source", "source_gate"];
         Problems,
     ),
 )]
-pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn set_policy(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let policy: wire::gate::GatePolicy = settings_patch::settings(&call.body().await?, &DERIVED)?;
     let policy = gate::GatePolicy::from(policy);
-    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(policy).await?)))
+    Ok(ApiResponse::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(policy).await?)))
 }
 
 /// Changes the named fields of the policy that applies, from any source, and sets the result as
@@ -277,7 +277,7 @@ pub(crate) async fn set_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn change_policy(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
     if patch.is_empty() {
@@ -286,7 +286,9 @@ pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem>
     let change = move |applied: gate::AppliedPolicy| -> Result<gate::GatePolicy, Problem> {
         Ok(patch.apply(&wire::gate::GatePolicy::from(applied.policy))?.into())
     };
-    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().change_policy(change).await?)))
+    Ok(ApiResponse::json(&wire::gate::AppliedPolicy::from(
+        call.gate().change_policy(change).await?,
+    )))
 }
 
 /// Removes the gate's own policy.
@@ -300,9 +302,9 @@ pub(crate) async fn change_policy(mut call: Call<'_>) -> Result<Answer, Problem>
         Problems,
     ),
 )]
-pub(crate) async fn drop_policy(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn drop_policy(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(None).await?)))
+    Ok(ApiResponse::json(&wire::gate::AppliedPolicy::from(call.gate().set_policy(None).await?)))
 }
 
 /// Grants no more permits; waiting owners keep their positions.
@@ -313,11 +315,11 @@ pub(crate) async fn drop_policy(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn pause(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.no_body().await?;
     call.gate().pause().await?;
-    Ok(Answer::json(&wire::gate::GatePaused { paused: true }))
+    Ok(ApiResponse::json(&wire::gate::GatePaused { paused: true }))
 }
 
 /// Grants permits again.
@@ -328,11 +330,11 @@ pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn resume(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.no_body().await?;
     call.gate().resume().await?;
-    Ok(Answer::json(&wire::gate::GatePaused { paused: false }))
+    Ok(ApiResponse::json(&wire::gate::GatePaused { paused: false }))
 }
 
 /// Deletes the gate with its policy and totals. Refused as `not_empty` while owners wait or hold
@@ -344,7 +346,7 @@ pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn delete(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let is_forced = call.query(&["force"])?.flag("force")?;
     call.no_body().await?;
     let gate = call.gate();
@@ -352,5 +354,5 @@ pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
         true => gate.delete_with_owners().await?,
         false => gate.delete().await?,
     };
-    Ok(Answer::json(&wire::service::Deleted { deleted }))
+    Ok(ApiResponse::json(&wire::service::Deleted { deleted }))
 }

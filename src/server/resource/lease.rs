@@ -15,8 +15,8 @@ use crate::{
             code::Code,
             json::{self, present},
             problem::Problem,
-            request::Call,
-            response::{self, Answer},
+            request::ApiRequest,
+            response::{self, ApiResponse},
             texts::Texts,
         },
         openapi::{Problems, QueuePath},
@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Answers a call about messages under work.
-pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn answer(route: Route, call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     match route {
         Route::Lease => lease(call).await,
         Route::Ack => ack(call).await,
@@ -153,7 +153,7 @@ pub(crate) struct RedriveRequest<'a> {
         Problems,
     ),
 )]
-pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn lease(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let request: LeaseRequest = json::object_or_default(&call.body().await?)?;
     let mut lease = call.queue().lease(request.depth.unwrap_or(1));
@@ -171,7 +171,7 @@ pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
     }
     let leases = lease.await.map_err(named)?;
     if leases.is_empty() && call.prefers_minimal() {
-        return Ok(Answer::Nothing);
+        return Ok(ApiResponse::Nothing);
     }
     Ok(response::leased(leases))
 }
@@ -184,14 +184,14 @@ pub(crate) async fn lease(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn ack(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn ack(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let AckLeases { leases } = json::object(&body)?;
     let sent = Sent::read(leases)?;
     let settled = call.queue().ack(&sent.tokens).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
-    Ok(Answer::json(&wire::lease::Acked { acked: settled.count, failed }))
+    Ok(ApiResponse::json(&wire::lease::Acked { acked: settled.count, failed }))
 }
 
 /// Gives messages back: they are ready again at their own positions, at once or after a delay.
@@ -202,7 +202,7 @@ pub(crate) async fn ack(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn nack(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn nack(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let NackLeases { leases, delay_ms, reason, count } = json::object(&body)?;
@@ -211,7 +211,7 @@ pub(crate) async fn nack(mut call: Call<'_>) -> Result<Answer, Problem> {
     let options = NackOptions { delay, reason, is_counted: count.unwrap_or(true) };
     let settled = call.queue().nack(&sent.tokens, options).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
-    Ok(Answer::json(&wire::lease::Nacked { nacked: settled.count, failed }))
+    Ok(ApiResponse::json(&wire::lease::Nacked { nacked: settled.count, failed }))
 }
 
 /// Lets leases end so much later than now.
@@ -226,7 +226,7 @@ pub(crate) async fn nack(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn extend(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let ExtendLeases { leases, ttl_ms } = json::object(&body)?;
@@ -235,7 +235,7 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
     let done = call.queue().extend(&sent.tokens, ttl).await.map_err(named)?;
     let extended = wire::lease::ExtendedLease::all(&done);
     let failed = sent.failed(done.failed)?;
-    Ok(Answer::json(&wire::lease::ExtendedLeases { extended, failed }))
+    Ok(ApiResponse::json(&wire::lease::ExtendedLeases { extended, failed }))
 }
 
 /// Gives up the work on messages: they go to the dead-letter queue.
@@ -250,7 +250,7 @@ pub(crate) async fn extend(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn dead_letter(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn dead_letter(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let DeadLetterLeases { leases, reason } = json::object(&body)?;
@@ -260,7 +260,7 @@ pub(crate) async fn dead_letter(mut call: Call<'_>) -> Result<Answer, Problem> {
     let settled = queue.dead_letter(&sent.tokens, &reason).await.map_err(named)?;
     let failed = sent.failed(settled.failed)?;
     let (moved, queue) = (settled.count, queue.dead_letter_id()?);
-    Ok(Answer::json(&wire::lease::MovedToDeadLetters { moved, queue, failed }))
+    Ok(ApiResponse::json(&wire::lease::MovedToDeadLetters { moved, queue, failed }))
 }
 
 /// Moves dead letters back to the queue they came from, behind its waiting messages.
@@ -272,7 +272,7 @@ pub(crate) async fn dead_letter(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn redrive(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn redrive(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let which = match json::object_or_default(&body)? {
@@ -295,13 +295,13 @@ pub(crate) async fn redrive(mut call: Call<'_>) -> Result<Answer, Problem> {
             // Ids are opaque, so a text that is none is one that is not there.
             let ids: Vec<_> = ids.kept.iter().filter_map(|id| id.parse().ok()).collect();
             if ids.is_empty() {
-                return Ok(Answer::json(&wire::lease::Redriven { moved: 0 }));
+                return Ok(ApiResponse::json(&wire::lease::Redriven { moved: 0 }));
             }
             Redrive::Ids(ids)
         }
     };
     let moved = call.queue().redrive(which).await.map_err(named)?;
-    Ok(Answer::json(&wire::lease::Redriven { moved }))
+    Ok(ApiResponse::json(&wire::lease::Redriven { moved }))
 }
 
 /// A refusal that names the field as the wire does.

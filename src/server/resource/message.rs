@@ -13,8 +13,8 @@ use crate::{
             json::{self, PRIORITY_MAX, Priority},
             problem::Problem,
             query::Query,
-            request::Call,
-            response::{self, Answer},
+            request::ApiRequest,
+            response::{self, ApiResponse},
         },
         openapi::{MessagePath, Problems, QueuePath},
     },
@@ -51,7 +51,7 @@ pub(crate) struct PeekQuery {
         Problems,
     ),
 )]
-pub(crate) async fn peek(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn peek(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let limits = call.node.queue_limits();
     let query = call.query(&["depth", "priority", "after", "state"])?;
     let depth = query.number("depth", 1..=limits.depth_max as u64, Code::InvalidDepth)?;
@@ -82,7 +82,7 @@ pub(crate) async fn peek(call: Call<'_>) -> Result<Answer, Problem> {
 }
 
 /// A page of messages that wait for a time.
-async fn due(mut peek: PeekDue, query: &Query<'_>, state: &str) -> Result<Answer, Problem> {
+async fn due(mut peek: PeekDue, query: &Query<'_>, state: &str) -> Result<ApiResponse, Problem> {
     if query.text("priority").is_some() {
         let detail = "priority: allowed only with state=ready";
         return Err(Problem::new(Code::InvalidRequest, detail));
@@ -102,7 +102,7 @@ async fn due(mut peek: PeekDue, query: &Query<'_>, state: &str) -> Result<Answer
         Problems,
     ),
 )]
-pub(crate) async fn message(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn message(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let (message, state) = call.queue().message(id_of(&call)?).await?;
     Ok(response::message(&message, state))
@@ -116,10 +116,10 @@ pub(crate) async fn message(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn cancel(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn cancel(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.queue().cancel(id_of(&call)?).await?;
-    Ok(Answer::json(&wire::queue::Cancelled { cancelled: true }))
+    Ok(ApiResponse::json(&wire::queue::Cancelled { cancelled: true }))
 }
 
 /// Makes a scheduled message ready now, at its own position by priority and arrival.
@@ -130,11 +130,11 @@ pub(crate) async fn cancel(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn promote(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn promote(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.no_body().await?;
     let promoted = call.queue().promote(id_of(&call)?).await?;
-    Ok(Answer::json(&wire::queue::Promoted { promoted }))
+    Ok(ApiResponse::json(&wire::queue::Promoted { promoted }))
 }
 
 /// What to change of a message.
@@ -158,7 +158,7 @@ pub(crate) struct MessageChange {
         Problems,
     ),
 )]
-pub(crate) async fn change(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn change(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let MessageChange { priority } = json::object(&call.body().await?)?;
     let (message, state) = call.queue().reprioritise(id_of(&call)?, priority.0).await?;
@@ -166,7 +166,7 @@ pub(crate) async fn change(mut call: Call<'_>) -> Result<Answer, Problem> {
 }
 
 /// The message in the path. Ids are opaque, so a text that is none is one that is not there.
-fn id_of(call: &Call<'_>) -> Result<MessageId, Problem> {
+fn id_of(call: &ApiRequest<'_>) -> Result<MessageId, Problem> {
     call.message().parse().map_err(|error: lanekeeper_actors::queue::InvalidMessageId| {
         Problem::new(Code::MessageNotFound, error.to_string())
     })

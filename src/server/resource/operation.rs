@@ -4,9 +4,9 @@ use lanekeeper_actors::CommitError;
 
 use crate::{
     server::{
-        dispatch::Shared,
+        dispatch::ServerState,
         error_mapping::remedy_of_commit,
-        http::{code::Code, problem::Problem, query::Query, response::Answer},
+        http::{code::Code, problem::Problem, query::Query, response::ApiResponse},
         metrics as exposition,
         openapi::{self as description, MetricsQuery, Problems},
     },
@@ -18,7 +18,7 @@ use crate::{
     get, path = "/health", tag = "operation", security(()),
     responses((status = 200, description = "It does", body = wire::service::Health), Problems),
 )]
-pub(crate) fn health(shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) fn health(shared: &ServerState) -> Result<ApiResponse, Problem> {
     not_poisoned(shared)?;
     Ok(status("healthy"))
 }
@@ -28,7 +28,7 @@ pub(crate) fn health(shared: &Shared) -> Result<Answer, Problem> {
     get, path = "/health/live", tag = "operation", security(()),
     responses((status = 200, description = "It does", body = wire::service::Health), Problems),
 )]
-pub(crate) fn live() -> Result<Answer, Problem> {
+pub(crate) fn live() -> Result<ApiResponse, Problem> {
     Ok(status("live"))
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn live() -> Result<Answer, Problem> {
     get, path = "/health/ready", tag = "operation", security(()),
     responses((status = 200, description = "Yes", body = wire::service::Health), Problems),
 )]
-pub(crate) fn ready(shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) fn ready(shared: &ServerState) -> Result<ApiResponse, Problem> {
     shared.serving()?;
     not_poisoned(shared)?;
     Ok(status("ready"))
@@ -57,7 +57,7 @@ const NAMED_MAX: usize = 1_000;
         Problems,
     ),
 )]
-pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Problem> {
+pub(crate) async fn metrics(shared: &ServerState, query: &str) -> Result<ApiResponse, Problem> {
     let query = Query::parse(query, &["queues", "gates", "workers"])?;
     let status = shared.opened().map(|node| node.status());
     let mut text = exposition::text(&shared.figures(), status.as_ref());
@@ -85,7 +85,7 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
     if let Some(figures) = shared.sinks() {
         text += &exposition::sink_text(&figures.stats());
     }
-    Ok(Answer::metrics(text))
+    Ok(ApiResponse::metrics(text))
 }
 
 /// The OpenAPI description.
@@ -93,7 +93,7 @@ pub(crate) async fn metrics(shared: &Shared, query: &str) -> Result<Answer, Prob
     get, path = "/openapi.json", tag = "operation",
     responses((status = 200, description = "OpenAPI 3.1", body = Object), Problems),
 )]
-pub(crate) fn openapi() -> Result<Answer, Problem> {
+pub(crate) fn openapi() -> Result<ApiResponse, Problem> {
     Ok(description::document())
 }
 
@@ -105,19 +105,19 @@ pub(crate) fn openapi() -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) fn version() -> Result<Answer, Problem> {
+pub(crate) fn version() -> Result<ApiResponse, Problem> {
     let (name, version) = ("lanekeeper".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-    Ok(Answer::json(&wire::service::Version { name, version }))
+    Ok(ApiResponse::json(&wire::service::Version { name, version }))
 }
 
-fn status(word: &str) -> Answer {
-    Answer::json(&wire::service::Health {
+fn status(word: &str) -> ApiResponse {
+    ApiResponse::json(&wire::service::Health {
         status: word.to_owned(),
         service: "lanekeeper".to_owned(),
     })
 }
 
-fn not_poisoned(shared: &Shared) -> Result<(), Problem> {
+fn not_poisoned(shared: &ServerState) -> Result<(), Problem> {
     match shared.opened().and_then(|node| node.status().engine.poisoned) {
         Some(reason) => {
             let error = CommitError::Poisoned(reason);

@@ -13,8 +13,8 @@ use crate::{
             code::Code,
             json::{self, Priority, present},
             problem::Problem,
-            request::Call,
-            response::{self, Answer},
+            request::ApiRequest,
+            response::{self, ApiResponse},
         },
         openapi::{Problems, QueuePath},
         resource::push::{self, PushRequest, Pushing},
@@ -34,7 +34,7 @@ use crate::{
         Problems,
     ),
 )]
-pub(crate) async fn push(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn push(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let queue = call.queue();
@@ -87,7 +87,7 @@ enum PopAnswer {
         Problems,
     ),
 )]
-pub(crate) async fn pop(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn pop(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let limits = call.node.queue_limits();
     let query = call.query(&["depth", "wait_ms", "detail"])?;
     let depth = query.number("depth", 1..=limits.depth_max as u64, Code::InvalidDepth)?;
@@ -104,7 +104,7 @@ pub(crate) async fn pop(mut call: Call<'_>) -> Result<Answer, Problem> {
     }
     let messages = pop.await?;
     if messages.is_empty() && call.prefers_minimal() {
-        return Ok(Answer::Nothing);
+        return Ok(ApiResponse::Nothing);
     }
     Ok(if is_detailed { response::messages(&messages) } else { response::popped(&messages) })
 }
@@ -128,9 +128,9 @@ pub(crate) struct PurgeRequest {
         Problems,
     ),
 )]
-pub(crate) async fn purge(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn purge(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let request: PurgeRequest = json::object_or_default(&call.body().await?)?;
     let purged = call.queue().purge(request.priority.map(|priority| priority.0)).await?;
-    Ok(Answer::json(&wire::queue::Purged { purged }))
+    Ok(ApiResponse::json(&wire::queue::Purged { purged }))
 }

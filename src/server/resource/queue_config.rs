@@ -9,8 +9,8 @@ use crate::{
         http::{
             json::{self, present},
             problem::Problem,
-            request::Call,
-            response::Answer,
+            request::ApiRequest,
+            response::ApiResponse,
         },
         openapi::{ForceQuery, Problems, QueuePath},
         resource::settings_patch::MergePatch,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Answers a call about what a queue is told of itself, or says of itself.
-pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn answer(route: Route, call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     match route {
         Route::Pause => pause(call).await,
         Route::Resume => resume(call).await,
@@ -67,7 +67,7 @@ impl From<VerbsRequest> for Paused {
         Problems,
     ),
 )]
-pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn pause(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let verbs = verbs_of(&mut call).await?;
     paused(call.queue().pause(verbs).await?)
 }
@@ -84,19 +84,19 @@ pub(crate) async fn pause(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn resume(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn resume(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let verbs = verbs_of(&mut call).await?;
     paused(call.queue().resume(verbs).await?)
 }
 
-async fn verbs_of(call: &mut Call<'_>) -> Result<Paused, Problem> {
+async fn verbs_of(call: &mut ApiRequest<'_>) -> Result<Paused, Problem> {
     call.query(&[])?;
     let verbs: VerbsRequest = json::object_or_default(&call.body().await?)?;
     Ok(verbs.into())
 }
 
-fn paused(paused: Paused) -> Result<Answer, Problem> {
-    Ok(Answer::json(&wire::queue::PauseState { paused: paused.into() }))
+fn paused(paused: Paused) -> Result<ApiResponse, Problem> {
+    Ok(ApiResponse::json(&wire::queue::PauseState { paused: paused.into() }))
 }
 
 /// Shows the settings.
@@ -107,9 +107,9 @@ fn paused(paused: Paused) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn config(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::queue::Config::from(call.queue().config().await?)))
+    Ok(ApiResponse::json(&wire::queue::Config::from(call.queue().config().await?)))
 }
 
 /// Replaces the settings, with immediate effect; they survive a restart.
@@ -121,10 +121,10 @@ pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn configure(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let config: wire::queue::Config = json::object(&call.body().await?)?;
-    Ok(Answer::json(&wire::queue::Config::from(call.queue().configure(config.into()).await?)))
+    Ok(ApiResponse::json(&wire::queue::Config::from(call.queue().configure(config.into()).await?)))
 }
 
 /// Changes the named settings atomically and keeps the others; `null` means the default.
@@ -136,13 +136,13 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn change_config(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let patch = MergePatch::read(&call.body().await?, &[])?;
     let change = move |config: QueueConfig| -> Result<QueueConfig, Problem> {
         Ok(patch.apply(&wire::queue::Config::from(config))?.into())
     };
-    Ok(Answer::json(&wire::queue::Config::from(call.queue().change_config(change).await?)))
+    Ok(ApiResponse::json(&wire::queue::Config::from(call.queue().change_config(change).await?)))
 }
 
 /// Shows the counts and totals; zeros for a queue that was never used.
@@ -153,9 +153,9 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
         Problems,
     ),
 )]
-pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn stats(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::queue::Stats::from(call.queue().stats().await?)))
+    Ok(ApiResponse::json(&wire::queue::Stats::from(call.queue().stats().await?)))
 }
 
 /// Deletes the queue with its settings, sink and totals. Refused as `not_empty` while it has
@@ -167,7 +167,7 @@ pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn delete(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let is_forced = call.query(&["force"])?.flag("force")?;
     call.no_body().await?;
     let queue = call.queue();
@@ -175,7 +175,7 @@ pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
         true => queue.delete_with_messages().await?,
         false => queue.delete().await?,
     };
-    Ok(Answer::json(&wire::service::Deleted { deleted }))
+    Ok(ApiResponse::json(&wire::service::Deleted { deleted }))
 }
 
 #[cfg(test)]

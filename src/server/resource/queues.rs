@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     server::{
-        http::{code::Code, problem::Problem, request::Call, response::Answer},
+        http::{code::Code, problem::Problem, request::ApiRequest, response::ApiResponse},
         openapi::Problems,
     },
     wire,
@@ -47,7 +47,7 @@ enum ListAnswer {
     get, path = "/queues", tag = "queue", params(QueuesQuery),
     responses((status = 200, description = "A page of messages", body = ListAnswer), Problems),
 )]
-pub(crate) async fn queues(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn queues(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let query = call.query(&["prefix", "after", "limit", "detail"])?;
     let mut list = call.node.queues();
     if let Some(limit) = query.number("limit", 1..=LIMIT_MAX, Code::InvalidRequest)? {
@@ -61,8 +61,8 @@ pub(crate) async fn queues(call: Call<'_>) -> Result<Answer, Problem> {
     }
     let list = list.await?;
     if !query.flag("detail")? {
-        return Ok(Answer::json(&wire::queue::QueueList::from(list)));
+        return Ok(ApiResponse::json(&wire::queue::QueueList::from(list)));
     }
     let depths = call.node.queue_counts(&list.ids).await?;
-    Ok(Answer::json(&wire::queue::QueueDepths::new(list, depths)))
+    Ok(ApiResponse::json(&wire::queue::QueueDepths::new(list, depths)))
 }

@@ -4,8 +4,8 @@ use lanekeeper_actors::queue::Sink;
 
 use crate::{
     server::{
-        dispatch::Shared,
-        http::{code::Code, problem::Problem, request::Call, response::Answer},
+        dispatch::ServerState,
+        http::{code::Code, problem::Problem, request::ApiRequest, response::ApiResponse},
         openapi::{Problems, QueuePath},
         resource::settings_patch::{self, MergePatch},
         router::Route,
@@ -24,9 +24,9 @@ const PAGE: usize = 1_000;
 /// Answers a call about the sink of a queue.
 pub(crate) async fn answer(
     route: Route,
-    call: Call<'_>,
-    shared: &Shared,
-) -> Result<Answer, Problem> {
+    call: ApiRequest<'_>,
+    shared: &ServerState,
+) -> Result<ApiResponse, Problem> {
     match route {
         Route::Sink => sink(call, shared).await,
         Route::SetSink => set_sink(call, shared).await,
@@ -41,7 +41,10 @@ pub(crate) async fn answer(
     get, path = "/queue/{id}/sink", tag = "queue", params(QueuePath),
     responses((status = 200, description = "The webhook", body = wire::sink::SinkView), Problems),
 )]
-pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) async fn sink(
+    call: ApiRequest<'_>,
+    shared: &ServerState,
+) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let queue = call.queue();
     let sink = queue.sink().await?.ok_or_else(not_found)?;
@@ -49,7 +52,7 @@ pub(crate) async fn sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Prob
     let sinks_max = shared.options().sink.sinks_max;
     let waiting =
         is_waiting.then(|| format!("the node delivers to at most {sinks_max} sinks (--sinks-max)"));
-    Ok(Answer::json(&wire::sink::SinkView { sink: sink.into(), waiting }))
+    Ok(ApiResponse::json(&wire::sink::SinkView { sink: sink.into(), waiting }))
 }
 
 /// What the answer says of a sink beside its settings.
@@ -65,7 +68,10 @@ const DERIVED: [&str; 1] = ["waiting"];
         Problems,
     ),
 )]
-pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) async fn set_sink(
+    mut call: ApiRequest<'_>,
+    shared: &ServerState,
+) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let sink: wire::sink::Sink = settings_patch::settings(&call.body().await?, &DERIVED)?;
     keep(&call, shared, |before| revealed(sink.clone(), before)).await
@@ -80,7 +86,10 @@ pub(crate) async fn set_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answ
         Problems,
     ),
 )]
-pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) async fn change_sink(
+    mut call: ApiRequest<'_>,
+    shared: &ServerState,
+) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let patch = MergePatch::read(&call.body().await?, &DERIVED)?;
     let changed = |before: Option<&Sink>| {
@@ -92,10 +101,10 @@ pub(crate) async fn change_sink(mut call: Call<'_>, shared: &Shared) -> Result<A
 
 /// Sets the sink that `make` makes of the one there is.
 async fn keep(
-    call: &Call<'_>,
-    shared: &Shared,
+    call: &ApiRequest<'_>,
+    shared: &ServerState,
     make: impl Fn(Option<&Sink>) -> Result<Sink, Problem>,
-) -> Result<Answer, Problem> {
+) -> Result<ApiResponse, Problem> {
     let SinkOptions { policy, sinks_max, .. } = &shared.options().sink;
     let queue = call.queue();
     loop {
@@ -114,7 +123,7 @@ async fn keep(
             check_count(call, *sinks_max).await?;
         }
         queue.set_sink(sink.clone()).await?;
-        return Ok(Answer::json(&wire::sink::Sink::from(sink)));
+        return Ok(ApiResponse::json(&wire::sink::Sink::from(sink)));
     }
 }
 
@@ -155,17 +164,20 @@ fn hidden(name: &str, reason: &str) -> Problem {
         Problems,
     ),
 )]
-pub(crate) async fn remove_sink(call: Call<'_>, shared: &Shared) -> Result<Answer, Problem> {
+pub(crate) async fn remove_sink(
+    call: ApiRequest<'_>,
+    shared: &ServerState,
+) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let _alone = shared.alone_with_sinks().await;
     match call.queue().remove_sink().await? {
-        true => Ok(Answer::json(&wire::sink::SinkRemoved { removed: true })),
+        true => Ok(ApiResponse::json(&wire::sink::SinkRemoved { removed: true })),
         false => Err(not_found()),
     }
 }
 
 /// Whether a node has a place for one more.
-async fn check_count(call: &Call<'_>, sinks_max: usize) -> Result<(), Problem> {
+async fn check_count(call: &ApiRequest<'_>, sinks_max: usize) -> Result<(), Problem> {
     let (mut count, mut after) = (0, None::<String>);
     loop {
         let mut list = call.node.sinks().limit(PAGE);

@@ -14,8 +14,8 @@ use crate::{
             code::Code,
             json::{self, present},
             problem::Problem,
-            request::Call,
-            response::Answer,
+            request::ApiRequest,
+            response::ApiResponse,
         },
         openapi::{Problems, TopicPath},
         resource::settings_patch::MergePatch,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Answers a call about a stream but the subscription to it.
-pub(crate) async fn answer(route: Route, call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn answer(route: Route, call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     match route {
         Route::Publish => publish(call).await,
         Route::StreamConfig => config(call).await,
@@ -65,7 +65,7 @@ pub(crate) struct PublishRequest<'a> {
         Problems,
     ),
 )]
-pub(crate) async fn publish(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn publish(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let request: PublishRequest<'_> = json::object(&body)?;
@@ -78,7 +78,7 @@ pub(crate) async fn publish(mut call: Call<'_>) -> Result<Answer, Problem> {
     if let Some(id) = request.subscriber {
         publish = publish.to(SubscriberId(id));
     }
-    Ok(Answer::json(&wire::stream::Published::from(publish.await?)))
+    Ok(ApiResponse::json(&wire::stream::Published::from(publish.await?)))
 }
 
 /// Shows the counts and totals; zeros for a stream that was never used.
@@ -89,9 +89,9 @@ pub(crate) async fn publish(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn stats(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::stream::StreamStats::from(call.stream().stats().await?)))
+    Ok(ApiResponse::json(&wire::stream::StreamStats::from(call.stream().stats().await?)))
 }
 
 /// Shows the settings.
@@ -102,9 +102,9 @@ pub(crate) async fn stats(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn config(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::stream::StreamConfig::from(call.stream().config().await?)))
+    Ok(ApiResponse::json(&wire::stream::StreamConfig::from(call.stream().config().await?)))
 }
 
 /// Replaces the settings, with immediate effect; they survive a restart.
@@ -116,10 +116,10 @@ pub(crate) async fn config(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn configure(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let config: wire::stream::StreamConfig = json::object(&call.body().await?)?;
-    Ok(Answer::json(&wire::stream::StreamConfig::from(
+    Ok(ApiResponse::json(&wire::stream::StreamConfig::from(
         call.stream().configure(config.into()).await?,
     )))
 }
@@ -133,13 +133,15 @@ pub(crate) async fn configure(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn change_config(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let patch = MergePatch::read(&call.body().await?, &[])?;
     let change = move |config: stream::StreamConfig| -> Result<_, Problem> {
         Ok(stream::StreamConfig::from(patch.apply(&wire::stream::StreamConfig::from(config))?))
     };
-    Ok(Answer::json(&wire::stream::StreamConfig::from(call.stream().change_config(change).await?)))
+    Ok(ApiResponse::json(&wire::stream::StreamConfig::from(
+        call.stream().change_config(change).await?,
+    )))
 }
 
 /// Deletes the stream with its settings and retained messages; subscribers get the messages
@@ -151,8 +153,8 @@ pub(crate) async fn change_config(mut call: Call<'_>) -> Result<Answer, Problem>
         Problems,
     ),
 )]
-pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn delete(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.no_body().await?;
-    Ok(Answer::json(&wire::service::Deleted { deleted: call.stream().delete().await? }))
+    Ok(ApiResponse::json(&wire::service::Deleted { deleted: call.stream().delete().await? }))
 }

@@ -12,12 +12,12 @@ use actix_web::{
 use lanekeeper_actors::stream::{End, EventId, StreamEvent, Subscriber};
 
 use crate::server::{
-    http::{code::Code, problem::Problem, request::Call, response::Answer},
+    http::{code::Code, problem::Problem, request::ApiRequest, response::ApiResponse},
     openapi::{Problems, TopicPath},
     socket::{
-        CHUNK_BYTES, Chunk, Nothing, Source,
+        CHUNK_BYTES, Chunk, FrameSource, Nothing,
         admit::{Admission, Connections},
-        close_reason::Closing,
+        close_reason::CloseReason,
     },
 };
 
@@ -56,10 +56,10 @@ const SUBSCRIBER: HeaderName = HeaderName::from_static("lanekeeper-subscriber");
     ),
 )]
 pub(crate) async fn subscribe(
-    mut call: Call<'_>,
+    mut call: ApiRequest<'_>,
     request: &HttpRequest,
     connections: &Arc<Connections>,
-) -> Result<Answer, Problem> {
+) -> Result<ApiResponse, Problem> {
     let most = call.node.stream_limits().queue_max as u64;
     let query = call.query(&["queue_max"])?;
     let queue_max = query.number("queue_max", 1..=most, Code::InvalidRequest)?;
@@ -78,7 +78,7 @@ pub(crate) async fn subscribe(
     let source = Subscription { subscriber, events: Vec::new(), has_ids, is_stopping: false };
     let mut response = admission.open(call.payload(), source, Nothing).await?;
     response.headers_mut().insert(SUBSCRIBER, HeaderValue::from(id.0));
-    Ok(Answer::Begun(response))
+    Ok(ApiResponse::Begun(response))
 }
 
 /// The last event that a client has, from a connection before this one.
@@ -103,8 +103,8 @@ struct Subscription {
     is_stopping: bool,
 }
 
-impl Source for Subscription {
-    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing> {
+impl FrameSource for Subscription {
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let count = ready!(self.subscriber.poll_batch(CHUNK_BYTES, &mut self.events, cx));
         if count == 0 {
             return Poll::Ready(self.closing());
@@ -142,15 +142,15 @@ impl Subscription {
         ids.into_iter().map(|seq| seq.map(|seq| self.subscriber.event_id(seq))).collect()
     }
 
-    fn closing(&self) -> Closing {
+    fn closing(&self) -> CloseReason {
         match self.subscriber.end() {
-            Some(End::Finished) | None if !self.is_stopping => Closing::Normal,
-            Some(End::Finished | End::ShuttingDown) | None => Closing::ShuttingDown,
-            Some(End::SlowConsumer) => Closing::SlowConsumer,
-            Some(End::SendTimeout) => Closing::SendTimeout,
-            Some(End::ControlOverflow) => Closing::ControlOverflow,
-            Some(End::Deleted) => Closing::Deleted,
-            Some(End::Lost) => Closing::Lost,
+            Some(End::Finished) | None if !self.is_stopping => CloseReason::Normal,
+            Some(End::Finished | End::ShuttingDown) | None => CloseReason::ShuttingDown,
+            Some(End::SlowConsumer) => CloseReason::SlowConsumer,
+            Some(End::SendTimeout) => CloseReason::SendTimeout,
+            Some(End::ControlOverflow) => CloseReason::ControlOverflow,
+            Some(End::Deleted) => CloseReason::Deleted,
+            Some(End::Lost) => CloseReason::Lost,
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::{
             code::Code,
             json::{self, present},
             problem::Problem,
-            request::Call,
-            response::Answer,
+            request::ApiRequest,
+            response::ApiResponse,
         },
         openapi::{Problems, WorkerPath},
     },
@@ -63,7 +63,10 @@ pub(crate) struct DeregisterRequest {
         Problems,
     ),
 )]
-pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<Answer, Problem> {
+pub(crate) async fn heartbeat(
+    mut call: ApiRequest<'_>,
+    is_draining: bool,
+) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let body = call.body().await?;
     let request: HeartbeatRequest<'_> = json::object_or_default(&body)?;
@@ -75,7 +78,7 @@ pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<A
         heartbeat = heartbeat.life(life);
     }
     let beat = wire::worker::Beat::from(heartbeat.await?);
-    Ok(Answer::json(&wire::worker::Beat { drain: beat.drain || is_draining, ..beat }))
+    Ok(ApiResponse::json(&wire::worker::Beat { drain: beat.drain || is_draining, ..beat }))
 }
 
 /// Deregisters the worker: its leases and permits are given back. Accepted also while the server
@@ -88,14 +91,16 @@ pub(crate) async fn heartbeat(mut call: Call<'_>, is_draining: bool) -> Result<A
         Problems,
     ),
 )]
-pub(crate) async fn deregister(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn deregister(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     let request: DeregisterRequest = json::object_or_default(&call.body().await?)?;
     match request.life {
         Some(life) => call.worker().deregister_life(life).await?,
         None => call.worker().deregister().await?,
     }
-    Ok(Answer::json(&wire::worker::Deregistered { status: wire::worker::WorkerStatus::Offline }))
+    Ok(ApiResponse::json(&wire::worker::Deregistered {
+        status: wire::worker::WorkerStatus::Offline,
+    }))
 }
 
 /// A worker.
@@ -106,9 +111,9 @@ pub(crate) async fn deregister(mut call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn worker(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn worker(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
-    Ok(Answer::json(&wire::worker::Worker::from(call.worker().status().await?)))
+    Ok(ApiResponse::json(&wire::worker::Worker::from(call.worker().status().await?)))
 }
 
 /// Forgets a worker: it goes offline, its leases and permits are given back, and it is not listed
@@ -120,11 +125,11 @@ pub(crate) async fn worker(call: Call<'_>) -> Result<Answer, Problem> {
         Problems,
     ),
 )]
-pub(crate) async fn delete(mut call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn delete(mut call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     call.query(&[])?;
     call.no_body().await?;
     call.worker().delete().await?;
-    Ok(Answer::json(&wire::service::Deleted { deleted: true }))
+    Ok(ApiResponse::json(&wire::service::Deleted { deleted: true }))
 }
 
 /// Which workers to list.
@@ -149,7 +154,7 @@ pub(crate) struct WorkersQuery {
         Problems,
     ),
 )]
-pub(crate) async fn workers(call: Call<'_>) -> Result<Answer, Problem> {
+pub(crate) async fn workers(call: ApiRequest<'_>) -> Result<ApiResponse, Problem> {
     let query = call.query(&["status", "after", "limit"])?;
     let mut list = call.node.workers();
     if let Some(status) = query.text("status") {
@@ -162,5 +167,5 @@ pub(crate) async fn workers(call: Call<'_>) -> Result<Answer, Problem> {
     if let Some(after) = query.text("after") {
         list = list.after(after);
     }
-    Ok(Answer::json(&wire::worker::WorkerList::from(list.await?)))
+    Ok(ApiResponse::json(&wire::worker::WorkerList::from(list.await?)))
 }

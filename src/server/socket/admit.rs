@@ -29,10 +29,10 @@ use crate::server::{
     http::{code::Code, connection::progress::Progress, problem::Problem},
     options::SocketOptions,
     socket::{
-        Incoming, Source,
+        ClientFrames, FrameSource,
         body::{Flow, SocketBody, Stopping},
         event_source::EventBody,
-        frame_limiter::Guard,
+        frame_limiter::FrameLimiter,
         reader::Reader,
     },
 };
@@ -187,8 +187,8 @@ impl Admission {
     pub(crate) async fn open(
         self,
         payload: Option<web::Payload>,
-        source: impl Source,
-        incoming: impl Incoming,
+        source: impl FrameSource,
+        incoming: impl ClientFrames,
     ) -> Result<HttpResponse, Problem> {
         let Self { wanted, request, permit, stopping, options, memory } = self;
         let broken = || Problem::new(Code::InvalidRequest, "there is no connection to upgrade");
@@ -201,7 +201,7 @@ impl Admission {
         }
         let payload = payload.ok_or_else(broken)?;
         let (guard, is_breached) =
-            Guard::new(payload.into_inner(), options.frame_bytes_max as u64, &memory);
+            FrameLimiter::new(payload.into_inner(), options.frame_bytes_max as u64, &memory);
         let mut guarded: dev::Payload = dev::Payload::Stream { payload: Box::pin(guard) };
         let payload = web::Payload::from_request(&request, &mut guarded).await;
         let payload = payload.map_err(|_| broken())?;

@@ -16,7 +16,7 @@ use tokio_util::codec::Encoder;
 
 use crate::server::{
     http::connection::progress::{Progress, Streaming},
-    socket::{Chunk, Source, admit::Permit, close_reason::Closing},
+    socket::{Chunk, FrameSource, admit::Permit, close_reason::CloseReason},
 };
 
 /// Resolves when the server is about to stop.
@@ -24,7 +24,7 @@ pub(crate) type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What every connection that stays has.
 pub(crate) struct Flow {
-    pub(crate) source: Box<dyn Source>,
+    pub(crate) source: Box<dyn FrameSource>,
     pub(crate) streaming: Streaming,
     pub(crate) stopping: Option<Stopping>,
     /// Given back with the body.
@@ -37,7 +37,7 @@ impl Flow {
         &mut self,
         chunk: &mut dyn Chunk,
         cx: &mut Context<'_>,
-    ) -> Poll<Closing> {
+    ) -> Poll<CloseReason> {
         if let Some(stopping) = &mut self.stopping
             && stopping.as_mut().poll(cx).is_ready()
         {

@@ -1,10 +1,10 @@
 //! Why the server closes a connection, and how it says so.
 
-use actix_ws::{CloseCode, CloseReason};
+use actix_ws::CloseCode;
 
 /// Why the server closes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing {
+pub(crate) enum CloseReason {
     /// Both sides are done.
     Normal,
     /// The server is stopping.
@@ -31,7 +31,7 @@ pub(crate) enum Closing {
     Lost,
 }
 
-impl Closing {
+impl CloseReason {
     /// The code (RFC 6455, section 7.4.1) and the word that goes with it.
     pub(crate) fn parts(self) -> (CloseCode, &'static str) {
         match self {
@@ -51,7 +51,7 @@ impl Closing {
     }
 
     /// As a close frame says it.
-    pub(crate) fn reason(self) -> CloseReason {
-        CloseReason::from(self.parts())
+    pub(crate) fn reason(self) -> actix_ws::CloseReason {
+        actix_ws::CloseReason::from(self.parts())
     }
 }

@@ -21,7 +21,7 @@ use crate::server::http::body::COPIES;
 const PARTS_MAX: u32 = 64;
 
 /// The bytes of a connection as far as their frames are within bounds.
-pub(crate) struct Guard {
+pub(crate) struct FrameLimiter {
     payload: Payload,
     heads: Heads,
     /// The memory of the message that is arriving.
@@ -29,7 +29,7 @@ pub(crate) struct Guard {
     is_breached: Rc<Cell<bool>>,
 }
 
-impl Guard {
+impl FrameLimiter {
     /// Bounds the frames and messages of a connection; also gives what is true once one was broken.
     pub(crate) fn new(
         payload: Payload,
@@ -42,7 +42,7 @@ impl Guard {
     }
 }
 
-impl Stream for Guard {
+impl Stream for FrameLimiter {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -1,8 +1,8 @@
 //! Connections that stay: WebSockets and server-sent events, whatever is sent over them.
 //!
-//! `admit` lets them in. From then on a connection is a [`Source`] of frames, pulled whenever the
-//! connection has room for more, so that what waits does so in the source and nowhere else. Of a
-//! WebSocket, `guard` bounds what the client may send before a byte of it is kept, and `reader`
+//! `admit` lets them in. From then on a connection is a [`FrameSource`] of frames, pulled whenever
+//! the connection has room for more, so that what waits does so in the source and nowhere else. Of
+//! a WebSocket, `guard` bounds what the client may send before a byte of it is kept, and `reader`
 //! answers it. How long a send may take is watched where bytes are written, in `connection`.
 
 pub(crate) mod admit;
@@ -16,13 +16,13 @@ use std::task::{Context, Poll};
 
 use lanekeeper_actors::stream::EventId;
 
-use crate::server::socket::close_reason::Closing;
+use crate::server::socket::close_reason::CloseReason;
 
 /// What a connection sends, pulled as it has room for more.
-pub(crate) trait Source: 'static {
+pub(crate) trait FrameSource: 'static {
     /// Puts what is there into a chunk, as far as it fits; ready once there is no more. A chunk
     /// that is left empty is asked for again when the source wakes the task.
-    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing>;
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<CloseReason>;
 
     /// The server is about to stop: what waits is still sent, nothing new.
     fn finish(&mut self);
@@ -47,19 +47,19 @@ pub(crate) trait Chunk {
 pub(crate) const CHUNK_BYTES: usize = 16 << 10;
 
 /// What becomes of the texts that a client sends.
-pub(crate) trait Incoming: 'static {
+pub(crate) trait ClientFrames: 'static {
     /// Takes one text.
     ///
     /// # Errors
     /// Why the connection is closed for it.
-    fn text(&mut self, text: &str) -> impl Future<Output = Result<(), Closing>>;
+    fn text(&mut self, text: &str) -> impl Future<Output = Result<(), CloseReason>>;
 }
 
 /// For connections that only listen.
 pub(crate) struct Nothing;
 
-impl Incoming for Nothing {
-    async fn text(&mut self, _: &str) -> Result<(), Closing> {
-        Err(Closing::Unexpected)
+impl ClientFrames for Nothing {
+    async fn text(&mut self, _: &str) -> Result<(), CloseReason> {
+        Err(CloseReason::Unexpected)
     }
 }

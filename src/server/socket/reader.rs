@@ -5,7 +5,7 @@ use std::{cell::Cell, io::ErrorKind, rc::Rc, time::Duration};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError, Session};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::server::socket::{Incoming, close_reason::Closing};
+use crate::server::socket::{ClientFrames, close_reason::CloseReason};
 
 /// What a client sends, and what to do with it.
 pub(crate) struct Reader<I> {
@@ -18,22 +18,22 @@ pub(crate) struct Reader<I> {
 }
 
 /// Why nothing more is read.
-enum Over {
+enum Disconnected {
     /// The connection is gone.
     Gone,
-    Close(Closing),
+    Close(CloseReason),
 }
 
-impl<I: Incoming> Reader<I> {
+impl<I: ClientFrames> Reader<I> {
     /// Reads until the connection ends or has to be ended.
     pub(crate) async fn run(mut self) {
-        if let Err(Over::Close(closing)) = self.read().await {
+        if let Err(Disconnected::Close(closing)) = self.read().await {
             // Fails if the connection is gone, which is what it is for.
             drop(self.session.close(Some(closing.reason())).await);
         }
     }
 
-    async fn read(&mut self) -> Result<(), Over> {
+    async fn read(&mut self) -> Result<(), Disconnected> {
         let mut pings = interval(self.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.tick().await;
@@ -45,43 +45,45 @@ impl<I: Incoming> Reader<I> {
                     match message {
                         Some(Ok(message)) => self.take(message).await?,
                         Some(Err(error)) => return Err(self.broken(&error)),
-                        None => return Err(Over::Gone),
+                        None => return Err(Disconnected::Gone),
                     }
                 }
                 _ = pings.tick() => {
                     if !std::mem::take(&mut is_heard) {
-                        return Err(Over::Close(Closing::NoPong));
+                        return Err(Disconnected::Close(CloseReason::NoPong));
                     }
-                    self.session.ping(b"").await.map_err(|_| Over::Gone)?;
+                    self.session.ping(b"").await.map_err(|_| Disconnected::Gone)?;
                 }
             }
         }
     }
 
-    async fn take(&mut self, message: AggregatedMessage) -> Result<(), Over> {
+    async fn take(&mut self, message: AggregatedMessage) -> Result<(), Disconnected> {
         match message {
             AggregatedMessage::Ping(bytes) => {
-                self.session.pong(&bytes).await.map_err(|_| Over::Gone)
+                self.session.pong(&bytes).await.map_err(|_| Disconnected::Gone)
             }
             AggregatedMessage::Pong(_) => Ok(()),
-            AggregatedMessage::Text(text) => self.incoming.text(&text).await.map_err(Over::Close),
-            AggregatedMessage::Binary(_) => Err(Over::Close(Closing::Unexpected)),
-            AggregatedMessage::Close(_) => Err(Over::Close(Closing::Normal)),
+            AggregatedMessage::Text(text) => {
+                self.incoming.text(&text).await.map_err(Disconnected::Close)
+            }
+            AggregatedMessage::Binary(_) => Err(Disconnected::Close(CloseReason::Unexpected)),
+            AggregatedMessage::Close(_) => Err(Disconnected::Close(CloseReason::Normal)),
         }
     }
 
-    fn broken(&self, error: &ProtocolError) -> Over {
+    fn broken(&self, error: &ProtocolError) -> Disconnected {
         match error {
-            _ if self.is_breached.get() => Over::Close(Closing::TooLarge),
-            ProtocolError::Overflow => Over::Close(Closing::TooLarge),
+            _ if self.is_breached.get() => Disconnected::Close(CloseReason::TooLarge),
+            ProtocolError::Overflow => Disconnected::Close(CloseReason::TooLarge),
             ProtocolError::Io(error) => match error.kind() {
                 ErrorKind::InvalidData if error.to_string().contains("reserved") => {
-                    Over::Close(Closing::Protocol)
+                    Disconnected::Close(CloseReason::Protocol)
                 }
-                ErrorKind::InvalidData => Over::Close(Closing::NotText),
-                _ => Over::Gone,
+                ErrorKind::InvalidData => Disconnected::Close(CloseReason::NotText),
+                _ => Disconnected::Gone,
             },
-            _ => Over::Close(Closing::Protocol),
+            _ => Disconnected::Close(CloseReason::Protocol),
         }
     }
 }

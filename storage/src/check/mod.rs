@@ -32,7 +32,7 @@ use crate::{
         journal::{
             recovery::{self, KnownPosition},
             segment::JOURNAL,
-            tail::Tail,
+            tail::TailBlock,
         },
         options::EmbeddedOptions,
         os_error::io_error,
@@ -260,7 +260,7 @@ fn check_journal(
     report: &mut CheckReport,
 ) -> Result<(), OpenError> {
     let checkpointed = overlay.base().checkpointed();
-    let tail = Tail::read(disk)?;
+    let tail = TailBlock::read(disk)?;
     let known = KnownPosition { incarnation: manifest.incarnation, checkpointed, tail };
     let listing = recovery::list(disk, known)?;
     report.segment_count = listing.used.len() as u64;

@@ -28,7 +28,7 @@ use crate::{
             recovery::{self, KnownPosition, SegmentListing, Walked},
             segment::JOURNAL,
             segment_files::Segments,
-            tail::{TAIL, Tail, TailFile},
+            tail::{TAIL, TailBlock, TailFile},
             writer::JournalWriter,
         },
         maintenance_signal::MaintenanceSignal,
@@ -84,7 +84,8 @@ impl EngineCore {
         let newest_id = listing.used.last().map_or(0, |segment| segment.id);
         // The name of a segment that was begun just before a crash need not be durable yet.
         let synced = disk.sync_dir(JOURNAL);
-        let tail = synced.and_then(|()| TailFile::open(&*disk, Tail { incarnation, newest_id }));
+        let tail =
+            synced.and_then(|()| TailFile::open(&*disk, TailBlock { incarnation, newest_id }));
         let tail = tail.map_err(|error| io_error(&disk.path(TAIL), error))?;
         let space = Space::new(&*disk, options.reserve_bytes);
         let segments = Segments::new(disk, options.segment_bytes);
@@ -139,7 +140,7 @@ fn prove(
     };
     let checkpointed = base.checkpointed();
     manifest.check(disk, checkpointed)?;
-    let tail = Tail::read(disk)?;
+    let tail = TailBlock::read(disk)?;
     let known = KnownPosition { incarnation: manifest.incarnation, checkpointed, tail };
     let listing = recovery::list(disk, known)?;
     let used = (manifest.base, checkpointed);

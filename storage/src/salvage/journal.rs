@@ -10,7 +10,7 @@ use crate::{
             segment::{
                 HEADER_BYTES, HeaderLookup, JOURNAL, SegmentHeader, segment_id, segment_name,
             },
-            tail::Tail,
+            tail::TailBlock,
         },
     },
     error::OpenError,
@@ -30,7 +30,7 @@ struct Segment {
 /// incarnation that was found.
 pub(crate) fn replay(
     disk: &FsDisk,
-    (checkpointed, tail): (u64, Option<Tail>),
+    (checkpointed, tail): (u64, Option<TailBlock>),
     records: &mut Records,
     losses: &mut Losses,
 ) -> Result<u64, OpenError> {

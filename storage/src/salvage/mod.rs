@@ -32,7 +32,7 @@ use crate::{
         },
         disk::FsDisk,
         engine::EmbeddedEngine,
-        journal::tail::Tail,
+        journal::tail::TailBlock,
         options::EmbeddedOptions,
         os_error::{io_error, refused},
     },
@@ -104,7 +104,7 @@ impl Salvage {
             let what = format!("it ends with batch {checkpointed}, and had {told}");
             salvage.losses.add("the store", what);
         }
-        let tail = Tail::read(&disk).unwrap_or_else(|error| {
+        let tail = TailBlock::read(&disk).unwrap_or_else(|error| {
             salvage.losses.add("journal/TAIL", error);
             None
         });

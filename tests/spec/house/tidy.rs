@@ -161,6 +161,71 @@ fn folders_and_files_are_domain_nouns() {
     }
 }
 
+/// Every folder of the rooms, with its entries.
+fn folders() -> Vec<(String, Vec<PathBuf>)> {
+    fn walk(dir: &Path, found: &mut Vec<(String, Vec<PathBuf>)>) {
+        let entries: Vec<_> =
+            fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.iter().filter(|path| path.is_dir()).for_each(|path| walk(path, found));
+        found.push((dir.strip_prefix(root()).unwrap().display().to_string(), entries));
+    }
+    let mut found = Vec::new();
+    for room in ["src", "actors/src", "storage/src", "tests"] {
+        walk(&root().join(room), &mut found);
+    }
+    found
+}
+
+#[test]
+fn a_folder_has_at_most_15_entries() {
+    for (folder, entries) in folders() {
+        assert!(entries.len() <= 15, "{folder} has {} entries", entries.len());
+    }
+}
+
+#[test]
+fn a_room_is_a_folder_with_a_mod_file_that_says_what_it_is_for() {
+    for (folder, entries) in folders() {
+        for path in entries.iter().filter(|path| path.is_dir()) {
+            let twin = path.with_extension("rs");
+            assert!(!twin.exists(), "{} stands beside its folder", twin.display());
+        }
+        if let Some(path) = entries.iter().find(|path| path.ends_with("mod.rs")) {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(text.starts_with("//! "), "{folder}/mod.rs says nothing of its room");
+        }
+    }
+}
+
+#[test]
+fn the_readme_opens_doors_in_8_kib() {
+    let bytes = fs::metadata(root().join("README.md")).unwrap().len();
+    assert!(bytes <= 8_192, "README.md has {bytes} bytes: guides belong into src/docs");
+}
+
+/// Words that had a meaning of this project's own; the glossary has the terms of the field.
+#[test]
+fn nothing_is_defined_by_a_word_that_the_glossary_replaced() {
+    const REPLACED: &str = "Held Line Letter Letters Posted PostBox Seat OutputGate Upkeep \
+        AnyKind Origin Entered Begun Asking StandingDuty Deliveries Promise Deferred Moment Rules \
+        Extent Lanes Window Reach Giving Chosen Bury TakeBack TakenBack Dues DueRest GoOn GoingOn \
+        EndLeases Patience Waited Asker InLine Granted Verdict Fate Provision LeaseTerms NackTerms \
+        Judged AtGate Board Crowd Arriving Lane Standing Rare Listeners Hold Reconsider Abandon \
+        EndOf Fleet Keeper Member Untold Followers Reached Outlet Audience Offers Backlog Inbox \
+        TakeIn SettleExits Turned Intake Bell Overlay Ledger Unread Closing Brake Span Word Tally \
+        Trial Judge Courier Pace Aged Roots";
+    let replaced: Vec<&str> = REPLACED.split_whitespace().collect();
+    for Source { path, code } in sources(&["src", "actors/src", "storage/src"]) {
+        for line in code.lines() {
+            let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+            let Some("struct" | "enum" | "trait") = words.next() else { continue };
+            let name = words.next().unwrap_or_default();
+            let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            assert!(!replaced.contains(&name), "{path}: {name} is not a term of the field");
+        }
+    }
+}
+
 #[test]
 fn the_top_level_holds_what_it_should() {
     const KNOWN: [&str; 20] = [

@@ -6,7 +6,7 @@ use lanekeeper_storage::{
 };
 
 use crate::queue::state::{
-    message::{stored_message::StoredMessage, transition::Wait},
+    message::{stored_message::StoredMessage, transition::WaitState},
     order::position::Position,
     queue_state::{Blocked, QueueState},
 };
@@ -87,7 +87,7 @@ impl QueueState {
             let ready_at_ms = now_ms.saturating_add(options.delay_ms);
             // What came later must not pass it in an exclusive queue: all wait with it.
             let is_holding = self.settings.is_exclusive;
-            let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding };
+            let wait = WaitState { ready_at_ms, since_ms: now_ms, is_holding };
             self.enter_scheduled(position, stored, wait, batch);
         }
     }

@@ -15,7 +15,7 @@ use crate::{
             message::{Message, MessageId, MessageState},
         },
         state::{
-            message::{stored_message::StoredMessage, transition::Wait},
+            message::{stored_message::StoredMessage, transition::WaitState},
             order::position::Position,
             queue_state::{Blocked, QueueState},
         },
@@ -76,7 +76,12 @@ impl QueueState {
         stored.note = Some(note);
         match message.state {
             StateRecord::Scheduled { ready_at_ms, since_ms, is_holding } => {
-                self.enter_scheduled(to, stored, Wait { ready_at_ms, since_ms, is_holding }, batch);
+                self.enter_scheduled(
+                    to,
+                    stored,
+                    WaitState { ready_at_ms, since_ms, is_holding },
+                    batch,
+                );
             }
             _ => self.enter_ready(to, stored, batch),
         }

@@ -17,7 +17,7 @@ use crate::queue::{
     state::{
         message::{
             stored_message::{StoredMessage, Victim},
-            transition::Wait,
+            transition::WaitState,
         },
         order::position::Position,
         queue_state::{Blocked, QueueState},
@@ -127,7 +127,7 @@ impl QueueState {
             0 => self.enter_ready(position, stored, batch),
             delay_ms => {
                 let ready_at_ms = now_ms.saturating_add(delay_ms);
-                let wait = Wait { ready_at_ms, since_ms: now_ms, is_holding: false };
+                let wait = WaitState { ready_at_ms, since_ms: now_ms, is_holding: false };
                 self.enter_scheduled(position, stored, wait, batch);
             }
         }

@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::cli::{
     args,
     command::directory::repair,
-    exit::{DAMAGED, DONE, Failure},
+    exit::{CommandFailure, DAMAGED, DONE},
     output::{Output, unless_closed},
 };
 
 /// Reads everything there is and reports what is wrong.
-pub(crate) fn run(args: &args::check::Check) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::check::Check) -> Result<u8, CommandFailure> {
     if args.repair {
         return repair::run(args);
     }
-    let report = lanekeeper::check(&args.dir).map_err(Failure::not_started)?;
+    let report = lanekeeper::check(&args.dir).map_err(CommandFailure::not_started)?;
     unless_closed(print(&report, args.json))?;
     Ok(if report.is_sound() { DONE } else { DAMAGED })
 }

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use crate::cli::{
     args,
-    exit::{DAMAGED, DONE, Failure},
+    exit::{CommandFailure, DAMAGED, DONE},
     output::{self, Output, one_line, unless_closed},
 };
 
 /// A line of the export. Instants are Unix milliseconds.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ExportLine<'a> {
     queue: Option<&'a str>,
     id: String,
     priority: u32,
@@ -38,17 +38,17 @@ struct Line<'a> {
 }
 
 /// Prints what can be read, and tells what cannot.
-pub(crate) fn run(args: &args::check::Export) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::check::Export) -> Result<u8, CommandFailure> {
     let Some(dir) = args.dir.as_ref().or(args.data.as_ref()) else {
         let message = "name the data directory".to_owned();
-        return Err(Failure::usage(message));
+        return Err(CommandFailure::usage(message));
     };
-    let mut salvage = Salvage::read(dir).map_err(Failure::not_started)?;
+    let mut salvage = Salvage::read(dir).map_err(CommandFailure::not_started)?;
     let messages = salvage.messages(args.queue.as_deref());
     let lines: Vec<_> = messages.iter().map(line_of).collect();
     unless_closed(print(&lines))?;
-    let is_unreadable = |line: &&Line<'_>| line.unreadable.is_some();
-    for Line { id, unreadable, .. } in lines.iter().filter(is_unreadable) {
+    let is_unreadable = |line: &&ExportLine<'_>| line.unreadable.is_some();
+    for ExportLine { id, unreadable, .. } in lines.iter().filter(is_unreadable) {
         let text = unreadable.as_deref().unwrap_or_default();
         output::note(&format!("not readable: the item of message {id}: {text:?}"));
     }
@@ -59,17 +59,17 @@ pub(crate) fn run(args: &args::check::Export) -> Result<u8, Failure> {
     Ok(if is_whole && salvage.is_complete() { DONE } else { DAMAGED })
 }
 
-fn print(lines: &[Line<'_>]) -> io::Result<()> {
+fn print(lines: &[ExportLine<'_>]) -> io::Result<()> {
     let mut output = Output::new();
     lines.iter().try_for_each(|line| output.json(line))?;
     output.flush()
 }
 
-fn line_of(message: &SavedMessage) -> Line<'_> {
+fn line_of(message: &SavedMessage) -> ExportLine<'_> {
     let text = String::from_utf8_lossy(&message.payload);
     let item = RawValue::from_string(one_line(&text)).ok();
     let unreadable = if item.is_none() { Some(text.into_owned()) } else { None };
-    Line {
+    ExportLine {
         queue: message.queue.as_deref(),
         id: MessageId::from(message).to_string(),
         priority: message.priority.get(),

@@ -7,20 +7,20 @@ use serde_json::json;
 
 use crate::cli::{
     args,
-    exit::{DAMAGED, DONE, Failure},
+    exit::{CommandFailure, DAMAGED, DONE},
     output::{self, Output},
 };
 
 /// Saves what can be read, and tells what could not be.
-pub(crate) fn run(args: &args::check::Check) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::check::Check) -> Result<u8, CommandFailure> {
     let to = args.to.clone().unwrap_or_else(|| beside(&args.dir));
     if to.symlink_metadata().is_ok() {
         let what = "exists already: move it away, or name another directory with --to";
-        return Err(Failure::failed(format!("{} {what}", to.display())));
+        return Err(CommandFailure::failed(format!("{} {what}", to.display())));
     }
-    let mut salvage = Salvage::read(&args.dir).map_err(Failure::not_started)?;
+    let mut salvage = Salvage::read(&args.dir).map_err(CommandFailure::not_started)?;
     salvage.mend();
-    let report = salvage.write(&to).map_err(Failure::failed)?;
+    let report = salvage.write(&to).map_err(CommandFailure::failed)?;
     for loss in salvage.losses() {
         output::note(&format!("not saved: {loss}"));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanekeeper::server::wire;
 
-use crate::cli::exit::Failure;
+use crate::cli::exit::CommandFailure;
 
 /// What an owner asks for.
 #[derive(Clone, Debug)]
@@ -21,33 +21,38 @@ pub(crate) struct Wanted {
 /// The verbs of gates.
 pub(crate) trait GateBackend {
     /// Asks for a permit or a place in the line.
-    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, Failure>;
+    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, CommandFailure>;
 
     /// Ends a permit.
-    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, Failure>;
+    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, CommandFailure>;
 
     /// Takes an owner out of the line.
-    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, Failure>;
+    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, CommandFailure>;
 
     /// Lets a permit end so much later than now.
-    fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure>;
+    fn extend(
+        &self,
+        id: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<wire::Extended, CommandFailure>;
 
     /// Lets nobody in from now on, or again.
-    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure>;
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, CommandFailure>;
 
     /// Shows what an owner has.
-    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure>;
+    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, CommandFailure>;
 
     /// Shows a gate in numbers.
-    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, Failure>;
+    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, CommandFailure>;
 
     /// Shows the policy that applies.
-    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, Failure>;
+    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, CommandFailure>;
 
     /// Gives a gate a policy of its own, or takes it away.
     fn set_policy(
         &self,
         id: &str,
         policy: Option<&wire::GatePolicy>,
-    ) -> Result<wire::AppliedPolicy, Failure>;
+    ) -> Result<wire::AppliedPolicy, CommandFailure>;
 }

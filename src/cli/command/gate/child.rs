@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::cli::{
-    exit::{Failure, INTERRUPTED},
+    exit::{CommandFailure, INTERRUPTED},
     output,
     signals::{has_terminal, is_hangup_ignored},
 };
@@ -60,7 +60,7 @@ impl Running {
 
 impl Signals {
     /// Watches from now on.
-    pub(crate) fn watch() -> Result<Self, Failure> {
+    pub(crate) fn watch() -> Result<Self, CommandFailure> {
         let watched = Arc::new(Mutex::new(Watched::Nobody));
         for kind in
             [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2]
@@ -103,7 +103,7 @@ impl Signals {
 }
 
 /// Has a thread pass a signal on.
-fn pass_on(kind: Signal, watched: Arc<Mutex<Watched>>) -> Result<(), Failure> {
+fn pass_on(kind: Signal, watched: Arc<Mutex<Watched>>) -> Result<(), CommandFailure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut received = {
         let _context = runtime.enter();

@@ -10,11 +10,11 @@ use lanekeeper::{
 use crate::cli::{
     backend::embedded::Embedded,
     command::gate::backend::{GateBackend, Wanted},
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 impl GateBackend for Embedded {
-    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, Failure> {
+    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, CommandFailure> {
         let gate = self.node().gate(id);
         let acquire = options(gate.acquire(&wanted.owner).priority(wanted.priority), wanted);
         if wanted.is_waiting {
@@ -24,16 +24,21 @@ impl GateBackend for Embedded {
         self.wait(async { acquire.ticket().await }).map(wire::Ticket::from)
     }
 
-    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, Failure> {
+    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, CommandFailure> {
         self.wait(self.node().gate(id).release(owner)).map(wire::Released::from)
     }
 
-    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, Failure> {
+    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, CommandFailure> {
         self.wait(self.node().gate(id).cancel(owner))?;
         Ok(wire::Cancelled { cancelled: true })
     }
 
-    fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
+    fn extend(
+        &self,
+        id: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<wire::Extended, CommandFailure> {
         // Told from other failures, as a server does it.
         let extended = self.wait(async {
             match self.node().gate(id).extend(owner, ttl).await {
@@ -41,11 +46,11 @@ impl GateBackend for Embedded {
                 done => done.map(Ok),
             }
         })?;
-        let lost = |error| Failure::failed(error).coded("permit_not_found".to_owned());
+        let lost = |error| CommandFailure::failed(error).coded("permit_not_found".to_owned());
         extended.map(wire::Extended::from).map_err(lost)
     }
 
-    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, CommandFailure> {
         let gate = self.node().gate(id);
         match is_paused {
             true => self.wait(gate.pause())?,
@@ -54,15 +59,15 @@ impl GateBackend for Embedded {
         Ok(wire::GatePaused { paused: is_paused })
     }
 
-    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {
+    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, CommandFailure> {
         self.wait(self.node().gate(id).ticket(owner)).map(wire::Ticket::from)
     }
 
-    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, Failure> {
+    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, CommandFailure> {
         self.wait(self.node().gate(id).stats()).map(wire::GateStats::from)
     }
 
-    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, Failure> {
+    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, CommandFailure> {
         self.wait(self.node().gate(id).policy()).map(wire::AppliedPolicy::from)
     }
 
@@ -70,7 +75,7 @@ impl GateBackend for Embedded {
         &self,
         id: &str,
         policy: Option<&wire::GatePolicy>,
-    ) -> Result<wire::AppliedPolicy, Failure> {
+    ) -> Result<wire::AppliedPolicy, CommandFailure> {
         let policy = policy.cloned().map(lanekeeper::gate::GatePolicy::from);
         self.wait(self.node().gate(id).set_policy(policy)).map(wire::AppliedPolicy::from)
     }

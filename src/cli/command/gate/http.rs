@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::cli::{
     backend::http::{Http, encoded},
     command::gate::backend::{GateBackend, Wanted},
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 /// How long an answer is waited for when the policy says how long the owner waits.
 const WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl GateBackend for Http {
-    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, Failure> {
+    fn acquire(&self, id: &str, wanted: &Wanted) -> Result<wire::Ticket, CommandFailure> {
         let group: BTreeMap<_, _> = wanted.group.iter().cloned().collect();
         let mut body = json!({
             "owner": wanted.owner, "priority": wanted.priority, "wait": wanted.is_waiting,
@@ -36,34 +36,39 @@ impl GateBackend for Http {
         self.ask("POST", &path(id, "acquire"), body.to_string().as_bytes(), wait)
     }
 
-    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, Failure> {
+    fn release(&self, id: &str, owner: &str) -> Result<wire::Released, CommandFailure> {
         self.ask("POST", &path(id, "release"), &of(owner), Duration::ZERO)
     }
 
-    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, Failure> {
+    fn cancel_place(&self, id: &str, owner: &str) -> Result<wire::Cancelled, CommandFailure> {
         self.ask("POST", &path(id, "cancel"), &of(owner), Duration::ZERO)
     }
 
-    fn extend(&self, id: &str, owner: &str, ttl: Duration) -> Result<wire::Extended, Failure> {
+    fn extend(
+        &self,
+        id: &str,
+        owner: &str,
+        ttl: Duration,
+    ) -> Result<wire::Extended, CommandFailure> {
         let body = json!({ "owner": owner, "ttl_ms": ttl.as_millis() as u64 });
         self.ask("POST", &path(id, "extend"), &bytes(&body), Duration::ZERO)
     }
 
-    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, Failure> {
+    fn pause_gate(&self, id: &str, is_paused: bool) -> Result<wire::GatePaused, CommandFailure> {
         let verb = if is_paused { "pause" } else { "resume" };
         self.ask("POST", &path(id, verb), &[], Duration::ZERO)
     }
 
-    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, Failure> {
+    fn ticket(&self, id: &str, owner: &str) -> Result<wire::Ticket, CommandFailure> {
         let path = format!("{}/{}", path(id, "ticket"), encoded(owner));
         self.ask("GET", &path, &[], Duration::ZERO)
     }
 
-    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, Failure> {
+    fn gate_stats(&self, id: &str) -> Result<wire::GateStats, CommandFailure> {
         self.ask("GET", &path(id, "stats"), &[], Duration::ZERO)
     }
 
-    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, Failure> {
+    fn policy(&self, id: &str) -> Result<wire::AppliedPolicy, CommandFailure> {
         self.ask("GET", &path(id, "policy"), &[], Duration::ZERO)
     }
 
@@ -71,7 +76,7 @@ impl GateBackend for Http {
         &self,
         id: &str,
         policy: Option<&wire::GatePolicy>,
-    ) -> Result<wire::AppliedPolicy, Failure> {
+    ) -> Result<wire::AppliedPolicy, CommandFailure> {
         match policy {
             Some(policy) => {
                 self.ask("PUT", &path(id, "policy"), &bytes(&json!(policy)), Duration::ZERO)

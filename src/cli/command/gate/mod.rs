@@ -20,17 +20,17 @@ use crate::{
         },
         backend::queues::{self as place, Backend, Missing},
         command::gate::backend::Wanted,
-        exit::{DONE, Failure},
+        exit::{CommandFailure, DONE},
         output::Output,
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
 };
 
 /// Does what is said of a gate.
-pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
+pub(crate) fn run(command: &GateCommand) -> Result<u8, CommandFailure> {
     match command {
         GateCommand::Acquire(args) => {
-            let ttl = args.ttl.map(|Span(time)| time);
+            let ttl = args.ttl.map(|HumanDuration(time)| time);
             let wanted = wanted(&args.owner, &args.wish, ttl, !args.no_wait)?;
             with(&args.target, Missing::Made, |backend| {
                 let ticket = retry::acquire(backend, &args.id, &wanted)?;
@@ -62,7 +62,9 @@ pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
         }),
         GateCommand::Policy(args) => {
             let set = args.set.as_deref().map(serde_json::from_str::<wire::GatePolicy>);
-            let set = set.transpose().map_err(|error| Failure::usage(format!("--set: {error}")))?;
+            let set = set
+                .transpose()
+                .map_err(|error| CommandFailure::usage(format!("--set: {error}")))?;
             with(&args.target, Missing::Made, |backend| {
                 let applied = match (&set, args.unset) {
                     (Some(policy), _) => backend.set_policy(&args.id, Some(policy))?,
@@ -78,7 +80,7 @@ pub(crate) fn run(command: &GateCommand) -> Result<u8, Failure> {
     }
 }
 
-fn pause(args: &Gate, is_paused: bool) -> Result<u8, Failure> {
+fn pause(args: &Gate, is_paused: bool) -> Result<u8, CommandFailure> {
     with(&args.target, Missing::Made, |backend| {
         let now = backend.pause_gate(&args.id, is_paused)?;
         let word = if now.paused { "paused" } else { "resumed" };
@@ -89,8 +91,8 @@ fn pause(args: &Gate, is_paused: bool) -> Result<u8, Failure> {
 fn with(
     target: &Target,
     missing: Missing,
-    command: impl FnOnce(&dyn Backend) -> Result<u8, Failure>,
-) -> Result<u8, Failure> {
+    command: impl FnOnce(&dyn Backend) -> Result<u8, CommandFailure>,
+) -> Result<u8, CommandFailure> {
     place::with(target, missing, command)
 }
 
@@ -100,16 +102,16 @@ fn wanted(
     wish: &Wish,
     ttl: Option<Duration>,
     is_waiting: bool,
-) -> Result<Wanted, Failure> {
+) -> Result<Wanted, CommandFailure> {
     let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(Failure::usage(format!("--group must be NAME=VALUE, not {text:?}"))),
+        None => Err(CommandFailure::usage(format!("--group must be NAME=VALUE, not {text:?}"))),
     };
     Ok(Wanted {
         owner: owner.to_owned(),
         priority: wish.priority,
         group: wish.group.iter().map(pair).collect::<Result<_, _>>()?,
-        timeout: wish.timeout.map(|Span(time)| time),
+        timeout: wish.timeout.map(|HumanDuration(time)| time),
         ttl,
         worker: wish.worker.clone(),
         is_waiting,
@@ -128,8 +130,8 @@ fn line_of(ticket: &wire::Ticket) -> String {
 }
 
 /// A line for each field that is a number, a word or a truth.
-fn rows(value: &impl Serialize) -> Result<Vec<String>, Failure> {
-    let value = serde_json::to_value(value).map_err(Failure::failed)?;
+fn rows(value: &impl Serialize) -> Result<Vec<String>, CommandFailure> {
+    let value = serde_json::to_value(value).map_err(CommandFailure::failed)?;
     let fields = value.as_object().into_iter().flatten();
     let row = |(name, value): (&String, &serde_json::Value)| match value {
         serde_json::Value::String(text) => format!("{name:<22}{text}"),
@@ -138,7 +140,7 @@ fn rows(value: &impl Serialize) -> Result<Vec<String>, Failure> {
     Ok(fields.map(row).collect())
 }
 
-fn show(target: &Target, value: &impl Serialize, lines: &[String]) -> Result<u8, Failure> {
+fn show(target: &Target, value: &impl Serialize, lines: &[String]) -> Result<u8, CommandFailure> {
     let mut output = Output::new();
     if target.json {
         output.json(value)?;

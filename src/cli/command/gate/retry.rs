@@ -10,7 +10,7 @@ use lanekeeper::server::wire;
 use crate::cli::{
     backend::queues::Backend,
     command::gate::backend::Wanted,
-    exit::{Failure, Outlook},
+    exit::{CommandFailure, Outlook},
     output,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn acquire(
     backend: &dyn Backend,
     id: &str,
     wanted: &Wanted,
-) -> Result<wire::Ticket, Failure> {
+) -> Result<wire::Ticket, CommandFailure> {
     let began = Instant::now();
     let most = wanted.timeout.unwrap_or(AWAY_MAX);
     let mut away = Away::default();
@@ -68,7 +68,7 @@ impl Away {
     }
 
     /// Whether it may come back and do what it did not do.
-    pub(crate) fn admits(&mut self, failure: &Failure, is_waited_for: bool) -> bool {
+    pub(crate) fn admits(&mut self, failure: &CommandFailure, is_waited_for: bool) -> bool {
         self.is_known |= failure.outlook == Outlook::Away;
         match failure.outlook {
             Outlook::Away => true,
@@ -78,7 +78,7 @@ impl Away {
     }
 
     /// Waits for it, and says so the first time.
-    pub(crate) fn pause(&mut self, failure: &Failure) {
+    pub(crate) fn pause(&mut self, failure: &CommandFailure) {
         if !std::mem::replace(&mut self.is_told, true) {
             output::note(&format!("{}; trying again", failure.message));
         }

@@ -14,15 +14,15 @@ use rustix::process::Signal;
 use crate::cli::{
     args::gate::Run,
     backend::{
-        http::Patience,
-        queues::{self, Backend, Missing, Place},
+        http::RetryLimit,
+        queues::{self, Backend, Missing, QueueLocation},
     },
     command::gate::{
         child::Signals,
         retry::{self, Away},
         wanted,
     },
-    exit::{FAILED, Failure},
+    exit::{CommandFailure, FAILED},
     output,
 };
 
@@ -34,14 +34,14 @@ const ANSWER_MIN: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// Waits for a permit, runs the command, releases the permit; answers the command's exit code.
-pub(crate) fn run(args: &Run) -> Result<u8, Failure> {
+pub(crate) fn run(args: &Run) -> Result<u8, CommandFailure> {
     let owner = args.owner.clone().unwrap_or_else(own_name);
     let ttl = args.ttl.0;
     let wanted = wanted(&owner, &args.wish, Some(ttl), true)?;
     // Before there is a permit to be released: from then on a signal is passed on.
     let signals = Signals::watch()?;
     // An answer that takes longer than a part of the ttl comes too late to keep the permit.
-    let patience = Patience::REPEATED.answer((ttl / 3).max(ANSWER_MIN));
+    let patience = RetryLimit::REPEATED.answer((ttl / 3).max(ANSWER_MIN));
     let backend = queues::open(&args.target, Missing::Made, patience)?;
     let permit = Permit { backend: &*backend, id: &args.id, owner: &owner, ttl };
     let done = retry::acquire(permit.backend, permit.id, &wanted)
@@ -70,7 +70,7 @@ struct Permit<'a> {
 
 impl Permit<'_> {
     /// Runs the command and releases the permit.
-    fn hold(&self, args: &Run, signals: &Signals) -> Result<u8, Failure> {
+    fn hold(&self, args: &Run, signals: &Signals) -> Result<u8, CommandFailure> {
         // Asked for again after a restart, it may have begun long ago.
         let until = self.extended_at_first()?;
         let child = match start(args, signals) {
@@ -91,7 +91,7 @@ impl Permit<'_> {
         }
     }
 
-    fn extended_at_first(&self) -> Result<Instant, Failure> {
+    fn extended_at_first(&self) -> Result<Instant, CommandFailure> {
         let (began, mut away) = (Instant::now(), Away::known());
         loop {
             match self.extend() {
@@ -104,7 +104,7 @@ impl Permit<'_> {
     }
 
     /// Lets the permit last longer; answers until when at least, by this machine's clock.
-    fn extend(&self) -> Result<Instant, Failure> {
+    fn extend(&self) -> Result<Instant, CommandFailure> {
         let asked = Instant::now();
         self.backend.extend(self.id, self.owner, self.ttl).map(|_| asked + self.ttl)
     }
@@ -116,7 +116,7 @@ impl Permit<'_> {
         mut child: Child,
         signals: &Signals,
         (until, grace): (Instant, Duration),
-    ) -> Result<(ExitStatus, Option<Instant>), Failure> {
+    ) -> Result<(ExitStatus, Option<Instant>), CommandFailure> {
         let (sender, events) = channel();
         let (over, is_over) = channel();
         thread::scope(|scope| {
@@ -135,7 +135,7 @@ impl Permit<'_> {
         events: &Receiver<Event>,
         signals: &Signals,
         (mut until, grace): (Instant, Duration),
-    ) -> Result<(ExitStatus, Option<Instant>), Failure> {
+    ) -> Result<(ExitStatus, Option<Instant>), CommandFailure> {
         let mut is_lost = false;
         loop {
             let reason = match events.recv_timeout(until.saturating_duration_since(Instant::now()))
@@ -213,12 +213,12 @@ impl Permit<'_> {
     }
 }
 
-fn start(args: &Run, signals: &Signals) -> Result<Child, Failure> {
+fn start(args: &Run, signals: &Signals) -> Result<Child, CommandFailure> {
     let (program, rest) = args.command.split_first().expect("clap wants a command");
     let mut command = Command::new(program);
-    Place::of(&args.target).tell(&mut command);
+    QueueLocation::of(&args.target).tell(&mut command);
     let child = signals.spawn(command.args(rest));
-    child.map_err(|error| Failure::not_started(format!("{program}: {error}")))
+    child.map_err(|error| CommandFailure::not_started(format!("{program}: {error}")))
 }
 
 /// A name that nobody else has: this process, and a number that tells it from earlier ones.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanekeeper::{queue::NackOptions, server::wire};
 
-use crate::cli::exit::Failure;
+use crate::cli::exit::CommandFailure;
 
 /// What is to be leased.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +28,10 @@ pub(crate) enum RedriveOf<'a> {
 /// that may be a failure.
 pub(crate) trait LeaseBackend {
     /// Leases messages.
-    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, Failure>;
+    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, CommandFailure>;
 
     /// The work is done.
-    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, Failure>;
+    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, CommandFailure>;
 
     /// Gives messages back.
     fn nack(
@@ -39,7 +39,7 @@ pub(crate) trait LeaseBackend {
         id: &str,
         leases: &[String],
         options: NackOptions,
-    ) -> Result<wire::Nacked, Failure>;
+    ) -> Result<wire::Nacked, CommandFailure>;
 
     /// Lets leases end so long from now.
     fn extend_leases(
@@ -47,7 +47,7 @@ pub(crate) trait LeaseBackend {
         id: &str,
         leases: &[String],
         ttl: Option<Duration>,
-    ) -> Result<wire::ExtendedLeases, Failure>;
+    ) -> Result<wire::ExtendedLeases, CommandFailure>;
 
     /// Gives the work up.
     fn dead_letter(
@@ -55,8 +55,8 @@ pub(crate) trait LeaseBackend {
         id: &str,
         leases: &[String],
         reason: &str,
-    ) -> Result<wire::MovedToDeadLetters, Failure>;
+    ) -> Result<wire::MovedToDeadLetters, CommandFailure>;
 
     /// Brings dead letters back.
-    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, Failure>;
+    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, CommandFailure>;
 }

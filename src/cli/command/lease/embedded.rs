@@ -10,11 +10,11 @@ use lanekeeper::{
 use crate::cli::{
     backend::embedded::Embedded,
     command::lease::backend::{LeaseBackend, LeaseOf, RedriveOf},
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 impl LeaseBackend for Embedded {
-    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, Failure> {
+    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, CommandFailure> {
         let mut lease = self.node().queue(id).lease(wanted.depth).wait(wanted.wait);
         if let Some(ttl) = wanted.ttl {
             lease = lease.ttl(ttl);
@@ -32,7 +32,7 @@ impl LeaseBackend for Embedded {
         Ok(wire::Leased { count: messages.len(), messages })
     }
 
-    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, Failure> {
+    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, CommandFailure> {
         let (tokens, mut failed) = read(leases);
         let mut settled = SettledLeases::default();
         if !tokens.is_empty() {
@@ -47,7 +47,7 @@ impl LeaseBackend for Embedded {
         id: &str,
         leases: &[String],
         options: NackOptions,
-    ) -> Result<wire::Nacked, Failure> {
+    ) -> Result<wire::Nacked, CommandFailure> {
         let (tokens, mut failed) = read(leases);
         let mut settled = SettledLeases::default();
         if !tokens.is_empty() {
@@ -62,7 +62,7 @@ impl LeaseBackend for Embedded {
         id: &str,
         leases: &[String],
         ttl: Option<Duration>,
-    ) -> Result<wire::ExtendedLeases, Failure> {
+    ) -> Result<wire::ExtendedLeases, CommandFailure> {
         let (tokens, mut failed) = read(leases);
         if tokens.is_empty() {
             return Ok(wire::ExtendedLeases { extended: Vec::new(), failed });
@@ -78,7 +78,7 @@ impl LeaseBackend for Embedded {
         id: &str,
         leases: &[String],
         reason: &str,
-    ) -> Result<wire::MovedToDeadLetters, Failure> {
+    ) -> Result<wire::MovedToDeadLetters, CommandFailure> {
         let (tokens, mut failed) = read(leases);
         let queue = self.node().queue(id);
         let mut settled = SettledLeases::default();
@@ -86,11 +86,11 @@ impl LeaseBackend for Embedded {
             settled = self.wait(queue.dead_letter(&tokens, reason))?;
         }
         failed.extend(settled.failed.into_iter().map(FailedLease::from));
-        let queue = queue.dead_letter_id().map_err(Failure::failed)?;
+        let queue = queue.dead_letter_id().map_err(CommandFailure::failed)?;
         Ok(wire::MovedToDeadLetters { moved: settled.count, queue, failed })
     }
 
-    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, Failure> {
+    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, CommandFailure> {
         let which = match which {
             RedriveOf::All => Redrive::All,
             RedriveOf::First(depth) => Redrive::First(depth),

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::cli::{
     backend::http::{Http, encoded},
     command::lease::backend::{LeaseBackend, LeaseOf, RedriveOf},
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 impl LeaseBackend for Http {
-    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, Failure> {
+    fn lease(&self, id: &str, wanted: &LeaseOf<'_>) -> Result<wire::Leased, CommandFailure> {
         let mut body = json!({"depth": wanted.depth, "wait_ms": millis(wanted.wait)});
         if let Some(ttl) = wanted.ttl {
             body["ttl_ms"] = millis(ttl);
@@ -27,7 +27,7 @@ impl LeaseBackend for Http {
         send(self, (id, "lease"), &body, wanted.wait)
     }
 
-    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, Failure> {
+    fn ack(&self, id: &str, leases: &[String]) -> Result<wire::Acked, CommandFailure> {
         settle(self, (id, "ack"), &json!({ "leases": leases }), leases)
     }
 
@@ -36,7 +36,7 @@ impl LeaseBackend for Http {
         id: &str,
         leases: &[String],
         options: NackOptions,
-    ) -> Result<wire::Nacked, Failure> {
+    ) -> Result<wire::Nacked, CommandFailure> {
         let NackOptions { delay, reason, is_counted } = options;
         let mut body = json!({"leases": leases, "delay_ms": millis(delay), "count": is_counted});
         if let Some(reason) = reason {
@@ -50,7 +50,7 @@ impl LeaseBackend for Http {
         id: &str,
         leases: &[String],
         ttl: Option<Duration>,
-    ) -> Result<wire::ExtendedLeases, Failure> {
+    ) -> Result<wire::ExtendedLeases, CommandFailure> {
         let mut body = json!({ "leases": leases });
         if let Some(ttl) = ttl {
             body["ttl_ms"] = millis(ttl);
@@ -63,12 +63,12 @@ impl LeaseBackend for Http {
         id: &str,
         leases: &[String],
         reason: &str,
-    ) -> Result<wire::MovedToDeadLetters, Failure> {
+    ) -> Result<wire::MovedToDeadLetters, CommandFailure> {
         let body = json!({"leases": leases, "reason": reason});
         settle(self, (id, "dead-letter"), &body, leases)
     }
 
-    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, Failure> {
+    fn redrive(&self, id: &str, which: RedriveOf<'_>) -> Result<wire::Redriven, CommandFailure> {
         let body = match which {
             RedriveOf::All => json!({}),
             RedriveOf::First(depth) => json!({ "depth": depth }),
@@ -83,7 +83,7 @@ fn send<T: DeserializeOwned>(
     (id, verb): (&str, &str),
     body: &Value,
     wait: Duration,
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     let path = format!("/queue/{}/{verb}", encoded(id));
     server.ask("POST", &path, body.to_string().as_bytes(), wait)
 }
@@ -94,7 +94,7 @@ fn settle<T: DeserializeOwned>(
     call: (&str, &str),
     body: &Value,
     leases: &[String],
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     send(server, call, body, Duration::ZERO).map_err(|mut failure| {
         let codes = ["(lease_not_found)", "(lease_expired)"];
         if codes.iter().any(|code| failure.message.ends_with(code)) {

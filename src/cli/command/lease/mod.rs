@@ -17,17 +17,17 @@ use crate::{
         args,
         backend::queues::{self as place, Missing},
         command::lease::backend::{LeaseOf, RedriveOf},
-        exit::{DONE, FAILED, Failure},
+        exit::{CommandFailure, DONE, FAILED},
         output::{self, Output, one_line, unless_closed},
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
 };
 
 /// Leases once.
-pub(crate) fn run(args: &args::lease::Lease) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::lease::Lease) -> Result<u8, CommandFailure> {
     let wanted = LeaseOf {
         depth: args.depth,
-        ttl: args.ttl.map(|Span(ttl)| ttl),
+        ttl: args.ttl.map(|HumanDuration(ttl)| ttl),
         wait: args.wait.0,
         worker: args.worker.as_deref(),
         life: args.life,
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &args::lease::Lease) -> Result<u8, Failure> {
         let lost = |error| {
             let message =
                 format!("{} leases were not printed and end by themselves: {error}", leased.count);
-            Failure::failed(message)
+            CommandFailure::failed(message)
         };
         print(&leased, args.target.json).map_err(lost)?;
         Ok(DONE)
@@ -59,7 +59,7 @@ fn print(leased: &wire::Leased, is_json: bool) -> io::Result<()> {
 }
 
 /// Settles leases whose work is done.
-pub(crate) fn ack(args: &args::lease::Ack) -> Result<u8, Failure> {
+pub(crate) fn ack(args: &args::lease::Ack) -> Result<u8, CommandFailure> {
     place::with(&args.target, Missing::Refused, |backend| {
         let acked = backend.ack(&args.of.id, &args.of.leases)?;
         unless_closed(show(&args.target, &acked, &format!("acked {}", acked.acked)))?;
@@ -68,7 +68,7 @@ pub(crate) fn ack(args: &args::lease::Ack) -> Result<u8, Failure> {
 }
 
 /// Gives messages back.
-pub(crate) fn nack(args: &args::lease::Nack) -> Result<u8, Failure> {
+pub(crate) fn nack(args: &args::lease::Nack) -> Result<u8, CommandFailure> {
     let reason = args.reason.clone();
     let options = NackOptions { delay: args.delay.0, reason, is_counted: !args.no_count };
     place::with(&args.target, Missing::Refused, |backend| {
@@ -79,8 +79,8 @@ pub(crate) fn nack(args: &args::lease::Nack) -> Result<u8, Failure> {
 }
 
 /// Prolongs leases.
-pub(crate) fn extend(args: &args::lease::Extend) -> Result<u8, Failure> {
-    let ttl = args.ttl.map(|Span(ttl)| ttl);
+pub(crate) fn extend(args: &args::lease::Extend) -> Result<u8, CommandFailure> {
+    let ttl = args.ttl.map(|HumanDuration(ttl)| ttl);
     place::with(&args.target, Missing::Refused, |backend| {
         let done = backend.extend_leases(&args.of.id, &args.of.leases, ttl)?;
         unless_closed(show(&args.target, &done, &format!("extended {}", done.extended.len())))?;
@@ -89,7 +89,7 @@ pub(crate) fn extend(args: &args::lease::Extend) -> Result<u8, Failure> {
 }
 
 /// Gives the work on messages up.
-pub(crate) fn dead_letter(args: &args::lease::DeadLetter) -> Result<u8, Failure> {
+pub(crate) fn dead_letter(args: &args::lease::DeadLetter) -> Result<u8, CommandFailure> {
     place::with(&args.target, Missing::Refused, |backend| {
         let done = backend.dead_letter(&args.of.id, &args.of.leases, &args.reason)?;
         unless_closed(show(
@@ -102,7 +102,7 @@ pub(crate) fn dead_letter(args: &args::lease::DeadLetter) -> Result<u8, Failure>
 }
 
 /// Brings dead letters back.
-pub(crate) fn redrive(args: &args::lease::Redrive) -> Result<u8, Failure> {
+pub(crate) fn redrive(args: &args::lease::Redrive) -> Result<u8, CommandFailure> {
     let which = match (args.depth, &args.ids[..]) {
         (Some(depth), _) => RedriveOf::First(depth),
         (None, []) => RedriveOf::All,

@@ -5,7 +5,7 @@ use std::fs;
 use crate::{
     cli::{
         args,
-        exit::{DONE, Failure},
+        exit::{CommandFailure, DONE},
         output::Output,
     },
     loadtest::{
@@ -15,11 +15,12 @@ use crate::{
 };
 
 /// Shows each file.
-pub(crate) fn run(args: &args::loadtest::Analyze) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::loadtest::Analyze) -> Result<u8, CommandFailure> {
     let mut output = Output::new();
     for path in &args.results {
-        let wrong =
-            |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
+        let wrong = |error: &dyn std::fmt::Display| {
+            CommandFailure::failed(format!("{}: {error}", path.display()))
+        };
         let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
         if text.trim_start().starts_with('{') {
             let file = compare::read(&text).map_err(|error| wrong(&error))?;
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &args::loadtest::Analyze) -> Result<u8, Failure> {
 }
 
 /// Every percentile of every kind of request, in milliseconds.
-fn percentiles(result: &RunResult, output: &mut Output) -> Result<(), Failure> {
+fn percentiles(result: &RunResult, output: &mut Output) -> Result<(), CommandFailure> {
     let heads = PERCENTS.iter().map(|part| format!("{}%", part * 100.0));
     let heads = heads.chain(["100%".to_owned(), "mean".to_owned()]);
     output.line(row("ms", heads))?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::{
     cli::{
-        exit::{Failure, INTERRUPTED},
+        exit::{CommandFailure, INTERRUPTED},
         output,
         signals::{self, Ending},
     },
@@ -12,20 +12,20 @@ use crate::{
 };
 
 #[derive(Default)]
-struct State {
+struct InterruptState {
     is_raised: bool,
     control: Option<Arc<Control>>,
 }
 
 /// Whether a signal said that it is enough, and what that ends.
 pub(crate) struct Interrupt {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<InterruptState>>,
 }
 
 impl Interrupt {
     /// Listens from now on.
-    pub(crate) fn listen() -> Result<Self, Failure> {
-        let state = Arc::new(Mutex::new(State::default()));
+    pub(crate) fn listen() -> Result<Self, CommandFailure> {
+        let state = Arc::new(Mutex::new(InterruptState::default()));
         let raised = Arc::clone(&state);
         signals::on_each(move |ending| raise(&raised, ending))?;
         Ok(Self { state })
@@ -46,7 +46,7 @@ impl Interrupt {
     }
 }
 
-fn raise(state: &Mutex<State>, ending: Ending) {
+fn raise(state: &Mutex<InterruptState>, ending: Ending) {
     let mut state = state.lock().expect("nobody panics with it");
     if state.is_raised {
         std::process::exit(i32::from(INTERRUPTED));

@@ -14,8 +14,8 @@ use std::{io, sync::Arc};
 use crate::{
     cli::{
         args,
-        command::loadtest::{interrupt::Interrupt, report_writer::Keeper},
-        exit::{DAMAGED, DONE, FAILED, Failure, INTERRUPTED, MISSED, NOT_STARTED},
+        command::loadtest::{interrupt::Interrupt, report_writer::ReportWriter},
+        exit::{CommandFailure, DAMAGED, DONE, FAILED, INTERRUPTED, MISSED, NOT_STARTED},
         output::{self, Output, unless_closed},
     },
     loadtest::{
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Runs scenarios one after the other.
-pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, CommandFailure> {
     if args.names == ["list"] {
         return list();
     }
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
     outputs::check(&args.output)?;
     if let Some(coordinator) = args.join {
         return cluster::agent::join(coordinator).map(|()| DONE).map_err(|error| {
-            Failure::not_started(format!("there is no leader at {coordinator}: {error}"))
+            CommandFailure::not_started(format!("there is no leader at {coordinator}: {error}"))
         });
     }
     let interrupt = Interrupt::listen()?;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
     }
     let scenarios = plan_args::chosen(args)?;
     let runs = scenarios.len() * args.repeat as usize;
-    let mut keeper = Keeper::new(&args.output, runs > 1);
+    let mut keeper = ReportWriter::new(&args.output, runs > 1);
     let mut crew = Crew { args, interrupt: &interrupt, cluster: cluster(args, &interrupt)? };
     if args.max {
         return search::run(&mut crew, scenarios, &mut keeper);
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &args::loadtest::Loadtest) -> Result<u8, Failure> {
 }
 
 /// What results mean for whoever called: the gravest first.
-fn exit_code(args: &args::loadtest::Loadtest, keeper: &Keeper, is_interrupted: bool) -> u8 {
+fn exit_code(args: &args::loadtest::Loadtest, keeper: &ReportWriter, is_interrupted: bool) -> u8 {
     let results = &keeper.results;
     let is_sound =
         |result: &RunResult| result.verification.as_ref().is_none_or(|found| found.is_sound());
@@ -94,7 +94,7 @@ fn exit_code(args: &args::loadtest::Loadtest, keeper: &Keeper, is_interrupted: b
     }
 }
 
-fn list() -> Result<u8, Failure> {
+fn list() -> Result<u8, CommandFailure> {
     let mut output = Output::new();
     for scenario in catalog::all() {
         output.line(format!("{:<5} {}", scenario.id, scenario.title))?;
@@ -113,7 +113,7 @@ fn show(result: &RunResult) -> io::Result<()> {
 fn cluster(
     args: &args::loadtest::Loadtest,
     interrupt: &Interrupt,
-) -> Result<Option<Team>, Failure> {
+) -> Result<Option<Team>, CommandFailure> {
     let cluster = match (args.coordinator, args.workers) {
         (None, None) => return Ok(None),
         (None, Some(workers)) => Team::spawn(workers),
@@ -126,9 +126,12 @@ fn cluster(
     };
     cluster.map(Some).map_err(|error| {
         if interrupt.is_raised() {
-            return Failure { exit_code: INTERRUPTED, ..Failure::failed("not all members joined") };
+            return CommandFailure {
+                exit_code: INTERRUPTED,
+                ..CommandFailure::failed("not all members joined")
+            };
         }
-        Failure::not_started(format!("no members: {error}"))
+        CommandFailure::not_started(format!("no members: {error}"))
     })
 }
 
@@ -145,8 +148,8 @@ impl Crew<'_> {
         &mut self,
         scenario: Scenario,
         scale: f64,
-        keeper: &mut Keeper,
-    ) -> Result<Result<RunResult, Skipped>, Failure> {
+        keeper: &mut ReportWriter,
+    ) -> Result<Result<RunResult, Skipped>, CommandFailure> {
         let args = self.args;
         let mut target = match plan_args::target(args, &scenario)? {
             Ok(target) => target,
@@ -160,7 +163,7 @@ impl Crew<'_> {
         let parties = (&mut target, self.cluster.as_mut());
         let ran = run::run(&plan, &control, parties, keeper as &mut dyn Watcher);
         keeper.clear();
-        let mut result = ran.map_err(Failure::failed)?;
+        let mut result = ran.map_err(CommandFailure::failed)?;
         judge(&mut result, &demanded(args));
         Ok(Ok(result))
     }

@@ -7,10 +7,10 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-use crate::cli::{args, exit::Failure};
+use crate::cli::{args, exit::CommandFailure};
 
 /// Refuses files that cannot be written, and two results in one file.
-pub(crate) fn check(output: &args::loadtest::Output) -> Result<(), Failure> {
+pub(crate) fn check(output: &args::loadtest::Output) -> Result<(), CommandFailure> {
     let args::loadtest::Output { json, csv, html, junit, .. } = output;
     let csv = csv.as_deref().map(csv_file);
     let files = [
@@ -24,13 +24,15 @@ pub(crate) fn check(output: &args::loadtest::Output) -> Result<(), Failure> {
         probe(path).map_err(|error| {
             let error = error.to_string();
             let reason = error.split(" (os error").next().unwrap_or_default();
-            Failure::usage(format!("{flag}: {} cannot be written: {reason}", path.display()))
+            CommandFailure::usage(format!("{flag}: {} cannot be written: {reason}", path.display()))
         })?;
         let is_file = fs::metadata(path).map_or(true, |metadata| metadata.is_file());
         let same = files[..place].iter().find(|(_, other)| is_file && other == path);
         if let Some((other, _)) = same {
             let path = path.display();
-            return Err(Failure::usage(format!("{other} and {flag} must not both be {path}")));
+            return Err(CommandFailure::usage(format!(
+                "{other} and {flag} must not both be {path}"
+            )));
         }
     }
     Ok(())

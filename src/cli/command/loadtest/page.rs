@@ -12,14 +12,14 @@ use crate::{
     cli::{
         args,
         command::loadtest::{demanded, interrupt::Interrupt, judge, plan_args},
-        exit::{Failure, INTERRUPTED},
+        exit::{CommandFailure, INTERRUPTED},
         output::Output,
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
     loadtest::{
         page::{
             self,
-            board::{Board, Order},
+            board::{PageBoard, PageOrder},
         },
         plan::{catalog, run_plan::Control},
         record::result::RunResult,
@@ -28,13 +28,16 @@ use crate::{
 };
 
 /// Serves the page until Ctrl-C.
-pub(crate) fn run(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Result<u8, Failure> {
+pub(crate) fn run(
+    args: &args::loadtest::Loadtest,
+    interrupt: &Interrupt,
+) -> Result<u8, CommandFailure> {
     let (sender, orders) = channel();
     let mut scenarios = catalog::all();
     scenarios.extend(plan_args::own(args)?);
-    let board = Board::new(sender, scenarios);
+    let board = PageBoard::new(sender, scenarios);
     let addr = page::serve(args.web_listen, Arc::clone(&board))
-        .map_err(|error| Failure::not_started(format!("{}: {error}", args.web_listen)))?;
+        .map_err(|error| CommandFailure::not_started(format!("{}: {error}", args.web_listen)))?;
     let mut output = Output::new();
     output.line(format!("watching on http://{addr}"))?;
     output.flush()?;
@@ -53,25 +56,25 @@ pub(crate) fn run(args: &args::loadtest::Loadtest, interrupt: &Interrupt) -> Res
 
 fn handle_command(
     args: &args::loadtest::Loadtest,
-    ordered: &Order,
+    ordered: &PageOrder,
     interrupt: &Interrupt,
-    board: &Arc<Board>,
-) -> Result<RunResult, Failure> {
+    board: &Arc<PageBoard>,
+) -> Result<RunResult, CommandFailure> {
     let chosen = board.scenario(&ordered.scenario).cloned();
-    let scenario = chosen.ok_or_else(|| Failure::usage("there is no such scenario"))?;
+    let scenario = chosen.ok_or_else(|| CommandFailure::usage("there is no such scenario"))?;
     let mut load = args.load.clone();
-    load.duration = Some(Span(Duration::from_secs(ordered.seconds)));
+    load.duration = Some(HumanDuration(Duration::from_secs(ordered.seconds)));
     load.users = ordered.users;
     load.spawn_rate = ordered.spawn_rate;
     let target = plan_args::target(args, &scenario)?;
-    let mut target = target.map_err(|skipped| Failure::failed(skipped.reason))?;
+    let mut target = target.map_err(|skipped| CommandFailure::failed(skipped.reason))?;
     let plan = plan_args::plan((&load, 1), ordered.scale.unwrap_or(1.0), scenario, &target)?;
     let control = Arc::new(Control::new(&plan.model));
     interrupt.stops(&control);
     let plan = Arc::new(plan);
     board.begin(&plan, &control);
     let result = run::run(&plan, &control, (&mut target, None), &mut Arc::clone(board));
-    let mut result = result.map_err(Failure::failed)?;
+    let mut result = result.map_err(CommandFailure::failed)?;
     judge(&mut result, &demanded(args));
     Ok(result)
 }

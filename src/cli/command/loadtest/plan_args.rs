@@ -5,8 +5,8 @@ use std::{fmt::Display, fs, path::Path, time::Duration};
 use serde::Deserialize;
 
 use crate::{
-    cli::{args, exit::Failure, output},
-    config::quantity::Span,
+    cli::{args, exit::CommandFailure, output},
+    config::quantity::HumanDuration,
     loadtest::{
         plan::{
             catalog,
@@ -22,7 +22,7 @@ use crate::{
 const WARMUP_MAX: Duration = Duration::from_secs(2);
 
 /// The scenarios that are meant: those of the catalog, and of the user's file.
-pub(crate) fn chosen(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, Failure> {
+pub(crate) fn chosen(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, CommandFailure> {
     let own = own(args)?;
     if args.names.is_empty() {
         return Ok(own);
@@ -33,7 +33,7 @@ pub(crate) fn chosen(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, F
         named.extend(own.iter().filter(|scenario| scenario.id == *name).cloned());
         if named.is_empty() {
             let message = format!("there is no scenario {name:?}; `loadtest list` names them");
-            return Err(Failure::usage(message));
+            return Err(CommandFailure::usage(message));
         }
         chosen.extend(named);
     }
@@ -41,18 +41,18 @@ pub(crate) fn chosen(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, F
 }
 
 /// The scenarios of the user's file.
-pub(crate) fn own(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, Failure> {
+pub(crate) fn own(args: &args::loadtest::Loadtest) -> Result<Vec<Scenario>, CommandFailure> {
     Ok(args.file.as_deref().map(read).transpose()?.unwrap_or_default())
 }
 
 /// Reads a file of scenarios.
-fn read(path: &Path) -> Result<Vec<Scenario>, Failure> {
+fn read(path: &Path) -> Result<Vec<Scenario>, CommandFailure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct File {
         scenario: Vec<Scenario>,
     }
-    let wrong = |error: &dyn Display| Failure::usage(format!("{}: {error}", path.display()));
+    let wrong = |error: &dyn Display| CommandFailure::usage(format!("{}: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
     let file: File = toml::from_str(&text).map_err(|error| wrong(&error))?;
     for scenario in &file.scenario {
@@ -62,9 +62,10 @@ fn read(path: &Path) -> Result<Vec<Scenario>, Failure> {
 }
 
 /// Refuses what cannot be run, naming the flag and its bound.
-pub(crate) fn check(args: &args::loadtest::Loadtest) -> Result<(), Failure> {
+pub(crate) fn check(args: &args::loadtest::Loadtest) -> Result<(), CommandFailure> {
     let load = &args.load;
-    let wrong = |flag: &str, bound: &str| Err(Failure::usage(format!("{flag} must be {bound}")));
+    let wrong =
+        |flag: &str, bound: &str| Err(CommandFailure::usage(format!("{flag} must be {bound}")));
     if !(1..=1_000).contains(&args.repeat) {
         return wrong("--repeat", "from 1 to 1000");
     }
@@ -102,7 +103,7 @@ pub(crate) fn check(args: &args::loadtest::Loadtest) -> Result<(), Failure> {
 pub(crate) fn target(
     args: &args::loadtest::Loadtest,
     scenario: &Scenario,
-) -> Result<Result<Subject, Skipped>, Failure> {
+) -> Result<Result<Subject, Skipped>, CommandFailure> {
     let needs = match scenario.fault {
         Some(Fault::Kill) if args.server_pid.is_none() => Some("to kill: without --server-pid"),
         Some(Fault::Disk) => Some("with a small disk:"),
@@ -111,8 +112,8 @@ pub(crate) fn target(
     if let Some(url) = &args.server {
         let target = Subject::running(url, args.token.as_deref(), args.server_pid);
         let target = target.map_err(|error| match error {
-            SubjectError::Address(_) => Failure::usage(error),
-            _ => Failure::not_started(error),
+            SubjectError::Address(_) => CommandFailure::usage(error),
+            _ => CommandFailure::not_started(error),
         })?;
         let Some(needs) = needs else { return Ok(Ok(target)) };
         let id = &scenario.id;
@@ -127,7 +128,7 @@ pub(crate) fn target(
     };
     let parent = args.own.dir.clone().unwrap_or_else(std::env::temp_dir);
     let options = OwnOptions { parent, durability: args.own.durability.clone(), disk };
-    Subject::own(&options).map(Ok).map_err(Failure::not_started)
+    Subject::own(&options).map(Ok).map_err(CommandFailure::not_started)
 }
 
 /// What is run, with everything decided.
@@ -136,8 +137,8 @@ pub(crate) fn plan(
     scale: f64,
     scenario: Scenario,
     target: &Subject,
-) -> Result<Plan, Failure> {
-    scenario.check().map_err(Failure::usage)?;
+) -> Result<Plan, CommandFailure> {
+    scenario.check().map_err(CommandFailure::usage)?;
     let seconds = Duration::from_secs(scenario.seconds);
     let duration = load.duration.map_or(seconds, |span| span.0);
     let model = match load.users {
@@ -171,13 +172,13 @@ pub(crate) fn plan(
 }
 
 /// `1s` or `500ms-2s`, in milliseconds.
-fn waits(text: &str) -> Result<(u64, u64), Failure> {
+fn waits(text: &str) -> Result<(u64, u64), CommandFailure> {
     let (least, most) = text.split_once('-').unwrap_or((text, text));
-    let millis = |text: &str| text.parse::<Span>().map(|span| span.0.as_millis() as u64);
-    let wrong = |reason: String| Failure::usage(format!("--wait: {reason}"));
+    let millis = |text: &str| text.parse::<HumanDuration>().map(|span| span.0.as_millis() as u64);
+    let wrong = |reason: String| CommandFailure::usage(format!("--wait: {reason}"));
     let (least, most) = (millis(least).map_err(wrong)?, millis(most).map_err(wrong)?);
     if least > most {
-        return Err(Failure::usage("--wait must begin with the shorter time"));
+        return Err(CommandFailure::usage("--wait must begin with the shorter time"));
     }
     Ok((least, most))
 }

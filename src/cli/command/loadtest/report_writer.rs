@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    cli::{args, exit::Failure, output},
+    cli::{args, exit::CommandFailure, output},
     loadtest::{
         fill::prepopulate::Filling,
         plan::run_plan::Plan,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Results so far, and the files they go to.
-pub(crate) struct Keeper {
+pub(crate) struct ReportWriter {
     files: args::loadtest::Output,
     /// Whether there will be several results.
     is_several: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Keeper {
     is_failing: bool,
 }
 
-impl Keeper {
+impl ReportWriter {
     /// Keeps results where the flags say.
     pub(crate) fn new(files: &args::loadtest::Output, is_several: bool) -> Self {
         Self {
@@ -68,20 +68,20 @@ impl Keeper {
     }
 
     /// Keeps the result of a run that is over.
-    pub(crate) fn keep(&mut self, result: RunResult) -> Result<(), Failure> {
+    pub(crate) fn keep(&mut self, result: RunResult) -> Result<(), CommandFailure> {
         self.results.push(result);
         self.keep_all()
     }
 
     /// Keeps that a scenario cannot be run here, and why.
-    pub(crate) fn skip(&mut self, skipped: Skipped) -> Result<(), Failure> {
+    pub(crate) fn skip(&mut self, skipped: Skipped) -> Result<(), CommandFailure> {
         output::note(&format!("{} skipped: {}", skipped.scenario, skipped.reason));
         self.skipped.push(skipped);
         self.keep_all()
     }
 
     /// Writes every file, also when one of them cannot be written.
-    fn keep_all(&self) -> Result<(), Failure> {
+    fn keep_all(&self) -> Result<(), CommandFailure> {
         let mut done = self.write(&self.results);
         if let Some(path) = &self.files.html {
             let page = html::page(&self.results, &self.skipped);
@@ -95,11 +95,11 @@ impl Keeper {
     }
 
     /// Writes what is kept while a run is under way too.
-    fn write(&self, results: &[RunResult]) -> Result<(), Failure> {
+    fn write(&self, results: &[RunResult]) -> Result<(), CommandFailure> {
         let mut done = Ok(());
         if let Some(path) = &self.files.json {
             let file = ResultFile::new(results.to_vec(), self.skipped.clone());
-            done = write_whole(path, &serde_json::to_vec(&file).map_err(Failure::failed)?);
+            done = write_whole(path, &serde_json::to_vec(&file).map_err(CommandFailure::failed)?);
         }
         let Some((prefix, last)) = self.files.csv.as_ref().zip(results.last()) else {
             return done;
@@ -120,7 +120,7 @@ impl Keeper {
     }
 }
 
-impl Watcher for Keeper {
+impl Watcher for ReportWriter {
     fn filling(&mut self, filling: Filling) {
         if filling.elapsed >= self.told_at + Duration::from_secs(1) {
             self.told_at = filling.elapsed;
@@ -157,8 +157,9 @@ impl Watcher for Keeper {
 
 /// Replaces a file at once, so that nobody finds half of it. What is no ordinary file is written
 /// to.
-pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), Failure> {
-    replace(path, text).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+pub(crate) fn write_whole(path: &Path, text: &[u8]) -> Result<(), CommandFailure> {
+    replace(path, text)
+        .map_err(|error| CommandFailure::failed(format!("{}: {error}", path.display())))
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {

@@ -2,8 +2,8 @@
 
 use crate::{
     cli::{
-        command::loadtest::{Crew, demanded, exit_code, judge, report_writer::Keeper, show},
-        exit::{DONE, Failure, MISSED},
+        command::loadtest::{Crew, demanded, exit_code, judge, report_writer::ReportWriter, show},
+        exit::{CommandFailure, DONE, MISSED},
         output::{Output, unless_closed},
     },
     loadtest::{
@@ -25,8 +25,8 @@ const SCALE_MAX: f64 = 1e6;
 pub(crate) fn run(
     crew: &mut Crew<'_>,
     scenarios: Vec<Scenario>,
-    keeper: &mut Keeper,
-) -> Result<u8, Failure> {
+    keeper: &mut ReportWriter,
+) -> Result<u8, CommandFailure> {
     let mut thresholds = demanded(crew.args);
     if thresholds.is_empty() {
         thresholds = BASELINE.iter().filter_map(|text| text.parse().ok()).collect();
@@ -62,7 +62,11 @@ struct Search<'a, 'c> {
 
 impl Search<'_, '_> {
     /// The highest multiple of the scenario's rates that is met, if any is.
-    fn best(&mut self, scenario: &Scenario, keeper: &mut Keeper) -> Result<Option<f64>, Failure> {
+    fn best(
+        &mut self,
+        scenario: &Scenario,
+        keeper: &mut ReportWriter,
+    ) -> Result<Option<f64>, CommandFailure> {
         let (mut met, mut missed) = (None, None);
         let mut scale = self.crew.args.load.scale;
         while !self.crew.interrupt.is_raised() && scale <= SCALE_MAX {
@@ -85,8 +89,8 @@ impl Search<'_, '_> {
         &mut self,
         scenario: &Scenario,
         scale: f64,
-        keeper: &mut Keeper,
-    ) -> Result<bool, Failure> {
+        keeper: &mut ReportWriter,
+    ) -> Result<bool, CommandFailure> {
         let mut result = match self.crew.run(scenario.clone(), scale, keeper)? {
             Ok(result) => result,
             Err(skipped) => {

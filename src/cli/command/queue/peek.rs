@@ -3,12 +3,12 @@
 use crate::cli::{
     args,
     backend::queues::{self, Missing, PageOf},
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::{self, Output, one_line},
 };
 
 /// Shows one page.
-pub(crate) fn run(args: &args::queue::Peek) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::queue::Peek) -> Result<u8, CommandFailure> {
     queues::with(&args.target, Missing::Refused, |backend| {
         let after = args.after.as_deref();
         let wanted = PageOf { depth: args.depth, priority: args.priority, after };

@@ -7,17 +7,17 @@ use lanekeeper::server::wire;
 use crate::cli::{
     args,
     backend::queues::{self, Missing},
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::{Output, one_line},
 };
 
 /// Takes once.
-pub(crate) fn run(args: &args::queue::Pop) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::queue::Pop) -> Result<u8, CommandFailure> {
     queues::with(&args.target, Missing::Refused, |backend| {
         let popped = backend.pop(&args.id, args.depth, args.wait.0)?;
         let lost = |error| {
             let message = format!("{} messages were popped and not printed: {error}", popped.count);
-            Failure::failed(message)
+            CommandFailure::failed(message)
         };
         print(&popped, args.target.json).map_err(lost)?;
         Ok(DONE)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cli::{
         args,
-        exit::{DAMAGED, DONE, Failure, INTERRUPTED},
+        exit::{CommandFailure, DAMAGED, DONE, INTERRUPTED},
         output::{self, Output},
         signals,
     },
@@ -16,8 +16,9 @@ use crate::{
 };
 
 /// Pushes what is missing and checks the count.
-pub(crate) fn run(args: &args::loadtest::Prepopulate) -> Result<u8, Failure> {
-    let wrong = |flag: &str, bound: &str| Err(Failure::usage(format!("{flag} must be {bound}")));
+pub(crate) fn run(args: &args::loadtest::Prepopulate) -> Result<u8, CommandFailure> {
+    let wrong =
+        |flag: &str, bound: &str| Err(CommandFailure::usage(format!("{flag} must be {bound}")));
     if !(1..=1_000).contains(&args.priorities) {
         return wrong("--priorities", "from 1 to 1000");
     }
@@ -30,8 +31,8 @@ pub(crate) fn run(args: &args::loadtest::Prepopulate) -> Result<u8, Failure> {
     }
     let subject = Subject::running(&args.server, args.token.as_deref(), None);
     let subject = subject.map_err(|error| match error {
-        SubjectError::Address(_) => Failure::usage(error),
-        _ => Failure::failed(error),
+        SubjectError::Address(_) => CommandFailure::usage(error),
+        _ => CommandFailure::failed(error),
     })?;
     let bulk = Bulk {
         id: args.id.clone(),
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &args::loadtest::Prepopulate) -> Result<u8, Failure> {
             output::hint(&format!("{done} of {total}, {:.0}/s, {left} s left", filling.rate()));
         }
     });
-    let found = found.map_err(|error: BulkError| Failure::failed(error))?;
+    let found = found.map_err(|error: BulkError| CommandFailure::failed(error))?;
     let mut output = Output::new();
     output.line(format!("{found} messages in {}", args.id))?;
     output.flush()?;

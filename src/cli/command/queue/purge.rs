@@ -5,12 +5,12 @@ use std::io::{IsTerminal, stdin};
 use crate::cli::{
     args,
     backend::queues::{self, Backend, Missing},
-    exit::{DONE, FAILED, Failure},
+    exit::{CommandFailure, DONE, FAILED},
     output::{self, Output},
 };
 
 /// Asks, if there is somebody to ask, and removes.
-pub(crate) fn run(args: &args::queue::Purge) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::queue::Purge) -> Result<u8, CommandFailure> {
     queues::with(&args.target, Missing::Refused, |backend| {
         if !args.yes && stdin().is_terminal() && !is_confirmed(backend, args)? {
             output::note("nothing was removed");
@@ -28,7 +28,7 @@ pub(crate) fn run(args: &args::queue::Purge) -> Result<u8, Failure> {
     })
 }
 
-fn is_confirmed(backend: &dyn Backend, args: &args::queue::Purge) -> Result<bool, Failure> {
+fn is_confirmed(backend: &dyn Backend, args: &args::queue::Purge) -> Result<bool, CommandFailure> {
     let ready = backend.stats(&args.id)?.ready;
     let which = match args.priority {
         Some(priority) => format!("the messages of priority {priority}"),

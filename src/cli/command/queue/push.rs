@@ -13,10 +13,10 @@ use crate::{
     cli::{
         args,
         backend::queues::{self, Backend, Missing, PushOf},
-        exit::{DONE, Failure},
+        exit::{CommandFailure, DONE},
         output::{self, Output},
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
 };
 
 /// Items in one push.
@@ -29,9 +29,11 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Pushes everything there is.
-pub(crate) fn run(args: &args::push::Push) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::push::Push) -> Result<u8, CommandFailure> {
     if args.key.is_some() && args.items.len() != 1 {
-        return Err(Failure::usage("--key: give one item as an argument; others would repeat it"));
+        return Err(CommandFailure::usage(
+            "--key: give one item as an argument; others would repeat it",
+        ));
     }
     queues::with(&args.target, Missing::Made, |backend| {
         let mut push = Pushing { backend, args, output: Output::new(), count: 0, shown: None };
@@ -55,17 +57,17 @@ struct Pushing<'a> {
 
 impl Pushing<'_> {
     /// Pushes the arguments, once all of them are known to be items.
-    fn arguments(&mut self) -> Result<(), Failure> {
+    fn arguments(&mut self) -> Result<(), CommandFailure> {
         let mut items = Vec::new();
         for (place, text) in self.args.items.iter().enumerate() {
-            let named = |error| Failure::failed(format!("item {}: {error}", place + 1));
+            let named = |error| CommandFailure::failed(format!("item {}: {error}", place + 1));
             items.push(Item::from_json(text).map_err(named)?);
         }
         items.chunks(BATCH_COUNT_MAX).try_for_each(|batch| self.send(batch))
     }
 
     /// Pushes lines as they come: what has come while a batch was on its way is the next batch.
-    fn lines(&mut self) -> Result<(), Failure> {
+    fn lines(&mut self) -> Result<(), CommandFailure> {
         if stdin().is_terminal() {
             output::note("reading items, one JSON object a line; end with Ctrl-D");
         }
@@ -80,12 +82,12 @@ impl Pushing<'_> {
         Ok(())
     }
 
-    fn send(&mut self, batch: &[Item]) -> Result<(), Failure> {
+    fn send(&mut self, batch: &[Item]) -> Result<(), CommandFailure> {
         if batch.is_empty() {
             return Ok(());
         }
         let (backend, args) = (self.backend, self.args);
-        let (delay, ttl) = (args.delay.0, args.ttl.map(|Span(ttl)| ttl));
+        let (delay, ttl) = (args.delay.0, args.ttl.map(|HumanDuration(ttl)| ttl));
         let terms = PushOf { priority: args.priority, delay, ttl, key: args.key.as_deref() };
         let pushed = backend
             .push(&args.id, batch, &terms)
@@ -100,10 +102,12 @@ impl Pushing<'_> {
     }
 
     /// A failure that says how far the push came.
-    fn stopped(&self, message: String) -> Failure {
+    fn stopped(&self, message: String) -> CommandFailure {
         match self.count {
-            0 => Failure::failed(message),
-            count => Failure::failed(format!("{message}; {count} items before it were pushed")),
+            0 => CommandFailure::failed(message),
+            count => {
+                CommandFailure::failed(format!("{message}; {count} items before it were pushed"))
+            }
         }
     }
 
@@ -117,7 +121,7 @@ impl Pushing<'_> {
         }
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), CommandFailure> {
         if !self.args.target.json {
             self.output.line(format!("pushed {}", self.count))?;
         }

@@ -5,13 +5,13 @@ use lanekeeper::server::wire;
 use crate::cli::{
     args,
     backend::queues::{self, ListOf, Missing},
-    exit::Failure,
+    exit::CommandFailure,
     output::show,
     paging,
 };
 
 /// Lists them, page by page.
-pub(crate) fn run(args: &args::queue::Queues) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::queue::Queues) -> Result<u8, CommandFailure> {
     let prefix = args.prefix.as_deref();
     queues::with(&args.target, Missing::Refused, |backend| {
         if args.detail {

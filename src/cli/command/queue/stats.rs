@@ -5,12 +5,12 @@ use lanekeeper::server::wire;
 use crate::cli::{
     args,
     backend::queues::{self, Missing},
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::Output,
 };
 
 /// Shows the numbers.
-pub(crate) fn run(args: &args::queue::Stats) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::queue::Stats) -> Result<u8, CommandFailure> {
     queues::with(&args.target, Missing::Refused, |backend| {
         let stats = backend.stats(&args.id)?;
         let mut output = Output::new();

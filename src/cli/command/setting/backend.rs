@@ -3,18 +3,18 @@
 use lanekeeper::{queue::Paused, server::wire};
 use serde_json::Value;
 
-use crate::cli::exit::Failure;
+use crate::cli::exit::CommandFailure;
 
 /// What can be deleted as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DeletedKind {
     Queue,
     Gate,
     Stream,
     Worker,
 }
 
-impl Kind {
+impl DeletedKind {
     /// Its word, which begins its paths too.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -30,13 +30,13 @@ impl Kind {
 /// command.
 pub(crate) trait SettingBackend {
     /// Shows the settings of a queue.
-    fn config(&self, id: &str) -> Result<Value, Failure>;
+    fn config(&self, id: &str) -> Result<Value, CommandFailure>;
 
     /// Replaces them.
-    fn set_config(&self, id: &str, config: &Value) -> Result<Value, Failure>;
+    fn set_config(&self, id: &str, config: &Value) -> Result<Value, CommandFailure>;
 
     /// Changes those that are named; null stands for the default.
-    fn change_config(&self, id: &str, patch: &Value) -> Result<Value, Failure>;
+    fn change_config(&self, id: &str, patch: &Value) -> Result<Value, CommandFailure>;
 
     /// Refuses verbs from now on, or takes them again.
     fn pause_queue(
@@ -44,11 +44,16 @@ pub(crate) trait SettingBackend {
         id: &str,
         verbs: Paused,
         is_paused: bool,
-    ) -> Result<wire::PauseState, Failure>;
+    ) -> Result<wire::PauseState, CommandFailure>;
 
     /// Removes a message.
-    fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, Failure>;
+    fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, CommandFailure>;
 
     /// Deletes something as a whole: if it is in use, only if it is forced.
-    fn delete(&self, kind: Kind, id: &str, is_forced: bool) -> Result<wire::Deleted, Failure>;
+    fn delete(
+        &self,
+        kind: DeletedKind,
+        id: &str,
+        is_forced: bool,
+    ) -> Result<wire::Deleted, CommandFailure>;
 }

@@ -5,23 +5,23 @@ use std::io::{IsTerminal, stdin};
 use crate::cli::{
     args::setting::{DeleteCommand, Message, Whole},
     backend::queues::{self as place, Missing},
-    command::setting::backend::Kind,
-    exit::{FAILED, Failure},
+    command::setting::backend::DeletedKind,
+    exit::{CommandFailure, FAILED},
     output::{self, show},
 };
 
 /// Deletes what is named.
-pub(crate) fn delete(command: &DeleteCommand) -> Result<u8, Failure> {
+pub(crate) fn delete(command: &DeleteCommand) -> Result<u8, CommandFailure> {
     match command {
         DeleteCommand::Message(args) => message(args),
-        DeleteCommand::Queue(args) => whole(Kind::Queue, args),
-        DeleteCommand::Gate(args) => whole(Kind::Gate, args),
-        DeleteCommand::Stream(args) => whole(Kind::Stream, args),
-        DeleteCommand::Worker(args) => whole(Kind::Worker, args),
+        DeleteCommand::Queue(args) => whole(DeletedKind::Queue, args),
+        DeleteCommand::Gate(args) => whole(DeletedKind::Gate, args),
+        DeleteCommand::Stream(args) => whole(DeletedKind::Stream, args),
+        DeleteCommand::Worker(args) => whole(DeletedKind::Worker, args),
     }
 }
 
-fn message(args: &Message) -> Result<u8, Failure> {
+fn message(args: &Message) -> Result<u8, CommandFailure> {
     place::with(&args.target, Missing::Refused, |backend| {
         let deleted = backend.cancel(&args.id, &args.message)?;
         show(args.target.json, &deleted, &["deleted".to_owned()])
@@ -29,7 +29,7 @@ fn message(args: &Message) -> Result<u8, Failure> {
 }
 
 /// Asks, if there is somebody to ask, and deletes. That there was none is no failure: it is gone.
-fn whole(kind: Kind, args: &Whole) -> Result<u8, Failure> {
+fn whole(kind: DeletedKind, args: &Whole) -> Result<u8, CommandFailure> {
     place::with(&args.target, Missing::Refused, |backend| {
         if !args.yes && stdin().is_terminal() && !output::is_confirmed(&question(kind, args))? {
             output::note("nothing was deleted");
@@ -44,12 +44,12 @@ fn whole(kind: Kind, args: &Whole) -> Result<u8, Failure> {
     })
 }
 
-fn question(kind: Kind, Whole { id, force, .. }: &Whole) -> String {
+fn question(kind: DeletedKind, Whole { id, force, .. }: &Whole) -> String {
     let with = match kind {
-        Kind::Queue if *force => ", with its messages",
-        Kind::Gate if *force => ", with those who wait at it or hold a permit",
-        Kind::Stream => ", with its subscribers",
-        Kind::Queue | Kind::Gate | Kind::Worker => "",
+        DeletedKind::Queue if *force => ", with its messages",
+        DeletedKind::Gate if *force => ", with those who wait at it or hold a permit",
+        DeletedKind::Stream => ", with its subscribers",
+        DeletedKind::Queue | DeletedKind::Gate | DeletedKind::Worker => "",
     };
     format!("Delete {} {id}{with}?", kind.as_str())
 }

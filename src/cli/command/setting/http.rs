@@ -8,27 +8,32 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     backend::http::{Http, encoded},
-    command::setting::backend::{Kind, SettingBackend},
-    exit::Failure,
+    command::setting::backend::{DeletedKind, SettingBackend},
+    exit::CommandFailure,
 };
 
 impl Http {
     /// Asks about the sink of a queue.
-    pub(crate) fn sink(&self, method: &str, id: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) fn sink(
+        &self,
+        method: &str,
+        id: &str,
+        body: &Value,
+    ) -> Result<Value, CommandFailure> {
         about(self, method, (id, "sink"), body)
     }
 }
 
 impl SettingBackend for Http {
-    fn config(&self, id: &str) -> Result<Value, Failure> {
+    fn config(&self, id: &str) -> Result<Value, CommandFailure> {
         about(self, "GET", (id, "config"), &Value::Null)
     }
 
-    fn set_config(&self, id: &str, config: &Value) -> Result<Value, Failure> {
+    fn set_config(&self, id: &str, config: &Value) -> Result<Value, CommandFailure> {
         about(self, "PUT", (id, "config"), config)
     }
 
-    fn change_config(&self, id: &str, patch: &Value) -> Result<Value, Failure> {
+    fn change_config(&self, id: &str, patch: &Value) -> Result<Value, CommandFailure> {
         about(self, "PATCH", (id, "config"), patch)
     }
 
@@ -37,18 +42,23 @@ impl SettingBackend for Http {
         id: &str,
         verbs: Paused,
         is_paused: bool,
-    ) -> Result<wire::PauseState, Failure> {
+    ) -> Result<wire::PauseState, CommandFailure> {
         let verb = if is_paused { "pause" } else { "resume" };
         about(self, "POST", (id, verb), &json!({ "push": verbs.push, "pop": verbs.pop }))
     }
 
-    fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, Failure> {
+    fn cancel(&self, id: &str, message: &str) -> Result<wire::Cancelled, CommandFailure> {
         about(self, "DELETE", (id, &format!("message/{}", encoded(message))), &Value::Null)
     }
 
-    fn delete(&self, kind: Kind, id: &str, is_forced: bool) -> Result<wire::Deleted, Failure> {
+    fn delete(
+        &self,
+        kind: DeletedKind,
+        id: &str,
+        is_forced: bool,
+    ) -> Result<wire::Deleted, CommandFailure> {
         let query = match kind {
-            Kind::Queue | Kind::Gate if is_forced => "?force=true",
+            DeletedKind::Queue | DeletedKind::Gate if is_forced => "?force=true",
             _ => "",
         };
         let path = format!("/{}/{}{query}", kind.as_str(), encoded(id));
@@ -62,7 +72,7 @@ fn about<T: DeserializeOwned>(
     method: &str,
     (id, what): (&str, &str),
     body: &Value,
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let path = format!("/queue/{}/{what}", encoded(id));
     http.ask(method, &path, body.as_bytes(), Duration::ZERO)

@@ -12,15 +12,15 @@ use serde_json::{Map, Value};
 use crate::cli::{
     args::setting::{ConfigCommand, SinkCommand, Verbs},
     backend::{
-        http::{Http, Patience},
+        http::{Http, RetryLimit},
         queues::{self as place, Missing},
     },
-    exit::Failure,
+    exit::CommandFailure,
     output::show,
 };
 
 /// Shows or changes settings.
-pub(crate) fn config(command: &ConfigCommand) -> Result<u8, Failure> {
+pub(crate) fn config(command: &ConfigCommand) -> Result<u8, CommandFailure> {
     let (target, id) = match command {
         ConfigCommand::Get(args) => (&args.target, &args.id),
         ConfigCommand::Set(args) | ConfigCommand::Patch(args) => (&args.target, &args.id),
@@ -44,7 +44,7 @@ pub(crate) fn config(command: &ConfigCommand) -> Result<u8, Failure> {
 }
 
 /// Pauses verbs or takes them again: both, if none is named.
-pub(crate) fn pause(args: &Verbs, is_paused: bool) -> Result<u8, Failure> {
+pub(crate) fn pause(args: &Verbs, is_paused: bool) -> Result<u8, CommandFailure> {
     let is_for_both = args.push == args.pop;
     let verbs = Paused { push: args.push || is_for_both, pop: args.pop || is_for_both };
     let missing = if is_paused { Missing::Made } else { Missing::Refused };
@@ -61,12 +61,12 @@ pub(crate) fn pause(args: &Verbs, is_paused: bool) -> Result<u8, Failure> {
 }
 
 /// Shows, sets or removes a sink.
-pub(crate) fn sink(command: &SinkCommand) -> Result<u8, Failure> {
+pub(crate) fn sink(command: &SinkCommand) -> Result<u8, CommandFailure> {
     let remote = match command {
         SinkCommand::Get(args) | SinkCommand::Remove(args) => &args.remote,
         SinkCommand::Set(args) => &args.remote,
     };
-    let http = Http::new(&remote.server, remote.token.as_deref(), Patience::ONCE)?;
+    let http = Http::new(&remote.server, remote.token.as_deref(), RetryLimit::ONCE)?;
     place::exit_on_interrupt()?;
     let answer: Value = match command {
         SinkCommand::Get(args) => http.sink("GET", &args.id, &Value::Null)?,
@@ -86,11 +86,12 @@ pub(crate) fn sink(command: &SinkCommand) -> Result<u8, Failure> {
 }
 
 /// `NAME=VALUE` each, or one JSON object.
-fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
+fn settings(given: &[String]) -> Result<Map<String, Value>, CommandFailure> {
     if let [text] = given
         && text.trim_start().starts_with('{')
     {
-        let wrong = |error| Failure::usage(format!("SETTING is not a valid JSON object: {error}"));
+        let wrong =
+            |error| CommandFailure::usage(format!("SETTING is not a valid JSON object: {error}"));
         return serde_json::from_str(text).map_err(wrong);
     }
     let mut settings = Map::new();
@@ -100,12 +101,12 @@ fn settings(given: &[String]) -> Result<Map<String, Value>, Failure> {
                 "SETTING must be NAME=VALUE, such as capacity=1000, or one JSON object, not \
                  {text:?}"
             );
-            return Err(Failure::usage(message));
+            return Err(CommandFailure::usage(message));
         };
         // A word needs no quotes.
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         if settings.insert(name.to_owned(), value).is_some() {
-            return Err(Failure::usage(format!("SETTING {name} is given twice")));
+            return Err(CommandFailure::usage(format!("SETTING {name} is given twice")));
         }
     }
     Ok(settings)

@@ -12,16 +12,16 @@ use lanekeeper::{
 use crate::cli::{
     args,
     backend::{
-        http::{Http, Patience},
+        http::{Http, RetryLimit},
         queues,
     },
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::{self, Output},
 };
 
 /// Publishes everything there is.
-pub(crate) fn run(args: &args::stream::Publish) -> Result<u8, Failure> {
-    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), Patience::ONCE)?;
+pub(crate) fn run(args: &args::stream::Publish) -> Result<u8, CommandFailure> {
+    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), RetryLimit::ONCE)?;
     queues::exit_on_interrupt()?;
     let mut publishing = Publishing { http, args, output: Output::new(), count: 0, sum: NOTHING };
     if args.data.is_empty() {
@@ -46,7 +46,7 @@ struct Publishing<'a> {
 
 impl Publishing<'_> {
     /// Publishes the arguments, once all of them are known to be objects.
-    fn arguments(&mut self) -> Result<(), Failure> {
+    fn arguments(&mut self) -> Result<(), CommandFailure> {
         let mut data = Vec::new();
         for (place, text) in self.args.data.iter().enumerate() {
             let named = |error| unusable("message", place, error);
@@ -55,7 +55,7 @@ impl Publishing<'_> {
         data.iter().try_for_each(|data| self.send(data))
     }
 
-    fn lines(&mut self) -> Result<(), Failure> {
+    fn lines(&mut self) -> Result<(), CommandFailure> {
         if stdin().is_terminal() {
             output::note("reading messages, one JSON object a line; end with Ctrl-D");
         }
@@ -71,7 +71,7 @@ impl Publishing<'_> {
         Ok(())
     }
 
-    fn send(&mut self, data: &Item) -> Result<(), Failure> {
+    fn send(&mut self, data: &Item) -> Result<(), CommandFailure> {
         let body = body(self.args.class, data, self.args.subscriber);
         let done = self.http.publish(&self.args.topic, &body)?;
         self.count += 1;
@@ -86,7 +86,7 @@ impl Publishing<'_> {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), CommandFailure> {
         if !self.args.remote.json {
             let wire::Published { queued, evicted, refused, .. } = self.sum;
             let count = self.count;
@@ -99,8 +99,8 @@ impl Publishing<'_> {
     }
 }
 
-fn unusable(what: &str, place: usize, error: InvalidItem) -> Failure {
-    Failure::failed(format!("{what} {}: {}", place + 1, StreamError::from(error)))
+fn unusable(what: &str, place: usize, error: InvalidItem) -> CommandFailure {
+    CommandFailure::failed(format!("{what} {}: {}", place + 1, StreamError::from(error)))
 }
 
 fn body(class: Class, data: &Item, subscriber: Option<u64>) -> Vec<u8> {

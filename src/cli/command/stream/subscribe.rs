@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 
 use crate::cli::{
     args,
-    backend::http::{Http, Patience},
-    exit::{DONE, Failure},
+    backend::http::{Http, RetryLimit},
+    exit::{CommandFailure, DONE},
     output::{self, Output, one_line},
     signals,
 };
 
 /// Prints messages until there were enough, or the stream ends.
-pub(crate) fn run(args: &args::stream::Subscribe) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::stream::Subscribe) -> Result<u8, CommandFailure> {
     if args.count == Some(0) {
-        return Err(Failure::usage("--count must be 1 or more"));
+        return Err(CommandFailure::usage("--count must be 1 or more"));
     }
-    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), Patience::ONCE)?;
+    let http = Http::new(&args.remote.server, args.remote.token.as_deref(), RetryLimit::ONCE)?;
     // What was printed was flushed event by event.
     signals::on_each(|ending| std::process::exit(i32::from(ending.exit_code())))?;
     let events = http.subscribe(&args.topic, args.queue_max)?;
@@ -27,7 +27,8 @@ pub(crate) fn run(args: &args::stream::Subscribe) -> Result<u8, Failure> {
     let mut left = args.count;
     let mut event = Event::default();
     for line in events.lines() {
-        let line = line.map_err(|error| Failure::failed(format!("the stream broke: {error}")))?;
+        let line =
+            line.map_err(|error| CommandFailure::failed(format!("the stream broke: {error}")))?;
         if !event.takes(&line) {
             continue;
         }
@@ -39,7 +40,7 @@ pub(crate) fn run(args: &args::stream::Subscribe) -> Result<u8, Failure> {
             return Ok(DONE);
         }
     }
-    Err(Failure::failed("the server closed the connection"))
+    Err(CommandFailure::failed("the server closed the connection"))
 }
 
 /// An event as far as its lines have come.
@@ -66,7 +67,7 @@ impl Event {
 
 /// A frame: one of these is there.
 #[derive(Deserialize)]
-struct Frame<'a> {
+struct StreamFrame<'a> {
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     gap: Option<Gap>,
@@ -91,23 +92,24 @@ struct Printing {
 
 impl Printing {
     /// Prints an event; true if it was a message.
-    fn print(&mut self, event: &Event) -> Result<bool, Failure> {
-        let unknown = |error| Failure::failed(format!("the event is not understood: {error}"));
+    fn print(&mut self, event: &Event) -> Result<bool, CommandFailure> {
+        let unknown =
+            |error| CommandFailure::failed(format!("the event is not understood: {error}"));
         if event.name == "end" {
             let end: Coded = serde_json::from_str(&event.data).map_err(unknown)?;
-            return Err(Failure::failed(format!("the stream ended: {}", end.code)));
+            return Err(CommandFailure::failed(format!("the stream ended: {}", end.code)));
         }
-        let frame: Frame<'_> = serde_json::from_str(&event.data).map_err(unknown)?;
+        let frame: StreamFrame<'_> = serde_json::from_str(&event.data).map_err(unknown)?;
         if self.is_json {
             self.output.line(one_line(&event.data))?;
         }
         match &frame {
             _ if self.is_json => {}
-            Frame { data: Some(data), .. } => self.output.line(one_line(data.get()))?,
-            Frame { gap: Some(Gap { class, count }), .. } => {
+            StreamFrame { data: Some(data), .. } => self.output.line(one_line(data.get()))?,
+            StreamFrame { gap: Some(Gap { class, count }), .. } => {
                 output::note(&format!("{count} {class} messages are missing here"));
             }
-            Frame { notice, .. } => {
+            StreamFrame { notice, .. } => {
                 let code = notice.as_ref().map_or("unknown", |notice| &notice.code);
                 output::note(&format!("notice: {code}"));
             }

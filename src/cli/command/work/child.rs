@@ -14,7 +14,7 @@ use tokio::{
     sync::mpsc::Sender,
 };
 
-use crate::cli::backend::queues::Place;
+use crate::cli::backend::queues::QueueLocation;
 
 /// How much of a last line is kept.
 const LINE_BYTES_MAX: usize = 512;
@@ -35,7 +35,7 @@ pub(crate) struct Task {
 
 /// What came of it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum CommandOutcome {
     Done,
     Failed(String),
     GivenUp(String),
@@ -47,14 +47,14 @@ pub(crate) struct Job {
     pub(crate) queue: String,
     pub(crate) command: Vec<OsString>,
     /// Where `lanekeeper` finds the queues inside the command.
-    pub(crate) place: Place,
+    pub(crate) place: QueueLocation,
     pub(crate) dead_letter_exit: Option<u8>,
     pub(crate) broken: Sender<String>,
 }
 
 impl Job {
     /// Runs the command to its end. Dropping the future kills it and what it has started.
-    pub(crate) async fn run(&self, task: Task) -> Outcome {
+    pub(crate) async fn run(&self, task: Task) -> CommandOutcome {
         let mut command = Command::new(&self.command[0]);
         self.place.tell(command.as_std_mut());
         command
@@ -80,22 +80,26 @@ impl Job {
             }
         };
         match attend(child, task.payload).await {
-            Ok((status, _)) if status.success() => Outcome::Done,
+            Ok((status, _)) if status.success() => CommandOutcome::Done,
             Ok((status, line)) => {
                 let colon = if line.is_empty() { "" } else { ": " };
                 let reason = format!("{status}{colon}{line}");
                 let given_up = self.dead_letter_exit.map(i32::from);
                 let is_given_up = given_up.is_some() && status.code() == given_up;
-                if is_given_up { Outcome::GivenUp(reason) } else { Outcome::Failed(reason) }
+                if is_given_up {
+                    CommandOutcome::GivenUp(reason)
+                } else {
+                    CommandOutcome::Failed(reason)
+                }
             }
-            Err(error) => Outcome::Failed(error.to_string()),
+            Err(error) => CommandOutcome::Failed(error.to_string()),
         }
     }
 }
 
 /// Feeds a child and waits for its end; answers with the last line it wrote to stderr.
 async fn attend(mut child: Child, payload: String) -> io::Result<(ExitStatus, String)> {
-    let mut group = Group::of(&child);
+    let mut group = ProcessGroup::of(&child);
     let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
     let feed = async move {
         if let Some(mut stdin) = stdin {
@@ -103,7 +107,7 @@ async fn attend(mut child: Child, payload: String) -> io::Result<(ExitStatus, St
             let _ = stdin.write_all(payload.as_bytes()).await;
         }
     };
-    let mut tail = Tail::default();
+    let mut tail = OutputTail::default();
     let status = {
         let work = async { tokio::join!(feed, tail.follow(stderr)) };
         let mut work = std::pin::pin!(work);
@@ -121,9 +125,9 @@ async fn attend(mut child: Child, payload: String) -> io::Result<(ExitStatus, St
 }
 
 /// The process group of a child: killed when dropped before the child has ended.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
     }
@@ -133,7 +137,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(pid) = self.0 {
             // It may have ended this moment.
@@ -144,9 +148,9 @@ impl Drop for Group {
 
 /// The end of what was written.
 #[derive(Default)]
-struct Tail(Vec<u8>);
+struct OutputTail(Vec<u8>);
 
-impl Tail {
+impl OutputTail {
     /// Passes everything on to our own stderr.
     async fn follow(&mut self, stderr: Option<ChildStderr>) {
         let Some(mut stderr) = stderr else { return };
@@ -175,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_last_line_is_the_last_that_says_something() {
-        let mut tail = Tail::default();
+        let mut tail = OutputTail::default();
         assert_eq!(tail.last_line(), "");
         tail.add(b"first\nno route");
         tail.add(b" to host\r\n\n");

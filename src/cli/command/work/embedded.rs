@@ -11,9 +11,9 @@ use crate::cli::{
     args,
     command::work::{
         Summary,
-        child::{Job, Outcome, Task},
+        child::{CommandOutcome, Job, Task},
     },
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 /// How long the node may take to be put away.
@@ -26,10 +26,13 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    pub(crate) async fn open(args: &args::work::Work, job: Arc<Job>) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        args: &args::work::Work,
+        job: Arc<Job>,
+    ) -> Result<Self, CommandFailure> {
         let dir = args.target.data.as_deref().filter(|dir| dir.is_dir());
-        let dir = dir.ok_or_else(|| Failure::not_started("--data is no data directory"))?;
-        let node = Lanekeeper::open(dir).await.map_err(Failure::not_started)?;
+        let dir = dir.ok_or_else(|| CommandFailure::not_started("--data is no data directory"))?;
+        let node = Lanekeeper::open(dir).await.map_err(CommandFailure::not_started)?;
         let options = ConsumeOptions {
             concurrency: args.concurrency,
             lease_ttl: Some(args.ttl.0),
@@ -43,13 +46,16 @@ impl Embedded {
             let job = Arc::clone(&job);
             async move {
                 match job.run(task(&message)).await {
-                    Outcome::Done => Ok(()),
-                    Outcome::Failed(reason) => Err(queue::HandlerFailure::retry(reason)),
-                    Outcome::GivenUp(reason) => Err(queue::HandlerFailure::dead_letter(reason)),
+                    CommandOutcome::Done => Ok(()),
+                    CommandOutcome::Failed(reason) => Err(queue::HandlerFailure::retry(reason)),
+                    CommandOutcome::GivenUp(reason) => {
+                        Err(queue::HandlerFailure::dead_letter(reason))
+                    }
                 }
             }
         };
-        let consumer = node.queue(&args.id).consume(options, handler).map_err(Failure::failed)?;
+        let consumer =
+            node.queue(&args.id).consume(options, handler).map_err(CommandFailure::failed)?;
         Ok(Self { node, consumer })
     }
 
@@ -61,10 +67,10 @@ impl Embedded {
         self.consumer.stop(grace).await;
     }
 
-    pub(crate) async fn close(self) -> Result<Summary, Failure> {
+    pub(crate) async fn close(self) -> Result<Summary, CommandFailure> {
         let stats = self.consumer.stats();
         drop(self.consumer);
-        self.node.shutdown(CLOSE_TIMEOUT).await.map_err(Failure::failed)?;
+        self.node.shutdown(CLOSE_TIMEOUT).await.map_err(CommandFailure::failed)?;
         let queue::ConsumerStats { handled, failed, lost, released, .. } = stats;
         Ok(Summary { handled, failed, lost, released })
     }

@@ -8,9 +8,9 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::cli::{
     args,
-    backend::http::{Http, Patience, encoded},
+    backend::http::{Http, RetryLimit, encoded},
     command::work::remote::Leased,
-    exit::Failure,
+    exit::CommandFailure,
 };
 
 /// How often a lease is tried to be settled while the server is not there.
@@ -40,14 +40,18 @@ struct Settled {
 }
 
 impl Leases {
-    pub(crate) fn new(args: &args::work::Work) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &args::work::Work) -> Result<Self, CommandFailure> {
         let (server, token) = (&args.target.server, args.target.token.as_deref());
-        let http = Arc::new(Http::new(server, token, Patience::REPEATED)?);
+        let http = Arc::new(Http::new(server, token, RetryLimit::REPEATED)?);
         let (ttl, worker, life) = (args.ttl.0, args.worker.clone(), args.life);
         Ok(Self { http, id: args.id.clone(), ttl, worker, life })
     }
 
-    pub(crate) async fn lease(&self, depth: usize, wait: Duration) -> Result<Vec<Leased>, Failure> {
+    pub(crate) async fn lease(
+        &self,
+        depth: usize,
+        wait: Duration,
+    ) -> Result<Vec<Leased>, CommandFailure> {
         let (ttl_ms, wait_ms) = (self.ttl.as_millis() as u64, wait.as_millis() as u64);
         let mut body = json!({"depth": depth, "ttl_ms": ttl_ms, "wait_ms": wait_ms});
         if let Some(worker) = &self.worker {
@@ -84,7 +88,7 @@ impl Leases {
 
     /// # Errors
     /// The lease is lost, unless the failure is passing.
-    pub(crate) async fn extend(&self, lease: &str, ttl: Duration) -> Result<(), Failure> {
+    pub(crate) async fn extend(&self, lease: &str, ttl: Duration) -> Result<(), CommandFailure> {
         let body = json!({"leases": [lease], "ttl_ms": ttl.as_millis() as u64});
         self.ask::<Value>("extend", body, Duration::ZERO).await.map(drop)
     }
@@ -105,11 +109,11 @@ impl Leases {
         verb: &'static str,
         body: Value,
         wait: Duration,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, CommandFailure> {
         let http = Arc::clone(&self.http);
         let path = format!("/queue/{}/{verb}", encoded(&self.id));
         let body = body.to_string().into_bytes();
         let asked = spawn_blocking(move || http.ask("POST", &path, &body, wait)).await;
-        asked.map_err(Failure::failed)?
+        asked.map_err(CommandFailure::failed)?
     }
 }

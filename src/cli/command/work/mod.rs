@@ -13,9 +13,9 @@ use tokio::{runtime::Builder, sync::mpsc};
 
 use crate::cli::{
     args,
-    backend::queues::Place,
+    backend::queues::QueueLocation,
     command::work::{child::Job, embedded::Embedded, remote::Remote},
-    exit::{DONE, Failure},
+    exit::{CommandFailure, DONE},
     output::{self, Output},
     signals::Signals,
 };
@@ -33,10 +33,10 @@ struct Summary {
 }
 
 /// Works until there is nothing more to do or a signal says so.
-pub(crate) fn run(args: &args::work::Work) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::work::Work) -> Result<u8, CommandFailure> {
     if !(1..=CONCURRENCY_MAX).contains(&args.concurrency) {
         let message = format!("--concurrency must be from 1 to 1000, not {}", args.concurrency);
-        return Err(Failure::usage(message));
+        return Err(CommandFailure::usage(message));
     }
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (exit_code, summary) = runtime.block_on(work(args))?;
@@ -54,17 +54,17 @@ fn retry(args: &args::work::Work) -> Retry {
     Retry { base: args.retry_base.0, delay_max: args.retry_max.0, deliveries_max: None }
 }
 
-async fn work(args: &args::work::Work) -> Result<(u8, Summary), Failure> {
+async fn work(args: &args::work::Work) -> Result<(u8, Summary), CommandFailure> {
     let mut signals = Signals::of_command()?;
     let (broken, mut breakage) = mpsc::channel(1);
     let job = Arc::new(Job {
         queue: args.id.clone(),
         command: args.command.clone(),
-        place: Place::of(&args.target),
+        place: QueueLocation::of(&args.target),
         dead_letter_exit: args.dead_letter_exit,
         broken,
     });
-    let mut source = Source::open(args, job).await?;
+    let mut source = MessageSource::open(args, job).await?;
     let done = tokio::select! {
         ended = source.ended() => ended.map(|()| DONE),
         ending = signals.next() => {
@@ -73,7 +73,7 @@ async fn work(args: &args::work::Work) -> Result<(u8, Summary), Failure> {
         }
         Some(reason) = breakage.recv() => {
             source.stop(Duration::ZERO).await;
-            Err(Failure::failed(reason))
+            Err(CommandFailure::failed(reason))
         }
     };
     let summary = source.close().await;
@@ -82,7 +82,7 @@ async fn work(args: &args::work::Work) -> Result<(u8, Summary), Failure> {
 }
 
 /// Lets commands finish; a second signal kills them.
-async fn drain(source: &mut Source, args: &args::work::Work, signals: &mut Signals) {
+async fn drain(source: &mut MessageSource, args: &args::work::Work, signals: &mut Signals) {
     tokio::select! {
         () = source.stop(args.grace.0) => return,
         _ = signals.next() => output::note("a second signal: commands are killed"),
@@ -91,13 +91,13 @@ async fn drain(source: &mut Source, args: &args::work::Work, signals: &mut Signa
 }
 
 /// Where the messages come from.
-enum Source {
+enum MessageSource {
     Embedded(Box<Embedded>),
     Remote(Remote),
 }
 
-impl Source {
-    async fn open(args: &args::work::Work, job: Arc<Job>) -> Result<Self, Failure> {
+impl MessageSource {
+    async fn open(args: &args::work::Work, job: Arc<Job>) -> Result<Self, CommandFailure> {
         Ok(if args.target.data.is_some() {
             Self::Embedded(Box::new(Embedded::open(args, job).await?))
         } else {
@@ -106,7 +106,7 @@ impl Source {
     }
 
     /// Waits for the end that comes by itself. Dropping the future is safe.
-    async fn ended(&mut self) -> Result<(), Failure> {
+    async fn ended(&mut self) -> Result<(), CommandFailure> {
         match self {
             Self::Embedded(embedded) => {
                 embedded.ended().await;
@@ -125,7 +125,7 @@ impl Source {
         }
     }
 
-    async fn close(self) -> Result<Summary, Failure> {
+    async fn close(self) -> Result<Summary, CommandFailure> {
         match self {
             Self::Embedded(embedded) => embedded.close().await,
             Self::Remote(remote) => Ok(remote.summary()),

@@ -22,10 +22,10 @@ use crate::cli::{
     args,
     command::work::{
         Summary,
-        child::{Job, Outcome, Task},
+        child::{CommandOutcome, Job, Task},
         lease::Leases,
     },
-    exit::Failure,
+    exit::CommandFailure,
     output,
 };
 
@@ -58,11 +58,11 @@ struct Counts {
 pub(crate) struct Remote {
     counts: Arc<Counts>,
     stop: watch::Sender<Option<Instant>>,
-    task: Option<JoinHandle<Result<(), Failure>>>,
+    task: Option<JoinHandle<Result<(), CommandFailure>>>,
 }
 
 impl Remote {
-    pub(crate) fn start(args: &args::work::Work, job: Arc<Job>) -> Result<Self, Failure> {
+    pub(crate) fn start(args: &args::work::Work, job: Arc<Job>) -> Result<Self, CommandFailure> {
         let (stop, stopped) = watch::channel(None);
         let counts = Arc::new(Counts::default());
         let work = Work {
@@ -81,11 +81,11 @@ impl Remote {
         Ok(Self { counts, stop, task: Some(tokio::spawn(work.run(plan))) })
     }
 
-    pub(crate) async fn ended(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn ended(&mut self) -> Result<(), CommandFailure> {
         let Some(task) = &mut self.task else { return Ok(()) };
         let ended = task.await;
         self.task = None;
-        ended.map_err(Failure::failed)?
+        ended.map_err(CommandFailure::failed)?
     }
 
     pub(crate) async fn stop(&mut self, grace: Duration) {
@@ -130,7 +130,7 @@ impl Plan {
     }
 
     /// Its turn after a refusal, if it is to be waited for in line.
-    fn turn_after(&self, failure: &Failure) -> Option<Duration> {
+    fn turn_after(&self, failure: &CommandFailure) -> Option<Duration> {
         failure.retry_after.filter(|&after| self.until_empty && after < PAUSE_MAX)
     }
 }
@@ -146,7 +146,7 @@ struct Work {
 }
 
 impl Work {
-    async fn run(mut self, mut plan: Plan) -> Result<(), Failure> {
+    async fn run(mut self, mut plan: Plan) -> Result<(), CommandFailure> {
         let mut running = JoinSet::new();
         let mut pause = PAUSE;
         // When its turn comes: one that does not wait for messages waits for that as well.
@@ -193,7 +193,7 @@ impl Work {
         Ok(())
     }
 
-    async fn pause(&mut self, failure: &Failure, pause: &mut Duration) {
+    async fn pause(&mut self, failure: &CommandFailure, pause: &mut Duration) {
         if *pause == PAUSE {
             output::note(&format!("{}; trying again", failure.message));
         }
@@ -231,13 +231,13 @@ impl Work {
             let _ = leases.release(&lease).await;
             return self.count(true, |counts| &counts.released);
         };
-        let is_done = outcome == Outcome::Done;
+        let is_done = outcome == CommandOutcome::Done;
         let is_kept = match outcome {
-            Outcome::Done => leases.ack(&lease).await,
-            Outcome::Failed(reason) => {
+            CommandOutcome::Done => leases.ack(&lease).await,
+            CommandOutcome::Failed(reason) => {
                 leases.nack(&lease, self.retry.delay(deliveries), &reason).await
             }
-            Outcome::GivenUp(reason) => leases.dead_letter(&lease, &reason).await,
+            CommandOutcome::GivenUp(reason) => leases.dead_letter(&lease, &reason).await,
         };
         self.count(is_kept, |counts| if is_done { &counts.handled } else { &counts.failed });
         self.count(!is_kept, |counts| &counts.lost);

@@ -11,30 +11,31 @@ use crate::{
     cli::{
         args,
         backend::{
-            http::Patience,
+            http::RetryLimit,
             queues::{self, Backend, Missing},
         },
-        exit::{Failure, INTERRUPTED},
+        exit::{CommandFailure, INTERRUPTED},
         output::{self, Output},
         signals,
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
 };
 
 /// The first pause after a beat that failed; it doubles up to the time between two beats.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Beats until it is told to end, then says goodbye.
-pub(crate) fn run(args: &args::worker::Heartbeat) -> Result<u8, Failure> {
-    let (least, most) = (Span(Duration::from_millis(10)), Span(Duration::from_secs(3_600)));
+pub(crate) fn run(args: &args::worker::Heartbeat) -> Result<u8, CommandFailure> {
+    let (least, most) =
+        (HumanDuration(Duration::from_millis(10)), HumanDuration(Duration::from_secs(3_600)));
     if !(least..=most).contains(&args.every) {
         let message = format!("--every must be from {least} to {most}, not {}", args.every);
-        return Err(Failure::usage(message));
+        return Err(CommandFailure::usage(message));
     }
     let meta = args.meta.as_deref().map(Item::from_json).transpose();
-    let meta = meta.map_err(|_| Failure::usage("--meta must be one JSON object"))?;
+    let meta = meta.map_err(|_| CommandFailure::usage("--meta must be one JSON object"))?;
     let endings = endings()?;
-    let backend = queues::open(&args.target, Missing::Made, Patience::REPEATED)?;
+    let backend = queues::open(&args.target, Missing::Made, RetryLimit::REPEATED)?;
     let mut beats = Beats { args, meta, backend: &*backend, endings, is_online: false, life: None };
     let done = beats.until_the_end();
     let farewell = beats.farewell();
@@ -55,7 +56,7 @@ struct Beats<'a> {
 }
 
 impl Beats<'_> {
-    fn until_the_end(&mut self) -> Result<u8, Failure> {
+    fn until_the_end(&mut self) -> Result<u8, CommandFailure> {
         let every = self.args.every.0;
         let mut retry_after = RETRY_AFTER.min(every);
         let mut is_away = false;
@@ -87,7 +88,7 @@ impl Beats<'_> {
         }
     }
 
-    fn tell(&self, beat: &lanekeeper::server::wire::Beat) -> Result<(), Failure> {
+    fn tell(&self, beat: &lanekeeper::server::wire::Beat) -> Result<(), CommandFailure> {
         let mut output = Output::new();
         if self.args.target.json {
             output.json(beat)?;
@@ -98,7 +99,7 @@ impl Beats<'_> {
     }
 
     /// Says goodbye, unless the server was not there anyway.
-    fn farewell(&self) -> Result<(), Failure> {
+    fn farewell(&self) -> Result<(), CommandFailure> {
         if !self.is_online {
             return Ok(());
         }
@@ -113,7 +114,7 @@ impl Beats<'_> {
 }
 
 /// The exit code of the signal that ends it; a second one ends the process at once.
-fn endings() -> Result<Receiver<u8>, Failure> {
+fn endings() -> Result<Receiver<u8>, CommandFailure> {
     let (sender, receiver) = channel();
     let mut is_second = false;
     signals::on_each(move |ending| {

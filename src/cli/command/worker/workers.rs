@@ -8,15 +8,15 @@ use crate::{
     cli::{
         args,
         backend::queues::{self, Backend, Missing, WorkersOf},
-        exit::{DONE, Failure},
+        exit::{CommandFailure, DONE},
         output::Output,
         paging,
     },
-    config::quantity::Span,
+    config::quantity::HumanDuration,
 };
 
 /// Lists them, page by page.
-pub(crate) fn run(args: &args::worker::Workers) -> Result<u8, Failure> {
+pub(crate) fn run(args: &args::worker::Workers) -> Result<u8, CommandFailure> {
     queues::with(&args.target, Missing::Refused, |backend| {
         let list = collect(backend, args)?;
         let mut output = Output::new();
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &args::worker::Workers) -> Result<u8, Failure> {
 fn collect(
     backend: &dyn Backend,
     args: &args::worker::Workers,
-) -> Result<wire::WorkerList, Failure> {
+) -> Result<wire::WorkerList, CommandFailure> {
     let (workers, next) = paging::gather(args.limit, args.after.clone(), |after, limit| {
         let page = backend.workers(&WorkersOf { status: args.status, after, limit })?;
         Ok((page.workers, page.next))
@@ -52,6 +52,6 @@ fn row(worker: &wire::Worker, now: SystemTime) -> String {
     };
     let seen = SystemTime::UNIX_EPOCH + Duration::from_millis(worker.last_seen_at);
     let age = now.duration_since(seen).unwrap_or_default();
-    let seconds = Span(Duration::from_secs(age.as_secs()));
+    let seconds = HumanDuration(Duration::from_secs(age.as_secs()));
     format!("{:<32} {status:<8} seen {seconds} ago", worker.id)
 }

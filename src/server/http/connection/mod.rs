@@ -39,7 +39,7 @@ use crate::server::{
         code::Code,
         connection::{
             client::Client,
-            progress::{Progress, State},
+            progress::{Progress, ProgressState},
             slots::Slot,
         },
     },
@@ -48,7 +48,7 @@ use crate::server::{
 
 /// How long a client may stall.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ConnectionTimeouts {
     /// From the first byte of a head to its last.
     pub(crate) head: Duration,
     /// Between two requests.
@@ -71,7 +71,7 @@ pub(crate) struct Stream {
     /// There until the end.
     inner: Option<Halves>,
     progress: Rc<Progress>,
-    patience: Patience,
+    patience: ConnectionTimeouts,
     /// Looks after the client now and then, rather than being set anew for every request.
     patrol: Pin<Box<Sleep>>,
     write_since: Option<Instant>,
@@ -86,7 +86,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// Takes a connection over.
-    pub(crate) fn new(inner: TcpStream, patience: Patience, slot: Slot) -> Self {
+    pub(crate) fn new(inner: TcpStream, patience: ConnectionTimeouts, slot: Slot) -> Self {
         let patrol = Box::pin(sleep_until(Instant::now() + patience.interval()));
         let (reading, writing) = inner.into_split();
         let writing = Arc::new(writing);
@@ -155,22 +155,22 @@ impl Stream {
             let state = self.progress.state();
             let since = self.progress.since();
             let end = match (self.write_since, state) {
-                (write_since, State::Streaming) => {
+                (write_since, ProgressState::Streaming) => {
                     let sending_since = self.progress.sending_since();
                     let since = write_since.into_iter().chain(sending_since).min();
                     since.map(|since| since + self.patience.send)
                 }
                 (Some(since), _) => Some(since + self.patience.write),
-                (None, State::Head) => Some(since + self.patience.head),
-                (None, State::Idle) if self.progress.slot().lacks_token() => {
+                (None, ProgressState::Head) => Some(since + self.patience.head),
+                (None, ProgressState::Idle) if self.progress.slot().lacks_token() => {
                     Some(since + self.patience.idle.min(self.patience.head))
                 }
-                (None, State::Idle) => Some(since + self.patience.idle),
-                (None, State::Closing) => Some(since + ServerOptions::CLOSE_TIMEOUT),
-                (None, State::Answer) => None,
+                (None, ProgressState::Idle) => Some(since + self.patience.idle),
+                (None, ProgressState::Closing) => Some(since + ServerOptions::CLOSE_TIMEOUT),
+                (None, ProgressState::Answer) => None,
             };
             if end.is_some_and(|end| end <= now) {
-                if self.write_since.is_none() && state == State::Head {
+                if self.write_since.is_none() && state == ProgressState::Head {
                     self.notify_timeout();
                 }
                 self.progress.cut();
@@ -190,7 +190,7 @@ impl Stream {
     }
 }
 
-impl Patience {
+impl ConnectionTimeouts {
     /// How often to look after a client.
     fn interval(&self) -> Duration {
         self.head.min(self.idle).min(self.write).min(self.send)
@@ -229,14 +229,14 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.progress.state() == State::Streaming {
+        if self.progress.state() == ProgressState::Streaming {
             if !self.is_bounded {
                 self.bound();
             }
         } else if self.told.is_empty() {
             self.told = told::problem_for(buf).unwrap_or_default();
         }
-        if self.progress.state() == State::Closing {
+        if self.progress.state() == ProgressState::Closing {
             self.begin_closing();
         }
         let is_instead = !self.told.is_empty();

@@ -13,7 +13,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 /// What the requests of a connection and its stream tell each other.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    state: Cell<State>,
+    state: Cell<ProgressState>,
     since: Cell<Instant>,
     /// When a chunk of an answer that does not end was handed over, until there is room again.
     sending_since: Cell<Option<Instant>>,
@@ -25,7 +25,7 @@ pub(crate) struct Progress {
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ProgressState {
     /// The rest of a head: from the opening of the connection, or from its first byte.
     Head,
     /// An answer that is being made.
@@ -42,7 +42,7 @@ impl Progress {
     /// Of a connection that was just opened.
     pub(crate) fn new(client: Client, slot: Slot) -> Self {
         Self {
-            state: Cell::new(State::Head),
+            state: Cell::new(ProgressState::Head),
             since: Cell::new(Instant::now()),
             sending_since: Cell::new(None),
             is_cut: Cell::new(false),
@@ -85,20 +85,20 @@ impl Progress {
 
     /// The answer that comes now is the last of the connection, and nothing is said after it.
     pub(crate) fn close(&self) {
-        if self.state.get() != State::Closing {
-            self.begin(State::Closing);
+        if self.state.get() != ProgressState::Closing {
+            self.begin(ProgressState::Closing);
         }
     }
 
     /// Whether the last answer was given.
     pub(crate) fn is_closing(&self) -> bool {
-        self.state.get() == State::Closing
+        self.state.get() == ProgressState::Closing
     }
 
     /// A request has arrived: until the guard is dropped, its answer is made.
     pub(crate) fn answering(self: Rc<Self>) -> Answering {
         if !self.is_closing() {
-            self.state.set(State::Answer);
+            self.state.set(ProgressState::Answer);
             if !self.slot.work() {
                 self.slot.come_back();
             }
@@ -108,7 +108,7 @@ impl Progress {
 
     /// An answer begins that does not end: until the guard is dropped, its sends are watched.
     pub(crate) fn streaming(self: Rc<Self>) -> Streaming {
-        self.begin(State::Streaming);
+        self.begin(ProgressState::Streaming);
         Streaming(self)
     }
 
@@ -133,7 +133,7 @@ impl Progress {
     }
 
     /// What the connection waits for.
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> ProgressState {
         self.state.get()
     }
 
@@ -159,8 +159,8 @@ impl Progress {
 
     /// Bytes of a request have arrived; false if the connection has given way meanwhile.
     pub(crate) fn read_some(&self) -> bool {
-        if self.state.get() == State::Idle {
-            self.begin(State::Head);
+        if self.state.get() == ProgressState::Idle {
+            self.begin(ProgressState::Head);
             // Whoever was never let in may give way in the middle of a head.
             return self.slot.is_stranger() || self.slot.work() || self.slot.come_back();
         }
@@ -171,7 +171,7 @@ impl Progress {
     pub(crate) fn wrote_some(&self) {
         let now = Instant::now();
         self.since.set(now);
-        if self.state.get() == State::Idle {
+        if self.state.get() == ProgressState::Idle {
             self.slot.rest(now);
         }
     }
@@ -183,11 +183,11 @@ impl Progress {
         }
     }
 
-    fn begin(&self, state: State) {
+    fn begin(&self, state: ProgressState) {
         let now = Instant::now();
         self.state.set(state);
         self.since.set(now);
-        if state == State::Idle {
+        if state == ProgressState::Idle {
             self.slot.rest(now);
         }
     }
@@ -198,8 +198,8 @@ pub(crate) struct Answering(Rc<Progress>);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if self.0.state.get() == State::Answer {
-            self.0.begin(State::Idle);
+        if self.0.state.get() == ProgressState::Answer {
+            self.0.begin(ProgressState::Idle);
         }
     }
 }
@@ -217,6 +217,6 @@ impl Streaming {
 impl Drop for Streaming {
     fn drop(&mut self) {
         self.0.sent();
-        self.0.begin(State::Idle);
+        self.0.begin(ProgressState::Idle);
     }
 }

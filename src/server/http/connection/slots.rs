@@ -46,7 +46,7 @@ pub(crate) struct Slots {
 
 #[derive(Debug, Default)]
 struct Table {
-    slots: HashMap<u64, Arc<Place>>,
+    slots: HashMap<u64, Arc<SlotPosition>>,
     number_next: u64,
     regular: usize,
     extra: usize,
@@ -56,7 +56,7 @@ struct Table {
 
 /// What is known of a connection.
 #[derive(Debug)]
-struct Place {
+struct SlotPosition {
     stage: AtomicU8,
     /// Whether a request of it was let in.
     is_known: AtomicBool,
@@ -78,7 +78,7 @@ const EVICTED: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<Slots>,
-    place: Arc<Place>,
+    place: Arc<SlotPosition>,
     number: u64,
 }
 
@@ -116,15 +116,15 @@ impl Slots {
         let mut table = self.table();
         let peer = peer.map(network).filter(|_| self.limits.strangers_max.is_some());
         self.bound_strangers(&mut table, peer);
-        let is_extra = !self.make_room(&mut table, Place::is_stranger);
+        let is_extra = !self.make_room(&mut table, SlotPosition::is_stranger);
         if is_extra && table.extra >= self.limits.extra_max {
-            let is_idle_extra = |place: &Place| place.is_extra() && place.is_stranger();
+            let is_idle_extra = |place: &SlotPosition| place.is_extra() && place.is_stranger();
             if !self.evict(&mut table, 1, is_idle_extra) {
                 self.refused_total.fetch_add(1, Relaxed);
                 return None;
             }
         }
-        let place = Arc::new(Place {
+        let place = Arc::new(SlotPosition {
             stage: AtomicU8::new(WAITING),
             is_known: AtomicBool::new(false),
             is_extra: AtomicBool::new(is_extra),
@@ -155,13 +155,13 @@ impl Slots {
     fn bound_strangers(&self, table: &mut Table, peer: Option<IpAddr>) {
         let (Some(most), Some(peer)) = (self.limits.strangers_max, peer) else { return };
         if table.strangers.get(&peer).is_some_and(|&count| count >= most) {
-            let is_own = |place: &Place| place.peer == Some(peer) && place.is_stranger();
+            let is_own = |place: &SlotPosition| place.peer == Some(peer) && place.is_stranger();
             self.evict(table, 1, is_own);
         }
     }
 
     /// Whether there is room for one regular connection more, made by those that may give way.
-    fn make_room(&self, table: &mut Table, may_go: impl Fn(&Place) -> bool) -> bool {
+    fn make_room(&self, table: &mut Table, may_go: impl Fn(&SlotPosition) -> bool) -> bool {
         let most = self.limits.regular_max;
         if table.regular < most {
             return true;
@@ -170,8 +170,13 @@ impl Slots {
     }
 
     /// Has the oldest so many give way; false if there is none.
-    fn evict(&self, table: &mut Table, count: usize, may_go: impl Fn(&Place) -> bool) -> bool {
-        let waiting = |place: &&Arc<Place>| place.is_waiting() && may_go(place);
+    fn evict(
+        &self,
+        table: &mut Table,
+        count: usize,
+        may_go: impl Fn(&SlotPosition) -> bool,
+    ) -> bool {
+        let waiting = |place: &&Arc<SlotPosition>| place.is_waiting() && may_go(place);
         let mut found: Vec<_> = table.slots.values().filter(waiting).cloned().collect();
         if found.len() > count {
             found.select_nth_unstable_by_key(count - 1, |place| place.since_ms.load(Relaxed));
@@ -204,7 +209,7 @@ impl Table {
     }
 
     /// A connection counts no more.
-    fn leave(&mut self, place: &Place) {
+    fn leave(&mut self, place: &SlotPosition) {
         *self.count(place.is_extra()) -= 1;
         if place.is_stranger() {
             self.forget_stranger(place);
@@ -212,14 +217,14 @@ impl Table {
     }
 
     /// A connection counts that was never let in.
-    fn add_stranger(&mut self, place: &Place) {
+    fn add_stranger(&mut self, place: &SlotPosition) {
         if let Some(peer) = place.peer {
             *self.strangers.entry(peer).or_default() += 1;
         }
     }
 
     /// One of a peer is a stranger no more, or gone.
-    fn forget_stranger(&mut self, place: &Place) {
+    fn forget_stranger(&mut self, place: &SlotPosition) {
         let Some(peer) = place.peer else { return };
         if let Some(count) = self.strangers.get_mut(&peer) {
             *count -= 1;
@@ -230,7 +235,7 @@ impl Table {
     }
 }
 
-impl Place {
+impl SlotPosition {
     fn is_waiting(&self) -> bool {
         self.stage.load(Relaxed) == WAITING
     }
@@ -314,7 +319,7 @@ impl Slot {
         let now_ms = self.slots.now_ms();
         let mut table = self.slots.table();
         if self.is_extra() {
-            if !self.slots.make_room(&mut table, Place::is_stranger)
+            if !self.slots.make_room(&mut table, SlotPosition::is_stranger)
                 && !self.slots.make_room(&mut table, |place| place.idle_ms(now_ms) >= GRACE_MS)
             {
                 return false;

@@ -18,10 +18,10 @@ use crate::{
     server::{
         http::{code::Code, problem::Problem, response},
         resource::{
-            consumer::upgrade::{CREDIT_MAX, Command, Frame},
+            consumer::upgrade::{CREDIT_MAX, ClientFrame, Command},
             lease::nobodys,
         },
-        socket::close_reason::Closing,
+        socket::close_reason::CloseReason,
     },
     wire::convert::unix_millis,
 };
@@ -43,27 +43,27 @@ type Leased = Result<Vec<Lease>, QueueError>;
 type Leasing = Pin<Box<dyn Future<Output = (LeaseSource, Leased)> + Send>>;
 
 /// A consumer, and what it holds.
-pub(crate) struct Consumer {
+pub(crate) struct ConsumerTask {
     terms: Terms,
-    frames: mpsc::Sender<Frame>,
+    frames: mpsc::Sender<ClientFrame>,
     credit: usize,
     /// Leases that were sent and not yet settled: given back when dropped, as delivered.
-    held: HashMap<LeaseToken, Held>,
+    held: HashMap<LeaseToken, HeldLeases>,
     /// What a lease was last refused with, which is told once.
     refused: Option<Code>,
 }
 
 /// A message that its consumer works on, until its lease ends.
-struct Held {
+struct HeldLeases {
     lease: Lease,
     until: SystemTime,
 }
 
 /// The connection is over.
-struct Over;
+struct Disconnected;
 
-impl Consumer {
-    pub(crate) fn new(terms: Terms, frames: mpsc::Sender<Frame>) -> Self {
+impl ConsumerTask {
+    pub(crate) fn new(terms: Terms, frames: mpsc::Sender<ClientFrame>) -> Self {
         Self { terms, frames, credit: 0, held: HashMap::new(), refused: None }
     }
 
@@ -77,10 +77,10 @@ impl Consumer {
         let frames = self.frames.clone();
         let closing = tokio::select! {
             closing = self.serve(&mut commands) => closing,
-            () = stopping.notified() => Some(Closing::ShuttingDown),
+            () = stopping.notified() => Some(CloseReason::ShuttingDown),
             () = frames.closed() => None,
         };
-        if matches!(closing, Some(Closing::ShuttingDown)) {
+        if matches!(closing, Some(CloseReason::ShuttingDown)) {
             // It is this end that gives up: nothing was wrong with the messages.
             self.held.drain().for_each(|(_, held)| held.lease.release());
         }
@@ -88,14 +88,14 @@ impl Consumer {
         self.held.clear();
         if let Some(closing) = closing {
             // Fails if the connection is gone already.
-            drop(frames.send(Frame::End(closing)).await);
+            drop(frames.send(ClientFrame::End(closing)).await);
         }
     }
 
     async fn serve(
         &mut self,
         commands: &mut mpsc::Receiver<Result<Command, Problem>>,
-    ) -> Option<Closing> {
+    ) -> Option<CloseReason> {
         let Terms { queue, ttl, worker, life, .. } = &self.terms;
         let source = LeaseSource::new(queue.clone()).ttl(*ttl).worker(worker.clone()).life(*life);
         let mut idle = Some(source);
@@ -119,7 +119,7 @@ impl Consumer {
                         Ok(leases) => self.send(leases).await,
                         Err(error) => match Problem::from(error) {
                             problem if problem.code() == Code::ShuttingDown => {
-                                return Some(Closing::ShuttingDown);
+                                return Some(CloseReason::ShuttingDown);
                             }
                             problem => self.tell_refused(&problem).await,
                         },
@@ -151,7 +151,7 @@ impl Consumer {
     }
 
     /// Sends leased messages, one a frame. Those not sent go back, and were not delivered.
-    async fn send(&mut self, leases: Vec<Lease>) -> Result<(), Over> {
+    async fn send(&mut self, leases: Vec<Lease>) -> Result<(), Disconnected> {
         self.refused = None;
         let mut leases = leases.into_iter();
         while let Some(lease) = leases.next() {
@@ -160,7 +160,7 @@ impl Consumer {
             self.credit = self.credit.saturating_sub(1);
             let until = lease.expires_at();
             let token = lease.token();
-            self.held.insert(token, Held { lease, until });
+            self.held.insert(token, HeldLeases { lease, until });
             if let Err(over) = self.tell(text).await {
                 let unsent = self.held.remove(&token).map(|held| held.lease);
                 unsent.into_iter().chain(leases).for_each(Lease::release);
@@ -170,7 +170,10 @@ impl Consumer {
         Ok(())
     }
 
-    async fn handle_command(&mut self, command: Result<Command, Problem>) -> Result<(), Over> {
+    async fn handle_command(
+        &mut self,
+        command: Result<Command, Problem>,
+    ) -> Result<(), Disconnected> {
         let answer = match command {
             Ok(command) => self.settle(command).await,
             Err(problem) => Err(problem),
@@ -243,20 +246,20 @@ impl Consumer {
         Ok(written(&Extended { extended, failed: unknown }))
     }
 
-    async fn tell_refused(&mut self, problem: &Problem) -> Result<(), Over> {
+    async fn tell_refused(&mut self, problem: &Problem) -> Result<(), Disconnected> {
         if self.refused.replace(problem.code()) == Some(problem.code()) {
             return Ok(());
         }
         self.tell_problem(problem).await
     }
 
-    async fn tell_problem(&self, problem: &Problem) -> Result<(), Over> {
+    async fn tell_problem(&self, problem: &Problem) -> Result<(), Disconnected> {
         self.tell(format!("{{\"problem\":{}}}", problem.to_text()).into_bytes()).await
     }
 
-    async fn tell(&self, text: Vec<u8>) -> Result<(), Over> {
+    async fn tell(&self, text: Vec<u8>) -> Result<(), Disconnected> {
         let text = self.terms.memory.counted(text.into());
-        self.frames.send(Frame::Text(text)).await.map_err(|_| Over)
+        self.frames.send(ClientFrame::Text(text)).await.map_err(|_| Disconnected)
     }
 }
 

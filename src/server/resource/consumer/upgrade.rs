@@ -19,15 +19,15 @@ use crate::server::{
         code::Code,
         json::{self, present},
         problem::Problem,
-        request::Call,
-        response::Answer,
+        request::ApiRequest,
+        response::ApiResponse,
     },
     openapi::{Problems, QueuePath},
-    resource::consumer::task::{Consumer, Terms},
+    resource::consumer::task::{ConsumerTask, Terms},
     socket::{
-        CHUNK_BYTES, Chunk, Incoming, Source,
+        CHUNK_BYTES, Chunk, ClientFrames, FrameSource,
         admit::{Admission, Connections},
-        close_reason::Closing,
+        close_reason::CloseReason,
     },
 };
 
@@ -87,10 +87,10 @@ pub(crate) struct Command {
     responses((status = 101, description = "A WebSocket of text frames"), Problems),
 )]
 pub(crate) async fn consume(
-    mut call: Call<'_>,
+    mut call: ApiRequest<'_>,
     request: &HttpRequest,
     connections: &Arc<Connections>,
-) -> Result<Answer, Problem> {
+) -> Result<ApiResponse, Problem> {
     let query = call.query(&["ttl_ms", "worker", "life"])?;
     let ttl_ms = query.number("ttl_ms", 1_000..=43_200_000, Code::InvalidTtl)?;
     let life = query.number("life", 0..=u64::MAX, Code::InvalidRequest)?;
@@ -109,29 +109,29 @@ pub(crate) async fn consume(
     let memory = call.node.memory().clone();
     let ttl = ttl_ms.map(Duration::from_millis);
     let terms = Terms { queue, clock, memory, ttl, worker, life };
-    rt::spawn(Consumer::new(terms, sending).run(ordered, stopping));
-    Ok(Answer::Begun(response))
+    rt::spawn(ConsumerTask::new(terms, sending).run(ordered, stopping));
+    Ok(ApiResponse::Begun(response))
 }
 
 /// What a consumer is sent.
-pub(crate) enum Frame {
+pub(crate) enum ClientFrame {
     Text(Bytes),
-    End(Closing),
+    End(CloseReason),
 }
 
 /// Frames as they come from the consumer's task.
 struct Feed {
-    frames: mpsc::Receiver<Frame>,
+    frames: mpsc::Receiver<ClientFrame>,
     stopping: Rc<Notify>,
 }
 
-impl Source for Feed {
-    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<Closing> {
+impl FrameSource for Feed {
+    fn poll_fill(&mut self, chunk: &mut dyn Chunk, cx: &mut Context<'_>) -> Poll<CloseReason> {
         while chunk.bytes() < CHUNK_BYTES {
             match ready!(self.frames.poll_recv(cx)) {
-                Some(Frame::Text(text)) => chunk.put([&text, b"", b""], None),
-                Some(Frame::End(closing)) => return Poll::Ready(closing),
-                None => return Poll::Ready(Closing::Normal),
+                Some(ClientFrame::Text(text)) => chunk.put([&text, b"", b""], None),
+                Some(ClientFrame::End(closing)) => return Poll::Ready(closing),
+                None => return Poll::Ready(CloseReason::Normal),
             }
         }
         Poll::Pending
@@ -147,10 +147,10 @@ impl Source for Feed {
 /// Texts of the client on their way to the consumer's task, which reads them or says what is wrong.
 struct Commands(mpsc::Sender<Result<Command, Problem>>);
 
-impl Incoming for Commands {
-    async fn text(&mut self, text: &str) -> Result<(), Closing> {
+impl ClientFrames for Commands {
+    async fn text(&mut self, text: &str) -> Result<(), CloseReason> {
         let command = read(text);
-        self.0.send(command).await.map_err(|_| Closing::Normal)
+        self.0.send(command).await.map_err(|_| CloseReason::Normal)
     }
 }
 

@@ -86,12 +86,12 @@ pub(crate) fn wait_while<T, E>(
 
 /// The guard of one store: once it has panicked, it is not called again.
 #[derive(Clone, Debug)]
-pub(crate) struct Guard {
+pub(crate) struct PanicGuard {
     dir: PathBuf,
     is_broken: Arc<AtomicBool>,
 }
 
-impl Guard {
+impl PanicGuard {
     pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_path_buf(), is_broken: Arc::default() }
     }
@@ -120,7 +120,7 @@ impl Guard {
 
 /// A scan of a guarded store.
 pub(crate) struct GuardedCursor<I, V, W> {
-    guard: Guard,
+    guard: PanicGuard,
     /// `None` once there are no more.
     entries: Option<I>,
     direction: Direction,
@@ -130,7 +130,12 @@ pub(crate) struct GuardedCursor<I, V, W> {
 }
 
 impl<I, V, W> GuardedCursor<I, V, W> {
-    pub(crate) fn new(guard: Guard, entries: Option<I>, direction: Direction, whole: W) -> Self {
+    pub(crate) fn new(
+        guard: PanicGuard,
+        entries: Option<I>,
+        direction: Direction,
+        whole: W,
+    ) -> Self {
         Self { guard, entries, direction, at: None, whole }
     }
 }
@@ -176,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_damage_from_then_on() {
-        let guard = Guard::new(Path::new("base-1"));
+        let guard = PanicGuard::new(Path::new("base-1"));
         assert!(matches!(guard.call(|| Ok(7)), Ok(7)));
         let answer: Result<(), _> = guard.call(|| panic!("the {} broke", "page"));
         let told = answer.err().map(|error| error.to_string()).unwrap_or_default();

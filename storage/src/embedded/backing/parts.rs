@@ -55,13 +55,13 @@ impl<E: Entries> Values<E> {
     pub(crate) fn whole(&self, key: &[u8], found: &[u8]) -> Result<Option<Bytes>, E::Error> {
         let (mut now, mut last) = (None::<E::Value>, None);
         loop {
-            let head = match Found::of(now.as_ref().map_or(found, AsRef::as_ref)) {
-                Found::Value(value) => return Ok(Some(Bytes::copy_from_slice(value))),
-                Found::Removed(_) => return Ok(None),
-                Found::Head(head) if last == Some(head) => {
+            let head = match PartsLookup::of(now.as_ref().map_or(found, AsRef::as_ref)) {
+                PartsLookup::Value(value) => return Ok(Some(Bytes::copy_from_slice(value))),
+                PartsLookup::Removed(_) => return Ok(None),
+                PartsLookup::Head(head) if last == Some(head) => {
                     return Err(E::damaged("a part of a value is gone"));
                 }
-                Found::Head(head) => head,
+                PartsLookup::Head(head) => head,
             };
             if let Some(value) = self.join(head)? {
                 return Ok(Some(value));
@@ -74,7 +74,7 @@ impl<E: Entries> Values<E> {
         }
     }
 
-    fn join(&self, head: Head) -> Result<Option<Bytes>, E::Error> {
+    fn join(&self, head: PartsHead) -> Result<Option<Bytes>, E::Error> {
         let mut value = Vec::with_capacity(head.len.min(VALUE_BYTES) as usize);
         for key in head.part_keys(0) {
             let Some(part) = self.parts.get(&key)? else { return Ok(None) };
@@ -97,7 +97,7 @@ impl<E: Entries> Values<E> {
         if value.len() <= PART_BYTES && !value.starts_with(&MAGIC[..15]) {
             return self.replace(key, value);
         }
-        let head = Head { number: number()?, len: value.len() as u64 };
+        let head = PartsHead { number: number()?, len: value.len() as u64 };
         for (key, part) in head.part_keys(0).zip(value.chunks(PART_BYTES)) {
             self.parts.set(&key, part)?;
         }
@@ -106,9 +106,9 @@ impl<E: Entries> Values<E> {
 
     fn replace(&self, key: &[u8], entry: &[u8]) -> Result<Option<u64>, E::Error> {
         let Some(old) = self.entries.set(key, entry)? else { return Ok(None) };
-        match Found::of(old.as_ref()) {
-            Found::Value(value) => Ok(Some(value.len() as u64)),
-            Found::Head(head) | Found::Removed(head) => {
+        match PartsLookup::of(old.as_ref()) {
+            PartsLookup::Value(value) => Ok(Some(value.len() as u64)),
+            PartsLookup::Head(head) | PartsLookup::Removed(head) => {
                 for key in head.part_keys(0) {
                     self.parts.remove(&key)?;
                 }
@@ -120,9 +120,9 @@ impl<E: Entries> Values<E> {
     /// Removes a key. Answers the length of the value it had, and what is left to be removed.
     pub(crate) fn remove(&self, key: &[u8]) -> Result<Option<(u64, Option<Rest>)>, E::Error> {
         let Some(old) = self.entries.remove(key)? else { return Ok(None) };
-        let head = match Found::of(old.as_ref()) {
-            Found::Value(value) => return Ok(Some((value.len() as u64, None))),
-            Found::Head(head) | Found::Removed(head) => head,
+        let head = match PartsLookup::of(old.as_ref()) {
+            PartsLookup::Value(value) => return Ok(Some((value.len() as u64, None))),
+            PartsLookup::Head(head) | PartsLookup::Removed(head) => head,
         };
         let rest = Rest { head, from: 0 };
         if entry_count(head.len) > u64::from(AT_ONCE) {
@@ -153,20 +153,20 @@ impl<E: Entries> Values<E> {
 /// Parts of a removed value that are still there.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rest {
-    head: Head,
+    head: PartsHead,
     from: u32,
 }
 
 /// What an entry is.
-enum Found<'a> {
+enum PartsLookup<'a> {
     Value(&'a [u8]),
-    Head(Head),
-    Removed(Head),
+    Head(PartsHead),
+    Removed(PartsHead),
 }
 
-impl<'a> Found<'a> {
+impl<'a> PartsLookup<'a> {
     fn of(entry: &'a [u8]) -> Self {
-        let head = |magic: &[u8; 16]| entry.strip_prefix(magic).and_then(Head::decode);
+        let head = |magic: &[u8; 16]| entry.strip_prefix(magic).and_then(PartsHead::decode);
         if let Some(head) = head(&MAGIC) {
             return Self::Head(head);
         }
@@ -182,13 +182,13 @@ pub(crate) fn entry_count(value_bytes: u64) -> u64 {
 
 /// What stands in the place of a large value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
+struct PartsHead {
     number: u64,
     /// Bytes of the value.
     len: u64,
 }
 
-impl Head {
+impl PartsHead {
     fn encode(self, magic: &[u8; 16]) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..16].copy_from_slice(magic);
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_value_that_looks_like_a_head_is_none() {
         let values = Values { entries: Map::default(), parts: Map::default() };
-        let value = Head { number: 1, len: 9 }.encode(&REMOVED);
+        let value = PartsHead { number: 1, len: 9 }.encode(&REMOVED);
         values.set(b"key", &value, || Ok(1)).unwrap();
         assert_eq!(values.get(b"key").unwrap().as_deref(), Some(&value[..]));
     }

@@ -25,7 +25,7 @@ use crate::{
             directories::{BackingFiles, sync_names},
             files::{self, StoreFiles},
             merge::{self, MergeStep, MergeTarget, RECORD, TIGHTEST},
-            panic_guard::{Guard, GuardedCursor, guarded, wait_while},
+            panic_guard::{GuardedCursor, PanicGuard, guarded, wait_while},
             parts::{self, Entries, Values},
             port::{Backing, BackingDirectory, Changes, Cursor, Direction, MergeSpace},
             recorded::Recorded,
@@ -85,7 +85,7 @@ impl SledDirectory {
         let files = names.map_err(|error| io_error(&dir, error))?;
         Ok(SledBacking {
             files,
-            guard: Guard::new(&dir),
+            guard: PanicGuard::new(&dir),
             dir,
             open: Some(open),
             recorded,
@@ -180,7 +180,7 @@ impl Entries for sled::Tree {
 
 struct SledBacking {
     dir: PathBuf,
-    guard: Guard,
+    guard: PanicGuard,
     /// `None` only while it is dropped.
     open: Option<OpenTree>,
     recorded: Recorded,

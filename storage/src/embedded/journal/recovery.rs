@@ -18,7 +18,7 @@ use crate::{
                 spare_number,
             },
             segment_files::Used,
-            tail::{TAIL, Tail},
+            tail::{TAIL, TailBlock},
         },
         os_error::{corrupt, io_error, refused},
     },
@@ -32,7 +32,7 @@ pub(crate) struct KnownPosition {
     pub(crate) incarnation: u64,
     /// The last batch the store has: what lies wholly before it is not needed.
     pub(crate) checkpointed: u64,
-    pub(crate) tail: Option<Tail>,
+    pub(crate) tail: Option<TailBlock>,
 }
 
 /// The files found in the journal's directory.

@@ -30,13 +30,13 @@ const MAGIC: [u8; 8] = *b"LKJOTAIL";
 
 /// What the tail says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tail {
+pub(crate) struct TailBlock {
     pub(crate) incarnation: u64,
     /// The newest segment that was begun, 0 if the store has all that the journal held.
     pub(crate) newest_id: u64,
 }
 
-impl Tail {
+impl TailBlock {
     /// What the tail of a directory says, or `None` if it has none.
     pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Self>, OpenError> {
         let path = disk.path(TAIL);
@@ -70,12 +70,12 @@ fn checksum(bytes: &[u8]) -> u32 {
 /// The open file of the tail.
 pub(crate) struct TailFile {
     file: Arc<dyn DiskFile>,
-    said: Tail,
+    said: TailBlock,
 }
 
 impl TailFile {
     /// Has the tail of a directory say this, durably. A first one gets its name when it is whole.
-    pub(crate) fn open(disk: &dyn Disk, said: Tail) -> io::Result<Self> {
+    pub(crate) fn open(disk: &dyn Disk, said: TailBlock) -> io::Result<Self> {
         let file = match disk.open(TAIL) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -88,14 +88,14 @@ impl TailFile {
             }
             Err(error) => return Err(error),
         };
-        let mut tail = Self { file, said: Tail::default() };
+        let mut tail = Self { file, said: TailBlock::default() };
         tail.say(said)?;
         Ok(tail)
     }
 
     /// Notes the newest segment, durably.
     pub(crate) fn begun(&mut self, newest_id: u64) -> io::Result<()> {
-        self.say(Tail { newest_id, ..self.said })
+        self.say(TailBlock { newest_id, ..self.said })
     }
 
     /// Notes, durably, that these segments are needed no more.
@@ -103,7 +103,7 @@ impl TailFile {
         if ids.contains(&self.said.newest_id) { self.begun(0) } else { Ok(()) }
     }
 
-    fn say(&mut self, said: Tail) -> io::Result<()> {
+    fn say(&mut self, said: TailBlock) -> io::Result<()> {
         self.file.write_at(&said.encode(), 0)?;
         self.file.sync()?;
         self.said = said;
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_flipped_bit_is_seen() {
-        let bytes = Tail { incarnation: 3, newest_id: 7 }.encode();
+        let bytes = TailBlock { incarnation: 3, newest_id: 7 }.encode();
         let is_sound = |bytes: &[u8]| bytes[..8] == MAGIC && number32(bytes, 8) == checksum(bytes);
         assert!(is_sound(&bytes));
         for at in 0..BYTES {

@@ -22,7 +22,7 @@ use crate::{
     },
     error::{LoadError, OpenError},
     key::{Key, KeyRange},
-    testing::fault::disk::{Failure, FaultDisk, State, error_of},
+    testing::fault::disk::{DiskState, Failure, FaultDisk, error_of},
 };
 
 /// The stores of a disk by their number.
@@ -189,7 +189,7 @@ impl FaultBacking {
     ) -> Result<T, LoadError> {
         let mut state = self.0.disk.state.lock();
         let failure = state.operate();
-        let State { stores, rng, .. } = &mut *state;
+        let DiskState { stores, rng, .. } = &mut *state;
         let done = act(stores.0.entry(self.0.number).or_default(), failure, rng);
         let failed = |failure| Err(load_error(&self.0.disk.path("base"), &error_of(failure)));
         failure.map_or(Ok(done), failed)

@@ -45,11 +45,11 @@ pub enum Failure {
 /// fail. A clone is another handle to the same disk.
 #[derive(Clone)]
 pub struct FaultDisk {
-    pub(crate) state: Arc<Mutex<State>>,
+    pub(crate) state: Arc<Mutex<DiskState>>,
 }
 
 #[derive(Clone)]
-pub(crate) struct State {
+pub(crate) struct DiskState {
     pub(crate) files: Files,
     pub(crate) stores: FaultStores,
     dirs: BTreeSet<String>,
@@ -75,7 +75,7 @@ struct Planned {
 impl FaultDisk {
     /// An empty disk of 1 GiB; the seed decides whatever is left to chance.
     pub fn new(seed: u64) -> Self {
-        let state = State {
+        let state = DiskState {
             files: Files::default(),
             stores: FaultStores::default(),
             dirs: BTreeSet::new(),
@@ -189,7 +189,7 @@ impl FaultDisk {
     }
 }
 
-impl State {
+impl DiskState {
     /// Counts an operation and says how it fails, if it does.
     pub(crate) fn operate(&mut self) -> Option<Failure> {
         self.count(|failure| failure != Failure::NoDescriptor)
@@ -346,7 +346,7 @@ impl DiskFile for FaultFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.disk.state.lock();
         let failure = state.operate();
-        let State { files, rng, capacity_bytes, .. } = &mut *state;
+        let DiskState { files, rng, capacity_bytes, .. } = &mut *state;
         let used_bytes = files.bytes();
         let file = files.by_id.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         let end = offset + bytes.len() as u64;

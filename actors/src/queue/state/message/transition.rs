@@ -14,7 +14,7 @@ use crate::queue::state::{
 
 /// What a scheduled message waits for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wait {
+pub(crate) struct WaitState {
     pub(crate) ready_at_ms: u64,
     /// Since when.
     pub(crate) since_ms: u64,
@@ -60,10 +60,10 @@ impl QueueState {
         &mut self,
         position: Position,
         stored: StoredMessage,
-        wait: Wait,
+        wait: WaitState,
         batch: &mut Batch,
     ) {
-        let Wait { ready_at_ms, since_ms, is_holding } = wait;
+        let WaitState { ready_at_ms, since_ms, is_holding } = wait;
         self.meta.scheduled_count += 1;
         if is_holding {
             self.meta.holding_count += 1;

@@ -14,7 +14,7 @@ use lanekeeper_storage::{
 use crate::queue::state::{
     message::stored_message::StoredMessage,
     order::{
-        aging_order::{Head, Heads, summit_ms},
+        aging_order::{Heads, PriorityHead, summit_ms},
         head_cache::HeadCache,
         position::Position,
     },
@@ -32,7 +32,7 @@ const PAGE: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Aging {
     heads: Heads,
-    by_priority: BTreeMap<Priority, Head>,
+    by_priority: BTreeMap<Priority, PriorityHead>,
     /// The first messages of some of them.
     windows: BTreeMap<Priority, HeadCache>,
     known: KnownHeads,
@@ -64,7 +64,7 @@ impl Aging {
     pub(crate) fn bytes(&self) -> usize {
         let windows = self.windows.values();
         let windows = windows.map(|own| size_of::<(Priority, HeadCache)>() + own.bytes());
-        let entries = self.by_priority.len() * size_of::<(Priority, Head)>();
+        let entries = self.by_priority.len() * size_of::<(Priority, PriorityHead)>();
         windows.sum::<usize>() + entries + self.heads.bytes()
     }
 
@@ -94,7 +94,7 @@ impl Aging {
         match self.by_priority.get(&position.priority).copied() {
             None => self.put(own),
             Some(head) if head.is_exact && own.arrival < head.arrival => self.put(own),
-            Some(head) if !head.is_exact => self.put(Head {
+            Some(head) if !head.is_exact => self.put(PriorityHead {
                 summit_ms: head.summit_ms.min(own.summit_ms),
                 arrival: head.arrival.min(own.arrival),
                 ..head
@@ -147,15 +147,15 @@ impl Aging {
     }
 
     /// Puts the message behind a head in its place: the one of this index, or a bound for it.
-    fn advance(&mut self, head: Head, index: usize, aging_ms: u64) {
+    fn advance(&mut self, head: PriorityHead, index: usize, aging_ms: u64) {
         let next = self.message(head.priority, index);
         let next = next.map(|(position, stored)| head_of(position, stored, aging_ms));
         let arrival = key::Arrival(head.arrival.0.saturating_add(1));
-        self.put(next.unwrap_or(Head { arrival, is_exact: false, ..head }));
+        self.put(next.unwrap_or(PriorityHead { arrival, is_exact: false, ..head }));
     }
 
     /// Puts a head in the place of the one its priority had.
-    fn put(&mut self, head: Head) {
+    fn put(&mut self, head: PriorityHead) {
         if let Some(old) = self.by_priority.insert(head.priority, head) {
             self.heads.remove(&old);
         }
@@ -193,17 +193,17 @@ impl Aging {
     }
 }
 
-fn head_of(position: Position, stored: &StoredMessage, aging_ms: u64) -> Head {
+fn head_of(position: Position, stored: &StoredMessage, aging_ms: u64) -> PriorityHead {
     let Position { priority, arrival } = position;
     let summit_ms = summit_ms(priority, stored.pushed_at_ms, aging_ms);
-    Head { priority, summit_ms, arrival, is_exact: true }
+    PriorityHead { priority, summit_ms, arrival, is_exact: true }
 }
 
 /// A plan under way: which messages are next, and what stood in their places before it began.
 #[derive(Default)]
 struct AgingPlan {
     positions: Vec<Position>,
-    before: BTreeMap<Priority, (Head, usize)>,
+    before: BTreeMap<Priority, (PriorityHead, usize)>,
 }
 
 impl QueueState {
@@ -308,7 +308,7 @@ impl QueueState {
         // No message is older than its queue.
         let summit_ms = summit_ms(priority, self.created_at_ms, aging_ms);
         let arrival = key::Arrival(0);
-        self.aging.put(Head { priority, summit_ms, arrival, is_exact: false });
+        self.aging.put(PriorityHead { priority, summit_ms, arrival, is_exact: false });
     }
 
     fn load_head(&self, priority: Priority) -> Blocked {

@@ -10,7 +10,7 @@ use lanekeeper_storage::key::{Arrival, Priority};
 
 /// The first message of a priority, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct PriorityHead {
     pub(crate) priority: Priority,
     /// When it will have risen to 0 (Unix milliseconds).
     pub(crate) summit_ms: u128,
@@ -20,7 +20,7 @@ pub(crate) struct Head {
     pub(crate) is_exact: bool,
 }
 
-impl Head {
+impl PriorityHead {
     fn order(&self) -> (u128, Arrival, Priority) {
         (self.summit_ms, self.arrival, self.priority)
     }
@@ -36,7 +36,7 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    head: Head,
+    head: PriorityHead,
     /// Random: no node has a child of greater weight.
     weight: u32,
     left: u32,
@@ -68,7 +68,7 @@ impl Heads {
     }
 
     /// Takes a head in; its priority has none.
-    pub(crate) fn insert(&mut self, head: Head) {
+    pub(crate) fn insert(&mut self, head: PriorityHead) {
         // xorshift: as good as any for this.
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 17;
@@ -89,7 +89,7 @@ impl Heads {
     }
 
     /// Takes a head out that was taken in.
-    pub(crate) fn remove(&mut self, head: &Head) {
+    pub(crate) fn remove(&mut self, head: &PriorityHead) {
         self.root = self.remove_from(self.root, head);
         if self.root == NONE {
             (self.nodes, self.free) = (Vec::new(), Vec::new());
@@ -97,7 +97,7 @@ impl Heads {
     }
 
     /// Whose turn it is now.
-    pub(crate) fn next(&self, aging_ms: u64, now_ms: u64) -> Option<Head> {
+    pub(crate) fn next(&self, aging_ms: u64, now_ms: u64) -> Option<PriorityHead> {
         let mut lowest = self.root;
         while self.get(lowest)?.left != NONE {
             lowest = self.get(lowest)?.left;
@@ -143,7 +143,7 @@ impl Heads {
     }
 
     /// Those before `head`, and those behind.
-    fn split(&mut self, index: u32, head: &Head) -> (u32, u32) {
+    fn split(&mut self, index: u32, head: &PriorityHead) -> (u32, u32) {
         let Some(&Node { head: own, left, right, .. }) = self.get(index) else {
             return (NONE, NONE);
         };
@@ -178,7 +178,7 @@ impl Heads {
         top
     }
 
-    fn remove_from(&mut self, index: u32, head: &Head) -> u32 {
+    fn remove_from(&mut self, index: u32, head: &PriorityHead) -> u32 {
         let Some(&Node { head: own, left, right, .. }) = self.get(index) else {
             debug_assert!(false, "{head:?} is not there");
             return NONE;
@@ -212,14 +212,15 @@ mod tests {
             std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
         println!("SEED={seed}");
         let mut random = fastrand::Rng::with_seed(seed);
-        let (mut heads, mut naive, mut now_ms) = (Heads::default(), Vec::<Head>::new(), 0_u64);
+        let (mut heads, mut naive, mut now_ms) =
+            (Heads::default(), Vec::<PriorityHead>::new(), 0_u64);
         for arrival in 0..4_000 {
             now_ms += random.u64(0..30);
             if random.u8(..3) > 0 && naive.len() < 300 {
                 let priority = Priority::new(random.u32(0..500)).expect("in bounds");
                 let summit_ms = summit_ms(priority, now_ms, 100);
                 let arrival = Arrival(if random.bool() { arrival } else { 10_000 - arrival });
-                let head = Head { priority, summit_ms, arrival, is_exact: true };
+                let head = PriorityHead { priority, summit_ms, arrival, is_exact: true };
                 if !naive.contains(&head) {
                     heads.insert(head);
                     naive.push(head);
@@ -228,7 +229,8 @@ mod tests {
                 let head = naive.swap_remove(random.usize(..naive.len()));
                 heads.remove(&head);
             }
-            let step = |head: &Head| head.summit_ms.saturating_sub(now_ms.into()).div_ceil(100);
+            let step =
+                |head: &PriorityHead| head.summit_ms.saturating_sub(now_ms.into()).div_ceil(100);
             let expected = naive.iter().min_by_key(|head| (step(head), head.arrival));
             let next = heads.next(100, now_ms);
             assert_eq!(next.map(|head| head.arrival), expected.map(|head| head.arrival));
