@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanekeeper::{Clock, Lanekeeper, liveness::Worker};
+use lanekeeper::{Clock, Lanekeeper, worker::Worker};
 use rustix::time::{ClockId, clock_gettime};
 use support::{closed_loop, resident_bytes, scratch};
 

@@ -9,7 +9,7 @@ use lanekeeper::{
     Lanekeeper,
     gate::GatePolicy,
     json,
-    liveness::{LivenessOptions, WorkerStatus},
+    worker::{LivenessOptions, WorkerStatus},
 };
 use tokio::sync::mpsc;
 

@@ -47,14 +47,16 @@ pub mod webhook;
 #[cfg(feature = "server")]
 pub mod wire;
 
+#[doc(hidden)]
+pub use lanekeeper_actors::worker as liveness;
 pub use lanekeeper_actors::{
     ActivateError, Actor, ActorId, ActorRef, ArmedTimer, Ask, AskError, AskFuture, CheckReport,
     Clock, CommitError, DeferredReply, Durability, EngineStatus, Event, EventError, EventReceiver,
     Handler, ID_LENGTH_MAX, InvalidId, LoadContext, LoadError, ManualSleep, MemoryBudget,
     MemoryFull, MemoryPermit, MemoryUse, Node as Lanekeeper, NodeBuilder, NodeStatus, NotExecuted,
     OpenError, Reminder, ReminderError, ReplyHandle, Request, Salvage, SavedMessage, ShutdownError,
-    Sleep, Store, Turn, Unknown, VirtualActor, check, check_id, decode_state, gate, liveness,
-    queue, stream,
+    Sleep, Store, Turn, Unknown, VirtualActor, check, check_id, decode_state, gate, queue, stream,
+    worker,
 };
 #[expect(deprecated, reason = "former names, for one release")]
 pub use lanekeeper_actors::{Asking, Deferred, Origin, Promise};

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 use ureq::{
     Body, Error, Timeout,
     http::{Response, StatusCode, header::CONTENT_TYPE},

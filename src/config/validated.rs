@@ -11,11 +11,11 @@ use std::{
 use lanekeeper::{
     Durability, Lanekeeper, MemoryBudget, NodeBuilder, OpenError,
     gate::GatePolicy,
-    liveness::{InvalidLiveness, LivenessOptions},
     queue::QueueLimits,
     server::{ServerOptions, SocketOptions, Token},
     sink::{AddressPolicy, SinkOptions, TrustedRoots},
     stream::StreamLimits,
+    worker::{InvalidLiveness, LivenessOptions},
 };
 
 use crate::config::{

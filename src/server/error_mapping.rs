@@ -5,9 +5,9 @@ use std::time::Duration;
 use lanekeeper_actors::{
     ActivateError, AskError, CommitError, LoadError, MemoryFull, NotExecuted, Unknown,
     gate::{BlockedBy, GateError},
-    liveness::LivenessError,
     queue::{LeaseError, QueueError},
     stream::StreamError,
+    worker::LivenessError,
 };
 
 use crate::{

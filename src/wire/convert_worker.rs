@@ -1,6 +1,6 @@
 //! From what the handle of a worker gives to what the wire carries.
 
-use lanekeeper_actors::liveness;
+use lanekeeper_actors::worker;
 use serde_json::value::RawValue;
 
 use crate::wire::{
@@ -8,23 +8,23 @@ use crate::wire::{
     worker::{Beat, Worker, WorkerList, WorkerStatus},
 };
 
-impl From<liveness::WorkerStatus> for WorkerStatus {
-    fn from(status: liveness::WorkerStatus) -> Self {
+impl From<worker::WorkerStatus> for WorkerStatus {
+    fn from(status: worker::WorkerStatus) -> Self {
         match status {
-            liveness::WorkerStatus::Online => Self::Online,
-            liveness::WorkerStatus::Offline => Self::Offline,
+            worker::WorkerStatus::Online => Self::Online,
+            worker::WorkerStatus::Offline => Self::Offline,
         }
     }
 }
 
-impl From<liveness::Beat> for Beat {
-    fn from(beat: liveness::Beat) -> Self {
+impl From<worker::Beat> for Beat {
+    fn from(beat: worker::Beat) -> Self {
         Self { status: beat.status.into(), drain: beat.drain, life: beat.life }
     }
 }
 
-impl From<liveness::WorkerInfo> for Worker {
-    fn from(info: liveness::WorkerInfo) -> Self {
+impl From<worker::WorkerInfo> for Worker {
+    fn from(info: worker::WorkerInfo) -> Self {
         let meta = info.meta.map(|meta| {
             let text = meta.as_str().to_owned();
             RawValue::from_string(text).expect("what was taken as JSON stays JSON")
@@ -40,8 +40,8 @@ impl From<liveness::WorkerInfo> for Worker {
     }
 }
 
-impl From<liveness::WorkerList> for WorkerList {
-    fn from(list: liveness::WorkerList) -> Self {
+impl From<worker::WorkerList> for WorkerList {
+    fn from(list: worker::WorkerList) -> Self {
         let workers: Vec<_> = list.workers.into_iter().map(Worker::from).collect();
         Self { count: workers.len(), workers, next: list.next }
     }

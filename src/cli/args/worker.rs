@@ -1,7 +1,7 @@
 //! What can be said of workers.
 
 use clap::Args;
-use lanekeeper::liveness::WorkerStatus;
+use lanekeeper::worker::WorkerStatus;
 
 use crate::{cli::args::Target, config::quantity::HumanDuration};
 

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, path::Path, time::Duration};
 use lanekeeper::{
     Lanekeeper,
     queue::{Item, NewMessage, QueueCounts},
-    server::wire,
+    wire,
 };
 use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanekeeper::{queue::Item, server::wire};
+use lanekeeper::{queue::Item, wire};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use ureq::{

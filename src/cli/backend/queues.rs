@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use lanekeeper::{liveness::WorkerStatus, queue::Item, server::wire};
+use lanekeeper::{queue::Item, wire, worker::WorkerStatus};
 
 use crate::cli::{
     args::Target,

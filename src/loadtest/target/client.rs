@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanekeeper::server::wire::Problem;
+use lanekeeper::wire::Problem;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 

@@ -9,8 +9,8 @@ use actix_web::{
 };
 use bytes::Bytes;
 use lanekeeper_actors::{
-    MemoryBudget, MemoryPermit, MemoryUse, Node, check_id, gate::Gate, liveness::Worker,
-    queue::Queue, stream::Topic,
+    MemoryBudget, MemoryPermit, MemoryUse, Node, check_id, gate::Gate, queue::Queue, stream::Topic,
+    worker::Worker,
 };
 use percent_encoding::percent_decode_str;
 

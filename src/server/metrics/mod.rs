@@ -16,9 +16,9 @@ use std::{
 use lanekeeper_actors::{
     EngineStatus, MemoryBudget, MemoryUse, NodeStatus,
     gate::{GateSummary, GateTotals},
-    liveness::{LivenessStats, WorkerInfo},
     queue::{QueueDepth, QueueTotals},
     stream::StreamTotals,
+    worker::{LivenessStats, WorkerInfo},
 };
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use lanekeeper_actors::liveness::{LivenessStats, WorkerInfo, WorkerStatus};
+use lanekeeper_actors::worker::{LivenessStats, WorkerInfo, WorkerStatus};
 
 use crate::server::metrics::Text;
 

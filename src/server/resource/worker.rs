@@ -3,8 +3,8 @@
 #![expect(unused_qualifications, reason = "written by the macro that describes a call")]
 
 use lanekeeper_actors::{
-    liveness::{LivenessError, WorkerStatus},
     queue::Item,
+    worker::{LivenessError, WorkerStatus},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;

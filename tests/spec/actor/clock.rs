@@ -6,8 +6,8 @@ use lanekeeper::{
     Clock, Handler, Lanekeeper, Reminder, Request, Turn, VirtualActor,
     gate::{GateError, GatePolicy},
     json,
-    liveness::WorkerStatus,
     queue::QueueConfig,
+    worker::WorkerStatus,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;

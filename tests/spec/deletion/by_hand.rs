@@ -6,9 +6,9 @@ use lanekeeper::{
     Clock, Durability, Lanekeeper,
     gate::{GateError, GatePolicy},
     json,
-    liveness::LivenessError,
     queue::{LeaseError, NewMessage, QueueConfig, QueueError, Sink},
     stream::{Class, End, StreamConfig, StreamEvent},
+    worker::LivenessError,
 };
 use lanekeeper_actors::{CheckReport, OpenError, check};
 use serde_json::Value;

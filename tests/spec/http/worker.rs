@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::{Clock, liveness::LivenessOptions};
+use lanekeeper::{Clock, worker::LivenessOptions};
 use serde_json::{Value, json};
 
 use crate::support::http::{TestServer, options};

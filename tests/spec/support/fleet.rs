@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lanekeeper_actors::{
     Clock, Node, NodeBuilder,
-    liveness::{LivenessOptions, Worker, WorkerStatus},
+    worker::{LivenessOptions, Worker, WorkerStatus},
 };
 use lanekeeper_storage::{Engine, FaultEngine};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use lanekeeper::sink::Sinks;
+use lanekeeper::webhook::Sinks;
 use serde_json::json;
 
 use crate::{

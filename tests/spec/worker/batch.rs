@@ -5,7 +5,7 @@ use std::{future::IntoFuture, sync::Arc, time::Duration};
 use futures_util::poll;
 use lanekeeper_actors::{
     AskError, Clock, CommitError, Node, NotExecuted, ShutdownError,
-    liveness::{LivenessError, LivenessOptions, WorkerStatus},
+    worker::{LivenessError, LivenessOptions, WorkerStatus},
 };
 use lanekeeper_storage::{CommitSeq, Durability, Engine, FaultEngine};
 use serde_json::json;

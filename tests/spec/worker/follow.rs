@@ -10,7 +10,7 @@ use std::{
 
 use lanekeeper_actors::{
     NodeBuilder,
-    liveness::{Departure, LivenessError, LivenessOptions, OfflineCause},
+    worker::{Departure, LivenessError, LivenessOptions, OfflineCause},
 };
 use std::sync::Mutex;
 use tokio::sync::Semaphore;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use lanekeeper_actors::{
     gate::{GateError, GatePolicy, TicketState},
-    liveness::WorkerStatus,
     queue::{LeaseError, LeaseToken, Queue, QueueConfig},
+    worker::WorkerStatus,
 };
 use lanekeeper_storage::Crash;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::poll;
 use lanekeeper_actors::{
     Event,
-    liveness::{InvalidLiveness, LivenessError, LivenessOptions, WorkerStatus},
+    worker::{InvalidLiveness, LivenessError, LivenessOptions, WorkerStatus},
 };
 
 use crate::support::fleet::Fleet;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanekeeper_actors::{
     InvalidId, Node,
-    liveness::{LivenessError, LivenessOptions, WorkerStatus},
+    worker::{LivenessError, LivenessOptions, WorkerStatus},
 };
 use serde_json::json;
 
@@ -82,7 +82,7 @@ async fn workers_are_listed_by_id_and_status_page_by_page() {
     }
     fleet.worker("b").deregister().await.unwrap();
     fleet.worker("d").deregister().await.unwrap();
-    let ids = |list: &lanekeeper_actors::liveness::WorkerList| {
+    let ids = |list: &lanekeeper_actors::worker::WorkerList| {
         list.workers.iter().map(|worker| worker.id.to_string()).collect::<Vec<_>>()
     };
     let all = fleet.node.workers().await.unwrap();

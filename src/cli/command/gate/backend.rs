@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 
 use crate::cli::exit::CommandFailure;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanekeeper::{
     gate::{Acquire, GateError},
-    server::wire,
+    wire,
 };
 
 use crate::cli::{

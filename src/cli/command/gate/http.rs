@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 use serde_json::{Value, json};
 
 use crate::cli::{

@@ -9,7 +9,7 @@ pub(crate) mod run;
 
 use std::time::Duration;
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 use serde::Serialize;
 
 use crate::{

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 
 use crate::cli::{
     backend::queues::Backend,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::{queue::NackOptions, server::wire};
+use lanekeeper::{queue::NackOptions, wire};
 
 use crate::cli::exit::CommandFailure;
 

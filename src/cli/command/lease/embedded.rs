@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lanekeeper::{
     queue::{LeaseError, LeaseToken, NackOptions, Redrive, SettledLeases},
-    server::wire::{self, FailedLease},
+    wire::{self, FailedLease},
 };
 
 use crate::cli::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::{queue::NackOptions, server::wire};
+use lanekeeper::{queue::NackOptions, wire};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::io;
 
 use lanekeeper::{
     queue::NackOptions,
-    server::wire::{self, FailedLease},
+    wire::{self, FailedLease},
 };
 use serde::Serialize;
 

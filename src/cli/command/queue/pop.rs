@@ -2,7 +2,7 @@
 
 use std::io;
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 
 use crate::cli::{
     args,

@@ -1,6 +1,6 @@
 //! `lanekeeper queues`: which queues there are, and how much is in them.
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 
 use crate::cli::{
     args,

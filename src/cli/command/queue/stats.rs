@@ -1,6 +1,6 @@
 //! `lanekeeper stats`: a queue in numbers.
 
-use lanekeeper::server::wire;
+use lanekeeper::wire;
 
 use crate::cli::{
     args,

@@ -1,6 +1,6 @@
 //! The verbs of settings that commands need, wherever the queues are.
 
-use lanekeeper::{queue::Paused, server::wire};
+use lanekeeper::{queue::Paused, wire};
 use serde_json::Value;
 
 use crate::cli::exit::CommandFailure;

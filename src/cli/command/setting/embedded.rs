@@ -2,7 +2,7 @@
 
 use lanekeeper::{
     queue::{MessageId, Paused},
-    server::wire,
+    wire,
 };
 use serde_json::{Map, Value};
 

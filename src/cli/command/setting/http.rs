@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lanekeeper::{queue::Paused, server::wire};
+use lanekeeper::{queue::Paused, wire};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 

@@ -5,8 +5,8 @@ use std::io::{BufRead, IsTerminal, stdin};
 
 use lanekeeper::{
     queue::{InvalidItem, Item},
-    server::wire,
     stream::{Class, StreamError},
+    wire,
 };
 
 use crate::cli::{

@@ -88,7 +88,7 @@ impl Beats<'_> {
         }
     }
 
-    fn tell(&self, beat: &lanekeeper::server::wire::Beat) -> Result<(), CommandFailure> {
+    fn tell(&self, beat: &lanekeeper::wire::Beat) -> Result<(), CommandFailure> {
         let mut output = Output::new();
         if self.args.target.json {
             output.json(beat)?;
