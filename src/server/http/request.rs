@@ -182,8 +182,7 @@ impl<'a> ApiRequest<'a> {
 
     /// Whether the client wants no body where there is nothing to tell (RFC 7240).
     pub(crate) fn prefers_minimal(&self) -> bool {
-        auth::parts(self.head.headers(), PREFER, ',')
-            .any(|preference| preference.eq_ignore_ascii_case("return=minimal"))
+        auth::parts(self.head.headers(), PREFER, ',').any(is_minimal)
     }
 
     /// The body.
@@ -219,4 +218,28 @@ impl<'a> ApiRequest<'a> {
 /// Decodes a part of a path. What is no UTF-8 then holds a character that no id has.
 fn decode(part: &str) -> Cow<'_, str> {
     if part.contains('%') { percent_decode_str(part).decode_utf8_lossy() } else { part.into() }
+}
+
+/// Whether a preference is `return=minimal`: its name and value in any case, quoted or not, with
+/// parameters or without (RFC 7240, section 2).
+fn is_minimal(preference: &str) -> bool {
+    let (preference, _parameters) = preference.split_once(';').unwrap_or((preference, ""));
+    let Some((name, value)) = preference.split_once('=') else { return false };
+    let value = value.trim().trim_matches('"');
+    name.trim().eq_ignore_ascii_case("return") && value.eq_ignore_ascii_case("minimal")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_minimal;
+
+    #[test]
+    fn a_preference_is_read_with_its_parameters_in_any_case() {
+        for minimal in ["return=minimal", "RETURN=Minimal", "return = \"minimal\"; foo=1"] {
+            assert!(is_minimal(minimal), "{minimal}");
+        }
+        for other in ["return=representation", "return", "minimal", "wait=1; return=minimal", ""] {
+            assert!(!is_minimal(other), "{other}");
+        }
+    }
 }

@@ -35,7 +35,7 @@ use crate::{
             tail::TailBlock,
         },
         options::EmbeddedOptions,
-        os_error::io_error,
+        os_error::{io_error, no_data_directory},
     },
     engine::seam::ScanLimit,
     error::{LoadError, OpenError},
@@ -178,7 +178,10 @@ impl fmt::Display for CheckReport {
 /// unknown format, or cannot be read or copied. Damage is reported as a [`Problem`].
 pub fn check(dir: impl AsRef<Path>) -> Result<CheckReport, OpenError> {
     let dir = dir.as_ref();
-    check_used(dir).map_err(|error| io_error(&dir.join(MANIFEST), error))?;
+    check_used(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound if dir.is_dir() => no_data_directory(dir),
+        _ => io_error(&dir.join(MANIFEST), error),
+    })?;
     let _lock = lock(dir)?;
     let disk = FsDisk::new(dir);
     let copy = Scratch::new().map_err(|error| io_error(&std::env::temp_dir(), error))?;
@@ -205,7 +208,7 @@ pub(crate) fn check_disk(
     let (manifest, survey) = match found {
         Ok((Some(manifest), survey)) => (manifest, survey),
         Ok((None, _)) => {
-            return Err(io_error(&disk.path(MANIFEST), io::ErrorKind::NotFound.into()));
+            return Err(no_data_directory(&disk.path("")));
         }
         Err(error) => return damaged(report, error),
     };

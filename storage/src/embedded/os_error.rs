@@ -38,6 +38,13 @@ pub(crate) fn refused(path: &Path, reason: impl Into<String>) -> OpenError {
     OpenError::Refused { path: path.to_path_buf(), reason: reason.into() }
 }
 
+/// A directory in which nothing of a store is found.
+pub(crate) fn no_data_directory(path: &Path) -> OpenError {
+    let reason = "it is not a data directory: it holds no MANIFEST, no journal and no store; name \
+                  the directory that the server was given with --data (LANEKEEPER_DATA)";
+    refused(path, reason)
+}
+
 /// A failure while the engine runs, as its callers see it. They may be anybody, so that it names
 /// the file without the way to it.
 pub(crate) fn load_error(path: &Path, error: &io::Error) -> LoadError {

@@ -34,7 +34,7 @@ use crate::{
         engine::EmbeddedEngine,
         journal::tail::TailBlock,
         options::EmbeddedOptions,
-        os_error::{io_error, refused},
+        os_error::{io_error, no_data_directory, refused},
     },
     engine::seam::{Durability, Engine, Fence, ShardNo},
     error::{LoadError, OpenError},
@@ -82,7 +82,7 @@ impl Salvage {
         let dir = dir.as_ref();
         let numbers = BackingFiles::new(dir).numbers().map_err(|error| io_error(dir, error))?;
         if numbers.is_empty() && !dir.join(MANIFEST).exists() && !dir.join("journal").exists() {
-            return Err(io_error(&dir.join(MANIFEST), io::ErrorKind::NotFound.into()));
+            return Err(no_data_directory(dir));
         }
         let _lock = lock::hold(dir)?;
         let disk = FsDisk::new(dir);

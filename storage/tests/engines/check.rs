@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lanekeeper_storage::{
     Batch, CommitSeq, Crash, Durability, EmbeddedEngine, Engine, FaultEngine, Fence, OpenError,
-    ShardNo, check,
+    Salvage, ShardNo, check,
     conformance::wait_committed,
     key::{self, Arrival, MessageState, Priority, QueueNo},
     record::{
@@ -106,6 +106,18 @@ fn a_directory_that_is_none_is_an_error() {
     assert!(matches!(check(dir.path()), Err(OpenError::Io { .. })));
     assert!(contents(dir.path()).is_empty());
     assert!(matches!(check(dir.path().join("nowhere")), Err(OpenError::Io { .. })));
+}
+
+#[test]
+fn a_directory_without_a_store_is_told_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = Salvage::read(dir.path()).map(drop);
+    for refused in [check(dir.path()).map(drop), read] {
+        let Err(OpenError::Refused { path, reason }) = refused else { panic!("{refused:?}") };
+        assert_eq!(path, dir.path());
+        assert!(reason.starts_with("it is not a data directory"), "{reason}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
 }
 
 #[test]
