@@ -45,8 +45,8 @@ thread_local! {
 /// whatever another turn has to bring about. One that is being carried out does not wait, however
 /// long that takes. A request that waits has taken nothing yet: dropping it takes nothing.
 ///
-/// A verb waits when it awaits a [`Deferred`](crate::actor::deferred_reply::Deferred); so every
-/// verb that is answered by a later turn is known here, without being listed.
+/// A verb waits when it awaits a [`DeferredReply`](crate::actor::deferred_reply::DeferredReply); so
+/// every verb that is answered by a later turn is known here, without being listed.
 pub fn poll_request<F: Future>(
     request: Pin<&mut F>,
     cx: &mut Context<'_>,

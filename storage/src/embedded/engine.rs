@@ -62,7 +62,7 @@ impl EmbeddedEngine {
     }
 
     /// Opens what is on a disk that can be made to fail. Unlike in a
-    /// [`FaultEngine`](crate::testing::fault::engine::FaultEngine), the commit thread is there and
+    /// [`FaultEngine`](crate::FaultEngine), the commit thread is there and
     /// runs when it likes.
     ///
     /// # Errors

@@ -99,7 +99,7 @@ pub trait Engine: Send + Sync + 'static {
     /// [`CommitError::Fenced`].
     fn release(&self, fence: Fence);
 
-    /// Ready when [`Engine::upkeep`] has something to do; otherwise keeps the waker and wakes it
+    /// Ready when [`Engine::maintain`] has something to do; otherwise keeps the waker and wakes it
     /// when there is.
     fn poll_maintenance(&self, cx: &mut Context<'_>) -> Poll<()>;
 
@@ -257,7 +257,7 @@ impl ScanLimit {
     }
 }
 
-/// The result of one call of [`Engine::upkeep`].
+/// The result of one call of [`Engine::maintain`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Maintenance {
     /// The checkpoint reached, if one was made.

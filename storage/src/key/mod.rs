@@ -5,12 +5,12 @@
 //! | `01` | actor kind `00` actor key | [`ActorState`](crate::record::actor::ActorState) |
 //! | `02` | due (u64) kind `00` actor key `00` name | [`ReminderRecord`](crate::record::actor::ReminderRecord) |
 //! | `03` | kind `00` actor key `00` name | [`ReminderDue`](crate::record::actor::ReminderDue) |
-//! | `04` | number (u64) | [`LetterRecord`](crate::record::actor::LetterRecord) |
+//! | `04` | number (u64) | [`OutboxRecord`](crate::record::actor::OutboxRecord) |
 //! | `05` | empty | [`ClockRecord`](crate::record::node::ClockRecord) |
 //! | `10` | queue id | [`QueueEntry`](crate::record::queue::QueueEntry) |
 //! | `11` | queue (u64) | [`QueueMeta`](crate::record::queue::QueueMeta) |
 //! | `12` | queue (u64) | [`QueueSettings`](crate::record::queue::QueueSettings) |
-//! | `13` | queue (u64) priority (u32) | [`LaneMeta`](crate::record::queue::LaneMeta) |
+//! | `13` | queue (u64) priority (u32) | [`PriorityMeta`](crate::record::queue::PriorityMeta) |
 //! | `14` | queue (u64) state (u8) priority (u32) arrival (u64) | [`MessageRecord`](crate::record::message::MessageRecord) |
 //! | `15` | queue (u64) due (u48) arrival (u64) | [`DueEntry`](crate::record::message::DueEntry) |
 //! | `16` | queue (u64) deduplication key | [`DedupRecord`](crate::record::message::DedupRecord) |
@@ -19,7 +19,7 @@
 //! | `19` | worker id `00` queue (u64) priority (u32) arrival (u64) | [`WorkerLease`](crate::record::worker::WorkerLease) |
 //! | `1a` | queue (u64) arrival (u64) | [`MovedRecord`](crate::record::message::MovedRecord) |
 //! | `20` | gate id | [`GateMeta`](crate::record::gate::GateMeta) |
-//! | `21` | gate id `00` owner | [`PlaceRecord`](crate::record::gate::PlaceRecord) |
+//! | `21` | gate id `00` owner | [`EntryRecord`](crate::record::gate::EntryRecord) |
 //! | `22` | gate id | [`GatePolicyRecord`](crate::record::gate::GatePolicyRecord) |
 //! | `23` | gate id | [`GateUsage`](crate::record::gate::GateUsage) |
 //! | `24` | gate id | [`GateWaits`](crate::record::gate::GateWaits) |
