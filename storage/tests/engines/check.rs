@@ -101,10 +101,8 @@ fn contents(dir: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_directory_that_is_none_is_an_error() {
+fn a_directory_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(check(dir.path()), Err(OpenError::Io { .. })));
-    assert!(contents(dir.path()).is_empty());
     assert!(matches!(check(dir.path().join("nowhere")), Err(OpenError::Io { .. })));
 }
 
@@ -117,7 +115,7 @@ fn a_directory_without_a_store_is_told_to_be_none() {
         assert_eq!(path, dir.path());
         assert!(reason.starts_with("it is not a data directory"), "{reason}");
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "something was written");
+    assert!(contents(dir.path()).is_empty(), "something was written");
 }
 
 #[test]
