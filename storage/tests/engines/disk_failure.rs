@@ -294,7 +294,7 @@ fn a_failed_fsync_poisons_whoever_waits_in_another_thread() {
     let fence = Fence { shard: ShardNo(1), epoch: engine.claim(ShardNo(1)).unwrap() };
     let first = engine.commit(fence, put("a", 9), Durability::Durable).unwrap();
     wait_committed(&engine, first, Durability::Durable).unwrap();
-    disk.fail_after(1, Failure::Io);
+    disk.fail_after(0, Failure::Fsync);
     let answers: Vec<_> = std::thread::scope(|scope| {
         let waits = (0..4).map(|_| {
             scope.spawn(|| {

@@ -34,6 +34,8 @@ pub enum Failure {
     NoSpace,
     /// An I/O error: EIO. A write was done in part, an fsync in vain.
     Io,
+    /// An I/O error of an fsync, done in vain: the first one from there on, and nothing else fails.
+    Fsync,
     /// No descriptor is free: EMFILE. Only what opens or makes a file fails, the first one from
     /// there on.
     NoDescriptor,
@@ -192,12 +194,17 @@ impl FaultDisk {
 impl DiskState {
     /// Counts an operation and says how it fails, if it does.
     pub(crate) fn operate(&mut self) -> Option<Failure> {
+        self.count(|failure| !matches!(failure, Failure::NoDescriptor | Failure::Fsync))
+    }
+
+    /// The same for an fsync.
+    pub(crate) fn operate_fsync(&mut self) -> Option<Failure> {
         self.count(|failure| failure != Failure::NoDescriptor)
     }
 
     /// The same for an operation that needs a descriptor.
     pub(crate) fn operate_on_new(&mut self) -> Option<Failure> {
-        self.count(|_| true)
+        self.count(|failure| failure != Failure::Fsync)
     }
 
     fn count(&mut self, concerns: impl Fn(Failure) -> bool) -> Option<Failure> {
@@ -241,7 +248,7 @@ impl DiskState {
 pub(crate) fn error_of(failure: Failure) -> io::Error {
     match failure {
         Failure::NoSpace => io::ErrorKind::StorageFull.into(),
-        Failure::Io => rustix::io::Errno::IO.into(),
+        Failure::Io | Failure::Fsync => rustix::io::Errno::IO.into(),
         Failure::NoDescriptor => rustix::io::Errno::MFILE.into(),
         Failure::Cut => io::Error::other("the power is cut"),
     }
@@ -364,11 +371,11 @@ impl DiskFile for FaultFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state.lock();
-        let failure = state.operate();
+        let failure = state.operate_fsync();
         let file = state.files.by_id.get_mut(&self.id).ok_or(io::ErrorKind::NotFound)?;
         match failure {
             None => file.sync(),
-            Some(Failure::Io) => file.sync_in_vain(),
+            Some(Failure::Io | Failure::Fsync) => file.sync_in_vain(),
             Some(Failure::NoSpace | Failure::NoDescriptor | Failure::Cut) => {}
         }
         failure.map_or(Ok(()), |failure| Err(error_of(failure)))
